@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "grader/reference"
 SKELETON = "cs336_basics"
-LINE_LENGTH = 110  # as in pyproject.toml
+LINE_LENGTH = 120  # as in pyproject.toml
 
 PACKAGE_DOCSTRING = '''\
 """Your language model: every function and class in here waits to be written by you.
