@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from grader.selftest.layouts import public_layout
+
 KIT = Path(__file__).resolve().parents[2]
 
 
@@ -38,7 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
         copy = Path(shutil.copytree(KIT, Path(folder, "kit"), ignore=ignored))
         (copy / ".venv").symlink_to(KIT / ".venv")
-        environment = {**os.environ, "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(copy / ".venv")}
+        public_layout(Path(folder, "their-solution"))
+        environment = {
+            **os.environ,
+            "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(copy / ".venv"),
+        }
         for name in arguments or ["README.md"]:
             for command in commands((KIT / name).read_text("utf-8")):
                 if command in already_run():
