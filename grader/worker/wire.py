@@ -110,8 +110,8 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, np.generic) and kind.__module__ == "numpy":
         return msgpack.ExtType(_SCALAR, _pack_array(np.asarray(value), where))
     raise NotPlainData(
-        f"{where} has type {describe_type(kind)}; only plain data is judged (torch.Tensor itself, NumPy arrays, numbers, "
-        "strings, bytes, lists, tuples, dicts)"
+        f"{where} has type {describe_type(kind)}; only plain data is judged (torch.Tensor itself, NumPy arrays, "
+        "numbers, strings, bytes, lists, tuples, dicts)"
     )
 
 
