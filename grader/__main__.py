@@ -131,6 +131,7 @@ def _run(options: argparse.Namespace, rubric, problems) -> Report:
         problems=problems,
         planned=run.planned,
         outcomes=run.outcomes,
+        explanations=run.explanations,
         seed=run.seed,
         isolation={"level": isolation, "missing": _MISSING[isolation]},
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},
