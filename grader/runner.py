@@ -20,20 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from .complaints import Failed, Refused
 from .outcome import Explanation, Outcome, PlannedTest, Result
 from .rubric import Kind, Problem
 from .worker.loader import Layout
 
 KIT = Path(__file__).resolve().parents[1]
 _RESTARTS = 3
-
-
-class RunRefused(Exception):
-    """The run cannot start for a reason that a person can mend (exit code 2)."""
-
-
-class RunFailed(Exception):
-    """The grader itself failed (exit code 3)."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +85,8 @@ def run_tests(
         limits: fields of `wall.Limits` that differ from its defaults.
 
     Raises:
-        RunRefused: for a fixture that cannot be read and the like.
-        RunFailed: when the tests could not be planned, or a planned test has no outcome.
+        Refused: for a fixture that cannot be read and the like.
+        Failed: when the tests could not be planned, or a planned test has no outcome.
     """
     start = time.monotonic()
     progress = progress or Progress()
@@ -115,10 +108,10 @@ def run_tests(
     outcomes = {o.id: o for examiner in crew.examiners for o in examiner.outcomes}
     lost = [test.id for test in planned if test.id not in outcomes]
     if lost or len(outcomes) != len(planned):
-        raise RunFailed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
+        raise Failed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
     untested = {p.id for p in problems} - {test.problem for test in planned}
     if untested:
-        raise RunFailed(f"no test was planned for {', '.join(sorted(untested))}.")
+        raise Failed(f"no test was planned for {', '.join(sorted(untested))}.")
     order = {problem.id: i for i, problem in enumerate(problems)}
     planned = tuple(sorted(planned, key=lambda test: order[test.problem]))
     return Run(
@@ -259,7 +252,7 @@ class _Crew:
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":
-                raise RunRefused(event["message"])
+                raise Refused(event["message"])
             case "done":
                 examiner.done = True
 
@@ -274,7 +267,7 @@ class _Crew:
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
         if not examiner.planned:
-            raise RunFailed(f"the tests could not be planned.\n{examiner.last_words()}")
+            raise Failed(f"the tests could not be planned.\n{examiner.last_words()}")
         if examiner.running is not None:
             self._finish(
                 examiner,
@@ -286,6 +279,6 @@ class _Crew:
                 ),
             )
         if examiner.starts > _RESTARTS:
-            raise RunFailed(f"an examiner ended {examiner.starts} times.\n{examiner.last_words()}")
+            raise Failed(f"an examiner ended {examiner.starts} times.\n{examiner.last_words()}")
         if len(examiner.outcomes) < len(examiner.planned):
             self._start(examiner)

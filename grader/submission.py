@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .complaints import Refused
 from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
 _SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "build", "dist"}
 
 
-class SubmissionNotFound(Exception):
+class SubmissionNotFound(Refused):
     """There is nothing to grade at a path; the message says what was looked for."""
 
 

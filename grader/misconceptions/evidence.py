@@ -75,6 +75,4 @@ def dependents() -> Mapping[str, tuple[str, ...]]:
     def below(problem: str) -> set[str]:
         return needs.get(problem, set()).union(*(below(needed) for needed in needs.get(problem, ())))
 
-    return {
-        problem.id: tuple(other.id for other in problems if problem.id in below(other.id)) for problem in problems
-    }
+    return {problem.id: tuple(other.id for other in problems if problem.id in below(other.id)) for problem in problems}
