@@ -1,0 +1,127 @@
+"""What a case is: one operation on given inputs, and the output that is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .compare import Tolerance, compare
+
+Oracle = Callable[[str, dict[str, Any]], Any]
+"""(operation, inputs) -> output, as the reference gives it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Inputs for one operation and how its output is judged.
+
+    name: unique within the problem, shown in the report.
+    operation: an adapter (`run_rope`) or a driver (`adamw_trajectory`).
+    inputs: keyword arguments, plain data.
+    group: which tests use it; `@pytest.mark.cases("batched")` asks for one group.
+    tolerance: for floating-point parts of the output.
+    """
+
+    name: str
+    operation: str
+    inputs: dict[str, Any]
+    group: str = "reference"
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    fresh: bool = False
+    answer: Callable[[], Any] | None = None
+    """Gives the expected output; stored cases know it, drawn ones ask the reference."""
+
+    @property
+    def expected(self) -> Any:
+        """The output that is right for these inputs."""
+        if self.answer is None:
+            raise ValueError(f"case {self.name} has no expected output; draw it through grader.cases.store")
+        return self.answer()
+
+    @property
+    def id(self) -> str:
+        """The name under which pytest and the report show this case."""
+        return f"{self.name}-fresh" if self.fresh else self.name
+
+    def check(self, actual: Any) -> None:
+        """Raise `Mismatch` unless `actual` is the expected output within the tolerance."""
+        compare(self.expected, actual, self.tolerance)
+
+
+def truth(oracle: Oracle, case: Case) -> Any:
+    """The expected output of a drawn case: the reference in float64, rounded to the dtype of the case's inputs.
+
+    float32, float16 and bfloat16 inputs are widened exactly, so what rounding remains is the last one.
+    """
+    dtype = _floating_dtype(case.inputs)
+    return _narrow(oracle(case.operation, _widen(case.inputs)), dtype)
+
+
+def _floating_dtype(value: Any) -> torch.dtype | None:
+    """The dtype that an output has when it follows its inputs: that of the last floating-point tensor among them."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype if value.is_floating_point() else None
+    if isinstance(value, (dict, list, tuple)):
+        items = value.values() if isinstance(value, dict) else value
+        found = [dtype for item in items if (dtype := _floating_dtype(item)) is not None]
+        return found[-1] if found else None
+    return None
+
+
+def _widen(value: Any) -> Any:
+    return _map_tensors(value, lambda t: t.double() if t.is_floating_point() else t)
+
+
+def _narrow(value: Any, dtype: torch.dtype | None) -> Any:
+    return _map_tensors(value, lambda t: t.to(dtype) if dtype is not None and t.is_floating_point() else t)
+
+
+def _map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _map_tensors(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map_tensors(item, change) for item in value)
+    return value
+
+
+class Draw:
+    """Draws inputs from one seed; the same seed gives the same inputs on every machine.
+
+    Every problem draws from its own stream, so adding a case to one problem changes no other.
+    """
+
+    def __init__(self, seed: int, problem: str) -> None:
+        self.seed = seed
+        self.random = np.random.Generator(np.random.PCG64([seed, *problem.encode()]))
+
+    def normal(self, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Standard normal values times `scale`."""
+        return torch.from_numpy(np.asarray(self.random.standard_normal(shape) * scale)).to(dtype)
+
+    def uniform(
+        self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Values between `low` and `high`."""
+        return torch.from_numpy(np.asarray(self.random.uniform(low, high, shape))).to(dtype)
+
+    def integers(self, low: int, high: int, *shape: int) -> torch.Tensor:
+        """int64 values from `low` up to, not including, `high`."""
+        return torch.from_numpy(np.asarray(self.random.integers(low, high, shape)))
+
+    def integer(self, low: int, high: int) -> int:
+        """One int from `low` up to, not including, `high`."""
+        return int(self.random.integers(low, high))
+
+    def number(self, low: float, high: float) -> float:
+        """One float between `low` and `high`."""
+        return float(self.random.uniform(low, high))
+
+    def choice(self, items: list[Any]) -> Any:
+        """One of `items`."""
+        return items[self.integer(0, len(items))]

@@ -1,0 +1,185 @@
+"""Compare an output with the expected one and say where they part.
+
+The order is always the same: type, shape, dtype, finiteness, and only then values within a tolerance. The tolerance is
+relative to the size of each expected value and to the root mean square of all of them, so that an output of zeros
+never passes because the values are small.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a value may be off: |actual - expected| <= relative * (|expected| + rms(expected)) + absolute."""
+
+    relative: float = 2e-5
+    absolute: float = 0.0
+
+
+class Mismatch(AssertionError):
+    """An output is not what was expected.
+
+    Args:
+        message: what differs, where first, by how much.
+        where: path to the differing part of the output, such as `output[0]`.
+        kind: "type", "shape", "dtype", "finite", "value", "keys" or "length".
+    """
+
+    def __init__(self, message: str, where: str, kind: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.kind = kind
+
+
+def compare(expected: Any, actual: Any, tolerance: Tolerance = Tolerance(), where: str = "output") -> None:
+    """Raise `Mismatch` unless `actual` equals `expected` (floating-point values within `tolerance`)."""
+    if isinstance(expected, torch.Tensor):
+        _compare_tensors(expected, actual, tolerance, where)
+    elif isinstance(expected, dict):
+        _compare_dicts(expected, actual, tolerance, where)
+    elif isinstance(expected, (list, tuple)):
+        _compare_sequences(expected, actual, tolerance, where)
+    elif isinstance(expected, float):
+        _compare_numbers(expected, actual, tolerance, where)
+    elif isinstance(expected, int) and not isinstance(expected, bool):
+        if not isinstance(actual, (int, np.integer)) or isinstance(actual, bool):
+            raise _type_mismatch("an int", actual, where)
+        if actual != expected:
+            raise Mismatch(f"{where}: expected {expected}, got {actual}", where, "value")
+    else:
+        if type(actual) is not type(expected):
+            raise _type_mismatch(_name(expected), actual, where)
+        if actual != expected:
+            raise Mismatch(_different_text(expected, actual, where), where, "value")
+
+
+def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, where: str) -> None:
+    if not isinstance(actual, torch.Tensor):
+        raise _type_mismatch("a torch.Tensor", actual, where)
+    if actual.shape != expected.shape:
+        raise Mismatch(f"{where}: expected shape {tuple(expected.shape)}, got {tuple(actual.shape)}", where, "shape")
+    if actual.dtype != expected.dtype:
+        raise Mismatch(f"{where}: expected dtype {expected.dtype}, got {actual.dtype}", where, "dtype")
+    if not expected.is_floating_point():
+        wrong = actual != expected
+        if wrong.any():
+            raise Mismatch(_describe(expected, actual, wrong, where), where, "value")
+        return
+    strange = ~torch.isfinite(actual) & torch.isfinite(expected)
+    if strange.any():
+        index = _first(strange)
+        raise Mismatch(
+            f"{where}: {int(strange.sum())} of {actual.numel()} values are not finite, "
+            f"the first at {index}: expected {_value(expected[tuple(index)])}, got {_value(actual[tuple(index)])}",
+            where,
+            "finite",
+        )
+    wide, got = expected.double(), actual.double()
+    finite = torch.isfinite(wide)
+    rms = wide[finite].square().mean().sqrt() if finite.any() else wide.new_zeros(())
+    allowed = tolerance.relative * (wide.abs() + rms) + tolerance.absolute
+    wrong = torch.where(finite, (got - wide).abs() > allowed, got != wide)
+    if wrong.any():
+        message = _describe(expected, actual, wrong, where)
+        errors = torch.where(finite, (got - wide).abs(), torch.zeros_like(wide))
+        worst = _first(errors == errors.max())
+        message += f"\nlargest difference {errors.max():.3g} at {worst} (allowed there: {allowed[tuple(worst)]:.3g})"
+        raise Mismatch(message, where, "value")
+
+
+def _describe(expected: torch.Tensor, actual: torch.Tensor, wrong: torch.Tensor, where: str) -> str:
+    index = _first(wrong)
+    return (
+        f"{where}: {int(wrong.sum())} of {wrong.numel()} values differ\n"
+        f"first difference at {index}: expected {_value(expected[tuple(index)])}, "
+        f"got {_value(actual[tuple(index)])}"
+    )
+
+
+def _compare_dicts(expected: dict, actual: Any, tolerance: Tolerance, where: str) -> None:
+    if not isinstance(actual, dict):
+        raise _type_mismatch("a dict", actual, where)
+    missing = [key for key in expected if key not in actual]
+    extra = [key for key in actual if key not in expected]
+    if missing or extra:
+        said = [
+            f"{len(keys)} key{'s' * (len(keys) > 1)} {what}, the first {keys[0]!r}"
+            for keys, what in ((missing, "missing"), (extra, "too many"))
+            if keys
+        ]
+        raise Mismatch(f"{where}: {'; '.join(said)}", where, "keys")
+    for key, value in expected.items():
+        compare(value, actual[key], tolerance, f"{where}[{key!r}]")
+
+
+def _compare_sequences(expected: Any, actual: Any, tolerance: Tolerance, where: str) -> None:
+    if type(actual) is not type(expected):
+        raise _type_mismatch(f"a {type(expected).__name__}", actual, where)
+    for i, (want, got) in enumerate(zip(expected, actual, strict=False)):
+        compare(want, got, tolerance, f"{where}[{i}]")
+    if len(actual) != len(expected):
+        raise Mismatch(
+            f"{where}: expected {len(expected)} items, got {len(actual)}; the shorter one agrees to its end",
+            where,
+            "length",
+        )
+
+
+def _compare_numbers(expected: float, actual: Any, tolerance: Tolerance, where: str) -> None:
+    if isinstance(actual, torch.Tensor) and actual.ndim == 0:
+        actual = actual.item()
+    if not isinstance(actual, numbers.Real) or isinstance(actual, bool):
+        raise _type_mismatch("a float", actual, where)
+    got = float(actual)
+    if got == expected:
+        return
+    if not math.isfinite(got) or abs(got - expected) > 2 * tolerance.relative * abs(expected) + tolerance.absolute:
+        raise Mismatch(f"{where}: expected {expected:.9g}, got {got:.9g}", where, "value")
+
+
+def _type_mismatch(wanted: str, actual: Any, where: str) -> Mismatch:
+    return Mismatch(f"{where}: expected {wanted}, got {_name(actual)}", where, "type")
+
+
+def _name(value: Any) -> str:
+    if value is None:
+        return "None"
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _different_text(expected: Any, actual: Any, where: str) -> str:
+    if isinstance(expected, (str, bytes)) and max(len(expected), len(actual)) > _SHOWN:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b),
+            min(len(expected), len(actual)),
+        )
+        start = max(0, at - _SHOWN // 3)
+        return (
+            f"{where}: first difference at position {at}: expected ...{expected[start : start + _SHOWN]!r}, "
+            f"got ...{actual[start : start + _SHOWN]!r}"
+        )
+    return f"{where}: expected {expected!r}, got {actual!r}"
+
+
+def _first(mask: torch.Tensor) -> list[int]:
+    """Index of the first true element, in row-major order."""
+    return [int(i) for i in np.unravel_index(int(mask.reshape(-1).int().argmax()), tuple(mask.shape) or (1,))][
+        : mask.ndim
+    ]
+
+
+def _value(scalar: torch.Tensor) -> str:
+    return f"{scalar.item():.6g}" if scalar.is_floating_point() else str(scalar.item())

@@ -1,0 +1,144 @@
+"""Stored cases for everyone, fresh cases for those who have the reference."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..worker import wire
+from .assets import FIXTURES, Asset, FixtureError, load
+from .case import Case, Draw, Oracle, truth
+from .compare import Tolerance
+
+CASES = FIXTURES / "cases"
+_ASSET = "$asset"
+
+
+def stored_cases(problem: str) -> list[Case]:
+    """The cases in `tests/fixtures/cases/<problem>.msgpack`, drawn from seed 0.
+
+    Raises:
+        FixtureError: when the file is missing or damaged.
+    """
+    path = CASES / f"{problem}.msgpack"
+    try:
+        records = wire.decode(path.read_bytes())
+        return [_from_record(record) for record in records]
+    except OSError as error:
+        raise FixtureError(
+            f"tests/fixtures/cases/{path.name} cannot be read ({error.strerror}); "
+            "restore it with `git checkout tests/fixtures`, or write it anew with `make fixtures`."
+        ) from error
+    except (wire.WireError, KeyError, TypeError) as error:
+        raise FixtureError(
+            f"tests/fixtures/cases/{path.name} is damaged ({error}); restore it with `git checkout tests/fixtures`."
+        ) from error
+
+
+def fresh_cases(problem: str, seed: int, oracle: Oracle) -> list[Case]:
+    """The same cases with inputs from another seed; what the reference expects is computed when first asked for."""
+    return [_answered(case, oracle) for case in draw_cases(problem, seed)]
+
+
+def draw_cases(problem: str, seed: int) -> Iterator[Case]:
+    """Run a problem's generator."""
+    generator = importlib.import_module(f"{__package__}.generators.{problem}")
+    return generator.generate(Draw(seed, problem))
+
+
+def has_generators() -> bool:
+    """Whether this copy of the kit can draw cases at all (a student's cannot)."""
+    return importlib.util.find_spec(f"{__package__}.generators") is not None
+
+
+def problems_with_cases() -> list[str]:
+    """Ids of the problems that have a generator."""
+    folder = Path(__file__).with_name("generators")
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def write_all(folder: Path, oracle: Oracle) -> list[Path]:
+    """Draw every problem's cases from seed 0 and store them below `folder`; gives the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for problem in problems_with_cases():
+        path = folder / f"{problem}.msgpack"
+        path.write_bytes(wire.encode([_to_record(case, oracle) for case in draw_cases(problem, 0)]))
+        written.append(path)
+    return written
+
+
+def _answered(case: Case, oracle: Oracle) -> Case:
+    resolved = _with_inputs(case, fresh=True)
+    answer = functools.cache(lambda: truth(oracle, resolved))
+    return _with_inputs(case, fresh=True, answer=answer)
+
+
+def _with_inputs(case: Case, **changes: Any) -> Case:
+    fields = {
+        "name": case.name,
+        "operation": case.operation,
+        "inputs": _resolve(case.inputs),
+        "group": case.group,
+        "tolerance": case.tolerance,
+        **changes,
+    }
+    return Case(**fields)
+
+
+def _to_record(case: Case, oracle: Oracle) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "operation": case.operation,
+        "inputs": _name_assets(case.inputs),
+        "group": case.group,
+        "tolerance": [case.tolerance.relative, case.tolerance.absolute],
+        "expected": truth(oracle, _with_inputs(case)),
+    }
+
+
+def _from_record(record: dict[str, Any]) -> Case:
+    expected = record["expected"]
+    return Case(
+        name=record["name"],
+        operation=record["operation"],
+        inputs=_resolve(_find_assets(record["inputs"])),
+        group=record["group"],
+        tolerance=Tolerance(*record["tolerance"]),
+        answer=lambda: expected,
+    )
+
+
+def _resolve(value: Any) -> Any:
+    """Replace assets by what they stand for."""
+    if isinstance(value, Asset):
+        return load(value.name)
+    if isinstance(value, dict):
+        return {key: _resolve(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(item) for item in value)
+    return value
+
+
+def _name_assets(value: Any) -> Any:
+    if isinstance(value, Asset):
+        return {_ASSET: value.name}
+    if isinstance(value, dict):
+        return {key: _name_assets(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_name_assets(item) for item in value)
+    return value
+
+
+def _find_assets(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_ASSET}:
+            return Asset(value[_ASSET])
+        return {key: _find_assets(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_find_assets(item) for item in value)
+    return value

@@ -1,0 +1,219 @@
+"""One examiner: a judge-side process that runs the kit's own tests, through pytest, against one submission.
+
+    python -m grader.examiner        (started by `runner.py`; not for people)
+
+The order of work arrives as one JSON line on stdin; events leave as JSON lines on stdout. Being a process of its own,
+an examiner that dies costs one test and a restart, not the report. The submission's code is not in here either: it
+answers from behind the wall.
+
+Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
+test that will run), `started` and `finished` for each of them, `done`. `refused` ends the run with a sentence for the
+person who started it.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .cases.assets import FixtureError
+from .cases.case import Oracle
+from .cases.compare import Mismatch
+from .cases.store import has_generators, stored_cases
+from .faults import CallTimeout, Fault
+from .outcome import Outcome, PlannedTest, Result
+from .submission import Submission
+from .testing import FRESH, ORACLE, SUBMISSION, problem_of
+from .wall import Behind, Limits
+from .worker.loader import Layout, import_adapters
+
+KIT = Path(__file__).resolve().parents[1]
+_TIMEOUTS_PER_PROBLEM = 2
+_TEXT_LIMIT = 4000
+
+
+class Events:
+    """Writes events to what was standard output when the process began, whatever pytest does to it later."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def send(self, event: str, **fields: Any) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+class Examination:
+    """A pytest plugin that plans, runs and reports the tests of some problems."""
+
+    def __init__(self, events: Events, limits_s: dict[str, float], finished: set[str]) -> None:
+        self.events = events
+        self.limits_s = limits_s
+        self.finished = finished
+        self.submission: Submission
+        self._timeouts: collections.Counter[str] = collections.Counter()
+        self._outcome: Outcome | None = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            raise pytest.UsageError(f"{report.nodeid} could not be collected: {report.longreprtext}")
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.events.send("planned", tests=[_plan(item).as_plain() for item in items])
+        items[:] = [item for item in items if _id(item) not in self.finished]
+
+    def pytest_runtest_logstart(self) -> None:
+        self._outcome = None
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self.events.send("started", id=_id(item))
+        problem = problem_of(item.path)
+        limit = self.limits_s[problem]
+        if isinstance(self.submission, Behind):
+            self.submission.call_limit_s = limit
+        if self._timeouts[problem] >= _TIMEOUTS_PER_PROBLEM:
+            raise CallTimeout(
+                f"not run: {_TIMEOUTS_PER_PROBLEM} calls for {problem} had already taken longer than {limit:g} s."
+            )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
+            result, message, detail = _judge(call.excinfo.value)
+            self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
+            self._timeouts[problem_of(item.path)] += result is Result.TIMEOUT
+        elif call.when == "call" and self._outcome is None:
+            self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
+        if call.when == "teardown" and self._outcome is not None:
+            self.events.send("finished", outcome=self._outcome.as_plain())
+        return report
+
+
+def _judge(error: BaseException) -> tuple[Result, str, str]:
+    """The result, message and detail that an exception in a test stands for."""
+    notes = "\n".join(getattr(error, "__notes__", []))
+    if isinstance(error, Fault):
+        return error.result, error.message, "\n".join(filter(None, [error.detail, notes]))
+    if isinstance(error, Mismatch):
+        return Result.FAIL, error.message, notes
+    if isinstance(error, AssertionError):
+        return Result.FAIL, str(error).partition("\nassert ")[0] or "an assertion failed", notes
+    return Result.ERROR, f"the test could not finish: {type(error).__name__}: {error}", notes
+
+
+def _id(item: pytest.Item) -> str:
+    """`test_rope.py::test_batched[two_heads]`."""
+    return f"{item.path.name}::{item.name}"
+
+
+def _plan(item: pytest.Item) -> PlannedTest:
+    assert isinstance(item, pytest.Function)
+    documentation = (item.function.__doc__ or item.originalname).strip()
+    return PlannedTest(
+        id=_id(item),
+        problem=problem_of(item.path),
+        claim=f"{item.path.name}::{item.originalname}",
+        title=documentation.splitlines()[0],
+        edge=item.get_closest_marker("edge") is not None,
+        judges_values=item.get_closest_marker("cases") is not None,
+        own_adapter=item.get_closest_marker("own_adapter") is not None,
+    )
+
+
+def main() -> int:
+    """Carry out the order on stdin; returns the exit code."""
+    events = Events()
+    order = json.loads(sys.stdin.readline())
+    layout = Layout.from_plain(order["layout"])
+    limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
+    examination = Examination(events, limits_s, set(order["finished"]))
+    with _open(layout, order["isolation"], Limits(**order["limits"])) as submission:
+        examination.submission = submission
+        fault = _load(submission)
+        oracle = _reference() if has_generators() else None
+        events.send("loaded", fault=fault, fresh=oracle is not None)
+        seed = json.loads(sys.stdin.readline())["seed"]
+        files = [KIT / "tests" / f"test_{problem}.py" for problem in limits_s]
+        try:
+            for problem in limits_s:
+                if "pytest.mark.cases" in (KIT / "tests" / f"test_{problem}.py").read_text("utf-8"):
+                    stored_cases(problem)
+        except FixtureError as error:
+            events.send("refused", message=str(error))
+            return 2
+        code = pytest.main(_arguments(files), plugins=[examination, _Session(submission, oracle, seed)])
+    events.send("done", exit_code=int(code))
+    return 0
+
+
+class _Session:
+    """Puts the submission under test, and what fresh cases need, where the fixtures look for them."""
+
+    def __init__(self, submission: Submission, oracle: Oracle | None, seed: int | None) -> None:
+        self.submission, self.oracle, self.seed = submission, oracle, seed
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[SUBMISSION] = self.submission
+        if self.oracle is not None:
+            config.stash[ORACLE] = self.oracle
+            if self.seed is not None:
+                config.stash[FRESH] = (self.seed, self.oracle)
+
+
+def _arguments(files: list[Path]) -> list[str]:
+    """pytest's command line: the kit's own settings, no plugin or setting from anywhere else."""
+    return [
+        *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
+        *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=no"),
+        *map(str, files),
+    ]
+
+
+@contextlib.contextmanager
+def _open(layout: Layout, isolation: str, limits: Limits) -> Generator[Submission, None, None]:
+    if isolation == "none":
+        from .in_process import InProcess
+
+        yield InProcess(import_adapters(layout))
+        return
+    with Behind(layout, limits) as submission:
+        yield submission
+
+
+def _load(submission: Submission) -> dict[str, str] | None:
+    """Import the submission; what went wrong, or None."""
+    if not isinstance(submission, Behind):
+        return None
+    try:
+        submission.load()
+    except Fault as fault:
+        return {"message": fault.message, "detail": fault.detail}
+    return None
+
+
+def _reference() -> Oracle:
+    """The staff solution, opened in this process: it gives the expected outputs of fresh cases."""
+    import importlib
+
+    from .in_process import InProcess
+
+    return InProcess(importlib.import_module("grader.reference.adapters")).perform
+
+
+if __name__ == "__main__":
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    os.environ.pop("PYTEST_PLUGINS", None)
+    sys.exit(main())

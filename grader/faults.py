@@ -1,0 +1,64 @@
+"""What can go wrong with one call of a submission, as the judge sees it.
+
+Each fault carries the result that a test gets for it and a message for the student. Differences between an
+expected and an actual value are `grader.cases.compare.Mismatch`, which is a failure like any other assertion.
+"""
+
+from __future__ import annotations
+
+from .outcome import Result
+
+
+class Fault(Exception):
+    """A call that gave no value to judge.
+
+    Args:
+        message: one or two sentences for the student.
+        detail: more to read, such as the student's own traceback or the end of what the code printed.
+    """
+
+    result: Result
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.detail}" if self.detail else self.message
+
+
+class Todo(Fault):
+    """The code raised NotImplementedError: it is not written yet."""
+
+    result = Result.TODO
+
+
+class AdapterMissing(Fault):
+    """The submission has no such adapter."""
+
+    result = Result.SKIP
+
+
+class StudentError(Fault):
+    """The code raised an exception, or could not be imported."""
+
+    result = Result.ERROR
+
+
+class WrongResult(Fault, AssertionError):
+    """The code returned something that is not plain data, or broke a promise on the way."""
+
+    result = Result.FAIL
+
+
+class CallTimeout(Fault):
+    """The code did not return within the judge's limit."""
+
+    result = Result.TIMEOUT
+
+
+class WorkerCrash(Fault):
+    """The process that ran the code ended."""
+
+    result = Result.CRASH

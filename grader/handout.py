@@ -1,0 +1,52 @@
+"""Write the copy of the kit that students get."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+KIT = Path(__file__).resolve().parents[1]
+
+CONTENTS = (
+    "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
+    "adapters.py", "cs336_basics", "tests", "grader",
+)  # fmt: skip
+"""What students get, as far as it exists."""
+
+STAFF_ONLY = ("reference", "misconceptions", "selftest", "generators", "fixtures", "stubs.py")
+"""Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
+
+
+class HandoutError(Exception):
+    """The copy cannot be written there."""
+
+
+def write_handout(folder: Path) -> int:
+    """Copy the skeleton, the tests and the grader to `folder`; gives the number of files.
+
+    Raises:
+        HandoutError: when the folder has something in it, or lies inside the kit.
+    """
+    folder = folder.resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise HandoutError(f"{folder} is not empty; name a folder that does not exist yet.")
+    if folder.is_relative_to(KIT):
+        raise HandoutError(f"{folder} lies inside the kit; name a folder outside of it.")
+    for name in CONTENTS:
+        source = KIT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=_left_out)
+        elif source.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Staff-only parts and by-products among the entries of one folder."""
+    inside_grader = Path(folder).is_relative_to(KIT / "grader")
+    return {
+        name
+        for name in names
+        if name == "__pycache__" or name.endswith(".pyc") or (inside_grader and name in STAFF_ONLY)
+    }

@@ -1,0 +1,74 @@
+"""What a misconception is, and how one is planted into the reference for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_REFERENCE = "grader.reference"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The reference with something replaced.
+
+    id: unique, begins with what it is about, as in "rope-halves-instead-of-pairs".
+    problem: the problem whose code is replaced.
+    replaces: {dotted name below `grader.reference`: what stands there instead}, such as
+        {"rope.RotaryPositionalEmbedding.forward": wrong_forward}.
+    """
+
+    id: str
+    problem: str
+    replaces: Mapping[str, Any]
+
+    @contextlib.contextmanager
+    def planted(self) -> Iterator[None]:
+        """Replace for the duration of a with-block."""
+        undo: list[tuple[Any, str, Any]] = []
+        try:
+            for name, replacement in self.replaces.items():
+                owner, attribute = _owner(name)
+                undo.append((owner, attribute, vars(owner)[attribute]))
+                setattr(owner, attribute, replacement)
+            yield
+        finally:
+            for owner, attribute, original in reversed(undo):
+                setattr(owner, attribute, original)
+
+
+@dataclass(frozen=True)
+class Misconception(Variant):
+    """A wrong variant, with the words that explain it.
+
+    diagnosis: one sentence that says what the code does (not what to type), for a student.
+    hint: a question to ask oneself or a check to run, not the answer.
+    frequency: "common", "occasional" or "rare" among real solutions.
+    """
+
+    diagnosis: str
+    hint: str
+    frequency: str
+
+
+def _owner(name: str) -> tuple[Any, str]:
+    """The module or class that holds a dotted name, and the last part of the name."""
+    module, *path, attribute = name.split(".")
+    owner: Any = importlib.import_module(f"{_REFERENCE}.{module}")
+    for part in path:
+        owner = getattr(owner, part)
+    return owner, attribute
+
+
+def load_catalogue(problem: str | None = None) -> tuple[Misconception, ...]:
+    """All misconceptions, or those of one problem."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
+    found: list[Misconception] = []
+    for name in names:
+        if name not in ("__init__", "catalogue") and problem in (None, name):
+            found += importlib.import_module(f"{__package__}.{name}").MISCONCEPTIONS
+    return tuple(found)

@@ -1,0 +1,64 @@
+"""What happened to one test: the values that flow from the examiner to scoring and the report."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class Result(enum.StrEnum):
+    """The verdict on one test."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    TODO = "todo"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class PlannedTest:
+    """A test that must appear exactly once in the report.
+
+    id: `test_rope.py::test_batched[two_heads]`.
+    claim: the test function that the id belongs to; a claim's cases pass or fail together.
+    title: first line of the claim's docstring.
+    edge: whether it is a stricter reading than the public assignment plainly asks for.
+    judges_values: whether it compares with expected values (a case), as opposed to stating a property.
+    own_adapter: whether it needs an adapter that only this kit defines, not the public assignment.
+    """
+
+    id: str
+    problem: str
+    claim: str
+    title: str
+    edge: bool
+    judges_values: bool
+    own_adapter: bool
+
+    def as_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one planned test.
+
+    message: what a student should read first; detail: a traceback or captured output; seconds: wall time.
+    """
+
+    id: str
+    result: Result
+    message: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+    def as_plain(self) -> dict[str, Any]:
+        return {**asdict(self), "result": str(self.result)}
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> Outcome:
+        return cls(**{**fields, "result": Result(fields["result"])})

@@ -1,0 +1,193 @@
+"""The report of one grade, and its JSON form (schema version 1: keys may be added, never renamed)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..outcome import Outcome, PlannedTest, Result
+from ..rubric import Problem, Rubric
+from ..scoring import Score, Status, score_problem
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TestReport:
+    """One test and what came of it."""
+
+    __test__ = False  # pytest should not try to collect this class
+
+    plan: PlannedTest
+    outcome: Outcome
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.plan.id,
+            "title": self.plan.title,
+            "outcome": str(self.outcome.result),
+            "message": self.outcome.message,
+            "misconception": None,
+            "seconds": round(self.outcome.seconds, 4),
+            "kind": "edge" if self.plan.edge else "core",
+            "detail": self.outcome.detail,
+        }
+
+
+@dataclass(frozen=True)
+class ProblemReport:
+    """One problem of the rubric: its score and its tests.
+
+    blocked_by: problems it builds on that have not passed, worth fixing first.
+    note: why the problem is not assessed, or "".
+    """
+
+    problem: Problem
+    score: Score
+    tests: tuple[TestReport, ...] = ()
+    blocked_by: tuple[str, ...] = ()
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.problem.id,
+            "title": self.problem.title,
+            "section": self.problem.section,
+            "kind": str(self.problem.kind),
+            "points": self.problem.points,
+            "earned": self.score.earned,
+            "status": str(self.score.status),
+            "blocked_by": list(self.blocked_by),
+            "policy": [],
+            "note": self.note,
+            "tests": [test.as_json() for test in self.tests],
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one grade found.
+
+    submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
+    isolation: {"level": ..., "missing": [...]}; load_fault: why nothing of the submission could run, or None.
+    """
+
+    submission: str
+    sections: dict[str, str]
+    problems: tuple[ProblemReport, ...]
+    seed: int | None
+    isolation: dict[str, Any]
+    environment: dict[str, Any]
+    load_fault: str | None = None
+
+    @property
+    def earned(self) -> float:
+        return round(sum(p.score.earned for p in self.problems), 2)
+
+    @property
+    def assessed(self) -> float:
+        """Points of the problems that were assessed."""
+        return sum(p.problem.points for p in self.problems if p.score.status is not Status.NOT_ASSESSED)
+
+    @property
+    def total(self) -> float:
+        """Points of all problems in this report, assessed or not."""
+        return sum(p.problem.points for p in self.problems)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "submission": self.submission,
+            "seed": self.seed,
+            "isolation": self.isolation,
+            "score": {"earned": self.earned, "assessed": self.assessed, "total": self.total},
+            "problems": [problem.as_json() for problem in self.problems],
+            "integrity": {"verdict": "clean", "findings": []},
+            "performance": [],
+            "environment": self.environment,
+            "load_fault": self.load_fault,
+        }
+
+
+def build_report(
+    submission: str,
+    rubric: Rubric,
+    problems: Sequence[Problem],
+    planned: Sequence[PlannedTest],
+    outcomes: Sequence[Outcome],
+    *,
+    seed: int | None,
+    isolation: dict[str, Any],
+    environment: dict[str, Any],
+    load_fault: str | None = None,
+) -> Report:
+    """Score the outcomes and put everything together."""
+    results = {outcome.id: outcome for outcome in outcomes}
+    pairs = [(test, results[test.id]) for test in planned]
+    knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
+    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in problems}
+    for test, outcome in pairs:
+        by_problem[test.problem].append((test, outcome))
+    scores = {problem.id: score_problem(problem, by_problem[problem.id], knows_kit=knows_kit) for problem in problems}
+    return Report(
+        submission=submission,
+        sections=rubric.sections,
+        problems=tuple(
+            ProblemReport(
+                problem=problem,
+                score=scores[problem.id],
+                tests=tuple(TestReport(test, outcome) for test, outcome in by_problem[problem.id]),
+                blocked_by=_blocked_by(problem, scores),
+                note=_why_not_assessed(problem, scores[problem.id]),
+            )
+            for problem in problems
+        ),
+        seed=seed,
+        isolation=isolation,
+        environment=environment,
+        load_fault=load_fault,
+    )
+
+
+def _blocked_by(problem: Problem, scores: dict[str, Score]) -> tuple[str, ...]:
+    """The problems to fix before this one, when this one is not done."""
+    if scores[problem.id].status in (Status.PASS, Status.NOT_ASSESSED):
+        return ()
+    fine = (Status.PASS, Status.NOT_ASSESSED)
+    return tuple(needed for needed in problem.needs if needed in scores and scores[needed].status not in fine)
+
+
+def _why_not_assessed(problem: Problem, score: Score) -> str:
+    if score.status is not Status.NOT_ASSESSED:
+        return ""
+    return {
+        "manual": "graded by a person",
+        "artifact": "experiments are not read yet",
+        "answer": "written answers are not read yet",
+        "performance": "needs a GPU",
+        "code": "no tests yet",
+    }[str(problem.kind)]
+
+
+def write_json(report: Report, path: str | os.PathLike[str]) -> None:
+    """Write the report's JSON form; the file appears complete or not at all.
+
+    Raises:
+        OSError: when the folder does not exist or cannot be written.
+    """
+    target = Path(path).absolute()
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(report.as_json(), file, indent=2, ensure_ascii=False)
+            file.write("\n")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,151 @@
+"""The rubric: which problems there are, what they are worth and what they allow. Points exist nowhere else."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+RUBRIC_FILE = Path(__file__).with_name("rubric.toml")
+
+
+class RubricError(Exception):
+    """The rubric, or a question asked of it, makes no sense; the message says where."""
+
+
+class Kind(enum.StrEnum):
+    """How a problem is assessed."""
+
+    CODE = "code"
+    ANSWER = "answer"
+    PERFORMANCE = "performance"
+    ARTIFACT = "artifact"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row of the rubric.
+
+    needs: problems whose code this one builds on.
+    core_share: fraction of the points that its core tests carry; edge tests carry the rest.
+    call_limit_s: seconds that one call of the student's code may take.
+    """
+
+    id: str
+    title: str
+    section: str
+    kind: Kind
+    points: float
+    needs: tuple[str, ...] = ()
+    core_share: float = 0.75
+    call_limit_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """All problems, in the order of the handout.
+
+    sections: id -> title; base_sections: those that make up the total.
+    """
+
+    sections: dict[str, str]
+    base_sections: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    def __getitem__(self, problem_id: str) -> Problem:
+        for problem in self.problems:
+            if problem.id == problem_id:
+                return problem
+        raise RubricError(
+            f"no problem is called {problem_id!r}.{_did_you_mean(problem_id, (p.id for p in self.problems))} "
+            "`python -m grader --list` shows them all."
+        )
+
+    def select(self, problem_ids: Iterable[str] = (), section: str | None = None) -> tuple[Problem, ...]:
+        """The problems with these ids, or of this section, in the rubric's order; all of them when nothing is named.
+
+        Raises:
+            RubricError: for an unknown id or section.
+        """
+        wanted = {self[problem_id].id for problem_id in problem_ids}
+        if section is not None and section not in self.sections:
+            raise RubricError(f"no section is called {section!r}.{_did_you_mean(section, self.sections)}")
+        return tuple(
+            problem
+            for problem in self.problems
+            if (not wanted and section is None) or problem.id in wanted or problem.section == section
+        )
+
+
+def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
+    """Read and check the rubric.
+
+    Raises:
+        RubricError: for anything that is missing, misspelt or impossible, with the place.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RubricError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise RubricError(f"{path} is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RubricError(f"{path} is not valid TOML: {error}.") from error
+    _check_keys(table, {"sections", "base_sections", "problem"}, path.name)
+    for key in ("sections", "base_sections", "problem"):
+        if key not in table:
+            raise RubricError(f"{path.name} has no {key!r}.")
+    problems = tuple(_problem(row, table["sections"], path.name) for row in table["problem"])
+    ids = [problem.id for problem in problems]
+    for problem in problems:
+        if ids.count(problem.id) > 1:
+            raise RubricError(f"{path.name}: problem {problem.id!r} appears twice.")
+        for needed in problem.needs:
+            if needed not in ids:
+                raise RubricError(
+                    f"{path.name}: {problem.id} needs {needed!r}, which is no problem.{_did_you_mean(needed, ids)}"
+                )
+    for section in table["base_sections"]:
+        if section not in table["sections"]:
+            raise RubricError(f"{path.name}: base section {section!r} is not among the sections.")
+    return Rubric(dict(table["sections"]), tuple(table["base_sections"]), problems)
+
+
+def _problem(row: dict[str, Any], sections: dict[str, str], name: str) -> Problem:
+    where = f"{name}, problem {row.get('id', '(without id)')!r}"
+    _check_keys(row, {field.name for field in fields(Problem)}, where)
+    for key, kind in (("id", str), ("title", str), ("section", str), ("kind", str), ("points", (int, float))):
+        if not isinstance(row.get(key), kind) or isinstance(row.get(key), bool):
+            raise RubricError(f"{where}: {key!r} is missing or of the wrong type.")
+    if row["section"] not in sections:
+        raise RubricError(f"{where}: no section is called {row['section']!r}.{_did_you_mean(row['section'], sections)}")
+    try:
+        kind_of_problem = Kind(row["kind"])
+    except ValueError:
+        raise RubricError(
+            f"{where}: no kind is called {row['kind']!r}.{_did_you_mean(row['kind'], [str(k) for k in Kind])}"
+        ) from None
+    problem = Problem(**{**row, "kind": kind_of_problem, "needs": tuple(row.get("needs", ()))})
+    if problem.points < 0:
+        raise RubricError(f"{where}: points must not be negative.")
+    if not 0.7 <= problem.core_share <= 1:
+        raise RubricError(f"{where}: core_share must lie between 0.7 and 1.")
+    if problem.call_limit_s <= 0:
+        raise RubricError(f"{where}: call_limit_s must be positive.")
+    return problem
+
+
+def _check_keys(table: dict[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise RubricError(f"{where}: unknown key {key!r}.{_did_you_mean(key, known)}")
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,278 @@
+"""Run tests against a submission: starts the examiners, follows their events, and makes sure that nothing is lost.
+
+Imports neither torch nor pytest, so that progress is on the screen before they are loaded. Whatever happens to an
+examiner or to the submission, every planned test ends with exactly one outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from .outcome import Outcome, PlannedTest, Result
+from .rubric import Kind, Problem
+from .worker.loader import Layout
+
+KIT = Path(__file__).resolve().parents[1]
+_RESTARTS = 3
+
+
+class RunRefused(Exception):
+    """The run cannot start for a reason that a person can mend (exit code 2)."""
+
+
+class RunFailed(Exception):
+    """The grader itself failed (exit code 3)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of running tests.
+
+    planned and outcomes agree one to one; seed: of the fresh cases, or None when there were none;
+    load_fault: why the submission could not be imported, or None.
+    """
+
+    planned: tuple[PlannedTest, ...]
+    outcomes: tuple[Outcome, ...]
+    seed: int | None
+    load_fault: str | None
+    seconds: float
+
+
+class Progress:
+    """What a run tells whoever watches it; every method may be overridden, none has to be."""
+
+    def planned(self, tests: int) -> None:
+        """So many more tests will run."""
+
+    def started(self, test_id: str) -> None:
+        """A test begins."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """A test has its outcome."""
+
+
+def has_tests(problem: Problem) -> bool:
+    """Whether this copy of the kit tests the problem."""
+    return problem.kind is Kind.CODE and (KIT / "tests" / f"test_{problem.id}.py").is_file()
+
+
+def run_tests(
+    layout: Layout,
+    problems: Sequence[Problem],
+    *,
+    seed: int | None = None,
+    isolation: str = "process",
+    jobs: int = 1,
+    limits: dict[str, float] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run the tests of these problems against a submission.
+
+    Args:
+        layout: where the submission is.
+        problems: those with tests (`has_tests`).
+        seed: of the fresh cases; drawn after the submission was loaded when None.
+        isolation: "process" (behind the wall) or "none" (in the examiner itself: for debugging trusted code).
+        jobs: how many examiners work side by side.
+        limits: fields of `wall.Limits` that differ from its defaults.
+
+    Raises:
+        RunRefused: for a fixture that cannot be read and the like.
+        RunFailed: when the tests could not be planned, or a planned test has no outcome.
+    """
+    start = time.monotonic()
+    progress = progress or Progress()
+    orders = [
+        {
+            "layout": layout.as_plain(),
+            "problems": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in share],
+            "isolation": isolation,
+            "limits": limits or {},
+        }
+        for share in _shares(problems, jobs)
+    ]
+    crew = _Crew([_Examiner(order) for order in orders], seed, progress)
+    try:
+        crew.work()
+    finally:
+        crew.stop()
+    planned = tuple(test for examiner in crew.examiners for test in examiner.planned)
+    outcomes = {o.id: o for examiner in crew.examiners for o in examiner.outcomes}
+    lost = [test.id for test in planned if test.id not in outcomes]
+    if lost or len(outcomes) != len(planned):
+        raise RunFailed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
+    untested = {p.id for p in problems} - {test.problem for test in planned}
+    if untested:
+        raise RunFailed(f"no test was planned for {', '.join(sorted(untested))}.")
+    order = {problem.id: i for i, problem in enumerate(problems)}
+    planned = tuple(sorted(planned, key=lambda test: order[test.problem]))
+    return Run(
+        planned=planned,
+        outcomes=tuple(outcomes[test.id] for test in planned),
+        seed=crew.seed if crew.fresh else None,
+        load_fault=crew.load_fault,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
+    """Deal problems out to examiners; the tokenizer's are the longest, so they come first and apart."""
+    shares: list[list[Problem]] = [[] for _ in range(max(1, min(jobs, len(problems))))]
+    for i, problem in enumerate(sorted(problems, key=lambda p: -p.call_limit_s)):
+        shares[i % len(shares)].append(problem)
+    return [share for share in shares if share]
+
+
+@dataclass
+class _Examiner:
+    """One examiner process and what it has reported so far."""
+
+    order: dict[str, Any]
+    process: subprocess.Popen[str] | None = None
+    planned: list[PlannedTest] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    running: str | None = None
+    done: bool = False
+    starts: int = 0
+    complaints: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+
+    def start(self) -> IO[str]:
+        """Start the process; gives the stream of its events."""
+        self.starts += 1
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "grader.examiner"],
+            cwd=KIT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.complaints,
+            text=True,
+        )
+        self.tell({**self.order, "finished": [outcome.id for outcome in self.outcomes]})
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def tell(self, message: dict[str, Any]) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended; its closed stdout says so too, and that is where it is dealt with
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            for stream in (self.process.stdin, self.process.stdout):
+                if stream is not None:
+                    stream.close()
+            self.process = None
+
+    def last_words(self) -> str:
+        self.complaints.seek(0)
+        return self.complaints.read().decode("utf-8", "replace")[-2000:].strip()
+
+
+class _Crew:
+    """All examiners of one run, followed until each is done."""
+
+    def __init__(self, examiners: list[_Examiner], seed: int | None, progress: Progress) -> None:
+        self.examiners = examiners
+        self.seed = seed
+        self.fresh = False
+        self.load_fault: str | None = None
+        self._progress = progress
+        self._at_work = 0
+        self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
+
+    def work(self) -> None:
+        for examiner in self.examiners:
+            self._start(examiner)
+        while self._at_work:
+            examiner, line = self._lines.get()
+            if line is None:
+                self._at_work -= 1
+                self._ended(examiner)
+            else:
+                self._handle(examiner, json.loads(line))
+
+    def stop(self) -> None:
+        for examiner in self.examiners:
+            examiner.stop()
+            examiner.complaints.close()
+
+    def _start(self, examiner: _Examiner) -> None:
+        stream = examiner.start()
+        self._at_work += 1
+
+        def listen() -> None:
+            for line in stream:
+                self._lines.put((examiner, line))
+            self._lines.put((examiner, None))
+
+        threading.Thread(target=listen, daemon=True).start()
+
+    def _handle(self, examiner: _Examiner, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "loaded":
+                self.fresh = event["fresh"]
+                if event["fault"]:
+                    self.load_fault = event["fault"]["message"]
+                if self.seed is None and self.fresh:
+                    self.seed = secrets.randbits(48)
+                examiner.tell({"seed": self.seed})
+            case "planned":
+                if not examiner.planned:
+                    examiner.planned = [PlannedTest(**test) for test in event["tests"]]
+                    self._progress.planned(len(examiner.planned))
+            case "started":
+                examiner.running = event["id"]
+                self._progress.started(event["id"])
+            case "finished":
+                self._finish(examiner, Outcome.from_plain(event["outcome"]))
+            case "refused":
+                raise RunRefused(event["message"])
+            case "done":
+                examiner.done = True
+
+    def _finish(self, examiner: _Examiner, outcome: Outcome) -> None:
+        examiner.running = None
+        examiner.outcomes.append(outcome)
+        self._progress.finished(outcome)
+
+    def _ended(self, examiner: _Examiner) -> None:
+        """An examiner's events have ended: done, or dead and to be replaced."""
+        examiner.stop()
+        if examiner.done and len(examiner.outcomes) == len(examiner.planned):
+            return
+        if not examiner.planned:
+            raise RunFailed(f"the tests could not be planned.\n{examiner.last_words()}")
+        if examiner.running is not None:
+            self._finish(
+                examiner,
+                Outcome(
+                    examiner.running,
+                    Result.ERROR,
+                    "the grader's own test process ended while this test ran; the test counts as not passed.",
+                    examiner.last_words(),
+                ),
+            )
+        if examiner.starts > _RESTARTS:
+            raise RunFailed(f"an examiner ended {examiner.starts} times.\n{examiner.last_words()}")
+        if len(examiner.outcomes) < len(examiner.planned):
+            self._start(examiner)

@@ -1,0 +1,222 @@
+"""Find a submission's adapters, and open it: in this process, or (see `wall.py`) behind the wall."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import re
+import tomllib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .worker.loader import Layout
+
+_SEARCH_DEPTH = 3
+_SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "build", "dist"}
+
+
+class SubmissionNotFound(Exception):
+    """There is nothing to grade at a path; the message says what was looked for."""
+
+
+def locate(path: str | os.PathLike[str]) -> Layout:
+    """Find the adapters of the submission at `path` without importing anything of it.
+
+    `adapters.py` in the folder itself comes first, then `tests/adapters.py`, then the same in subfolders up to
+    three levels down (archives often add a folder or two); the least deep one wins.
+
+    Raises:
+        SubmissionNotFound: when there is no folder, no adapters, more than one equally near, or a file that is not text.
+    """
+    root = Path(path).resolve()
+    if not root.is_dir():
+        kind = "a file" if root.exists() else "not there"
+        raise SubmissionNotFound(f"{os.fspath(path)} is {kind}; name the folder that holds adapters.py.")
+    for depth in range(_SEARCH_DEPTH + 1):
+        found = [file for folder in _folders(root, depth) if (file := _adapters_in(folder))]
+        if len(found) == 1:
+            return _layout(found[0])
+        if found:
+            listed = ", ".join(os.path.relpath(file, root) for file in found)
+            raise SubmissionNotFound(
+                f"{os.fspath(path)} holds several submissions ({listed}); name the folder of one of them."
+            )
+    raise SubmissionNotFound(
+        f"no adapters.py and no tests/adapters.py in {os.fspath(path)}; a submission connects its code to the tests "
+        "there. Copy adapters.py from the skeleton into the folder, or name another folder."
+    )
+
+
+def _folders(root: Path, depth: int) -> Iterator[Path]:
+    """Folders exactly `depth` levels below `root`, in name order, without hidden and installed ones."""
+    if depth == 0:
+        yield root
+        return
+    for child in sorted(root.iterdir()):
+        if (
+            child.is_dir()
+            and not child.is_symlink()
+            and not child.name.startswith(".")
+            and child.name not in _SKIPPED_FOLDERS
+            and not (child / "pyvenv.cfg").exists()
+        ):
+            yield from _folders(child, depth - 1)
+
+
+def _adapters_in(folder: Path) -> Path | None:
+    for file in (folder / "adapters.py", folder / "tests" / "adapters.py"):
+        if file.is_file() and not (file.parent == folder and folder.name == "tests"):
+            return file
+    return None
+
+
+def _layout(adapters: Path) -> Layout:
+    try:
+        source = adapters.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise SubmissionNotFound(
+            f"{adapters} is not UTF-8 text (byte {error.start}); save it as UTF-8 and try again."
+        ) from error
+    except OSError as error:
+        raise SubmissionNotFound(f"{adapters} cannot be read: {error.strerror}.") from error
+    in_tests = adapters.parent.name == "tests"
+    root = adapters.parent.parent if in_tests else adapters.parent
+    settings = _read_settings(root)
+    package = "tests" if in_tests else ""
+    if not in_tests and _imports_relatively(source):
+        package = root.name if root.name.isidentifier() else "submission"
+    project = settings.get("project", {})
+    name = project.get("name")
+    packages = [child.name for child in root.iterdir() if (child / "__init__.py").is_file()]
+    return Layout(
+        root=str(root),
+        adapters=os.path.relpath(adapters, root),
+        package=package,
+        import_path=tuple(_import_path(root, settings, in_tests)),
+        distributions=tuple(dict.fromkeys(n for n in ("cs336_basics", name, *packages) if isinstance(n, str) and n)),
+        requires_python=str(project.get("requires-python", "")),
+    )
+
+
+def _read_settings(root: Path) -> dict[str, Any]:
+    """The submission's pyproject.toml; one that cannot be read says nothing."""
+    try:
+        return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+
+
+def _import_path(root: Path, settings: dict[str, Any], in_tests: bool) -> Iterator[str]:
+    tool = settings.get("tool", {})
+    named = [
+        *_strings(tool, "pytest", "ini_options", "pythonpath"),
+        *_strings(tool, "setuptools", "packages", "find", "where"),
+        *_strings(tool, "uv", "build-backend", "module-root"),
+        "src",
+        *(["tests"] if in_tests else []),
+    ]
+    for folder in dict.fromkeys(named):
+        resolved = (root / folder).resolve()
+        if resolved != root and resolved.is_relative_to(root) and resolved.is_dir():
+            yield str(resolved)
+
+
+def _strings(table: Any, *keys: str) -> list[str]:
+    for key in keys:
+        table = table.get(key, {}) if isinstance(table, dict) else {}
+    values = table.split() if isinstance(table, str) else table
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def _imports_relatively(source: str) -> bool:
+    """Whether a module has relative imports and so must be imported as part of a package."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # the import in the worker will say what is wrong with it
+        return bool(re.search(r"^\s*from\s+\.", source, re.MULTILINE))
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+class Submission(ABC):
+    """What tests talk to: every adapter and every driver is a method that takes and returns plain data.
+
+        submission.run_softmax(in_features=x, dim=-1)
+        submission.clip(parameters=[...], gradients=[...], max_l2_norm=1.0)
+
+    Each call gets its own copy of its arguments.
+    """
+
+    generation = 0
+    """Counts how often the code was loaded afresh; handles of an earlier generation are void."""
+
+    def __init__(self) -> None:
+        self._tokenizers: dict[Any, Tokenizer] = {}
+
+    @abstractmethod
+    def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """Run one operation. Raises a `grader.faults.Fault` when it gives no value."""
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        if operation.startswith("_"):
+            raise AttributeError(operation)
+        return functools.partial(self._call, operation)
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        return self.perform(operation, arguments)
+
+    def tokenizer(
+        self,
+        vocab: dict[int, bytes],
+        merges: list[tuple[bytes, bytes]],
+        special_tokens: list[str] | None = None,
+    ) -> Tokenizer:
+        """The student's tokenizer with this vocabulary; the same arguments give the same object again."""
+        key = (id(vocab), id(merges), None if special_tokens is None else tuple(special_tokens))
+        if key not in self._tokenizers:
+            arguments = {"vocab": vocab, "merges": merges, "special_tokens": special_tokens}
+            self._tokenizers[key] = Tokenizer(self, "open_tokenizer", arguments)
+        return self._tokenizers[key]
+
+    def tokenizer_from_files(
+        self, vocab_json: bytes, merges_text: bytes, special_tokens: list[str] | None = None
+    ) -> Tokenizer:
+        """The student's tokenizer built from files with these contents."""
+        arguments = {"vocab_json": vocab_json, "merges_text": merges_text, "special_tokens": special_tokens}
+        return Tokenizer(self, "open_tokenizer_from_files", arguments)
+
+
+class Tokenizer:
+    """A tokenizer that lives beside the student's code; opened on first use and again after a restart."""
+
+    def __init__(self, submission: Submission, opener: str, arguments: dict[str, Any]) -> None:
+        self._submission = submission
+        self._opener = opener
+        self._arguments = arguments  # also keeps alive the objects whose ids are the key in `Submission.tokenizer`
+        self._handle: tuple[int, int] | None = None
+
+    def encode(self, text: str) -> list[int]:
+        return self._ask("tokenizer_encode", text=text)
+
+    def decode(self, ids: list[int]) -> str:
+        return self._ask("tokenizer_decode", ids=ids)
+
+    def encode_iterable(self, chunks: list[str]) -> list[int]:
+        return self._ask("tokenizer_encode_iterable", chunks=chunks)
+
+    def encode_file(self, content: bytes) -> list[int]:
+        return self._ask("tokenizer_encode_file", content=content)
+
+    def chunks_read_before_first_id(self, chunk: str, available: int) -> int:
+        return self._ask("tokenizer_chunks_read_before_first_id", chunk=chunk, available=available)
+
+    def stream_memory(self, chunk: str, repeats: int) -> dict[str, int]:
+        return self._ask("tokenizer_stream_memory", chunk=chunk, repeats=repeats)
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        if self._handle is None or self._handle[0] != self._submission.generation:
+            handle = self._submission.perform(self._opener, self._arguments)
+            self._handle = (self._submission.generation, handle)
+        return self._submission.perform(operation, {"handle": self._handle[1], **arguments})

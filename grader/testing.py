@@ -1,0 +1,95 @@
+"""The pytest side of the tests: the `submission` fixture, cases as parameters, and *todo* as an outcome.
+
+`tests/conftest.py` takes these names over. Run by hand, a test calls the code in the checkout in this process; run by
+the grader, the examiner has put another submission and a seed for fresh cases into the session's stash.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .cases.assets import FixtureError
+from .cases.case import Case, Oracle
+from .cases.store import fresh_cases, stored_cases
+from .faults import AdapterMissing, Todo
+from .submission import Submission, locate
+
+SUBMISSION = pytest.StashKey[Submission]()
+FRESH = pytest.StashKey[tuple[int, Oracle]]()
+ORACLE = pytest.StashKey[Oracle]()
+
+
+@pytest.fixture(scope="session")
+def submission(request: pytest.FixtureRequest) -> Submission:
+    """The code under test."""
+    given = request.config.stash.get(SUBMISSION, None)
+    return given if given is not None else _open_checkout(request.config.rootpath)
+
+
+def _open_checkout(root: Path) -> Submission:
+    from .in_process import InProcess
+    from .worker.loader import import_adapters
+
+    return InProcess(import_adapters(locate(root)))
+
+
+def problem_of(path: Path) -> str:
+    """The problem id that a test file is about: `test_rope.py` -> `rope`."""
+    return path.stem.removeprefix("test_")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Turn `@pytest.mark.cases("group", ...)` into one test per case of these groups."""
+    marker = metafunc.definition.get_closest_marker("cases")
+    if marker is None:
+        return
+    groups = marker.args or ("reference",)
+    try:
+        available = _cases(metafunc.config, problem_of(metafunc.definition.path))
+    except FixtureError as error:
+        raise pytest.UsageError(str(error)) from error
+    chosen = [case for case in available if case.group in groups]
+    if not chosen:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: no case belongs to {', '.join(groups)}")
+    metafunc.parametrize("case", chosen, ids=[case.id for case in chosen])
+
+
+def _cases(config: pytest.Config, problem: str) -> list[Case]:
+    seed, oracle = config.stash.get(FRESH, (None, None))
+    return _drawn_once(problem, seed, oracle)
+
+
+@functools.cache
+def _drawn_once(problem: str, seed: int | None, oracle: Oracle | None) -> list[Case]:
+    fresh = fresh_cases(problem, seed, oracle) if seed is not None and oracle is not None else []
+    return stored_cases(problem) + fresh
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """An unwritten stub is todo and an absent adapter is skipped; neither is a failure."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, (Todo, AdapterMissing)):
+        fault = call.excinfo.value
+        path, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = (path, (line or 0) + 1, f"{fault.result}: {fault.message}")
+        if isinstance(fault, Todo):
+            report.todo = True  # type: ignore[attr-defined]  # read by pytest_report_teststatus
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Count unwritten stubs as "todo" in pytest's own summary."""
+    if getattr(report, "todo", False):
+        return "todo", "t", ("TODO", {"yellow": True})
+    return None

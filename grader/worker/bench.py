@@ -1,0 +1,60 @@
+"""One submission at work: calls its adapters, runs the drivers, keeps the objects that live between calls."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+from .drivers import DRIVERS
+from .faults import NotProvided
+
+# The public assignment's own tests call these by position, so a submission may name their parameters as it likes.
+_BY_POSITION = {"run_silu", "run_softmax", "run_cross_entropy", "run_gradient_clipping", "get_tokenizer"}
+
+
+class Bench:
+    """The operations that tests ask of a submission: its adapters, and the drivers built on them.
+
+    Args:
+        adapters: the imported adapters module.
+    """
+
+    def __init__(self, adapters: types.ModuleType) -> None:
+        self.adapters = adapters
+        self.objects: dict[int, Any] = {}
+
+    def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """Run one operation, an adapter (`run_*`, `get_*`) or a driver, on plain data."""
+        if operation.startswith(("run_", "get_")):
+            return self.adapter(operation, **arguments)
+        return DRIVERS[operation](self, **arguments)
+
+    def adapter(self, name: str, **arguments: Any) -> Any:
+        """Call an adapter with the contract's keyword names.
+
+        Raises:
+            NotProvided: when the submission has no adapter of that name.
+        """
+        function = getattr(self.adapters, name, None)
+        if function is None:
+            raise NotProvided(f"the submission has no adapter {name}")
+        if name in _BY_POSITION and not _accepts(function, arguments):
+            return function(*arguments.values())
+        return function(**arguments)
+
+    def keep(self, value: Any) -> int:
+        """Store an object for later calls and return its handle."""
+        handle = len(self.objects) + 1
+        self.objects[handle] = value
+        return handle
+
+
+def _accepts(function: Any, arguments: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError:
+        return False
+    except ValueError:  # no signature to look at, as with builtins
+        return True
+    return True

@@ -1,0 +1,141 @@
+"""Drivers for the optimizer and for gradient clipping, which work in place on parameters."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..faults import ContractBroken
+
+if TYPE_CHECKING:
+    from ..bench import Bench
+
+Gradients = list[torch.Tensor | None]
+
+
+def adamw_trajectory(
+    bench: Bench,
+    parameters: list[torch.Tensor],
+    gradients: list[Gradients],
+    options: dict[str, Any] | None = None,
+    groups: list[dict[str, Any]] | None = None,
+    learning_rates: dict[int, list[float]] | None = None,
+    reload_after: int | None = None,
+    as_generator: bool = False,
+) -> list[list[torch.Tensor]]:
+    """Run the student's AdamW for `len(gradients)` steps and return the parameters after each step.
+
+    Args:
+        parameters: initial values.
+        gradients: for each step, one gradient per parameter; None leaves `.grad` unset for that step.
+        options: constructor arguments besides the parameters (lr, betas, eps, weight_decay).
+        groups: parameter groups as {"members": [indices], **options of the group}; one group of all when None.
+        learning_rates: {step: one learning rate per group}, written to `param_groups` before that step, as a
+            schedule does.
+        reload_after: after this many steps, save the optimizer's state_dict through torch.save, build a new
+            optimizer on the same parameters and load the state into it.
+        as_generator: pass the parameters as a generator, as `model.parameters()` does.
+    """
+    leaves = [torch.nn.Parameter(value.clone()) for value in parameters]
+    optimizer = _build(bench, leaves, options, groups, as_generator)
+    trajectory = []
+    for step, step_gradients in enumerate(gradients):
+        if step == reload_after:
+            optimizer = _reloaded(optimizer, _build(bench, leaves, options, groups, as_generator))
+        for group, rate in zip(optimizer.param_groups, (learning_rates or {}).get(step, []), strict=False):
+            group["lr"] = rate
+        for leaf, gradient in zip(leaves, step_gradients, strict=True):
+            leaf.grad = None if gradient is None else gradient.clone()
+        optimizer.step()
+        trajectory.append([leaf.detach().clone() for leaf in leaves])
+    return trajectory
+
+
+def _build(
+    bench: Bench,
+    leaves: list[torch.nn.Parameter],
+    options: dict[str, Any] | None,
+    groups: list[dict[str, Any]] | None,
+    as_generator: bool,
+) -> torch.optim.Optimizer:
+    optimizer_class = bench.adapter("get_adamw_cls")
+    if groups is not None:
+        described: list[dict[str, Any]] = []
+        for group in groups:
+            rest = {key: value for key, value in group.items() if key != "members"}
+            described.append({"params": [leaves[i] for i in group["members"]], **rest})
+        return optimizer_class(described, **(options or {}))
+    return optimizer_class((leaf for leaf in leaves) if as_generator else leaves, **(options or {}))
+
+
+def _reloaded(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    buffer = io.BytesIO()
+    torch.save(old.state_dict(), buffer)
+    buffer.seek(0)
+    new.load_state_dict(torch.load(buffer, weights_only=True))
+    return new
+
+
+def adamw_step_with_closure(
+    bench: Bench, parameter: torch.Tensor, loss: float, options: dict[str, Any]
+) -> dict[str, Any]:
+    """One step with a closure that sets the gradient and returns `loss`; says what `step` returned."""
+    leaf = torch.nn.Parameter(parameter.clone())
+    optimizer = _build(bench, [leaf], options, None, False)
+
+    def closure() -> float:
+        leaf.grad = torch.ones_like(leaf)
+        return loss
+
+    returned = optimizer.step(closure)
+    return {"returned": None if returned is None else float(returned), "parameter": leaf.detach().clone()}
+
+
+def adamw_is_optimizer(bench: Bench) -> bool:
+    """Whether the class derives from torch.optim.Optimizer, as schedulers and checkpoints need."""
+    return issubclass(bench.adapter("get_adamw_cls"), torch.optim.Optimizer)
+
+
+def adamw_rejects(bench: Bench, options: dict[str, Any]) -> bool:
+    """Whether constructing AdamW with these options raises ValueError."""
+    try:
+        _build(bench, [torch.nn.Parameter(torch.zeros(2))], options, None, False)
+    except ValueError:
+        return True
+    return False
+
+
+def clip(
+    bench: Bench,
+    parameters: list[torch.Tensor],
+    gradients: Gradients,
+    max_l2_norm: float,
+    as_generator: bool = False,
+) -> dict[str, Any]:
+    """Clip gradients in place and return gradients and parameters as they are afterwards.
+
+    Raises:
+        ContractBroken: when a gradient appears where there was none, or disappears.
+    """
+    leaves = [torch.nn.Parameter(value.clone()) for value in parameters]
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        leaf.grad = None if gradient is None else gradient.clone()
+    held = [leaf.grad for leaf in leaves]
+    given: Iterable[torch.nn.Parameter] = (leaf for leaf in leaves) if as_generator else leaves
+    bench.adapter("run_gradient_clipping", parameters=given, max_l2_norm=max_l2_norm)
+    for i, (leaf, before) in enumerate(zip(leaves, held, strict=True)):
+        if (leaf.grad is None) != (before is None):
+            raise ContractBroken(
+                f"parameter {i} had {'no' if before is None else 'a'} gradient before clipping and "
+                f"{'none' if leaf.grad is None else 'one'} after it"
+            )
+    return {
+        "gradients": [None if leaf.grad is None else leaf.grad.detach().clone() for leaf in leaves],
+        "parameters": [leaf.detach().clone() for leaf in leaves],
+    }
+
+
+DRIVERS = (adamw_trajectory, adamw_step_with_closure, adamw_is_optimizer, adamw_rejects, clip)

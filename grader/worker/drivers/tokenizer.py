@@ -1,0 +1,114 @@
+"""Drivers for the tokenizer: an object that is built once and asked many times."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..faults import ContractBroken
+
+if TYPE_CHECKING:
+    from ..bench import Bench
+
+
+def open_tokenizer(
+    bench: Bench,
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_tokens: list[str] | None = None,
+) -> int:
+    """Build the student's tokenizer and return a handle to it."""
+    return bench.keep(bench.adapter("get_tokenizer", vocab=vocab, merges=merges, special_tokens=special_tokens))
+
+
+def open_tokenizer_from_files(
+    bench: Bench, vocab_json: bytes, merges_text: bytes, special_tokens: list[str] | None = None
+) -> int:
+    """Write the two files in GPT-2's format, build the tokenizer from them and return a handle to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        vocab_path, merges_path = Path(folder, "vocab.json"), Path(folder, "merges.txt")
+        vocab_path.write_bytes(vocab_json)
+        merges_path.write_bytes(merges_text)
+        return bench.keep(
+            bench.adapter(
+                "get_tokenizer_from_files",
+                vocab_filepath=vocab_path,
+                merges_filepath=merges_path,
+                special_tokens=special_tokens,
+            )
+        )
+
+
+def tokenizer_encode(bench: Bench, handle: int, text: str) -> Any:
+    """`tokenizer.encode(text)`."""
+    return bench.objects[handle].encode(text)
+
+
+def tokenizer_decode(bench: Bench, handle: int, ids: list[int]) -> Any:
+    """`tokenizer.decode(ids)`."""
+    return bench.objects[handle].decode(ids)
+
+
+def tokenizer_encode_iterable(bench: Bench, handle: int, chunks: list[str]) -> list[Any]:
+    """Everything that `tokenizer.encode_iterable` yields for these chunks."""
+    return list(bench.objects[handle].encode_iterable(iter(chunks)))
+
+
+def tokenizer_encode_file(bench: Bench, handle: int, content: bytes) -> list[Any]:
+    """`encode_iterable` over an open text file, as the assignment uses it (lines keep their ends)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "corpus.txt")
+        path.write_bytes(content)
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(bench.objects[handle].encode_iterable(file))
+
+
+def tokenizer_chunks_read_before_first_id(bench: Bench, handle: int, chunk: str, available: int) -> int:
+    """How many of `available` equal chunks `encode_iterable` takes before it yields its first id."""
+    read = 0
+
+    def chunks() -> Iterator[str]:
+        nonlocal read
+        for _ in range(available):
+            read += 1
+            yield chunk
+
+    stream = iter(bench.objects[handle].encode_iterable(chunks()))
+    if not list(itertools.islice(stream, 1)):
+        raise ContractBroken("encode_iterable yielded nothing for a non-empty text")
+    return read
+
+
+def tokenizer_stream_memory(bench: Bench, handle: int, chunk: str, repeats: int) -> dict[str, int]:
+    """Consume `encode_iterable` over `repeats` equal chunks, one id at a time.
+
+    Returns:
+        ids: how many ids came; peak_bytes: by how much Python's memory grew at its peak meanwhile.
+    """
+    tokenizer = bench.objects[handle]
+    for _ in tokenizer.encode_iterable(iter([chunk, chunk])):  # lets caches fill before measuring
+        pass
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        ids = sum(1 for _ in tokenizer.encode_iterable(itertools.repeat(chunk, repeats)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return {"ids": ids, "peak_bytes": peak - before}
+
+
+DRIVERS = (
+    open_tokenizer,
+    open_tokenizer_from_files,
+    tokenizer_encode,
+    tokenizer_decode,
+    tokenizer_encode_iterable,
+    tokenizer_encode_file,
+    tokenizer_chunks_read_before_first_id,
+    tokenizer_stream_memory,
+)

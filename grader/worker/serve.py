@@ -1,0 +1,153 @@
+"""The worker's main loop: read a request, run it, answer with plain data, until the judge hangs up.
+
+The judge starts this file as a script (see `grader/wall.py`), with the number of an inherited socket as its only
+argument, in a process without any other part of the grader. Everything that a submission does (raise, exit, recurse,
+return nonsense) ends as an answer; everything that ends the process (a signal, `os._exit`, a segmentation fault) the
+judge sees as a closed socket.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = "grader_worker"
+_TRACEBACK_FRAMES = 12
+_TEXT_LIMIT = 4000
+
+
+def main() -> None:
+    """Serve requests on the socket whose descriptor is given as the first argument."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    # A submission's own child processes must not hold the judge's channel open.
+    os.set_inheritable(channel.fileno(), False)
+    _import_own_package()
+    from grader_worker import limits, wire
+
+    limits.die_with_parent()
+    limits.forbid_core_dumps()
+    worker = Worker()
+    while (request := _receive(channel, wire)) is not None:
+        answer = worker.answer(request["operation"], request["arguments"])
+        try:
+            body = wire.encode({"id": request["id"], **answer})
+        except wire.NotPlainData as error:
+            body = wire.encode({"id": request["id"], "kind": "not_plain", "message": str(error)})
+        channel.sendall(wire.LENGTH.pack(len(body)) + body)
+
+
+def _import_own_package() -> None:
+    """Import this folder as a package of its own, so that no other part of the grader becomes importable."""
+    spec = importlib.util.spec_from_file_location(PACKAGE, HERE / "__init__.py", submodule_search_locations=[str(HERE)])
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = package
+    spec.loader.exec_module(package)
+
+
+def _receive(channel: socket.socket, wire: Any) -> Any:
+    """The next request, or None when the judge has closed the channel."""
+    header = _read_exactly(channel, wire.LENGTH.size)
+    if header is None:
+        return None
+    body = _read_exactly(channel, wire.LENGTH.unpack(header)[0])
+    return None if body is None else wire.decode(body)
+
+
+def _read_exactly(channel: socket.socket, size: int) -> bytearray | None:
+    buffer = bytearray(size)
+    view, received = memoryview(buffer), 0
+    while received < size:
+        count = channel.recv_into(view[received:])
+        if count == 0:
+            return None
+        received += count
+    return buffer
+
+
+class Worker:
+    """Answers requests: `load` once, then any number of operations."""
+
+    def __init__(self) -> None:
+        self.bench: Any = None
+        self.root = ""
+
+    def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Run one request and describe what happened; never raises."""
+        from grader_worker.faults import ContractBroken, NotProvided
+
+        try:
+            if operation == "load":
+                return {"kind": "ok", "value": self._load(**arguments)}
+            return {"kind": "ok", "value": self.bench.perform(operation, arguments)}
+        except NotProvided as error:
+            return {"kind": "not_provided", "message": str(error)}
+        except ContractBroken as error:
+            return {"kind": "broken", "message": str(error)}
+        except NotImplementedError as error:
+            return {"kind": "todo", "message": _one_line(error)}
+        except SystemExit as error:
+            return self._failure("exit", f"the code called sys.exit({error.code!r})", error)
+        except BaseException as error:
+            return self._failure("error", _one_line(error), error)
+
+    def _load(self, layout: dict[str, Any], import_path: list[str], memory_mib: int) -> dict[str, Any]:
+        from grader_worker import limits
+        from grader_worker.bench import Bench
+        from grader_worker.loader import Layout, explain_import_error, import_adapters
+
+        if memory_mib:
+            limits.limit_memory(memory_mib)
+        sys.path[:] = import_path
+        where = Layout.from_plain(layout)
+        self.root = where.root
+        try:
+            adapters = import_adapters(where)
+        except BaseException as error:
+            failure = self._failure("error", explain_import_error(error, where), error)
+            return {"loaded": False, "message": failure["message"], "traceback": failure["traceback"]}
+        self.bench = Bench(adapters)
+        names = [name for name in dir(adapters) if name.startswith(("run_", "get_"))]
+        return {"loaded": True, "adapters": names}
+
+    def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "type": type(error).__name__[:100],
+            "message": message,
+            "traceback": _student_traceback(error, self.root),
+        }
+
+
+def _one_line(error: BaseException) -> str:
+    """What an exception says, in the words of the last line of a traceback."""
+    try:
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    except Exception:  # a student's __str__ may itself raise
+        text = type(error).__name__
+    return text[:_TEXT_LIMIT]
+
+
+def _student_traceback(error: BaseException, root: str) -> str:
+    """The traceback without this worker's own frames, with paths relative to the submission."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((str(HERE), "<frozen importlib"))
+    ]
+    lines = []
+    for frame in frames[-_TRACEBACK_FRAMES:]:
+        name = os.path.relpath(frame.filename, root) if root and frame.filename.startswith(root) else frame.filename
+        lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
+    return "\n".join([*lines, _one_line(error)])[-_TEXT_LIMIT:]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""What every test here shares. Start with any `test_<problem>.py`; `uv run pytest tests/test_rope.py` runs one."""
+
+from hypothesis import settings
+
+from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
+    pytest_generate_tests,
+    pytest_report_teststatus,
+    pytest_runtest_makereport,
+    submission,
+)
+
+# The same examples on every run: a test that fails today fails tomorrow.
+settings.register_profile("kit", derandomize=True, deadline=None, database=None, max_examples=25)
+settings.load_profile("kit")
