@@ -1,4 +1,4 @@
-"""`python -m grader`: the command line. Reads arguments, calls the parts that do the work, maps errors to exit codes."""
+"""`python -m grader`: the command line. Reads arguments, calls what does the work, maps errors to exit codes."""
 
 from __future__ import annotations
 

@@ -67,6 +67,7 @@ class Examination:
         if report.failed:
             raise pytest.UsageError(f"{report.nodeid} could not be collected: {report.longreprtext}")
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self.events.send("planned", tests=[_plan(item).as_plain() for item in items])
         items[:] = [item for item in items if _id(item) not in self.finished]

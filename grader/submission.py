@@ -29,7 +29,7 @@ def locate(path: str | os.PathLike[str]) -> Layout:
     three levels down (archives often add a folder or two); the least deep one wins.
 
     Raises:
-        SubmissionNotFound: when there is no folder, no adapters, more than one equally near, or a file that is not text.
+        SubmissionNotFound: no such folder, no adapters, several equally near, or a file that is not text.
     """
     root = Path(path).resolve()
     if not root.is_dir():
