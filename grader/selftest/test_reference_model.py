@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -631,7 +632,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, ...]:
             return os.mkdir, (str(tmp_path / "attacked"),)
 
-    for write in (torch.save, pickle.dump):
+    for write in (torch.save, partial(pickle.dump, protocol=2)):
         with (tmp_path / "checkpoint.pt").open("wb") as file:
             write({"model": Attack(), "optimizer": {}, "iteration": 0}, file)
         with pytest.raises(ValueError, match="not a complete checkpoint"):

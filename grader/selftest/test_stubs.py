@@ -40,7 +40,7 @@ def _private(x: int) -> int:
 
 
 TABLE: dict[str, int] = {"a": 1}
-_also_secret = 3
+_also_secret, _too = 3, 4
 
 
 # A comment on the function.
@@ -199,7 +199,8 @@ def test_a_long_import_that_loses_a_name_is_laid_out_again() -> None:
             "sample.py:10: A.f has no docstring",
         ),
         ('"""Doc."""\n\n_X = 1\nY = _X\n', "_X is private"),
-        ('"""Doc."""\n\n\ndef f(x=_X):\n    """Doc.\n\n    Problem: a\n    """\n', "_X is private"),
+        ('"""See _f."""\n\n\ndef _f(): ...\n', "_f is private"),
+        ('"""Doc."""\n\n_X, Y = 1, 2\n', "_X is private"),
         ('"""Doc."""\n\nif True:\n    X = 1\n', "sample.py:3: a skeleton is cut from"),
     ],
 )
