@@ -1,0 +1,286 @@
+"""Byte-pair encoding: learning a vocabulary and its merges from a text.
+
+Read `train_bpe` first, then `_learn_merges`. The text is counted once (`pretokenization.py`); merging then
+works on distinct pre-tokens and their counts, and touches only the places where a pair occurs (`_Corpus`). Encoding a
+text with what was learnt is the business of `tokenizer.py`.
+"""
+
+import heapq
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from .pretokenization import _count_pretokens
+
+
+def train_bpe(
+    input_path: str | os.PathLike,
+    vocab_size: int,
+    special_tokens: list[str],
+    *,
+    num_processes: int | None = None,
+) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
+    """Learn a byte-level BPE vocabulary from a text file.
+
+    The file is UTF-8; every byte counts, so line endings stay as they are. A malformed byte sequence counts as U+FFFD.
+
+    1. The text is split at the special tokens, where several fit at the longest of them. They take no further
+       part in training: nothing is counted in them or merged across them.
+    2. What lies between is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token is a sequence of tokens, at first
+       its UTF-8 bytes. Merges never cross the border of a pre-token.
+    3. The pair of adjacent tokens that is most frequent in all pre-tokens is merged: from left to right, each of
+       its occurrences becomes one new token, whose bytes are those of the two. Of equally frequent
+       pairs the lexicographically greater is taken, comparing the first tokens' bytes, then the second tokens':
+       `max([(b"a", b"z"), (b"ab", b"a")])`.
+    4. Step 3 is repeated until the vocabulary has `vocab_size` entries or no pre-token has a pair left.
+
+    Args:
+        input_path: The training text.
+        vocab_size: The largest size of the vocabulary, counting special tokens, the 256 bytes and the merges.
+        special_tokens: Tokens such as `"<|endoftext|>"`, in the order of their ids; may be empty.
+        num_processes: How many processes may count pre-tokens side by side; as many as there are processors if None.
+            Does not change the result. Fewer are used where the file is too small to make it worth starting them.
+
+    Returns:
+        vocab: Maps ids to bytes. Ids count from 0: first the special tokens in the order given, then the 256
+            bytes in ascending order, then the merged tokens in the order of their creation.
+        merges: The merged pairs `(first, second)` in the order of their creation.
+
+    Raises:
+        ValueError: If a special token is empty or given twice, if `vocab_size` has no room for the special tokens and the
+            256 bytes, or if `num_processes` is less than 1.
+
+    Sources: Sennrich et al. 2016, section 3.2 (https://arxiv.org/abs/1508.07909); Radford et al. 2019, "Language Models
+    are Unsupervised Multitask Learners", section 2.2, for bytes as base tokens and for pre-tokens.
+
+    Problem: train_bpe
+    """
+    smallest = len(special_tokens) + 256
+    if vocab_size < smallest:
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but {len(special_tokens)} special tokens and 256 bytes "
+            f"take {smallest} ids before the first merge; ask for {smallest} or more."
+        )
+    for token, times in Counter(special_tokens).items():
+        if times > 1:
+            raise ValueError(f"special_tokens has {token!r} {times} times, but a token has one id; give it once.")
+
+    pretoken_counts = _count_pretokens(Path(input_path), special_tokens, num_processes)
+    tokens, merges = _learn_merges(pretoken_counts, vocab_size - smallest)
+    return dict(enumerate([*(token.encode() for token in special_tokens), *tokens])), merges
+
+
+def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """Return the 256 bytes and the merged tokens, and the merges, of which there are `limit` or as many as can be.
+
+    The next pairs in line are merged together as long as no one of them can change what comes next (see
+    `_Queue.take` and `_Corpus.merge`). The outcome is that of merging one after the other, and there are some thirty
+    times fewer rounds, so that the array operations of a round have enough to work on.
+    """
+    tokens = [bytes([byte]) for byte in range(256)]
+    merges: list[tuple[bytes, bytes]] = []
+    corpus = _Corpus(pretoken_counts)
+    queue = _Queue(corpus, tokens)
+    while len(merges) < limit and (batch := queue.take(limit - len(merges))):
+        merged, new_pairs = corpus.merge(batch, first_new_token=len(tokens))
+        for pair in batch[:merged]:
+            left, right = tokens[corpus.left[pair]], tokens[corpus.right[pair]]
+            merges.append((left, right))
+            tokens.append(left + right)
+        queue.put(batch[merged:])
+        queue.put(new_pairs)
+    return tokens, merges
+
+
+_BORDER = -1  # in the place of a token: the border between two pre-tokens
+_NO_PAIR = 0  # in the place of a pair: no pair starts here
+
+
+class _Corpus:
+    """The distinct pre-tokens of a text, as token ids one after the other, and an index of their pairs.
+
+    `token`, `before`, `after`, `weight` and `pair` are indexed by *place*. They make a linked list of the tokens that are
+    left, with the count of the pre-token that a place belongs to and the number of the pair that starts there.
+
+    `left`, `right` and `count` are indexed by pair, and counts are always exact. `_sites` lists the places where a pair
+    starts. When a place's pair changes it stays in the list of the old one, so `pair` has to be asked as well.
+    """
+
+    def __init__(self, pretoken_counts: Counter[str]) -> None:
+        words = [pretoken.encode() for pretoken in pretoken_counts]
+        lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
+        counts = np.fromiter(pretoken_counts.values(), dtype=np.int64, count=len(words))
+        letters = np.frombuffer(b"".join(words), dtype=np.uint8)
+        size = len(letters) + len(words) + 1
+        self.token = np.full(size, _BORDER, dtype=np.int32)
+        self.token[1 + np.arange(len(letters)) + np.repeat(np.arange(len(words)), lengths)] = letters
+        self.before = np.arange(-1, size - 1, dtype=np.int32)
+        self.after = np.arange(1, size + 1, dtype=np.int32)
+        self.weight = np.zeros(size, dtype=np.int64)
+        self.weight[1:] = np.repeat(counts, lengths + 1)
+        self.pair = np.full(size, _NO_PAIR, dtype=np.int32)
+
+        # Each place is listed once at first, and twice more at most for each token that is merged away. Memory
+        # that is never written to is never taken.
+        capacity = 3 * size
+        self.left = np.empty(capacity, dtype=np.int32)
+        self.right = np.empty(capacity, dtype=np.int32)
+        self.count = np.empty(capacity, dtype=np.int64)
+        self._sites = np.empty(capacity, dtype=np.int32)
+        self._sites_end = np.empty(capacity, dtype=np.int64)
+        self.count[_NO_PAIR] = self._sites_end[_NO_PAIR] = 0
+        self.num_pairs = 1
+        self._index(np.flatnonzero((self.token[:-1] != _BORDER) & (self.token[1:] != _BORDER)))
+
+    def merge(self, batch: list[int], first_new_token: int) -> tuple[int, range]:
+        """Merge the pairs of a batch, giving their tokens consecutive ids, or only the first of them.
+
+        Returns how many were merged, and the pairs that have come into being.
+
+        The batch holds the highest-ranking pairs, and none of its members overlaps another (`_Queue.take`). One
+        thing can still go wrong: that a new pair outranks a later member. Say it stems from merging (a, b) after t.
+        Then (t, ab) is at most as frequent as (t, a) was, and that is no member, so it ranks below all of them. Hence
+        (t, ab) can at most come to a tie with the last members, and only if every (t, a) has become one.
+        Then the batch ends before these members, or with the one that made (t, ab).
+        """
+        pairs = np.array(batch)
+        sites = [self._sites[self._sites_end[pair - 1] : self._sites_end[pair]] for pair in batch]
+        member = np.repeat(np.arange(len(batch)), [len(places) for places in sites])
+        place = np.concatenate(sites)
+        current = self.pair[place] == pairs[member]
+        place, member = place[current], member[current]
+        if self.left[batch[0]] == self.right[batch[0]]:
+            place = self._without_overlaps(place)
+            member = member[: len(place)]
+
+        while True:
+            second = self.after[place]
+            pair_after = self.pair[second]
+            self.pair[second] = _NO_PAIR  # so that a pair between two merged ones is not taken away twice
+            vanishing = np.concatenate((self.pair[self.before[place]], pair_after))
+            weight = np.tile(self.weight[place], 2)
+            count_before = self.count[vanishing]
+            np.subtract.at(self.count, vanishing, weight)
+            count_of_last = self.count[batch[-1]]
+            may_tie = (self.count[vanishing] == 0) & (count_before >= count_of_last)
+            if not may_tie.any():
+                break
+            keep = max(
+                int(np.tile(member, 2)[may_tie].min()) + 1,
+                int(np.count_nonzero(self.count[pairs] > count_of_last)),
+            )
+            if keep >= len(batch):
+                break
+            np.add.at(self.count, vanishing, weight)
+            self.pair[second] = pair_after
+            batch, pairs = batch[:keep], pairs[:keep]
+            place, member = place[member < keep], member[member < keep]
+
+        self.count[pairs] = 0
+        third = self.after[second]
+        self.token[place] = first_new_token + member
+        self.pair[place] = _NO_PAIR
+        self.after[place] = third
+        self.before[third] = place
+        left_neighbour = self.before[place]
+        left_neighbour = left_neighbour[self.pair[left_neighbour] != _NO_PAIR]
+        return len(batch), self._index(np.concatenate((left_neighbour, place[self.token[third] != _BORDER])))
+
+    def _without_overlaps(self, place: np.ndarray) -> np.ndarray:
+        """Of the places where a pair of equal tokens starts, keep every second one of a run, from the left."""
+        place = np.sort(place)
+        number = np.arange(len(place))
+        continues = np.append(False, self.after[place[:-1]] == place[1:])
+        run_start = np.maximum.accumulate(np.where(continues, 0, number))
+        return place[(number - run_start) % 2 == 0]
+
+    def _index(self, place: np.ndarray) -> range:
+        """Number the pairs that start at these places, all of them new, and list their places."""
+        if not len(place):
+            return range(self.num_pairs, self.num_pairs)
+        key = self.token[place].astype(np.int64) << 32 | self.token[self.after[place]]
+        by_key = np.argsort(key)
+        key, place = key[by_key], place[by_key]
+        starts = np.append(0, 1 + np.flatnonzero(key[1:] != key[:-1]))
+        sizes = np.diff(starts, append=len(place))
+
+        pairs = range(self.num_pairs, self.num_pairs + len(starts))
+        new = slice(pairs.start, pairs.stop)
+        self.left[new] = key[starts] >> 32
+        self.right[new] = key[starts] & 0xFFFFFFFF
+        self.count[new] = np.add.reduceat(self.weight[place], starts)
+        listed = self._sites_end[pairs.start - 1]
+        self._sites[listed : listed + len(place)] = place
+        self._sites_end[new] = listed + np.cumsum(sizes)
+        self.pair[place] = np.repeat(np.arange(pairs.start, pairs.stop), sizes)
+        self.num_pairs = pairs.stop
+        return pairs
+
+
+class _Queue:
+    """The pairs of a corpus in the order in which they are to be merged.
+
+    Counts only fall once a pair is there. An entry whose count is out of date is an upper bound, and is put back with the
+    new count when its turn comes. Pairs less frequent than `_floor` are kept out, most of them for good; when the queue
+    is empty, the floor is lowered.
+    """
+
+    def __init__(self, corpus: _Corpus, tokens: list[bytes]) -> None:
+        self._corpus = corpus
+        self._tokens = tokens  # shared with the caller, who appends to it
+        self._sort_keys: list[str] = []
+        self._heap: list[tuple[int, str, int]] = []
+        self._floor = int(corpus.count[: corpus.num_pairs].max()) + 1
+
+    def put(self, pairs: range | list[int] | np.ndarray) -> None:
+        """Enter those of the pairs that are frequent enough."""
+        self._sort_keys += map(_descending, self._tokens[len(self._sort_keys) :])
+        pairs = np.asarray(pairs, dtype=np.int64)
+        pairs = pairs[self._corpus.count[pairs] >= self._floor]
+        columns = (pairs, self._corpus.count[pairs], self._corpus.left[pairs], self._corpus.right[pairs])
+        for pair, count, left, right in zip(*(column.tolist() for column in columns), strict=True):
+            heapq.heappush(self._heap, (-count, self._sort_keys[left] + self._sort_keys[right], pair))
+
+    def take(self, limit: int) -> list[int]:
+        """Take the next pairs in line, as many as cannot overlap one another.
+
+        Pairs overlap where one's second token is the other's first. No pair of the batch then has its count changed
+        by another. The batch is empty when no pairs are left.
+        """
+        self._lower_floor()
+        batch: list[int] = []
+        lefts: set[int] = set()
+        rights: set[int] = set()
+        while self._heap and len(batch) < limit:
+            bound, sort_key, pair = self._heap[0]
+            count = int(self._corpus.count[pair])
+            if count < -bound:
+                heapq.heappop(self._heap)
+                if count >= self._floor:
+                    heapq.heappush(self._heap, (-count, sort_key, pair))
+                elif not batch:
+                    self._lower_floor()
+                continue
+            left, right = int(self._corpus.left[pair]), int(self._corpus.right[pair])
+            if left in rights or right in lefts or (left == right and batch):
+                break
+            heapq.heappop(self._heap)
+            batch.append(pair)
+            lefts.add(left)
+            rights.add(right)
+            if left == right:  # its occurrences can overlap each other, which a batch of one allows for
+                break
+        return batch
+
+    def _lower_floor(self) -> None:
+        while not self._heap and self._floor > 1:
+            ceiling, self._floor = self._floor, (self._floor + 1) // 2
+            count = self._corpus.count[: self._corpus.num_pairs]
+            self.put(np.flatnonzero((count >= self._floor) & (count < ceiling)))
+
+
+def _descending(token: bytes) -> str:
+    """Make a sort key, for tokens and one after the other for pairs, that reverses the order of the bytes."""
+    return "".join(chr(255 - byte) for byte in token) + chr(256)

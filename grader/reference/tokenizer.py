@@ -1,0 +1,278 @@
+"""Encoding text as token ids with a byte-level BPE vocabulary, and decoding ids as text.
+
+Read `Tokenizer.encode_iterable` and `_encode_pieces` for a text's way through the tokenizer, and `_merge` for the
+algorithm. How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
+"""
+
+import heapq
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, pairwise, repeat
+from pathlib import Path
+
+from .pretokenization import _recut, _special_token_pattern, _split_unit, _units
+
+_NEVER = 1 << 62  # the rank of a pair that no merge joins
+
+# Looking at all pairs again after each merge is the fastest for words, and quadratic: longer ones need a heap.
+_LONG_PRETOKEN = 300
+
+_CACHE_ENTRIES = 1 << 17
+_CACHED_CHARS = 32  # what is longer hardly ever comes again
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer: text to token ids and back.
+
+    To encode, a text is split at the special tokens, each of which becomes its own id; where several fit, the
+    longest is taken. The text between them is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token starts as
+    its UTF-8 bytes, one token per byte. Then, again and again, the adjacent pair that comes first in `merges`
+    is joined (the leftmost where there are several), until no pair of adjacent tokens is in `merges`. The id of a
+    token is whatever `vocab` says; it need not follow from the order of the merges.
+
+    Args:
+        vocab: Maps ids to the bytes of tokens.
+        merges: Pairs of tokens in the order of their creation, as returned by `train_bpe`.
+        special_tokens: Tokens that text is split at. Those that `vocab` lacks are added to the tokenizer's vocabulary, in
+            the order given, with the ids that follow the largest one. `None` and `[]` mean that there are none:
+            then a text such as `"<|endoftext|>"` is encoded like any other, whatever is in `vocab`.
+
+    Attributes:
+        vocab: The vocabulary, with the special tokens. The dictionary passed in is left as it is.
+
+    Raises:
+        ValueError: If a merge's tokens or their concatenation are not in `vocab`, or if a special token is empty.
+
+    Sources: Sennrich et al. 2016, section 3.2 (https://arxiv.org/abs/1508.07909); Radford et al. 2019, "Language Models
+    are Unsupervised Multitask Learners", section 2.2.
+
+    Problem: tokenizer
+    """
+
+    def __init__(
+        self,
+        vocab: dict[int, bytes],
+        merges: list[tuple[bytes, bytes]],
+        special_tokens: list[str] | None = None,
+    ) -> None:
+        self.vocab = dict(vocab)
+        ids = {token: token_id for token_id, token in self.vocab.items()}
+        special_tokens = list(special_tokens or ())
+        self._special_pattern = _special_token_pattern(special_tokens)
+        for token in map(str.encode, special_tokens):
+            if token not in ids:
+                ids[token] = max(self.vocab, default=-1) + 1
+                self.vocab[ids[token]] = token
+        self._special_ids = {token: ids[token.encode()] for token in special_tokens}
+
+        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
+        self._ranks: dict[tuple[int, int], int] = {}
+        self._products: list[int] = []  # by rank
+        for rank, (left, right) in enumerate(merges):
+            for token in (left, right, left + right):
+                if token not in ids:
+                    raise ValueError(
+                        f"Merge {rank} joins {left!r} and {right!r}, but {token!r} is not in the vocabulary; "
+                        f"pass the vocab and merges of one and the same training."
+                    )
+            self._ranks.setdefault((ids[left], ids[right]), rank)
+            self._products.append(ids[left + right])
+
+        # Most units come again, and those that do not are mostly made of pre-tokens that do.
+        self._unit_ids = _Cache(self._encode_unit)
+        self._pretoken_ids = _Cache(self._encode_pretoken)
+
+    @classmethod
+    def from_files(
+        cls,
+        vocab_filepath: str | os.PathLike,
+        merges_filepath: str | os.PathLike,
+        special_tokens: list[str] | None = None,
+    ) -> "Tokenizer":
+        """Read a tokenizer from two files in the format in which GPT-2's vocabulary was published.
+
+        Both are UTF-8 text in which a token's bytes are written in a printable alphabet. The bytes 0x21 to 0x7E, 0xA1
+        to 0xAC and 0xAE to 0xFF stand for themselves, as the characters with these code points. The other 68, in
+        ascending order, are written as the characters from U+0100 on: 0x00 as U+0100, the space as U+0120 (`Ġ`), 0xAD
+        as U+0143. Special tokens are written as they are.
+
+        Args:
+            vocab_filepath: A JSON object that maps tokens to ids.
+            merges_filepath: One merge a line, in order: two tokens with a space between them. The first line
+                may be a comment that starts with `#version`. Empty lines count for nothing.
+            special_tokens: As for `Tokenizer`.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            ValueError: If a token has a character that stands for no byte, or a line does not have two tokens, and
+                where `Tokenizer` raises it.
+        """
+        byte_of = {char: byte for byte, char in enumerate(_printable_alphabet())}
+        literal = set(special_tokens or ())
+
+        def read_token(token: str) -> bytes:
+            if token in literal:
+                return token.encode()
+            try:
+                return bytes([byte_of[char] for char in token])
+            except KeyError as missing:
+                raise ValueError(
+                    f"The token {token!r} has the character {missing}, which stands for no byte in GPT-2's "
+                    f"alphabet; if it is a special token, name it in special_tokens."
+                ) from None
+
+        entries = json.loads(Path(vocab_filepath).read_text(encoding="utf-8"))
+        vocab = {token_id: read_token(token) for token, token_id in entries.items()}
+        merges = []
+        with open(merges_filepath, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                pair = line.split()
+                if not pair or (number == 1 and pair[0].startswith("#version")):
+                    continue
+                if len(pair) != 2:
+                    raise ValueError(f"{merges_filepath}, line {number}: not two tokens but {line.strip()!r}.")
+                merges.append((read_token(pair[0]), read_token(pair[1])))
+        return cls(vocab, merges, special_tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """Encode a text as token ids.
+
+        Args:
+            text: Any text, special tokens included. It may be empty.
+
+        Returns:
+            The ids. `decode` makes the same text of them.
+
+        Raises:
+            ValueError: If the text has a byte for which there is no token, or a lone surrogate, which has no UTF-8.
+        """
+        return list(chain.from_iterable(self._encode_pieces([text])))
+
+    def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
+        """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
+
+        The ids are those of `encode("".join(iterable))`, wherever the chunks end: in a word, in a run of white space, in a
+        contraction, in a special token. Ids are yielded as soon as no further text can change them, and no more
+        text is held than that needs: a text far larger than memory can be encoded in constant memory.
+
+        Args:
+            iterable: The chunks, in order. They may be of any length, and empty.
+
+        Returns:
+            An iterator over the ids. It asks for a chunk only when the ids of those before it have been taken.
+
+        Raises:
+            ValueError: As `encode` does, when the place is reached.
+        """
+        for ids in self._encode_pieces(iterable):
+            yield from ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Decode token ids as text.
+
+        The tokens' bytes are put together first and decoded as UTF-8 then, since a character's bytes may belong to
+        several tokens. Malformed sequences, such as half a character, become U+FFFD.
+
+        Args:
+            ids: Any ids of the vocabulary, special tokens included, in any order. There may be none.
+
+        Returns:
+            The text.
+
+        Raises:
+            ValueError: If an id is not in the vocabulary.
+        """
+        try:
+            return b"".join(map(self.vocab.__getitem__, ids)).decode("utf-8", errors="replace")
+        except KeyError as missing:
+            raise ValueError(
+                f"The id {missing} is not in the vocabulary, which has {len(self.vocab)} entries; "
+                f"decode ids with the tokenizer that made them."
+            ) from None
+
+    def _encode_pieces(self, texts: Iterable[str]) -> Iterator[Iterable[int]]:
+        for piece in _recut(texts, list(self._special_ids)):
+            end = 0
+            if self._special_pattern is not None:
+                for special_token in self._special_pattern.finditer(piece):
+                    yield self._encode_ordinary(piece[end : special_token.start()])
+                    yield [self._special_ids[special_token[0]]]
+                    end = special_token.end()
+            yield self._encode_ordinary(piece[end:])
+
+    def _encode_ordinary(self, text: str) -> Iterator[int]:
+        return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
+
+    def _encode_unit(self, unit: str) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
+
+    def _encode_pretoken(self, pretoken: str) -> tuple[int, ...]:
+        ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
+        if None in ids:
+            missing = pretoken.encode()[ids.index(None)]
+            raise ValueError(
+                f"The text has {pretoken!r}, but the byte {bytes([missing])!r} is not in the vocabulary; "
+                f"a vocabulary for any text has all 256 bytes."
+            )
+        return tuple(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
+
+    def _merge(self, ids: list[int]) -> list[int]:
+        """Join pairs, those of the lowest rank first and from the left, until no merge applies."""
+        rank_of = self._ranks.get
+        ranks = list(map(rank_of, pairwise(ids), repeat(_NEVER)))
+        while ranks and (lowest := min(ranks)) != _NEVER:
+            i = ranks.index(lowest)
+            ids[i : i + 2] = [self._products[lowest]]
+            del ranks[i]
+            if i > 0:
+                ranks[i - 1] = rank_of((ids[i - 1], ids[i]), _NEVER)
+            if i < len(ranks):
+                ranks[i] = rank_of((ids[i], ids[i + 1]), _NEVER)
+        return ids
+
+    def _merge_long(self, ids: list[int]) -> list[int]:
+        """Do what `_merge` does in n log n steps, with a heap of pairs over a linked list of ids."""
+        rank_of = self._ranks.get
+        tokens: list[int | None] = [*ids, None]  # None is no token, or no longer one, and pairs with nothing
+        before = list(range(-1, len(ids)))
+        after = list(range(1, len(ids) + 2))
+        heap = [(rank, i) for i, pair in enumerate(pairwise(ids)) if (rank := rank_of(pair)) is not None]
+        heapq.heapify(heap)
+        while heap:
+            rank, i = heapq.heappop(heap)
+            j = after[i]
+            if rank_of((tokens[i], tokens[j])) != rank:
+                continue  # one of the two has been joined to its other neighbour
+            tokens[i], tokens[j] = self._products[rank], None
+            after[i] = after[j]
+            before[after[i]] = i
+            for left in (before[i], i):
+                if left >= 0 and (new_rank := rank_of((tokens[left], tokens[after[left]]))) is not None:
+                    heapq.heappush(heap, (new_rank, left))
+        return [token for token in tokens if token is not None]
+
+
+class _Cache(dict):
+    """A dictionary that computes the values it lacks, and starts afresh when it is full."""
+
+    def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, key: str) -> tuple[int, ...]:
+        value = self._compute(key)
+        if len(key) <= _CACHED_CHARS:
+            if len(self) >= _CACHE_ENTRIES:
+                self.clear()
+            self[key] = value
+        return value
+
+
+def _printable_alphabet() -> str:
+    """Write the 256 bytes in order as GPT-2's files do (`Tokenizer.from_files` has the rule)."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return "".join(chr(byte if byte in visible else next(others)) for byte in range(256))
