@@ -1,4 +1,4 @@
-"""Write `tests/fixtures/misconceptions.msgpack`: what every misconception looks like from outside.
+"""Write `tests/fixtures/cases/misconceptions.msgpack`: what every misconception looks like from outside.
 
 Each one is planted into the reference in turn, and the tests of its own problem and of all that build on it are run.
 What is kept are the words and the fingerprints of the tests that fail, never the code.
