@@ -11,19 +11,20 @@ import torch
 TOKENS = np.random.default_rng(336).permutation(5000)
 
 
-def draw_batch(submission, dataset, batch_size, context_length):
-    """A batch as two int64 tensors, whatever integers it came in."""
-    batch = submission.batch(dataset=dataset, batch_size=batch_size, context_length=context_length)
-    return as_pair(batch, (batch_size, context_length))
-
-
-def as_pair(batch, shape):
+def check_pair(batch, shape):
+    """A batch is a pair of tensors of shape [batch, context]; gives the two."""
     assert isinstance(batch, (tuple, list)), f"expected the pair (x, y), got {type(batch).__name__}"
     assert len(batch) == 2, f"expected the pair (x, y), got {len(batch)} items"
     for name, part in zip("xy", batch, strict=True):
         assert isinstance(part, torch.Tensor), f"{name} is {type(part).__name__}, not a torch.Tensor"
         assert tuple(part.shape) == shape, f"{name} has shape {tuple(part.shape)}, not (batch, context) = {shape}"
     return batch
+
+
+def draw_batches(submission, dataset, batch_size, context_length, calls=1):
+    """The batches of several calls, as pairs of int64 tensors."""
+    result = submission.batches(dataset=dataset, batch_size=batch_size, context_length=context_length, calls=calls)
+    return [check_pair(batch, (batch_size, context_length)) for batch in result["batches"]]
 
 
 def starts_of(x, dataset):
@@ -53,8 +54,8 @@ def check_targets(x, y, dataset):
 def test_targets_are_inputs_one_later(submission, batch_size, context_length):
     """x holds windows of consecutive tokens, and y the same windows one token later, both [batch, context]."""
     for dataset in (TOKENS, TOKENS[: context_length + 200]):
-        x, y = draw_batch(submission, dataset, batch_size, context_length)
-        check_targets(x, y, dataset)
+        for x, y in draw_batches(submission, dataset, batch_size, context_length):
+            check_targets(x, y, dataset)
 
 
 def test_every_start_is_equally_likely(submission):
@@ -62,8 +63,7 @@ def test_every_start_is_equally_likely(submission):
     context_length, calls, batch_size = 10, 100, 16
     dataset = TOKENS[:30]
     counts = np.zeros(len(dataset) - context_length, int)
-    for _ in range(calls):
-        x, _ = draw_batch(submission, dataset, batch_size, context_length)
+    for x, _ in draw_batches(submission, dataset, batch_size, context_length, calls):
         np.add.at(counts, starts_of(x, dataset), 1)
     expected = calls * batch_size / len(counts)
     allowed = 6.5 * np.sqrt(expected)
@@ -76,7 +76,7 @@ def test_every_start_is_equally_likely(submission):
 
 def test_windows_are_drawn_independently(submission):
     """Every call draws anew, and the rows of a batch do not follow from each other."""
-    batches = [starts_of(draw_batch(submission, TOKENS, 16, 20)[0], TOKENS) for _ in range(4)]
+    batches = [starts_of(x, TOKENS) for x, _ in draw_batches(submission, TOKENS, 16, 20, calls=4)]
     for i, one in enumerate(batches):
         assert len(set(np.diff(one))) > 3, f"the rows of a batch begin at regular distances: {one.tolist()}"
         for other in batches[:i]:
@@ -87,19 +87,18 @@ def test_windows_are_drawn_independently(submission):
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint16"])
 def test_int64(submission, dtype):
     """x and y are int64, as embeddings and losses need them, whatever integers the dataset holds."""
-    batch = submission.run_get_batch(dataset=TOKENS.astype(dtype), batch_size=4, context_length=8, device="cpu")
-    starts_of(as_pair(batch, (4, 8))[0], TOKENS)
-    assert [part.dtype for part in batch] == [torch.int64] * 2, (
-        f"x is {batch[0].dtype} and y is {batch[1].dtype}; both should be torch.int64"
-    )
+    result = submission.batches(dataset=TOKENS.astype(dtype), batch_size=4, context_length=8)
+    starts_of(check_pair(result["batches"][0], (4, 8))[0], TOKENS)
+    found = result["dtypes"][0]
+    assert found == ["torch.int64"] * 2, f"x is {found[0]} and y is {found[1]}; both should be torch.int64"
 
 
 @pytest.mark.edge
 def test_ids_above_32767(submission):
     """Token ids above 32767 in a uint16 dataset stay what they are."""
     dataset = np.arange(65536 - 300, 65536).astype(np.uint16)
-    for _ in range(4):
-        for part in draw_batch(submission, dataset, 8, 12):
+    for batch in draw_batches(submission, dataset, 8, 12, calls=4):
+        for part in batch:
             assert part.min() >= dataset[0], f"token {int(part.min())} is not in the dataset of {dataset[0]} to 65535"
             assert part.max() > part.min(), "all tokens of the batch are the same"
 
@@ -109,8 +108,8 @@ def test_ids_above_32767(submission):
 def test_dataset_of_one_window(submission, context_length):
     """A dataset of context_length + 1 tokens holds one window, and every row is that one."""
     dataset = TOKENS[: context_length + 1]
-    x, y = draw_batch(submission, dataset, 4, context_length)
-    check_targets(x, y, dataset)
+    for x, y in draw_batches(submission, dataset, 4, context_length):
+        check_targets(x, y, dataset)
 
 
 @pytest.mark.edge
@@ -119,24 +118,25 @@ def test_memory_mapped(submission):
     tokens = np.arange(40_000, 42_000, dtype=np.uint16)
     shape = {"batch_size": 8, "context_length": 32}
     batch = submission.batch_from_memory_map(tokens=tokens, padding=0, headroom_mib=256, **shape)
-    starts_of(as_pair(batch, (8, 32))[0], tokens)
+    starts_of(check_pair(batch, (8, 32))[0], tokens)
     batch = submission.batch_from_memory_map(tokens=tokens, padding=1 << 29, headroom_mib=256, **shape)
-    assert not as_pair(batch, (8, 32))[0].bool().all(), "of a file that is nearly all zeros, no window holds a zero"
+    x, _ = check_pair(batch, (8, 32))
+    assert not x.bool().all(), "of a file that is nearly all zeros, no window holds a zero"
 
 
 @pytest.mark.edge
 def test_dataset_stays_as_it_is(submission):
     """The dataset is not modified."""
-    dataset = TOKENS[:200].copy()
-    arguments = {"dataset": dataset, "batch_size": 16, "context_length": 9, "device": "cpu"}
-    after = submission.inputs_after(adapter="run_get_batch", inputs=arguments)
-    starts_of(as_pair(after["output"], (16, 9))[0], dataset)
-    assert np.array_equal(after["inputs"]["dataset"], dataset), "the dataset was changed by drawing a batch from it"
+    dataset = TOKENS[:200]
+    result = submission.batches(dataset=dataset, batch_size=16, context_length=9)
+    starts_of(check_pair(result["batches"][0], (16, 9))[0], dataset)
+    assert np.array_equal(result["dataset"], dataset), "the dataset was changed by drawing a batch from it"
 
 
 @pytest.mark.edge
 def test_device(submission):
     """The device that is asked for is used: one that does not exist is PyTorch's error, not silently the CPU."""
-    assert submission.batch_error(dataset=TOKENS, device="cpu") is None
-    raised = submission.batch_error(dataset=TOKENS, device="cuda:99")
-    assert raised is not None, "a batch for the device 'cuda:99' came back, and there is no such device here"
+    assert not submission.batch_is_refused(dataset=TOKENS, device="cpu"), "a batch for the device 'cpu' is refused"
+    assert submission.batch_is_refused(dataset=TOKENS, device="cuda:99"), (
+        "a batch for the device 'cuda:99' came back, and there is no such device here"
+    )

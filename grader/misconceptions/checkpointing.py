@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 from collections.abc import Callable
 from typing import Any
@@ -59,12 +58,6 @@ def _restore_all(found, model, optimizer):
 
 def _returning(value: Callable[[Any], Any]) -> Callable[..., Any]:
     return _loading(lambda found, model, optimizer: value(_restore_all(found, model, optimizer)))
-
-
-def _restore_copies(found, model, optimizer):
-    copy.deepcopy(model).load_state_dict(found["model"])
-    optimizer.load_state_dict(found["optimizer"])
-    return found["iteration"]
 
 
 def _restore_new_parameters(found, model, optimizer):
@@ -126,24 +119,6 @@ def _keeps_old_file(model, optimizer, iteration, out):
         _saving()(model, optimizer, iteration, out)
 
 
-def _appends(model, optimizer, iteration, out):
-    if not isinstance(out, (str, os.PathLike)):
-        _saving()(model, optimizer, iteration, out)
-        return
-    buffer = io.BytesIO()
-    _saving()(model, optimizer, iteration, buffer)
-    with open(out, "ab") as file:
-        file.write(len(buffer.getvalue()).to_bytes(8, "big") + buffer.getvalue())
-
-
-def _loads_first(src, model, optimizer):
-    if not isinstance(src, (str, os.PathLike)):
-        return _loading(_restore_all)(src, model, optimizer)
-    with open(src, "rb") as file:
-        first = io.BytesIO(file.read(int.from_bytes(file.read(8), "big")))
-    return _loading(_restore_all)(first, model, optimizer)
-
-
 def _makes_folder(model, optimizer, out):
     if not hasattr(out, "write"):
         out.parent.mkdir(exist_ok=True)
@@ -176,32 +151,17 @@ def _wrong(
 MISCONCEPTIONS = (
     _wrong(
         "optimizer-not-restored",
-        "Your checkpoint restores the model but not the optimizer, so training resumes with moments of zero.",
-        "What does optimizer.state_dict()['state'] hold after loading?",
+        "Your checkpoint brings back the model but not the optimizer, so training resumes with moments of zero.",
+        "Is the optimizer's state in the file, and what does optimizer.state_dict()['state'] hold after loading?",
         "common",
-        load=_loading(_restore_model_only),
-    ),
-    _wrong(
-        "optimizer-not-saved",
-        "Your checkpoint does not contain the optimizer's state.",
-        "What is in the file? torch.load(path).keys() says so.",
-        "common",
-        save=_saving(lambda model, optimizer, it: {"model": model.state_dict(), "iteration": it}),
         load=_loading(_restore_model_only),
     ),
     _wrong(
         "model-not-restored",
-        "Your load_checkpoint does not put the weights into the model that it is given.",
+        "Your load_checkpoint does not put the weights into the very model that it is given.",
         "Compare a weight before and after loading.",
         "rare",
         load=_loading(_restore_optimizer_only),
-    ),
-    _wrong(
-        "restores-a-copy",
-        "Your load_checkpoint fills a copy of the model; the caller's stays as it was.",
-        "Which object does the caller hold after loading?",
-        "rare",
-        load=_loading(_restore_copies),
     ),
     _wrong(
         "new-parameters",
@@ -328,17 +288,9 @@ MISCONCEPTIONS = (
     ),
     _wrong(
         "keeps-older-file",
-        "Your save_checkpoint does not write where a file exists already, so the older checkpoint stays.",
+        "Your save_checkpoint leaves an older checkpoint at the same path in force.",
         "Save twice to the same path: which iteration do you load?",
         "rare",
         save=_keeps_old_file,
-    ),
-    _wrong(
-        "appends",
-        "Your save_checkpoint appends to an existing file, and loading finds the oldest checkpoint in it.",
-        "Save twice to the same path: which iteration do you load?",
-        "rare",
-        save=_appends,
-        load=_loads_first,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +16,18 @@ if TYPE_CHECKING:
     from ..bench import Bench
 
 
-def batch(bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int) -> Any:
-    """Sample on the CPU; tensors come back as int64, since not every kind of integer can cross the wall."""
-    return _widened(
-        bench.adapter(
-            "run_get_batch", dataset=dataset, batch_size=batch_size, context_length=context_length, device="cpu"
-        )
-    )
+def batches(
+    bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, calls: int = 1, seed: int = 0
+) -> dict[str, Any]:
+    """Sample several times, on the CPU, after seeding every generator that a sampler may use.
 
-
-def _widened(found: Any) -> Any:
-    if not isinstance(found, (tuple, list)):
-        return found
-    return [part.long() if isinstance(part, torch.Tensor) else part for part in found]
+    Returns:
+        batches: what each call returned; tensors come as int64, since not all kinds of integers can cross the wall.
+        dtypes: those that they had; dataset: as it is afterwards.
+    """
+    _seed(seed)
+    found = [_sample(bench, dataset, batch_size, context_length) for _ in range(calls)]
+    return {"batches": [_widened(one) for one in found], "dtypes": [_dtypes(one) for one in found], "dataset": dataset}
 
 
 def batch_from_memory_map(
@@ -37,6 +37,7 @@ def batch_from_memory_map(
 
     The zeros are a hole in the file, so they take no disk space however many they are.
     """
+    _seed(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokens.bin")
         with path.open("wb") as file:
@@ -44,16 +45,39 @@ def batch_from_memory_map(
             file.truncate((len(tokens) + padding) * tokens.itemsize)
         dataset = np.memmap(path, dtype=tokens.dtype, mode="r")
         with memory_headroom(headroom_mib):
-            return batch(bench, dataset, batch_size, context_length)
+            return _widened(_sample(bench, dataset, batch_size, context_length))
 
 
-def batch_error(bench: Bench, dataset: np.ndarray, device: str) -> str | None:
-    """Ask for a batch on `device`: None when it comes, or the error, of the types that PyTorch raises."""
+def batch_is_refused(bench: Bench, dataset: np.ndarray, device: str) -> bool:
+    """Whether a batch on `device` raises an error of the types that PyTorch raises for one that is not there."""
     try:
-        bench.adapter("run_get_batch", dataset=dataset, batch_size=2, context_length=4, device=device)
-    except (RuntimeError, AssertionError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+        _sample(bench, dataset, 2, 4, device)
+    except (RuntimeError, AssertionError):
+        return True
+    return False
 
 
-DRIVERS = (batch, batch_from_memory_map, batch_error)
+def _sample(bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, device: str = "cpu") -> Any:
+    return bench.adapter(
+        "run_get_batch", dataset=dataset, batch_size=batch_size, context_length=context_length, device=device
+    )
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _widened(batch: Any) -> Any:
+    if not isinstance(batch, (tuple, list)):
+        return batch
+    return [part.long() if isinstance(part, torch.Tensor) else part for part in batch]
+
+
+def _dtypes(batch: Any) -> list[str]:
+    parts = batch if isinstance(batch, (tuple, list)) else [batch]
+    return [str(getattr(part, "dtype", type(part).__name__)) for part in parts]
+
+
+DRIVERS = (batches, batch_from_memory_map, batch_is_refused)
