@@ -281,6 +281,9 @@ class _Queue:
             self.put(np.flatnonzero((count >= self._floor) & (count < ceiling)))
 
 
+_COMPLEMENT = bytes(range(255, -1, -1))
+
+
 def _descending(token: bytes) -> str:
     """Make a sort key, for tokens and one after the other for pairs, that reverses the order of the bytes."""
-    return "".join(chr(255 - byte) for byte in token) + chr(256)
+    return token.translate(_COMPLEMENT).decode("latin-1") + "\u0100"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import regex
 
-# The first alternative that fits wins: a contraction; a run of letters, of digits, or of other visible characters,
+# GPT-2's pattern. The first alternative that fits wins: a contraction; a run of letters, of digits, or of other visible characters,
 # each with at most one space in front; white space. White space before a visible character leaves its last
 # character behind, so that a word gets its space.
 PRETOKEN_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
@@ -99,6 +99,12 @@ def _last_cut(window: str, lowest: int, special_tokens: list[str]) -> int | None
     return None
 
 
+def _can_cut(window: str, place: int, special_tokens: list[str]) -> bool:
+    border = _last_border(window, endpos=place + 1)
+    at_border = border is not None and border.start() == place
+    return at_border and not _cuts_special_token(window, place, special_tokens)
+
+
 def _cuts_special_token(window: str, place: int, special_tokens: list[str]) -> bool:
     """Tell whether a special token, as far as the window shows it, begins before the place and ends after it."""
     for token in special_tokens:
@@ -158,18 +164,21 @@ def _next_file_cut(path: Path, special_tokens: list[str], position: int) -> int 
             continue
         left = window[offset - reach : offset].decode("utf-8", "replace")
         right = window[offset : offset + reach].decode("utf-8", "replace")
-        if _last_cut(left + right, len(left) - 1, special_tokens) == len(left):
+        if _can_cut(left + right, len(left), special_tokens):
             return position + offset
     return None
 
 
 def _count_share(path: Path, start: int, stop: int, special_tokens: list[str]) -> Counter[str]:
     special_pattern = _special_token_pattern(special_tokens)
+    pretokens: Counter[str] = Counter()
     units: Counter[str] = Counter()
     for piece in _recut(_read_text(path, start, stop), special_tokens):
         for text in special_pattern.split(piece) if special_pattern else [piece]:
-            units.update(_units(text))
-    pretokens: Counter[str] = Counter()
+            if text.isascii():
+                pretokens.update(_split_ascii(text))
+            else:
+                units.update(_units(text))
     for unit, count in units.items():
         for pretoken in _split_unit(unit):
             pretokens[pretoken] += count

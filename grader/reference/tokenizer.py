@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 
-from .pretokenization import _recut, _special_token_pattern, _split_unit, _units
+from .pretokenization import _recut, _special_token_pattern, _split_ascii, _split_unit, _units
 
 _NEVER = 1 << 62  # the rank of a pair that no merge joins
 
 # Looking at all pairs again after each merge is the fastest for words, and quadratic: longer ones need a heap.
 _LONG_PRETOKEN = 300
 
-_CACHE_ENTRIES = 1 << 17
+_CACHE_ENTRIES = 1 << 18  # some tens of megabytes
 _CACHED_CHARS = 32  # what is longer hardly ever comes again
 
 
@@ -79,9 +79,8 @@ class Tokenizer:
             self._ranks.setdefault((ids[left], ids[right]), rank)
             self._products.append(ids[left + right])
 
-        # Most units come again, and those that do not are mostly made of pre-tokens that do.
-        self._unit_ids = _Cache(self._encode_unit)
         self._pretoken_ids = _Cache(self._encode_pretoken)
+        self._unit_ids = _Cache(self._encode_unit)
 
     @classmethod
     def from_files(
@@ -204,6 +203,8 @@ class Tokenizer:
             yield self._encode_ordinary(piece[end:])
 
     def _encode_ordinary(self, text: str) -> Iterator[int]:
+        if text.isascii():
+            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
         return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
 
     def _encode_unit(self, unit: str) -> tuple[int, ...]:
@@ -256,16 +257,23 @@ class Tokenizer:
 
 
 class _Cache(dict):
-    """A dictionary that computes the values it lacks, and starts afresh when it is full."""
+    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a long time.
+
+    When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
+    """
 
     def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
         super().__init__()
         self._compute = compute
+        self._older: dict[str, tuple[int, ...]] = {}
 
     def __missing__(self, key: str) -> tuple[int, ...]:
-        value = self._compute(key)
+        value = self._older.get(key)
+        if value is None:
+            value = self._compute(key)
         if len(key) <= _CACHED_CHARS:
             if len(self) >= _CACHE_ENTRIES:
+                self._older = dict(self)
                 self.clear()
             self[key] = value
         return value
