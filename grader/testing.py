@@ -7,7 +7,8 @@ the grader, the examiner has put another submission and a seed for fresh cases i
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from .faults import AdapterMissing, Todo
 from .submission import Submission, locate
 
 SUBMISSION = pytest.StashKey[Submission]()
+_TIMED_RUNS = 3
+
 FRESH = pytest.StashKey[tuple[int, Oracle]]()
 ORACLE = pytest.StashKey[Oracle]()
 
@@ -36,6 +39,38 @@ def _open_checkout(root: Path) -> Submission:
     from .worker.loader import import_adapters
 
     return InProcess(import_adapters(locate(root)))
+
+
+Yardstick = Callable[..., tuple[float, float]]
+
+
+@pytest.fixture
+def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardstick:
+    """Time an operation of the submission against the reference's, on the judge's clock, in the same run.
+
+        student_s, reference_s = yardstick("train_bpe", corpus=..., vocab_size=500, special_tokens=[])
+
+    The two take turns, and the best of three counts for each. Only where there is a reference: elsewhere the tests
+    that ask for this fixture are not planned at all.
+    """
+    oracle = request.config.stash[ORACLE]
+
+    def measure(operation: str, **inputs: Any) -> tuple[float, float]:
+        seconds: dict[str, list[float]] = {"submission": [], "reference": []}
+        for _ in range(_TIMED_RUNS):
+            for name, perform in (("submission", submission.perform), ("reference", oracle)):
+                start = time.perf_counter()
+                perform(operation, inputs)
+                seconds[name].append(time.perf_counter() - start)
+        return min(seconds["submission"]), min(seconds["reference"])
+
+    return measure
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is measured against the reference where there is none."""
+    if ORACLE not in config.stash:
+        items[:] = [item for item in items if "yardstick" not in getattr(item, "fixturenames", ())]
 
 
 def problem_of(path: Path) -> str:

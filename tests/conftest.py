@@ -3,10 +3,12 @@
 from hypothesis import settings
 
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
+    pytest_collection_modifyitems,
     pytest_generate_tests,
     pytest_report_teststatus,
     pytest_runtest_makereport,
     submission,
+    yardstick,
 )
 
 # The same examples on every run: a test that fails today fails tomorrow.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .compare import Tolerance, compare
+from .compare import Mismatch, Tolerance, compare
+from .relations import relations
 
 Oracle = Callable[[str, dict[str, Any]], Any]
 """(operation, inputs) -> output, as the reference gives it."""
@@ -49,7 +50,12 @@ class Case:
 
     def check(self, actual: Any) -> None:
         """Raise `Mismatch` unless `actual` is the expected output within the tolerance."""
-        compare(self.expected, actual, self.tolerance)
+        expected = self.expected
+        try:
+            compare(expected, actual, self.tolerance)
+        except Mismatch as mismatch:
+            mismatch.add(*relations(expected, actual))
+            raise
 
 
 def truth(oracle: Oracle, case: Case) -> Any:

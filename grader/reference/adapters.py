@@ -1,15 +1,13 @@
-"""The only glue between the tests and your code: every test calls a function of this file, and nothing else
-of yours.
+"""The only glue between the tests and your code: tests call functions of this file, nothing else of yours.
 
 As handed out, each function builds the class or calls the function that the skeleton in `cs336_basics/`
 names, gives it the weights of the test and returns its output. Follow the skeleton and there is nothing to do
-here. If you name or arrange things differently, change the bodies; names, parameters and results of these
+here. If you name or arrange things differently, change the bodies; the names, parameters and results of these
 functions have to stay.
 
 Modules are imported inside the functions, so that a mistake in one file fails the tests of that file only. In
-shapes, "..." stands for any number of leading dimensions, none included. Weights and inputs come in float32
-unless a test says otherwise; each module is made with the dtype and on the device of the weights that it is
-given.
+shapes, "..." stands for any number of leading dimensions, or none. Modules are made with the dtype and on the
+device of the weights that they are given.
 """
 
 import os
@@ -177,9 +175,7 @@ def run_multihead_self_attention(
     """Apply causal multi-head self-attention without RoPE, with the given weights."""
     from .attention import CausalMultiHeadSelfAttention
 
-    attention = CausalMultiHeadSelfAttention(
-        d_model, num_heads, device=q_proj_weight.device, dtype=q_proj_weight.dtype
-    )
+    attention = CausalMultiHeadSelfAttention(d_model, num_heads, device=q_proj_weight.device, dtype=q_proj_weight.dtype)
     attention.load_state_dict(
         {
             "q_proj.weight": q_proj_weight,
@@ -282,9 +278,7 @@ def run_transformer_lm(
 # Training
 
 
-def run_cross_entropy(
-    inputs: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]
-) -> Float[Tensor, ""]:
+def run_cross_entropy(inputs: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]) -> Float[Tensor, ""]:
     """Return the mean cross-entropy of logits against the right classes, a scalar."""
     from .loss import cross_entropy
 

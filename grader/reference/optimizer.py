@@ -19,6 +19,8 @@ class AdamW(torch.optim.Optimizer):
         theta <- theta - alpha_t m / (sqrt(v) + eps)
         theta <- theta - lr weight_decay theta
 
+    (PyTorch decays before the gradient step instead of after it; that is as good.)
+
     All hyperparameters are read at every step from the parameter's group in `self.param_groups`, under the
     keys `lr`, `betas`, `eps` and `weight_decay`, so that groups may differ and a schedule may change them. t,
     m and v belong to each parameter and are kept in `self.state`, so that `state_dict` and `load_state_dict`

@@ -29,9 +29,7 @@ class RotaryPositionalEmbedding(nn.Module):
     Problem: rope
     """
 
-    def __init__(
-        self, theta: float, d_k: int, max_seq_len: int, device: torch.device | str | None = None
-    ) -> None:
+    def __init__(self, theta: float, d_k: int, max_seq_len: int, device: torch.device | str | None = None) -> None:
         super().__init__()
         if d_k % 2:
             raise ValueError(f"RoPE rotates features in pairs, but d_k is {d_k}; choose an even d_k.")

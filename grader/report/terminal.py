@@ -87,6 +87,8 @@ def _passed(problem: ProblemReport) -> str:
 def _remark(problem: ProblemReport) -> str:
     if problem.note:
         return problem.note
+    if any(test.carried for test in problem.tests):
+        return f"carried forward from {', '.join(problem.blocked_by)}"
     if problem.blocked_by:
         return f"first fix {', '.join(problem.blocked_by)}"
     return ""
@@ -94,9 +96,9 @@ def _remark(problem: ProblemReport) -> str:
 
 def _failures(problem: ProblemReport) -> Panel | None:
     """What went wrong in a problem, the most telling claims first."""
-    if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR):
+    failing = _one_per_claim(t for t in problem.tests if t.outcome.result is not Result.PASS and not t.carried)
+    if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
-    failing = _one_per_claim(test for test in problem.tests if test.outcome.result is not Result.PASS)
     shown: list[RenderableType] = []
     for test in failing[:_SHOWN_PER_PROBLEM]:
         shown += [*_describe(test), Text()]
@@ -122,6 +124,9 @@ def _describe(test: TestReport) -> Iterator[Text]:
     yield heading
     name = test.plan.id.partition("::")[2]
     yield Text(f"{name} {_RESULT[test.outcome.result]}", style="red")
+    if test.bug:
+        yield Text(f"  {test.bug.diagnosis}", style="bold yellow")
+        yield Text(f"  {test.bug.hint}", style="yellow")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
     detail = test.outcome.detail.splitlines()

@@ -1,0 +1,57 @@
+# What people type. `make` alone lists it.
+
+PYTHON ?= python3
+SUBMISSION ?= .
+GRADE_OPTIONS ?=
+PY := .venv/bin/python
+# uv does not read pip's settings; pass on where they say that wheels lie.
+export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
+ifeq ($(strip $(UV_FIND_LINKS)),)
+unexport UV_FIND_LINKS
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test grade stubs fixtures bench kill-matrix lint
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: .venv/.ready ## make the environment in .venv (with uv if there is one, else with venv and pip)
+
+.venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) -V). Name another one: make setup PYTHON=python3.12"; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && uv pip install --python .venv -r pyproject.toml --group dev; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
+	    print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt && \
+	  $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; \
+	fi
+	@touch $@
+
+# Students have no grader/selftest/; what is left then is their own code.
+test: setup ## run the tests against the code in this folder, and the kit's own tests
+	$(PY) -m pytest tests
+	@if [ -d grader/selftest ]; then echo $(PY) -m pytest grader/selftest; $(PY) -m pytest grader/selftest; fi
+
+grade: setup ## grade the code in SUBMISSION (default: this folder)
+	@$(PY) -m grader "$(SUBMISSION)" $(GRADE_OPTIONS)
+
+stubs: setup ## staff: write cs336_basics/ and adapters.py from the reference
+	$(PY) -m grader.stubs
+
+fixtures: setup ## staff: write what is generated below tests/fixtures/ anew
+	$(PY) -m grader.fixtures all
+
+kill-matrix: setup ## staff: which tests kill which known bug
+	$(PY) -m grader.selftest.kill_matrix
+
+bench: setup ## staff: speed and memory, as ratios taken in one run
+	$(PY) -m benchmarks
+
+lint: setup ## staff: formatting, lint and types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy grader cs336_basics adapters.py benchmarks

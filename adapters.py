@@ -1,0 +1,385 @@
+"""The only glue between the tests and your code: tests call functions of this file, nothing else of yours.
+
+As handed out, each function builds the class or calls the function that the skeleton in `cs336_basics/`
+names, gives it the weights of the test and returns its output. Follow the skeleton and there is nothing to do
+here. If you name or arrange things differently, change the bodies; the names, parameters and results of these
+functions have to stay.
+
+Modules are imported inside the functions, so that a mistake in one file fails the tests of that file only. In
+shapes, "..." stands for any number of leading dimensions, or none. Modules are made with the dtype and on the
+device of the weights that they are given.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+# ------------------------------------------------------------------------------------------------------------
+# Tokenizer
+
+
+def run_train_bpe(
+    input_path: str | os.PathLike[str], vocab_size: int, special_tokens: list[str], **kwargs: Any
+) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
+    """Train a byte-level BPE tokenizer on a UTF-8 text file.
+
+    Returns the vocabulary (id to bytes, at most `vocab_size` entries, special tokens included) and the merges
+    in the order in which they were made. `kwargs` are passed on, for options of your own such as a number of
+    processes.
+    """
+    from cs336_basics.bpe import train_bpe
+
+    return train_bpe(input_path, vocab_size, special_tokens, **kwargs)
+
+
+def get_tokenizer(
+    vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]], special_tokens: list[str] | None = None
+) -> Any:
+    """Make a tokenizer with the methods `encode`, `encode_iterable` and `decode`."""
+    from cs336_basics.tokenizer import Tokenizer
+
+    return Tokenizer(vocab, merges, special_tokens)
+
+
+def get_tokenizer_from_files(
+    vocab_filepath: str | os.PathLike[str],
+    merges_filepath: str | os.PathLike[str],
+    special_tokens: list[str] | None = None,
+) -> Any:
+    """Make the same kind of tokenizer from files in the format that your own code saves."""
+    from cs336_basics.tokenizer import Tokenizer
+
+    return Tokenizer.from_files(vocab_filepath, merges_filepath, special_tokens)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Layers
+
+
+def run_linear(
+    d_in: int,
+    d_out: int,
+    weights: Float[Tensor, "d_out d_in"],
+    in_features: Float[Tensor, " ... d_in"],
+) -> Float[Tensor, " ... d_out"]:
+    """Apply a Linear layer with the given weights."""
+    from cs336_basics.layers import Linear
+
+    linear = Linear(d_in, d_out, weights.device, weights.dtype)
+    linear.load_state_dict({"weight": weights})
+    return linear(in_features)
+
+
+def run_embedding(
+    vocab_size: int,
+    d_model: int,
+    weights: Float[Tensor, "vocab_size d_model"],
+    token_ids: Int[Tensor, " ..."],
+) -> Float[Tensor, " ... d_model"]:
+    """Look up token ids in an Embedding with the given weights."""
+    from cs336_basics.layers import Embedding
+
+    embedding = Embedding(vocab_size, d_model, weights.device, weights.dtype)
+    embedding.load_state_dict({"weight": weights})
+    return embedding(token_ids)
+
+
+def run_rmsnorm(
+    d_model: int,
+    eps: float,
+    weights: Float[Tensor, " d_model"],
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... d_model"]:
+    """Apply an RMSNorm with the given gain."""
+    from cs336_basics.layers import RMSNorm
+
+    rmsnorm = RMSNorm(d_model, eps, weights.device, weights.dtype)
+    rmsnorm.load_state_dict({"weight": weights})
+    return rmsnorm(in_features)
+
+
+def run_silu(in_features: Float[Tensor, " ..."]) -> Float[Tensor, " ..."]:
+    """Apply SiLU to every element."""
+    from cs336_basics.layers import silu
+
+    return silu(in_features)
+
+
+def run_swiglu(
+    d_model: int,
+    d_ff: int,
+    w1_weight: Float[Tensor, "d_ff d_model"],
+    w2_weight: Float[Tensor, "d_model d_ff"],
+    w3_weight: Float[Tensor, "d_ff d_model"],
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... d_model"]:
+    """Apply a SwiGLU feed-forward network with the given weights."""
+    from cs336_basics.layers import SwiGLU
+
+    swiglu = SwiGLU(d_model, d_ff, w1_weight.device, w1_weight.dtype)
+    swiglu.load_state_dict({"w1.weight": w1_weight, "w2.weight": w2_weight, "w3.weight": w3_weight})
+    return swiglu(in_features)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Attention
+
+
+def run_rope(
+    d_k: int,
+    theta: float,
+    max_seq_len: int,
+    in_query_or_key: Float[Tensor, " ... seq d_k"],
+    token_positions: Int[Tensor, " ... seq"],
+) -> Float[Tensor, " ... seq d_k"]:
+    """Rotate queries or keys by their positions."""
+    from cs336_basics.rope import RotaryPositionalEmbedding
+
+    rope = RotaryPositionalEmbedding(theta, d_k, max_seq_len, in_query_or_key.device)
+    return rope(in_query_or_key, token_positions)
+
+
+def run_softmax(in_features: Float[Tensor, " ..."], dim: int) -> Float[Tensor, " ..."]:
+    """Apply softmax along dimension `dim`."""
+    from cs336_basics.attention import softmax
+
+    return softmax(in_features, dim)
+
+
+def run_scaled_dot_product_attention(
+    Q: Float[Tensor, " ... queries d_k"],
+    K: Float[Tensor, " ... keys d_k"],
+    V: Float[Tensor, " ... keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None = None,
+) -> Float[Tensor, " ... queries d_v"]:
+    """Attend; `mask` is True where a query may attend to a key, and None where all may."""
+    from cs336_basics.attention import scaled_dot_product_attention
+
+    return scaled_dot_product_attention(Q, K, V, mask)
+
+
+def run_multihead_self_attention(
+    d_model: int,
+    num_heads: int,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_model d_model"],
+    v_proj_weight: Float[Tensor, "d_model d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal multi-head self-attention without RoPE, with the given weights."""
+    from cs336_basics.attention import CausalMultiHeadSelfAttention
+
+    attention = CausalMultiHeadSelfAttention(d_model, num_heads, device=q_proj_weight.device, dtype=q_proj_weight.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    return attention(in_features)
+
+
+def run_multihead_self_attention_with_rope(
+    d_model: int,
+    num_heads: int,
+    max_seq_len: int,
+    theta: float,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_model d_model"],
+    v_proj_weight: Float[Tensor, "d_model d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal multi-head self-attention with RoPE; positions of None mean 0, 1, 2, ..."""
+    from cs336_basics.attention import CausalMultiHeadSelfAttention
+
+    attention = CausalMultiHeadSelfAttention(
+        d_model, num_heads, max_seq_len, theta, q_proj_weight.device, q_proj_weight.dtype
+    )
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    return attention(in_features, token_positions)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Transformer
+
+
+def run_transformer_block(
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a pre-norm Transformer block with RoPE, at positions 0, 1, 2, ...
+
+    The keys of `weights` and their shapes:
+        attn.q_proj.weight  attn.k_proj.weight  attn.v_proj.weight  attn.output_proj.weight [d_model, d_model]
+        ffn.w1.weight  ffn.w3.weight                                                        [d_ff, d_model]
+        ffn.w2.weight                                                                       [d_model, d_ff]
+        ln1.weight  ln2.weight                                                              [d_model]
+    """
+    from cs336_basics.transformer import TransformerBlock
+
+    like = weights["ln1.weight"]
+    block = TransformerBlock(d_model, num_heads, d_ff, max_seq_len, theta, like.device, like.dtype)
+    block.load_state_dict(weights)
+    return block(in_features)
+
+
+def run_transformer_lm(
+    vocab_size: int,
+    context_length: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int,
+    rope_theta: float,
+    weights: dict[str, Tensor],
+    in_indices: Int[Tensor, "batch seq"],
+) -> Float[Tensor, "batch seq vocab_size"]:
+    """Run a Transformer language model on token ids and return its logits.
+
+    The keys of `weights` and their shapes:
+        token_embeddings.weight    [vocab_size, d_model]
+        layers.{i}.<key>           the keys of `run_transformer_block`, for i = 0 .. num_layers - 1
+        ln_final.weight            [d_model]
+        lm_head.weight             [vocab_size, d_model]
+    """
+    from cs336_basics.transformer import TransformerLM
+
+    like = weights["lm_head.weight"]
+    model = TransformerLM(
+        vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, like.device, like.dtype
+    )
+    model.load_state_dict(weights)
+    return model(in_indices)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Training
+
+
+def run_cross_entropy(inputs: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of logits against the right classes, a scalar."""
+    from cs336_basics.loss import cross_entropy
+
+    return cross_entropy(inputs, targets)
+
+
+def get_adamw_cls() -> type[torch.optim.Optimizer]:
+    """Return the class of your AdamW optimizer, not an instance."""
+    from cs336_basics.optimizer import AdamW
+
+    return AdamW
+
+
+def run_get_lr_cosine_schedule(
+    it: int, max_learning_rate: float, min_learning_rate: float, warmup_iters: int, cosine_cycle_iters: int
+) -> float:
+    """Return the learning rate at iteration `it` of a cosine schedule with linear warm-up."""
+    from cs336_basics.optimizer import get_lr_cosine_schedule
+
+    return get_lr_cosine_schedule(it, max_learning_rate, min_learning_rate, warmup_iters, cosine_cycle_iters)
+
+
+def run_gradient_clipping(parameters: Iterable[nn.Parameter], max_l2_norm: float) -> None:
+    """Clip the gradients of all parameters together to an l2 norm of `max_l2_norm`, in place."""
+    from cs336_basics.optimizer import gradient_clipping
+
+    gradient_clipping(parameters, max_l2_norm)
+
+
+def run_get_batch(
+    dataset: Int[np.ndarray, " tokens"], batch_size: int, context_length: int, device: str
+) -> tuple[Int[Tensor, "batch_size context_length"], Int[Tensor, "batch_size context_length"]]:
+    """Draw a random batch from a one-dimensional array of token ids: inputs, and targets one token later."""
+    from cs336_basics.data import get_batch
+
+    return get_batch(dataset, batch_size, context_length, device)
+
+
+def run_save_checkpoint(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    iteration: int,
+    out: str | os.PathLike[str] | BinaryIO | IO[bytes],
+) -> None:
+    """Save model, optimizer and iteration to a path or a binary file."""
+    from cs336_basics.checkpoint import save_checkpoint
+
+    save_checkpoint(model, optimizer, iteration, out)
+
+
+def run_load_checkpoint(
+    src: str | os.PathLike[str] | BinaryIO | IO[bytes], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> int:
+    """Restore model and optimizer from a checkpoint, in place, and return its iteration."""
+    from cs336_basics.checkpoint import load_checkpoint
+
+    return load_checkpoint(src, model, optimizer)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Freshly initialised modules. The tests look at their parameters: names, shapes, and how they were drawn.
+
+
+def get_linear_module(in_features: int, out_features: int) -> nn.Module:
+    """Make a Linear layer; its parameter is `weight`."""
+    from cs336_basics.layers import Linear
+
+    return Linear(in_features, out_features)
+
+
+def get_embedding_module(num_embeddings: int, embedding_dim: int) -> nn.Module:
+    """Make an Embedding; its parameter is `weight`."""
+    from cs336_basics.layers import Embedding
+
+    return Embedding(num_embeddings, embedding_dim)
+
+
+def get_rmsnorm_module(d_model: int, eps: float = 1e-5) -> nn.Module:
+    """Make an RMSNorm; its parameter is `weight`."""
+    from cs336_basics.layers import RMSNorm
+
+    return RMSNorm(d_model, eps)
+
+
+def get_swiglu_module(d_model: int, d_ff: int) -> nn.Module:
+    """Make a SwiGLU; its parameters are `w1.weight`, `w2.weight` and `w3.weight`."""
+    from cs336_basics.layers import SwiGLU
+
+    return SwiGLU(d_model, d_ff)
+
+
+def get_transformer_lm_module(
+    vocab_size: int,
+    context_length: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int,
+    rope_theta: float,
+) -> nn.Module:
+    """Make a Transformer language model; its parameters have the names that `run_transformer_lm` lists."""
+    from cs336_basics.transformer import TransformerLM
+
+    return TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta)

@@ -1,0 +1,92 @@
+"""Softmax, scaled dot-product attention, and causal multi-head self-attention."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+def softmax(x: Float[Tensor, " ..."], dim: int) -> Float[Tensor, " ..."]:
+    """Turn the numbers along dimension `dim` into probabilities: softmax(x)_i = e^(x_i) / sum_j e^(x_j).
+
+    Adding a constant to all numbers changes nothing, so there is a way to compute it that stays finite for
+    inputs of any size, where e^(x_i) itself would overflow. An input of minus infinity gets probability 0.
+    Shape and dtype are those of `x`; `dim` may be negative.
+
+    Problem: softmax
+    """
+    raise NotImplementedError("softmax: write softmax in cs336_basics/attention.py")
+
+
+def scaled_dot_product_attention(
+    Q: Float[Tensor, " ... queries d_k"],
+    K: Float[Tensor, " ... keys d_k"],
+    V: Float[Tensor, " ... keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None = None,
+) -> Float[Tensor, " ... queries d_v"]:
+    """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Vaswani et al., 2017, section 3.2.1).
+
+    Any number of leading dimensions (batch, heads, or none) is carried along, and d_v may differ from d_k.
+
+    Args:
+        Q: one query per row.
+        K: one key per row.
+        V: the value that belongs to each key.
+        mask: True where a query may attend to a key. A key that a query may not attend to gets probability 0.
+            The mask broadcasts to [... queries keys]; every query needs at least one key. None means that all
+            may attend to all.
+
+    Problem: scaled_dot_product_attention
+    """
+    raise NotImplementedError(
+        "scaled_dot_product_attention: write scaled_dot_product_attention in cs336_basics/attention.py"
+    )
+
+
+class CausalMultiHeadSelfAttention(nn.Module):
+    """Multi-head self-attention in which no position sees a later one (Vaswani et al., 2017, section 3.2.2):
+
+        MultiHeadSelfAttention(x) = W_O concat(head_1 .. head_h)
+        head_i = Attention(W_Q,i x, W_K,i x, W_V,i x)
+
+    with d_k = d_v = d_model / num_heads. The submodules `q_proj`, `k_proj`, `v_proj` and `output_proj` are
+    Linear layers from d_model to d_model; head i owns the rows i d_k .. (i + 1) d_k - 1 of the first three.
+    With `theta`, queries and keys (not values) of every head are rotated by RoPE.
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        num_heads: number of heads; divides d_model.
+        max_seq_len: with RoPE, positions run from 0 to max_seq_len - 1; not used without.
+        theta: base of RoPE's wavelengths; None means no RoPE.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Raises:
+        ValueError: num_heads does not divide d_model, or theta is given without max_seq_len.
+
+    Problem: multihead_self_attention
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        max_seq_len: int | None = None,
+        theta: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError(
+            "multihead_self_attention: write CausalMultiHeadSelfAttention.__init__ in cs336_basics/attention.py"
+        )
+
+    def forward(
+        self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
+    ) -> Float[Tensor, " ... seq d_model"]:
+        """Let every position attend to itself and to those before it in the sequence.
+
+        `token_positions` is for RoPE only and does not change who sees whom. It has shape [seq], or leading
+        dimensions that broadcast to those of `x`; None means 0, 1, 2, ...
+        """
+        raise NotImplementedError(
+            "multihead_self_attention: write CausalMultiHeadSelfAttention.forward in cs336_basics/attention.py"
+        )

@@ -1,0 +1,33 @@
+"""Batches of training examples, cut from one long array of token ids."""
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def get_batch(
+    dataset: Int[np.ndarray, " tokens"], batch_size: int, context_length: int, device: str | torch.device
+) -> tuple[Int[Tensor, "batch_size context_length"], Int[Tensor, "batch_size context_length"]]:
+    """Draw `batch_size` windows of the dataset at random, each with the tokens that follow.
+
+    For a window that starts at i, the inputs are dataset[i : i + context_length] and the targets are
+    dataset[i + 1 : i + context_length + 1]. Every start for which both fit is equally likely, drawn
+    independently, from torch's global generator: `torch.manual_seed` makes batches repeatable.
+
+    Args:
+        dataset: one-dimensional array of any integer type. It may be memory-mapped and far larger than
+            memory: only the windows are read.
+        batch_size: number of windows.
+        context_length: number of tokens per window.
+        device: where the two tensors are placed, such as "cpu" or "cuda:0".
+
+    Returns:
+        Inputs and targets, two int64 tensors of shape [batch_size, context_length] on `device`.
+
+    Raises:
+        ValueError: the dataset has fewer than context_length + 1 tokens.
+
+    Problem: data_loading
+    """
+    raise NotImplementedError("data_loading: write get_batch in cs336_basics/data.py")

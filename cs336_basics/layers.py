@@ -1,0 +1,145 @@
+"""The layers that look at one position at a time: Linear, Embedding, RMSNorm, SiLU and SwiGLU.
+
+All weights start from a normal distribution with mean 0, cut off at three standard deviations (Linear:
+variance 2 / (d_in + d_out); Embedding: variance 1). The gains of RMSNorm start at 1. No layer has a bias.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Linear(nn.Module):
+    """A linear map without bias: y = W x.
+
+    The parameter `weight` has shape [out_features, in_features]. It starts from a normal distribution with
+    mean 0 and variance 2 / (in_features + out_features), truncated to [-3 sigma, 3 sigma] (Glorot and Bengio,
+    2010).
+
+    Args:
+        in_features: size of the last dimension of the input.
+        out_features: size of the last dimension of the output.
+        device: where the parameter lives; None means torch's default.
+        dtype: type of the parameter; None means torch's default.
+
+    Problem: linear
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("linear: write Linear.__init__ in cs336_basics/layers.py")
+
+    def forward(self, x: Float[Tensor, " ... d_in"]) -> Float[Tensor, " ... d_out"]:
+        """Multiply the last dimension of `x` by the weight; all leading dimensions are carried along."""
+        raise NotImplementedError("linear: write Linear.forward in cs336_basics/layers.py")
+
+
+class Embedding(nn.Module):
+    """A table with one vector of size `embedding_dim` per token id.
+
+    The parameter `weight` has shape [num_embeddings, embedding_dim]. It starts from a normal distribution
+    with mean 0 and variance 1, truncated to [-3, 3].
+
+    Args:
+        num_embeddings: size of the vocabulary.
+        embedding_dim: size of each vector, d_model.
+        device: where the parameter lives; None means torch's default.
+        dtype: type of the parameter; None means torch's default.
+
+    Problem: embedding
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("embedding: write Embedding.__init__ in cs336_basics/layers.py")
+
+    def forward(self, token_ids: Int[Tensor, " ..."]) -> Float[Tensor, " ... d_model"]:
+        """Look up the vector of every token id; `token_ids` is an int64 tensor of any shape.
+
+        An id outside 0 .. num_embeddings - 1 is an IndexError.
+        """
+        raise NotImplementedError("embedding: write Embedding.forward in cs336_basics/layers.py")
+
+
+class RMSNorm(nn.Module):
+    """Root mean square layer normalisation (Zhang and Sennrich, 2019), over the last dimension:
+
+        RMSNorm(a)_i = a_i / RMS(a) * g_i        RMS(a) = sqrt(mean_i(a_i^2) + eps)
+
+    The parameter `weight` is the gain g, of shape [d_model]; it starts at 1. Squares of half-precision
+    numbers overflow, so the computation is done in float32 for float16 and bfloat16 inputs (in float64 for
+    float64 inputs).
+
+    Args:
+        d_model: size of the last dimension of the input.
+        eps: keeps the root away from zero.
+        device: where the parameter lives; None means torch's default.
+        dtype: type of the parameter; None means torch's default.
+
+    Problem: rmsnorm
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        eps: float = 1e-5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("rmsnorm: write RMSNorm.__init__ in cs336_basics/layers.py")
+
+    def forward(self, x: Float[Tensor, " ... d_model"]) -> Float[Tensor, " ... d_model"]:
+        """Normalise every vector of `x`; shape and dtype of the result are those of `x`."""
+        raise NotImplementedError("rmsnorm: write RMSNorm.forward in cs336_basics/layers.py")
+
+
+def silu(x: Float[Tensor, " ..."]) -> Float[Tensor, " ..."]:
+    """SiLU, also called Swish, element by element: silu(x) = x * sigmoid(x) = x / (1 + e^-x).
+
+    Finite for every finite input: large negative numbers give 0, not an overflow. Shape and dtype are those
+    of `x`.
+
+    Problem: positionwise_feedforward
+    """
+    raise NotImplementedError("positionwise_feedforward: write silu in cs336_basics/layers.py")
+
+
+class SwiGLU(nn.Module):
+    """The position-wise feed-forward network with a gated SiLU (Shazeer, 2020, section 2):
+
+        SwiGLU(x) = W2 (silu(W1 x) * W3 x)        * is element by element
+
+    The submodules `w1` and `w3` are Linear layers from d_model to d_ff, `w2` is one from d_ff to d_model. In
+    a Transformer d_ff is about 8/3 d_model, rounded to a multiple of 64.
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        d_ff: size of the hidden dimension.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Problem: positionwise_feedforward
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("positionwise_feedforward: write SwiGLU.__init__ in cs336_basics/layers.py")
+
+    def forward(self, x: Float[Tensor, " ... d_model"]) -> Float[Tensor, " ... d_model"]:
+        """Apply the network to every position of `x` on its own."""
+        raise NotImplementedError("positionwise_feedforward: write SwiGLU.forward in cs336_basics/layers.py")

@@ -1,0 +1,101 @@
+"""AdamW, the learning-rate schedule and gradient clipping."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class AdamW(torch.optim.Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2).
+
+    For every parameter theta with gradient g, at its step t = 1, 2, ...:
+
+        m <- beta1 m + (1 - beta1) g                                      m starts at 0
+        v <- beta2 v + (1 - beta2) g^2                                    v starts at 0
+        alpha_t = lr sqrt(1 - beta2^t) / (1 - beta1^t)
+        theta <- theta - alpha_t m / (sqrt(v) + eps)
+        theta <- theta - lr weight_decay theta
+
+    (PyTorch decays before the gradient step instead of after it; that is as good.)
+
+    All hyperparameters are read at every step from the parameter's group in `self.param_groups`, under the
+    keys `lr`, `betas`, `eps` and `weight_decay`, so that groups may differ and a schedule may change them. t,
+    m and v belong to each parameter and are kept in `self.state`, so that `state_dict` and `load_state_dict`
+    carry them.
+
+    Args:
+        params: parameters, or groups of them as dicts with the key `params` and hyperparameters of their own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the two running means, each in [0, 1).
+        eps: keeps the denominator away from 0; at least 0.
+        weight_decay: rate of the decay relative to lr, at least 0.
+
+    Raises:
+        ValueError: a hyperparameter is outside its range.
+
+    Problem: adamw
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        raise NotImplementedError("adamw: write AdamW.__init__ in cs336_basics/optimizer.py")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; parameters whose `grad` is None are left alone.
+
+        `closure`, if given, computes gradients anew and returns the loss; it is called first, with gradients
+        enabled, and its loss is returned. Without a closure the result is None.
+        """
+        raise NotImplementedError("adamw: write AdamW.step in cs336_basics/optimizer.py")
+
+
+def get_lr_cosine_schedule(
+    it: int, max_learning_rate: float, min_learning_rate: float, warmup_iters: int, cosine_cycle_iters: int
+) -> float:
+    """Learning rate at iteration `it`: a linear warm-up, then half a cosine down, then constant.
+
+        it < warmup_iters                           it / warmup_iters * max_learning_rate
+        warmup_iters <= it <= cosine_cycle_iters    min + (1 + cos(pi * progress)) / 2 * (max - min)
+        it > cosine_cycle_iters                     min
+
+    where min and max are the two learning rates, and progress runs from 0 to 1:
+    (it - warmup_iters) / (cosine_cycle_iters - warmup_iters). So iteration 0 has rate 0 unless warmup_iters
+    is 0. When cosine_cycle_iters equals warmup_iters, the rate is min_learning_rate from there on.
+
+    Args:
+        it: the iteration, counted from 0.
+        max_learning_rate: the rate when the warm-up ends.
+        min_learning_rate: the rate from cosine_cycle_iters on.
+        warmup_iters: number of iterations of the warm-up.
+        cosine_cycle_iters: the iteration at which the cosine ends (warm-up included).
+
+    Problem: learning_rate_schedule
+    """
+    raise NotImplementedError("learning_rate_schedule: write get_lr_cosine_schedule in cs336_basics/optimizer.py")
+
+
+def gradient_clipping(parameters: Iterable[nn.Parameter], max_l2_norm: float, eps: float = 1e-6) -> None:
+    """Scale all gradients down by one common factor if their joint l2 norm exceeds `max_l2_norm`.
+
+    The norm is that of all gradients taken together as a single vector (Pascanu et al., 2013). If it is
+    larger than `max_l2_norm`, every gradient is multiplied, in place, by max_l2_norm / (norm + eps);
+    otherwise nothing changes.
+
+    Args:
+        parameters: any iterable, a generator too. Parameters whose `grad` is None are left out; all of them
+            may be.
+        max_l2_norm: the largest norm that is let through.
+        eps: keeps the quotient finite.
+
+    Problem: gradient_clipping
+    """
+    raise NotImplementedError("gradient_clipping: write gradient_clipping in cs336_basics/optimizer.py")

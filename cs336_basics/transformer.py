@@ -1,0 +1,88 @@
+"""The pre-norm Transformer block and the language model made of it."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class TransformerBlock(nn.Module):
+    """One pre-norm Transformer block: causal self-attention with RoPE, then SwiGLU, each with a residual
+    connection.
+
+        y = x + attn(ln1(x))
+        output = y + ffn(ln2(y))
+
+    The submodules are `attn` (CausalMultiHeadSelfAttention), `ffn` (SwiGLU), `ln1` and `ln2` (RMSNorm, eps
+    1e-5).
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        num_heads: number of attention heads; divides d_model.
+        d_ff: size of the feed-forward network's hidden dimension.
+        max_seq_len: RoPE's positions run from 0 to max_seq_len - 1.
+        theta: base of RoPE's wavelengths.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Problem: transformer_block
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        d_ff: int,
+        max_seq_len: int,
+        theta: float,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("transformer_block: write TransformerBlock.__init__ in cs336_basics/transformer.py")
+
+    def forward(
+        self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
+    ) -> Float[Tensor, " ... seq d_model"]:
+        """Apply the block; `token_positions` goes to the attention, where None means 0, 1, 2, ..."""
+        raise NotImplementedError("transformer_block: write TransformerBlock.forward in cs336_basics/transformer.py")
+
+
+class TransformerLM(nn.Module):
+    """A decoder-only Transformer language model: token ids in, a score for every possible next token out.
+
+    `token_embeddings` (Embedding), then `layers` (an nn.ModuleList of TransformerBlock), then `ln_final`
+    (RMSNorm, eps 1e-5), then `lm_head` (Linear to vocab_size, not tied to the embedding).
+
+    Args:
+        vocab_size: number of token ids.
+        context_length: length of the longest sequence that the model takes.
+        d_model: size of the vectors between layers.
+        num_layers: number of blocks.
+        num_heads: number of attention heads per block; divides d_model.
+        d_ff: size of the feed-forward networks' hidden dimension.
+        rope_theta: base of RoPE's wavelengths.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Problem: transformer_lm
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        context_length: int,
+        d_model: int,
+        num_layers: int,
+        num_heads: int,
+        d_ff: int,
+        rope_theta: float,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("transformer_lm: write TransformerLM.__init__ in cs336_basics/transformer.py")
+
+    def forward(self, token_ids: Int[Tensor, " ... seq"]) -> Float[Tensor, " ... seq vocab_size"]:
+        """Score every next token at every position: logits, not probabilities.
+
+        Sequences shorter than context_length are fine; a longer one is a ValueError.
+        """
+        raise NotImplementedError("transformer_lm: write TransformerLM.forward in cs336_basics/transformer.py")

@@ -1,0 +1,120 @@
+"""What a person sees at the command line: help, exit codes, and one clear sentence for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.runner import KIT
+
+
+def run(*arguments: str | Path, kit: Path = KIT, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "grader", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(command, cwd=kit, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture
+def kit(tmp_path) -> Path:
+    """A copy of the kit that a test may damage."""
+    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+    return Path(shutil.copytree(KIT, tmp_path / "kit", ignore=ignored))
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence of a refused run."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    return line
+
+
+def test_help_needs_neither_torch_nor_rich():
+    command = [sys.executable, "-X", "importtime", "-m", "grader", "--help"]
+    result = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert imported.isdisjoint({"torch", "numpy", "rich", "pytest", "msgpack"})
+    assert "exit codes" in result.stdout
+
+
+def test_an_unknown_problem_is_refused():
+    assert "Did you mean 'rmsnorm'?" in refused(run("--problem", "rmsnrm"))
+
+
+def test_an_unknown_section_is_refused():
+    assert "Did you mean 'model'?" in refused(run("--section", "modle"))
+
+
+def test_a_folder_without_adapters_is_refused(tmp_path):
+    assert "no adapters.py and no tests/adapters.py" in refused(run(tmp_path))
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    assert "is not there" in refused(run(tmp_path / "nowhere"))
+
+
+def test_adapters_that_are_not_utf8_are_refused(tmp_path):
+    (tmp_path / "adapters.py").write_bytes("# ä".encode("latin-1"))
+    assert "is not UTF-8 text" in refused(run(tmp_path))
+
+
+def test_a_folder_for_json_that_does_not_exist_is_refused_before_grading():
+    assert "there is no folder" in refused(run("--problem", "rmsnorm", "--json", "nowhere/report.json"))
+
+
+def test_a_typo_in_the_rubric_is_refused(kit):
+    rubric = kit / "grader" / "rubric.toml"
+    rubric.write_text(rubric.read_text().replace("points = 15", "ponits = 15", 1))
+    assert "unknown key 'ponits'. Did you mean 'points'?" in refused(run(kit=kit))
+
+
+def test_a_damaged_fixture_is_refused(kit):
+    (kit / "tests" / "fixtures" / "cases" / "rmsnorm.msgpack").write_bytes(b"\xc1 no cases")
+    assert "rmsnorm.msgpack is damaged" in refused(run("grader/reference", "--problem", "rmsnorm", kit=kit))
+
+
+def test_a_missing_fixture_is_refused(kit):
+    (kit / "tests" / "fixtures" / "cases" / "rmsnorm.msgpack").unlink()
+    assert "rmsnorm.msgpack cannot be read" in refused(run("grader/reference", "--problem", "rmsnorm", kit=kit))
+
+
+def test_a_test_file_that_cannot_be_collected_is_our_failure_not_the_students(kit):
+    (kit / "tests" / "test_rmsnorm.py").write_text("import no_such_module\n")
+    result = run("grader/reference", "--problem", "rmsnorm", kit=kit)
+    assert result.returncode == 3
+    assert "the grader itself failed" in result.stderr
+
+
+def test_fail_under_decides_the_exit_code():
+    assert run("grader/reference", "--problem", "rmsnorm", "--fail-under", "100").returncode == 0
+    assert run(".", "--problem", "rmsnorm", "--fail-under", "1").returncode == 1
+
+
+def test_a_seed_repeats_a_run():
+    seeds = set()
+    for _ in range(2):
+        report = json.loads(run("grader/reference", "--problem", "rmsnorm", "--seed", "7", "--json", "-").stdout)
+        seeds.add(report["seed"])
+    assert seeds == {7}
+
+
+def test_a_seed_is_drawn_when_none_is_given():
+    first, second = (
+        json.loads(run("grader/reference", "--problem", "rmsnorm", "--json", "-").stdout)["seed"] for _ in range(2)
+    )
+    assert first != second
+
+
+def test_json_replaces_the_file_as_a_whole(tmp_path):
+    target = tmp_path / "report.json"
+    target.write_text("old")
+    assert run("grader/reference", "--problem", "rmsnorm", "--json", target).returncode == 0
+    assert json.loads(target.read_text())["score"] == {"earned": 1.0, "assessed": 1, "total": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

@@ -1,0 +1,117 @@
+"""The promises of the README, kept in full runs: reference, skeleton, another layout, and the students' copy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.rubric import load_rubric
+from grader.runner import KIT, has_tests
+from grader.selftest.layouts import public_layout
+
+TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
+
+
+def grade(submission: Path | str, folder: Path, *options: str, kit: Path = KIT) -> dict:
+    """The JSON report of one grade, which must end with exit code 0."""
+    target = folder / "report.json"
+    command = [sys.executable, "-m", "grader", str(submission), "--json", str(target), *options]
+    result = subprocess.run(command, cwd=kit, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(target.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def reference_report(tmp_path_factory) -> dict:
+    return grade("grader/reference", tmp_path_factory.mktemp("reference"))
+
+
+def test_the_reference_has_full_marks(reference_report):
+    for problem in reference_report["problems"]:
+        if problem["status"] != "not_assessed":
+            failed = [test for test in problem["tests"] if test["outcome"] != "pass"]
+            assert problem["status"] == "pass", failed
+            assert problem["earned"] == problem["points"]
+    assert reference_report["score"]["earned"] == sum(problem.points for problem in TESTED)
+
+
+def test_the_report_keeps_its_contract(reference_report):
+    assert set(reference_report) >= {
+        *("schema_version", "submission", "seed", "isolation", "score", "problems"),
+        *("integrity", "performance", "environment"),
+    }
+    assert isinstance(reference_report["seed"], int)
+    for problem in reference_report["problems"]:
+        assert set(problem) >= {
+            *("id", "title", "kind", "points", "earned", "status", "blocked_by", "policy", "tests"),
+        }
+        for test in problem["tests"]:
+            assert set(test) >= {"id", "title", "outcome", "message", "misconception", "seconds"}
+
+
+def test_every_planned_test_appears_once(reference_report):
+    ids = [test["id"] for problem in reference_report["problems"] for test in problem["tests"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_fresh_cases_ran_beside_the_stored_ones(reference_report):
+    ids = {test["id"] for problem in reference_report["problems"] for test in problem["tests"]}
+    fresh = {name for name in ids if name.endswith("-fresh]")}
+    assert len(fresh) > 50
+    assert {name.replace("-fresh]", "]") for name in fresh} <= ids
+
+
+def test_the_skeleton_is_all_todo(tmp_path):
+    report = grade(".", tmp_path)
+    statuses = {problem["status"] for problem in report["problems"]}
+    assert statuses == {"todo", "not_assessed"}
+    assert report["score"]["earned"] == 0
+
+
+def test_the_public_layout_is_graded_the_same(tmp_path, reference_report):
+    root = public_layout(tmp_path / "a solution")
+    report = grade(root, tmp_path)
+    for problem, expected in zip(report["problems"], reference_report["problems"], strict=True):
+        assert (problem["id"], problem["earned"]) == (expected["id"], expected["earned"])
+
+
+@pytest.fixture(scope="module")
+def handout(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("class") / "skeleton"
+    command = [sys.executable, "-m", "grader", "handout", str(folder)]
+    subprocess.run(command, cwd=KIT, check=True, capture_output=True)
+    return folder
+
+
+def test_the_handout_has_no_solution(handout):
+    names = {str(path.relative_to(handout)) for path in handout.rglob("*")}
+    assert not [name for name in names if "reference" in name or "misconceptions" in name or "selftest" in name]
+    assert not [name for name in names if "generators" in name or name.endswith(".pyc")]
+    assert {"adapters.py", "Makefile", "cs336_basics/rope.py", "tests/test_rope.py", "grader/rubric.toml"} <= names
+
+
+def test_the_handout_tests_itself(handout):
+    command = [sys.executable, "-m", "pytest", "-q", "tests"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    result = subprocess.run(command, cwd=handout, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "todo" in result.stdout.splitlines()[-1]
+    assert "failed" not in result.stdout
+
+
+def test_the_handout_grades_itself_on_stored_cases(handout, tmp_path):
+    report = grade(".", tmp_path, kit=handout)
+    assert report["seed"] is None
+    assert report["score"]["earned"] == 0
+
+
+def test_a_solution_earns_full_marks_in_the_handout(handout, tmp_path):
+    shutil.copytree(KIT / "grader" / "reference", tmp_path / "reference")
+    report = grade(tmp_path / "reference", tmp_path, kit=handout)
+    assert report["score"]["earned"] == sum(problem.points for problem in TESTED)

@@ -1,0 +1,74 @@
+"""Points follow from outcomes by rules that fit on a page."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.outcome import Outcome, PlannedTest, Result
+from grader.rubric import Kind, Problem
+from grader.scoring import Score, Status, score_problem
+
+PROBLEM = Problem("rope", "RoPE", "model", Kind.CODE, points=4, core_share=0.75)
+
+
+def rows(*claims: tuple[str, Result], edge: str = "", values: str = "", own: str = ""):
+    """(claim, result) pairs; claims named in `edge`, `values` and `own` have that property."""
+    return [
+        (
+            PlannedTest(f"t::{claim}[{i}]", "rope", claim, claim, claim in edge, claim in values, claim in own),
+            Outcome(f"t::{claim}[{i}]", result),
+        )
+        for i, (claim, result) in enumerate(claims)
+    ]
+
+
+def test_all_passed_is_all_points():
+    assert score_problem(PROBLEM, rows(("a", Result.PASS), ("b", Result.PASS), edge="b")) == Score(4, Status.PASS)
+
+
+def test_core_and_edge_claims_have_their_shares():
+    given = (("a", Result.PASS), ("b", Result.PASS), ("c", Result.FAIL), ("d", Result.PASS), ("e", Result.FAIL))
+    assert score_problem(PROBLEM, rows(*given, edge="de")).earned == pytest.approx(4 * (0.75 * 2 / 3 + 0.25 / 2))
+
+
+def test_a_claim_needs_all_of_its_cases():
+    given = (("a", Result.PASS), ("a", Result.PASS), ("a", Result.FAIL), ("b", Result.PASS))
+    assert score_problem(PROBLEM, rows(*given)).earned == pytest.approx(2)
+
+
+@pytest.mark.parametrize("result", [r for r in Result if r is not Result.PASS])
+def test_nothing_but_a_pass_earns(result):
+    assert score_problem(PROBLEM, rows(("a", result))).earned == 0
+
+
+def test_properties_alone_earn_nothing():
+    given = (("values", Result.FAIL), ("property", Result.PASS))
+    assert score_problem(PROBLEM, rows(*given, values="values")) == Score(0, Status.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("results", "status"),
+    [
+        ([Result.TODO, Result.TODO], Status.TODO),
+        ([Result.TODO, Result.SKIP], Status.TODO),
+        ([Result.SKIP, Result.SKIP], Status.NOT_PROVIDED),
+        ([Result.ERROR, Result.ERROR], Status.ERROR),
+        ([Result.CRASH, Result.TIMEOUT], Status.FAIL),
+        ([Result.PASS, Result.TODO], Status.PARTIAL),
+        ([], Status.NOT_ASSESSED),
+    ],
+)
+def test_status(results, status):
+    assert score_problem(PROBLEM, rows(*zip("ab", results, strict=False))).status is status
+
+
+def test_a_carried_failure_costs_nothing_here():
+    given = rows(("a", Result.PASS), ("b", Result.FAIL))
+    assert score_problem(PROBLEM, given, carried={"t::b[1]"}) == Score(4, Status.PASS)
+    assert score_problem(PROBLEM, given).earned == 2
+
+
+def test_own_adapters_are_not_charged_to_a_public_solution():
+    given = (("a", Result.PASS), ("b", Result.SKIP))
+    assert score_problem(PROBLEM, rows(*given, edge="b", own="b"), knows_kit=False) == Score(4, Status.PASS)
+    assert score_problem(PROBLEM, rows(*given, edge="b", own="b"), knows_kit=True).earned == 3

@@ -1,0 +1,145 @@
+"""The wire format carries plain data exactly, and nothing else."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.worker import wire
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=()))
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.integers(-5, 5) | st.text(max_size=3) | st.binary(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def there_and_back(value):
+    return wire.decode(wire.encode(value))
+
+
+@given(PLAIN)
+def test_plain_data_comes_back_as_it_was(value):
+    back = there_and_back(value)
+    assert back == value
+    assert repr(back) == repr(value)  # 1, 1.0 and True are equal; their types must survive too
+
+
+@pytest.mark.parametrize("dtype", wire.TENSOR_DTYPES.values(), ids=str)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3, 4)], ids=str)
+def test_tensors_keep_dtype_shape_and_bits(dtype, shape):
+    tensor = torch.randn(shape).to(dtype) if dtype.is_floating_point else torch.randint(0, 2, shape).to(dtype)
+    back = there_and_back(tensor)
+    assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
+    assert torch.equal(back, tensor)
+
+
+@pytest.mark.parametrize("view", [lambda t: t.T, lambda t: t[:, ::2], lambda t: t[1:, 2:]], ids=["T", "step", "slice"])
+def test_a_tensor_keeps_its_layout_in_memory(view):
+    tensor = view(torch.randn(6, 8))
+    back = there_and_back(tensor)
+    assert torch.equal(back, tensor)
+    assert back.is_contiguous() == tensor.is_contiguous()
+
+
+def test_an_expanded_tensor_is_sent_dense():
+    tensor = torch.randn(1, 4).expand(3, 4)
+    assert torch.equal(there_and_back(tensor), tensor)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.0])
+def test_special_floats_survive(value):
+    assert str(there_and_back(value)) == str(value)
+
+
+def test_arrays_and_numpy_scalars_keep_their_type():
+    array = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    back = there_and_back({"array": array, "scalar": np.float32(1.5)})
+    assert back["array"].dtype == np.uint16
+    assert (back["array"] == array).all()
+    assert type(back["scalar"]) is np.float32
+
+
+def test_a_parameter_arrives_as_its_values():
+    back = there_and_back(torch.nn.Parameter(torch.ones(2)))
+    assert type(back) is torch.Tensor
+    assert not back.requires_grad
+
+
+class Liar(torch.Tensor):
+    def __eq__(self, other):
+        return torch.ones(self.shape, dtype=torch.bool)
+
+
+class Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (torch.ones(2).as_subclass(Liar), "Liar"),
+        (Text("a"), "Text"),
+        (object(), "object"),
+        (lambda: None, "function"),
+        ({1, 2}, "set"),
+        ([1, {"a": object()}], r"result\[1\]\['a'\]"),
+        ({(1, 2): 3}, "tuple"),
+        (np.array([object()]), "object"),
+        (torch.ones(2, device="meta"), "meta"),
+        (2**70, "cannot be sent"),
+    ],
+)
+def test_what_is_not_plain_data_is_refused_by_name(value, named):
+    with pytest.raises(wire.NotPlainData, match=named):
+        wire.encode(value)
+
+
+def test_a_cyclic_list_is_refused():
+    cycle: list = []
+    cycle.append(cycle)
+    with pytest.raises(wire.NotPlainData, match="nested"):
+        wire.encode(cycle)
+
+
+def test_a_dict_is_read_through_the_base_class():
+    class Lying(collections.OrderedDict):
+        def items(self):
+            return [("verdict", "pass")]
+
+    with pytest.raises(wire.NotPlainData):
+        wire.encode(Lying(a=1))
+    assert there_and_back(collections.defaultdict(int, a=1)) == {"a": 1}
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_an_error_and_nothing_worse(body):
+    with contextlib.suppress(wire.WireError):
+        wire.decode(body)
+
+
+def test_a_pickle_is_not_loaded():
+    with pytest.raises(wire.WireError):
+        wire.decode(pickle.dumps({"a": 1}))
+
+
+def test_a_tensor_whose_bytes_do_not_fit_its_shape_is_refused():
+    body = wire.encode(torch.zeros(4))
+    with pytest.raises(wire.WireError):
+        wire.decode(body.replace(b"shape\x91\x04", b"shape\x91\x7f"))
