@@ -41,7 +41,9 @@ def test_parameter(submission):
     state = submission.module_state(factory="get_linear_module", config=CONFIG, seed=0)
     shapes = {name: tuple(value.shape) for name, value in state["parameters"].items()}
     assert shapes == {"weight": (400, 150)}, f"expected one parameter, weight of shape (400, 150); got {shapes}"
-    assert state["requires_grad"] == {"weight": True}, "the weight has requires_grad=False, so it would never be trained"
+    assert state["requires_grad"] == {"weight": True}, (
+        "the weight has requires_grad=False, so it would never be trained"
+    )
     assert "weight" in state["state_dict"], "the weight is missing from the state dict, so a checkpoint would lose it"
 
 

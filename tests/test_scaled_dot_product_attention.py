@@ -49,10 +49,13 @@ def test_closed_keys_have_no_influence(submission):
         opened[name][:, 3] = draw.normal(2, 8, scale=3)
     after = submission.run_scaled_dot_product_attention(**closed, mask=mask)
     assert torch.allclose(before, after, rtol=1e-5, atol=1e-6), (
-        f"keys and values behind the mask were changed, and the output changed by up to {(before - after).abs().max():.3g}"
+        "keys and values behind the mask were changed, "
+        f"and the output changed by up to {(before - after).abs().max():.3g}"
     )
     after = submission.run_scaled_dot_product_attention(**opened, mask=mask)
-    assert (before - after).abs().amax(-1).min() > 1e-4, "an open key and its value were changed, and some output was not"
+    assert (before - after).abs().amax(-1).min() > 1e-4, (
+        "an open key and its value were changed, and some output was not"
+    )
 
 
 @pytest.mark.edge

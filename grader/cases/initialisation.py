@@ -45,5 +45,6 @@ def check_truncated_normal(weight: Tensor, std: float, what: str) -> None:
         raise AssertionError(f"{what} has a number at {largest:.3g} sigma; all of them lie within 3 sigma")
     if largest < 2.5:
         raise AssertionError(
-            f"{what} has no number beyond {largest:.3g} sigma among {n}; a normal distribution has, so this is another one"
+            f"{what} has no number beyond {largest:.3g} sigma among {n}, "
+            "which does not happen with a normal distribution cut off at 3 sigma"
         )

@@ -1,4 +1,4 @@
-"""Names and shapes of the weights that the adapters of the block and of the language model take, and how to draw them."""
+"""Names and shapes of the weights that the block and the language model take, and how to draw them."""
 
 from __future__ import annotations
 

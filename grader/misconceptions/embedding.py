@@ -160,7 +160,9 @@ MISCONCEPTIONS = (
         id="embedding-detaches-table",
         problem="embedding",
         replaces={"layers.Embedding.forward": _detached},
-        diagnosis="Your Embedding looks ids up in weight.data (or a detached table), so the table never gets a gradient.",
+        diagnosis=(
+            "Your Embedding looks ids up in weight.data (or a detached table), so the table never gets a gradient."
+        ),
         hint="Call backward() on the sum of an output: is weight.grad still None?",
         frequency="occasional",
     ),
@@ -168,7 +170,9 @@ MISCONCEPTIONS = (
         id="embedding-table-is-a-buffer",
         problem="embedding",
         replaces={"layers.Embedding.__init__": _as_buffer},
-        diagnosis="Your Embedding keeps its table as a tensor that is not an nn.Parameter, so no optimizer will ever see it.",
+        diagnosis=(
+            "Your Embedding keeps its table as a tensor that is not an nn.Parameter, so no optimizer will ever see it."
+        ),
         hint="What does list(embedding.parameters()) contain?",
         frequency="occasional",
     ),

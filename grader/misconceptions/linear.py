@@ -29,7 +29,9 @@ def _with_bias(self, in_features, out_features, device=None, dtype=None):
     std = (2 / (in_features + out_features)) ** 0.5
     self.weight = nn.Parameter(_truncated(std, out_features, in_features).to(device=device, dtype=dtype))
     self.bias = nn.Parameter(torch.zeros(out_features, device=device, dtype=dtype))
-    self.register_load_state_dict_pre_hook(lambda module, state, prefix, *_: state.setdefault(prefix + "bias", self.bias))
+    self.register_load_state_dict_pre_hook(
+        lambda module, state, prefix, *_: state.setdefault(prefix + "bias", self.bias)
+    )
 
 
 def _as_buffer(self, in_features, out_features, device=None, dtype=None):
@@ -95,7 +97,9 @@ MISCONCEPTIONS = (
         id="linear-weight-stored-transposed",
         problem="linear",
         replaces={"layers.Linear.__init__": _stored_transposed, "layers.Linear.forward": _not_transposed},
-        diagnosis="Your Linear keeps its weight as [in_features, out_features], so weights from a checkpoint do not fit.",
+        diagnosis=(
+            "Your Linear keeps its weight as [in_features, out_features], so weights from a checkpoint do not fit."
+        ),
         hint="Print the shape of the weight of Linear(3, 5) and compare it with the docstring.",
         frequency="occasional",
     ),
@@ -119,7 +123,9 @@ MISCONCEPTIONS = (
         id="linear-weight-is-a-buffer",
         problem="linear",
         replaces={"layers.Linear.__init__": _as_buffer},
-        diagnosis="Your Linear keeps its weight as a tensor that is not an nn.Parameter, so no optimizer will ever see it.",
+        diagnosis=(
+            "Your Linear keeps its weight as a tensor that is not an nn.Parameter, so no optimizer will ever see it."
+        ),
         hint="What does list(layer.parameters()) contain?",
         frequency="occasional",
     ),

@@ -319,7 +319,9 @@ MISCONCEPTIONS = (
         id="swiglu-initialised-by-default",
         problem="positionwise_feedforward",
         replaces={"layers.SwiGLU.__init__": _default_initialisation},
-        diagnosis="The weights of your SwiGLU start as PyTorch's own Linear does, uniform between -1/sqrt(d) and 1/sqrt(d).",
+        diagnosis=(
+            "The weights of your SwiGLU start as PyTorch's own Linear does, uniform between -1/sqrt(d) and 1/sqrt(d)."
+        ),
         hint="Draw a histogram of w1.weight of a new network. Which class makes the weight?",
         frequency="occasional",
     ),

@@ -115,7 +115,9 @@ def _as_buffer(self, gain):
 def _with_bias(self, gain):
     self.weight = nn.Parameter(gain)
     self.bias = nn.Parameter(torch.zeros_like(gain))
-    self.register_load_state_dict_pre_hook(lambda module, state, prefix, *_: state.setdefault(prefix + "bias", self.bias))
+    self.register_load_state_dict_pre_hook(
+        lambda module, state, prefix, *_: state.setdefault(prefix + "bias", self.bias)
+    )
 
 
 MISCONCEPTIONS = (
@@ -195,7 +197,9 @@ MISCONCEPTIONS = (
         id="rmsnorm-drops-dimension",
         problem="rmsnorm",
         replaces={"layers.RMSNorm.forward": _normalising(_keeps_no_dimension)},
-        diagnosis="Your RMSNorm drops the last dimension when it takes the mean, so the quotient lines up with a wrong one.",
+        diagnosis=(
+            "Your RMSNorm drops the last dimension when it takes the mean, so the quotient lines up with a wrong one."
+        ),
         hint="What is the shape of x.mean(-1), and how does it broadcast against x?",
         frequency="occasional",
     ),
@@ -291,7 +295,9 @@ MISCONCEPTIONS = (
         id="rmsnorm-gain-is-a-buffer",
         problem="rmsnorm",
         replaces={"layers.RMSNorm.__init__": _starting(_as_buffer)},
-        diagnosis="Your RMSNorm keeps its gain as a tensor that is not an nn.Parameter, so no optimizer will ever see it.",
+        diagnosis=(
+            "Your RMSNorm keeps its gain as a tensor that is not an nn.Parameter, so no optimizer will ever see it."
+        ),
         hint="What does list(norm.parameters()) contain?",
         frequency="occasional",
     ),

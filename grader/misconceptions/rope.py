@@ -182,7 +182,9 @@ MISCONCEPTIONS = (
     _rope(
         "halves-instead-of-pairs",
         _rotating(turn=_halves),
-        diagnosis="Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX and Llama do; here neighbours form a pair.",
+        diagnosis=(
+            "Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX and Llama do; here neighbours form a pair."
+        ),
         hint="Rotate [1, 0, 0, 0] at position 1: which feature becomes non-zero?",
         frequency="common",
     ),
@@ -294,7 +296,9 @@ MISCONCEPTIONS = (
     _rope(
         "counts-along-second-dimension",
         _rotating(positions=_along(1)),
-        diagnosis="Your RoPE counts positions along the second dimension of its input, which is heads when there are heads.",
+        diagnosis=(
+            "Your RoPE counts positions along the second dimension of its input, which is heads when there are heads."
+        ),
         hint="For an input of shape [batch, heads, seq, d_k], do all heads of a token turn alike?",
         frequency="occasional",
     ),
@@ -308,7 +312,10 @@ MISCONCEPTIONS = (
     _rope(
         "positions-begin-at-zero",
         _rotating(positions=_from_start),
-        diagnosis="Your RoPE subtracts the smallest position, so a sequence that begins at 11 is treated as one that begins at 0.",
+        diagnosis=(
+            "Your RoPE subtracts the smallest position, so a sequence that begins at 11 is treated as one "
+            "that begins at 0."
+        ),
         hint="Rotate one vector at position 11: does it change?",
         frequency="rare",
     ),
@@ -336,8 +343,14 @@ MISCONCEPTIONS = (
     _rope(
         "assumes-heads",
         _rotating(positions=_heads_before_sequence),
-        diagnosis="Your RoPE adds a dimension for heads to positions with a batch dimension, even when the input has no heads.",
-        hint="Compare the shapes of input and output for x of shape [batch, seq, d_k] and positions of shape [batch, seq].",
+        diagnosis=(
+            "Your RoPE adds a dimension for heads to positions with a batch dimension, even when the "
+            "input has no heads."
+        ),
+        hint=(
+            "Compare the shapes of input and output for x of shape [batch, seq, d_k] and positions of "
+            "shape [batch, seq]."
+        ),
         frequency="common",
     ),
     _rope(

@@ -244,7 +244,9 @@ MISCONCEPTIONS = (
     _attention(
         "mask-multiplied",
         _attending(close=lambda scores, mask: scores * mask),
-        diagnosis="Your attention multiplies the scores by the mask, so a closed key has the score 0, which still counts.",
+        diagnosis=(
+            "Your attention multiplies the scores by the mask, so a closed key has the score 0, which still counts."
+        ),
         hint="What is e^0?",
         frequency="occasional",
     ),
@@ -293,7 +295,9 @@ MISCONCEPTIONS = (
     _attention(
         "mask-aligned-on-the-left",
         _attending(close=_heads_added),
-        diagnosis="Your attention lines the dimensions of the mask up from the left, so a [queries, keys] mask is misread.",
+        diagnosis=(
+            "Your attention lines the dimensions of the mask up from the left, so a [queries, keys] mask is misread."
+        ),
         hint="To which dimensions of [batch, heads, queries, keys] does a mask of shape [queries, keys] belong?",
         frequency="occasional",
     ),
@@ -335,7 +339,10 @@ MISCONCEPTIONS = (
     _attention(
         "transposes-wrong-dimensions",
         _second_to_first,
-        diagnosis="Your attention transposes the dimensions 1 and 2 of the keys; with a dimension for heads these are not the last two.",
+        diagnosis=(
+            "Your attention transposes the dimensions 1 and 2 of the keys; with a dimension for heads "
+            "these are not the last two."
+        ),
         hint="Which dimensions does K.transpose(1, 2) exchange when K is [batch, heads, keys, d_k]?",
         frequency="occasional",
     ),

@@ -87,7 +87,7 @@ def _in_place(x, dim):
 
 
 def _infinities_replaced(x, dim):
-    return _right(torch.nan_to_num(x, neginf=-10.0), dim)
+    return _right(torch.nan_to_num(x, neginf=-5.0), dim)
 
 
 def _zero_times_infinity(x, dim):
@@ -125,7 +125,9 @@ MISCONCEPTIONS = (
         id="softmax-one-shift-for-all-rows",
         problem="softmax",
         replaces={"attention.softmax": _shifted(lambda x, dim: x.max())},
-        diagnosis="Your softmax subtracts the largest number of the whole tensor, so rows far below it vanish and give 0 / 0.",
+        diagnosis=(
+            "Your softmax subtracts the largest number of the whole tensor, so rows far below it vanish and give 0 / 0."
+        ),
         hint="Try a matrix with the rows [0., 1.] and [300., 301.].",
         frequency="common",
     ),

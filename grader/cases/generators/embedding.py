@@ -11,7 +11,12 @@ from ..case import Case, Draw
 
 def generate(draw: Draw) -> Iterator[Case]:
     def case(
-        name: str, token_ids: torch.Tensor, vocab_size: int, d_model: int, group: str = "reference", **changes: torch.Tensor
+        name: str,
+        token_ids: torch.Tensor,
+        vocab_size: int,
+        d_model: int,
+        group: str = "reference",
+        **changes: torch.Tensor,
     ) -> Case:
         weights = draw.normal(vocab_size, d_model)
         inputs = {"vocab_size": vocab_size, "d_model": d_model, "weights": weights, "token_ids": token_ids, **changes}

@@ -51,8 +51,12 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("transposed_batch", draw.normal(6, 2, 8).transpose(0, 1), 20, group="strided")
     yield case("every_other_column", draw.normal(2, 5, 16)[..., ::2], 20, group="strided")
 
-    yield Case("swiglu", "inputs_after", {"adapter": "run_swiglu", "inputs": inputs(draw.normal(2, 3, 8), 12)}, "untouched")
-    yield Case("silu", "inputs_after", {"adapter": "run_silu", "inputs": {"in_features": draw.normal(3, 8)}}, "untouched")
+    yield Case(
+        "swiglu", "inputs_after", {"adapter": "run_swiglu", "inputs": inputs(draw.normal(2, 3, 8), 12)}, "untouched"
+    )
+    yield Case(
+        "silu", "inputs_after", {"adapter": "run_silu", "inputs": {"in_features": draw.normal(3, 8)}}, "untouched"
+    )
 
     differentiated = {
         "adapter": "run_swiglu",

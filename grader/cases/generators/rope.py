@@ -47,7 +47,9 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("shuffled", draw.normal(2, 12, 8), positions=shuffled(12)[0], group="positions")
     yield case("backwards", draw.normal(2, 7, 8), positions=torch.arange(6, -1, -1), group="positions")
     yield case("repeated", draw.normal(2, 6, 8), positions=torch.tensor([4, 4, 0, 9, 9, 4]), group="positions")
-    yield case("last_position", draw.normal(2, 2, 8), positions=torch.tensor([0, 15]), max_seq_len=16, group="positions")
+    yield case(
+        "last_position", draw.normal(2, 2, 8), positions=torch.tensor([0, 15]), max_seq_len=16, group="positions"
+    )
     yield case("one_token_late", draw.normal(2, 1, 8), positions=torch.tensor([23]), group="positions")
 
     yield case("heads", draw.normal(2, 3, 7, 8), group="heads")
@@ -59,9 +61,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("row_per_sequence", draw.normal(3, 8, 4), positions=shuffled(8, rows=3), group="rows")
     yield case("as_many_rows_as_tokens", draw.normal(6, 6, 4), positions=shuffled(6, rows=6), group="rows")
     yield case("row_for_all_heads", draw.normal(3, 2, 7, 4), positions=shuffled(7, rows=3)[:, None], group="rows")
-    yield case(
-        "row_for_as_many_heads", draw.normal(3, 3, 7, 4), positions=shuffled(7, rows=3)[:, None], group="rows"
-    )
+    yield case("row_for_as_many_heads", draw.normal(3, 3, 7, 4), positions=shuffled(7, rows=3)[:, None], group="rows")
     yield case(
         "row_per_head", draw.normal(2, 3, 6, 4), positions=shuffled(6, rows=6).unflatten(0, (2, 3)), group="rows"
     )

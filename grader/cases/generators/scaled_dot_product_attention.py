@@ -67,7 +67,7 @@ def generate(draw: Draw) -> Iterator[Case]:
         views[name] = views[name].transpose(1, 2).contiguous().transpose(1, 2)
     yield case("transposed_heads", views, group="strided")
 
-    for name, leading in (("batch", (2,)), ("batch_and_heads", (2, 3)), ("matrices", ())):
+    for name, leading in (("batch", (2,)), ("batch_and_heads", (2, 3))):
         yield case(name, inputs(*leading) | {"mask": None}, group="no_mask")
 
     yield case("for_all_sequences", inputs(3) | {"mask": mask_of(5, 7)}, group="broadcast")
