@@ -1,7 +1,7 @@
 """Encoding text as token ids with a byte-level BPE vocabulary, and decoding ids as text.
 
-Read `Tokenizer.encode_iterable` and `_encode_pieces` for a text's way through the tokenizer, and `_merge` for the
-algorithm. How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
+Read `Tokenizer.encode_iterable` and `_encode_pieces` for a text's way through the tokenizer, and `_merge` for
+the algorithm. How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from .pretokenization import _recut, _special_token_pattern, _split_ascii, _spli
 
 _NEVER = 1 << 62  # the rank of a pair that no merge joins
 
-# Looking at all pairs again after each merge is the fastest for words, and quadratic: longer ones need a heap.
+# Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
 
 _CACHE_ENTRIES = 1 << 18  # some tens of megabytes
@@ -26,26 +26,29 @@ class Tokenizer:
     """A byte-level BPE tokenizer: text to token ids and back.
 
     To encode, a text is split at the special tokens, each of which becomes its own id; where several fit, the
-    longest is taken. The text between them is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token starts as
-    its UTF-8 bytes, one token per byte. Then, again and again, the adjacent pair that comes first in `merges`
-    is joined (the leftmost where there are several), until no pair of adjacent tokens is in `merges`. The id of a
-    token is whatever `vocab` says; it need not follow from the order of the merges.
+    longest is taken. The text between them is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token
+    starts as its UTF-8 bytes, one token for each. Then, again and again, of all adjacent pairs the one that
+    comes first in `merges` is joined, the leftmost where there are several, until no adjacent pair is in
+    `merges`. The id of a token is whatever `vocab` says; it need not follow from the order of the merges.
 
     Args:
         vocab: Maps ids to the bytes of tokens.
         merges: Pairs of tokens in the order of their creation, as returned by `train_bpe`.
-        special_tokens: Tokens that text is split at. Those that `vocab` lacks are added to the tokenizer's vocabulary, in
-            the order given, with the ids that follow the largest one. `None` and `[]` mean that there are none:
-            then a text such as `"<|endoftext|>"` is encoded like any other, whatever is in `vocab`.
+        special_tokens: Tokens that text is split at. Those that `vocab` lacks are added to the tokenizer's
+            vocabulary, in the order given, with the ids that follow the largest one. `None` and `[]` both
+            mean that there are none: then a text such as `"<|endoftext|>"` is encoded like any other, even
+            if `vocab` has it.
 
     Attributes:
-        vocab: The vocabulary, with the special tokens. The dictionary passed in is left as it is.
+        vocab: The vocabulary with the special tokens. The dictionary passed in is left as it is.
 
     Raises:
-        ValueError: If a merge's tokens or their concatenation are not in `vocab`, or if a special token is empty.
+        ValueError: If a token of a merge, or what the merge makes, is not in `vocab`, or if a special token
+            is empty.
 
-    Sources: Sennrich et al. 2016, section 3.2 (https://arxiv.org/abs/1508.07909); Radford et al. 2019, "Language Models
-    are Unsupervised Multitask Learners", section 2.2.
+    Sources:
+        Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909.
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
 
     Problem: tokenizer
     """
@@ -57,7 +60,8 @@ class Tokenizer:
         special_tokens: list[str] | None = None,
     ) -> None:
         self.vocab = dict(vocab)
-        ids = {token: token_id for token_id, token in self.vocab.items()}
+        # Of ids with the same bytes the first counts: `train_bpe` puts special tokens before bytes.
+        ids = {token: token_id for token_id, token in reversed(self.vocab.items())}
         special_tokens = list(special_tokens or ())
         self._special_pattern = _special_token_pattern(special_tokens)
         for token in map(str.encode, special_tokens):
@@ -66,8 +70,8 @@ class Tokenizer:
                 self.vocab[ids[token]] = token
         self._special_ids = {token: ids[token.encode()] for token in special_tokens}
 
-        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
-        self._ranks: dict[tuple[int, int], int] = {}
+        self._byte_ids = {token[0]: token_id for token, token_id in ids.items() if len(token) == 1}
+        self._ranks: dict[tuple[int | None, int | None], int] = {}
         self._products: list[int] = []  # by rank
         for rank, (left, right) in enumerate(merges):
             for token in (left, right, left + right):
@@ -91,23 +95,23 @@ class Tokenizer:
     ) -> "Tokenizer":
         """Read a tokenizer from two files in the format in which GPT-2's vocabulary was published.
 
-        Both are UTF-8 text in which a token's bytes are written in a printable alphabet. The bytes 0x21 to 0x7E, 0xA1
-        to 0xAC and 0xAE to 0xFF stand for themselves, as the characters with these code points. The other 68, in
-        ascending order, are written as the characters from U+0100 on: 0x00 as U+0100, the space as U+0120 (`Ġ`), 0xAD
-        as U+0143. Special tokens are written as they are.
+        Both are UTF-8 text in which a token's bytes are written in a printable alphabet. The bytes 0x21 to
+        0x7E, 0xA1 to 0xAC and 0xAE to 0xFF are written as the characters with these code points. The other
+        68, in ascending order, are written as the characters from U+0100 on: 0x00 as U+0100, the space as
+        U+0120 (`Ġ`), 0xAD as U+0143. Special tokens are written as they are.
 
         Args:
             vocab_filepath: A JSON object that maps tokens to ids.
             merges_filepath: One merge a line, in order: two tokens with a space between them. The first line
-                may be a comment that starts with `#version`. Empty lines count for nothing.
+                may be a comment that starts with `#version`. Empty lines are skipped.
             special_tokens: As for `Tokenizer`.
 
         Returns:
             The tokenizer.
 
         Raises:
-            ValueError: If a token has a character that stands for no byte, or a line does not have two tokens, and
-                where `Tokenizer` raises it.
+            ValueError: If a token has a character that stands for no byte, if a line of merges does not have
+                two tokens, and where `Tokenizer` raises it.
         """
         byte_of = {char: byte for byte, char in enumerate(_printable_alphabet())}
         literal = set(special_tokens or ())
@@ -132,7 +136,9 @@ class Tokenizer:
                 if not pair or (number == 1 and pair[0].startswith("#version")):
                     continue
                 if len(pair) != 2:
-                    raise ValueError(f"{merges_filepath}, line {number}: not two tokens but {line.strip()!r}.")
+                    raise ValueError(
+                        f"{merges_filepath}, line {number}: not two tokens but {line.strip()!r}."
+                    )
                 merges.append((read_token(pair[0]), read_token(pair[1])))
         return cls(vocab, merges, special_tokens)
 
@@ -140,31 +146,32 @@ class Tokenizer:
         """Encode a text as token ids.
 
         Args:
-            text: Any text, special tokens included. It may be empty.
+            text: Any text, with or without special tokens. It may be empty.
 
         Returns:
-            The ids. `decode` makes the same text of them.
+            The ids, from which `decode` makes the same text.
 
         Raises:
-            ValueError: If the text has a byte for which there is no token, or a lone surrogate, which has no UTF-8.
+            ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has
+                no UTF-8.
         """
         return list(chain.from_iterable(self._encode_pieces([text])))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
 
-        The ids are those of `encode("".join(iterable))`, wherever the chunks end: in a word, in a run of white space, in a
-        contraction, in a special token. Ids are yielded as soon as no further text can change them, and no more
-        text is held than that needs: a text far larger than memory can be encoded in constant memory.
+        The ids are those of `encode("".join(iterable))`, wherever the chunks end: in a word, in a run of
+        white space, in a contraction, in a special token. They are yielded as soon as no further text can
+        change them, and no more text is held than that takes: a text far larger than memory can be encoded.
 
         Args:
             iterable: The chunks, in order. They may be of any length, and empty.
 
         Returns:
-            An iterator over the ids. It asks for a chunk only when the ids of those before it have been taken.
+            An iterator over the ids. It asks for a chunk only when the ids that are settled have been taken.
 
         Raises:
-            ValueError: As `encode` does, when the place is reached.
+            ValueError: As for `encode`, when the place is reached.
         """
         for ids in self._encode_pieces(iterable):
             yield from ids
@@ -172,11 +179,11 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Decode token ids as text.
 
-        The tokens' bytes are put together first and decoded as UTF-8 then, since a character's bytes may belong to
-        several tokens. Malformed sequences, such as half a character, become U+FFFD.
+        The bytes of all tokens are joined first and decoded as UTF-8 then, since those of one character may
+        belong to several tokens. Malformed sequences, such as half a character, become U+FFFD.
 
         Args:
-            ids: Any ids of the vocabulary, special tokens included, in any order. There may be none.
+            ids: Any ids of the vocabulary, those of special tokens included. There may be none.
 
         Returns:
             The text.
@@ -211,13 +218,13 @@ class Tokenizer:
         return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
 
     def _encode_pretoken(self, pretoken: str) -> tuple[int, ...]:
-        ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
-        if None in ids:
-            missing = pretoken.encode()[ids.index(None)]
+        try:
+            ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
+        except KeyError as missing:
             raise ValueError(
-                f"The text has {pretoken!r}, but the byte {bytes([missing])!r} is not in the vocabulary; "
+                f"The text has {pretoken!r}, but the byte {bytes(missing.args)!r} is not in the vocabulary; "
                 f"a vocabulary for any text has all 256 bytes."
-            )
+            ) from None
         return tuple(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
 
     def _merge(self, ids: list[int]) -> list[int]:
@@ -257,7 +264,8 @@ class Tokenizer:
 
 
 class _Cache(dict):
-    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a long time.
+    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a
+    long time.
 
     When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
     """
