@@ -10,34 +10,20 @@ from grader.cases.case import Draw
 MAX_SEQ_LEN = 64
 
 
-@pytest.mark.cases
-def test_matches_reference(submission, case):
-    """RoPE turns the features 2k and 2k + 1 at position i by the angle i / theta^(2k / d_k)."""
-    case.check(submission.run_rope(**case.inputs))
-
-
-@pytest.mark.cases("theta")
-def test_theta(submission, case):
-    """The base of the wavelengths is the given theta."""
-    case.check(submission.run_rope(**case.inputs))
-
-
-@pytest.mark.cases("positions")
-def test_positions(submission, case):
-    """Each vector is turned by its own position: in any order, repeated, or starting above 0."""
-    case.check(submission.run_rope(**case.inputs))
-
-
-@pytest.mark.cases("heads")
-def test_shared_positions(submission, case):
-    """Positions of shape [seq] or [1, seq] serve all sequences and heads of the input."""
-    case.check(submission.run_rope(**case.inputs))
-
-
-@pytest.mark.cases("strided")
-def test_strided_input(submission, case):
-    """The layout of the input in memory does not matter."""
-    case.check(submission.run_rope(**case.inputs))
+def test_lengths(submission):
+    """A rotation keeps the length of every pair of features, and position 0 leaves vectors as they are."""
+    x = Draw(0, "rope lengths").normal(2, 30, 8)
+    rotated = submission.run_rope(
+        d_k=8, theta=100.0, max_seq_len=MAX_SEQ_LEN, in_query_or_key=x, token_positions=torch.arange(30)
+    )
+    assert rotated.shape == x.shape, f"expected shape {tuple(x.shape)}, got {tuple(rotated.shape)}"
+    lengths, expected = (v.unflatten(-1, (-1, 2)).norm(dim=-1) for v in (rotated, x))
+    assert torch.allclose(lengths, expected, rtol=1e-4), (
+        f"the length of a pair of features changes by up to {(lengths - expected).abs().max():.3g}"
+    )
+    assert torch.allclose(rotated[:, 0], x[:, 0], rtol=1e-5), "the vectors at position 0 change"
+    turned = (rotated[:, 1:] - x[:, 1:]).norm(dim=-1) / x[:, 1:].norm(dim=-1)
+    assert turned.min() > 1e-3, "some vector at a position above 0 is not turned at all"
 
 
 @given(
@@ -67,20 +53,34 @@ def test_relative_positions(submission, seed, query, key, shift):
     assert moved > 1e-3, f"position {query + shift} leaves the vector as it was"
 
 
-def test_lengths(submission):
-    """A rotation keeps the length of every pair of features, and position 0 leaves vectors as they are."""
-    x = Draw(0, "rope lengths").normal(2, 30, 8)
-    rotated = submission.run_rope(
-        d_k=8, theta=100.0, max_seq_len=MAX_SEQ_LEN, in_query_or_key=x, token_positions=torch.arange(30)
-    )
-    assert rotated.shape == x.shape, f"expected shape {tuple(x.shape)}, got {tuple(rotated.shape)}"
-    lengths, expected = (v.unflatten(-1, (-1, 2)).norm(dim=-1) for v in (rotated, x))
-    assert torch.allclose(lengths, expected, rtol=1e-4), (
-        f"the length of a pair of features changes by up to {(lengths - expected).abs().max():.3g}"
-    )
-    assert torch.allclose(rotated[:, 0], x[:, 0], rtol=1e-5), "the vectors at position 0 change"
-    turned = (rotated[:, 1:] - x[:, 1:]).norm(dim=-1) / x[:, 1:].norm(dim=-1)
-    assert turned.min() > 1e-3, "some vector at a position above 0 is not turned at all"
+@pytest.mark.cases
+def test_matches_reference(submission, case):
+    """RoPE turns the features 2k and 2k + 1 at position i by the angle i / theta^(2k / d_k)."""
+    case.check(submission.run_rope(**case.inputs))
+
+
+@pytest.mark.cases("theta")
+def test_theta(submission, case):
+    """The base of the wavelengths is the given theta."""
+    case.check(submission.run_rope(**case.inputs))
+
+
+@pytest.mark.cases("positions")
+def test_positions(submission, case):
+    """Each vector is turned by its own position: in any order, repeated, or starting above 0."""
+    case.check(submission.run_rope(**case.inputs))
+
+
+@pytest.mark.cases("heads")
+def test_shared_positions(submission, case):
+    """Positions of shape [seq] or [1, seq] serve all sequences and heads of the input."""
+    case.check(submission.run_rope(**case.inputs))
+
+
+@pytest.mark.cases("strided")
+def test_strided_input(submission, case):
+    """The layout of the input in memory does not matter."""
+    case.check(submission.run_rope(**case.inputs))
 
 
 @pytest.mark.edge

@@ -37,11 +37,12 @@ def test_shift_invariance(submission, first, gap, shift):
     x = torch.tensor([first, first + gap]) / 8
     before, after = (submission.run_softmax(in_features=v, dim=-1) for v in (x, x + shift))
     assert before.shape == after.shape == x.shape, f"expected shape {tuple(x.shape)}, got {tuple(after.shape)}"
+    numbers, here, there = ([round(n, 6) for n in values.tolist()] for values in (x, before, after))
     assert torch.allclose(before, after, rtol=1e-3, atol=0), (
-        f"adding {shift} to all of {x.tolist()} changes the probabilities from {before.tolist()} to {after.tolist()}"
+        f"{numbers} gives {here}, and the same numbers with {shift} added give {there}"
     )
-    assert abs(after.sum().item() - 1) < 1e-3, f"the probabilities of {x.tolist()} add up to {after.sum().item():.6g}"
-    assert (before.diff() > 0).all(), f"probabilities do not grow with the inputs: {x.tolist()} gives {before.tolist()}"
+    assert abs(after.sum().item() - 1) < 1e-3, f"the probabilities of {numbers} add up to {after.sum().item():.6g}"
+    assert (before.diff() > 0).all(), f"probabilities do not grow with the inputs: {numbers} gives {here}"
 
 
 @pytest.mark.edge
