@@ -232,7 +232,7 @@ class _AppendsInOrderOfLength(PlainTokenizer):
 
 class _NeedsAList(PlainTokenizer):
     def __init__(self, vocab, merges, special_tokens=None):
-        super().__init__(vocab, merges, sorted(special_tokens, key=len))  # type: ignore[arg-type]
+        super().__init__(vocab, merges, sorted(special_tokens, key=len))
 
 
 class _EmptyPattern(PlainTokenizer):

@@ -86,7 +86,7 @@ def _outdated(bugs: Sequence[KnownBug], problems: Sequence[str]) -> Iterator[str
     for bug in bugs:
         kept = stored.pop(bug.id, None)
         if kept is None or (kept.diagnosis, kept.hint) != (bug.diagnosis, bug.hint) or not _same(kept, bug):
-            yield f"outdated: {bug.id} in tests/fixtures/cases/misconceptions.msgpack; write it anew with `make fixtures`"
+            yield f"outdated: {bug.id} in tests/fixtures/cases/misconceptions.msgpack: run `make fixtures`"
     yield from (f"outdated: {name} is stored, but not in the catalogue any more" for name in stored)
 
 
