@@ -20,7 +20,6 @@ import os
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,12 +31,11 @@ from .cases.store import has_generators, stored_cases
 from .faults import CallTimeout, Fault
 from .outcome import Outcome, PlannedTest, Result
 from .submission import Submission
-from .testing import FRESH, ORACLE, SUBMISSION, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 
-KIT = Path(__file__).resolve().parents[1]
 _TIMEOUTS_PER_PROBLEM = 2
 _TEXT_LIMIT = 4000
 
@@ -168,7 +166,8 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        code = pytest.main(_arguments(files), plugins=[examination, _Session(submission, oracle, seed)])
+        session = _Session(submission, oracle, seed)
+        code = pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session])
         explained = trail.explain()
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("done", exit_code=int(code))
@@ -187,15 +186,6 @@ class _Session:
             config.stash[ORACLE] = self.oracle
             if self.seed is not None:
                 config.stash[FRESH] = (self.seed, self.oracle)
-
-
-def _arguments(files: list[Path]) -> list[str]:
-    """pytest's command line: the kit's own settings, no plugin or setting from anywhere else."""
-    return [
-        *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
-        *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=no"),
-        *map(str, files),
-    ]
 
 
 @contextlib.contextmanager
@@ -230,7 +220,6 @@ def _reference() -> Oracle:
 
 
 if __name__ == "__main__":
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
     sys.exit(main())

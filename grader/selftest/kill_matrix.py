@@ -29,7 +29,8 @@ def honest_variants(problem: str) -> tuple[Variant, ...]:
 
 def try_honest(problem: str, index: int) -> Trial:
     """Run a problem's tests on one of its honest variants; -1 is the reference itself."""
-    return try_variant(Variant("reference", problem, {}) if index < 0 else honest_variants(problem)[index], problem)
+    variant = Variant("reference", problem, {}) if index < 0 else honest_variants(problem)[index]
+    return try_variant(variant, problem)[problem]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
