@@ -41,13 +41,19 @@ def test_seconds(isolation: str) -> float:
     return sum(test["seconds"] for problem in report["problems"] for test in problem["tests"])
 
 
+def peak_mib(what: str, megabytes: int) -> float:
+    """A figure of `benchmarks.memory`, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", what, str(megabytes)]
+    return float(subprocess.run(command, cwd=KIT, check=True, capture_output=True, text=True).stdout)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="rounds; medians are shown (default: 3)")
     repeats = parser.parse_args().repeats
 
-    table = Table("what", "seconds", "compared with", "seconds", "difference or ratio")
+    table = Table("what", "measured", "compared with", "measured", "difference or ratio")
     for column in (1, 3, 4):
         table.columns[column].justify = "right"
 
@@ -70,6 +76,13 @@ def main() -> None:
 
     (grade_s,) = in_turn(repeats, lambda: seconds("-m", "grader", "grader/reference"))
     table.add_row("full grade of the reference", f"{grade_s:.1f}", "the limit", "60", f"x {grade_s / 60:.2f}")
+
+    small, large = peak_mib("train", 4), peak_mib("train", 64)
+    table.add_row(
+        "training on 64 MB, peak", f"{large:.0f} MiB", "on 4 MB", f"{small:.0f} MiB", f"+{large - small:.0f} MiB"
+    )
+    growth = peak_mib("stream", 5)
+    table.add_row("encode_iterable over 5 MB", f"{growth:.2f} MiB", "the limit", "1 MiB", f"x {growth:.2f}")
     Console().print(table)
 
 

@@ -27,14 +27,19 @@ FRESH = pytest.StashKey[tuple[int, Oracle]]()
 ORACLE = pytest.StashKey[Oracle]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests --submission FOLDER` tests the code of another folder, in this process."""
+    parser.addoption("--submission", default=None, metavar="FOLDER", help="test this folder's code instead")
+
+
 @pytest.fixture(scope="session")
 def submission(request: pytest.FixtureRequest) -> Submission:
-    """The code under test."""
+    """The code under test: what the grader put into the session, else the code in this checkout."""
     given = request.config.stash.get(SUBMISSION, None)
-    return given if given is not None else _open_checkout(request.config.rootpath)
+    return given if given is not None else _open(request.config.option.submission or request.config.rootpath)
 
 
-def _open_checkout(root: Path) -> Submission:
+def _open(root: Path) -> Submission:
     from .in_process import InProcess
     from .worker.loader import import_adapters
 

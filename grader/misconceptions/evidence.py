@@ -1,4 +1,4 @@
-"""Write `tests/fixtures/misconceptions.msgpack`: what every misconception looks like from outside.
+"""Write `tests/fixtures/cases/misconceptions.msgpack`: what every misconception looks like from outside.
 
 Each one is planted into the reference in turn, and the tests of its own problem and of all that build on it are run.
 What is kept are the words and the fingerprints of the tests that fail, never the code.
@@ -9,49 +9,56 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
+import torch
 from tqdm import tqdm
 
 from ..rubric import load_rubric
 from ..runner import has_tests
-from .catalogue import Misconception, load_catalogue
+from .catalogue import load_catalogue
 from .trial import try_variant
 
 Record = dict[str, Any]
+Result = TypeVar("Result")
 
 
 def write_evidence(path: Path, processes: int | None = None) -> int:
     """Try every misconception and write the records to `path`; gives their number."""
-    path.write_bytes(msgpack.packb(gather_evidence(load_catalogue(), processes)))
-    return len(load_catalogue())
+    records = gather_evidence(problems_with_misconceptions(), processes)
+    path.write_bytes(msgpack.packb(records))
+    return len(records)
 
 
-def gather_evidence(catalogue: tuple[Misconception, ...], processes: int | None = None) -> list[Record]:
-    """The records of these misconceptions, in the order of the catalogue."""
+def problems_with_misconceptions() -> list[str]:
+    """Ids of the problems that the catalogue covers, in the rubric's order."""
+    covered = {misconception.problem for misconception in load_catalogue()}
+    return [problem.id for problem in load_rubric().problems if problem.id in covered]
+
+
+def gather_evidence(problems: Sequence[str], processes: int | None = None) -> list[Record]:
+    """The records of these problems' misconceptions, in the order of the catalogue."""
     building_on = dependents()
+    places = [(problem, i) for problem in problems for i in range(len(load_catalogue(problem)))]
+    jobs = [(problem, i, building_on[problem]) for problem, i in places]
+    return in_processes(_record, jobs, "misconceptions", processes)
+
+
+def in_processes(
+    work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], title: str, processes: int | None = None
+) -> list[Result]:
+    """`work(*job)` for each job, side by side in fresh processes, with a progress bar; results in order."""
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with concurrent.futures.ProcessPoolExecutor(processes or os.cpu_count(), context) as pool:
-        jobs = [
-            pool.submit(_record, misconception.problem, index, building_on[misconception.problem])
-            for misconception, index in _numbered(catalogue)
-        ]
-        for _ in tqdm(concurrent.futures.as_completed(jobs), total=len(jobs), desc="misconceptions"):
+    with concurrent.futures.ProcessPoolExecutor(
+        processes or os.cpu_count(), context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        running = [pool.submit(work, *job) for job in jobs]
+        for _ in tqdm(concurrent.futures.as_completed(running), total=len(running), desc=title, leave=False):
             pass
-        return [job.result() for job in jobs]
-
-
-def _numbered(catalogue: tuple[Misconception, ...]) -> list[tuple[Misconception, int]]:
-    """Each misconception with its place in its problem's module: what a process needs to find it again."""
-    seen: dict[str, int] = {}
-    numbered = []
-    for misconception in catalogue:
-        seen[misconception.problem] = seen.get(misconception.problem, -1) + 1
-        numbered.append((misconception, seen[misconception.problem]))
-    return numbered
+        return [job.result() for job in running]
 
 
 def _record(problem: str, index: int, building_on: tuple[str, ...]) -> Record:
