@@ -67,7 +67,7 @@ def test_without_rope(submission, case):
 
 @pytest.mark.cases("heads")
 def test_number_of_heads(submission, case):
-    """Any number of heads that divides d_model works, from one to d_model."""
+    """Any number of heads that divides d_model works, beginning with one."""
     case.check(submission.run_multihead_self_attention(**case.inputs))
 
 
@@ -83,6 +83,7 @@ def test_positions(submission, case):
     case.check(submission.run_multihead_self_attention_with_rope(**case.inputs))
 
 
+@pytest.mark.edge
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of the input in memory does not matter."""

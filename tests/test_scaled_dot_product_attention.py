@@ -52,6 +52,7 @@ def test_large_scores(submission, case):
     case.check(submission.run_scaled_dot_product_attention(**case.inputs))
 
 
+@pytest.mark.edge
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of the inputs in memory does not matter."""
