@@ -222,9 +222,7 @@ class _NeverAppends(PlainTokenizer):
         pass
 
 
-class _AppendsInOrderOfLength(PlainTokenizer):
-    """Appends, but to the table for encoding only."""
-
+class _AppendsForEncodingOnly(PlainTokenizer):
     def append_missing(self, special_tokens):
         for token in special_tokens:
             self.ids.setdefault(token.encode(), len(self.ids))
@@ -233,11 +231,6 @@ class _AppendsInOrderOfLength(PlainTokenizer):
 class _NeedsAList(PlainTokenizer):
     def __init__(self, vocab, merges, special_tokens=None):
         super().__init__(vocab, merges, sorted(special_tokens, key=len))
-
-
-class _EmptyPattern(PlainTokenizer):
-    def split(self, text):
-        return regex.split(f"({'|'.join(map(regex.escape, self.special_tokens))})", text)
 
 
 class _EmptyPatternCuts(PlainTokenizer):
@@ -506,7 +499,7 @@ MISCONCEPTIONS = (
     ),
     _wrong(
         "appended-for-encoding-only",
-        _AppendsInOrderOfLength,
+        _AppendsForEncodingOnly,
         "Your tokenizer gives a missing special token an id, but decode does not know that id.",
         "Which of your tables has the new token? Try decode(encode('<|new|>')).",
         "occasional",

@@ -80,19 +80,25 @@ class _MergesOnIds(PlainTokenizer):
 class _RanksByToken(PlainTokenizer):
     """Knows merges by what they make, not by the pair."""
 
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, special_tokens)
+        self.rank_of = {left + right: rank for rank, (left, right) in enumerate(merges)}
+
     def rank(self, left, right):
-        by_token = self.__dict__.setdefault("by_token", {a + b: rank for (a, b), rank in self.ranks.items()})
-        return by_token.get(left + right, float("inf"))
+        return self.rank_of.get(left + right, float("inf"))
 
 
 class _Caches(PlainTokenizer):
     """Keeps the ids of every piece that it has seen."""
 
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, special_tokens)
+        self.kept = {}
+
     def encode_piece(self, piece):
-        kept = self.__dict__.setdefault("kept", {})
-        if piece not in kept:
-            kept[piece] = super().encode_piece(piece)
-        return list(kept[piece])
+        if piece not in self.kept:
+            self.kept[piece] = super().encode_piece(piece)
+        return self.kept[piece]
 
 
 class _MergesInOrder(PlainTokenizer):
