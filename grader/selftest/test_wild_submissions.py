@@ -111,7 +111,7 @@ LAYOUTS: dict[str, dict[str, str | bytes]] = {
         ),
     },
     "a package that asks for its own version, and a byte order mark": {
-        "transformer_from_scratch/__init__.py": "import importlib.metadata as m\n__version__ = m.version('cs336_basics')\n",
+        "transformer_from_scratch/__init__.py": "from importlib import metadata\nmetadata.version('cs336_basics')\n",
         "transformer_from_scratch/nn.py": SILU,
         "adapters.py": b"\xef\xbb\xbf" + adapters("from transformer_from_scratch.nn import silu").encode(),
     },
@@ -180,7 +180,7 @@ def test_processes_started_by_a_submission_can_import_it(tmp_path):
         "    return train(input_path, special_tokens[0])\n"
     )
     files = {"cs336_basics/__init__.py": "", "cs336_basics/trainer.py": trainer, "tests/adapters.py": source}
-    with Behind(locate(write(tmp_path, files))) as submission:
+    with Behind(locate(write(tmp_path, files)), Limits(call_s=60)) as submission:
         for method in ("fork", "spawn", "forkserver"):
             found = submission.train_bpe(corpus=b"hello world", vocab_size=1, special_tokens=[method])
             assert found["tokens"] == [b"[5, 6]"], method
@@ -303,7 +303,7 @@ def run_get_batch(dataset, batch_size, context_length, device):
 def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
     hoard = []
     while True:
-        hoard.append(torch.zeros(1 << 26))
+        hoard.append(torch.empty(1 << 26))
 
 
 def run_get_lr_cosine_schedule(it, **_):
@@ -322,7 +322,7 @@ def run_get_lr_cosine_schedule(it, **_):
 @pytest.fixture(scope="module")
 def misdeeds(tmp_path_factory) -> Iterator[Behind]:
     root = write(tmp_path_factory.mktemp("misdeeds"), {"adapters.py": MISDEEDS})
-    with Behind(locate(root), Limits(call_s=1, memory_mib=3000)) as submission:
+    with Behind(locate(root), Limits(call_s=2, memory_mib=3000)) as submission:
         yield submission
 
 
@@ -371,7 +371,7 @@ def test_exits_crashes_and_loops_cost_one_call_each(misdeeds):
     with pytest.raises(WorkerCrash, match="segmentation fault"):
         rate(misdeeds, 2)
     assert rate(misdeeds, 9) == 9
-    with pytest.raises(CallTimeout, match="within 1 s"):
+    with pytest.raises(CallTimeout, match="within 2 s"):
         rate(misdeeds, 3)
     assert rate(misdeeds, 9) == 9
 
