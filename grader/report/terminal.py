@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -32,6 +33,7 @@ _RESULT = {
     Result.SKIP: "is not provided",
 }
 _SHOWN_PER_PROBLEM = 3
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
 
 
@@ -44,6 +46,8 @@ def show(report: Report, console: Console) -> None:
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
         )
     else:
+        if panel := _missing_packages(report):
+            console.print(panel)
         for problem in report.problems:
             if panel := _failures(problem):
                 console.print(panel)
@@ -101,9 +105,35 @@ def _remark(problem: ProblemReport) -> str:
     return ""
 
 
+def _missing_package(test: TestReport) -> str | None:
+    """The package whose absence made a test fail, if that is why."""
+    found = _NO_MODULE.search(test.outcome.message) if test.outcome.result is Result.ERROR else None
+    return found[1] if found else None
+
+
+def _missing_packages(report: Report) -> Panel | None:
+    """Each package that is not installed here, once, with the problems that need it."""
+    needed_by: dict[str, dict[str, None]] = {}
+    for problem in report.problems:
+        for test in problem.tests:
+            if package := _missing_package(test):
+                needed_by.setdefault(package, {})[problem.problem.id] = None
+    if not needed_by:
+        return None
+    lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in needed_by.items()]
+    advice = "Install them beside the grader, or import them only where the tests do not need them."
+    return Panel(
+        Text("\n".join([*lines, "", advice])), title="Not installed here", title_align="left", border_style="red"
+    )
+
+
 def _failures(problem: ProblemReport) -> Panel | None:
     """What went wrong in a problem, the most telling claims first."""
-    failing = _one_per_claim(t for t in problem.tests if t.outcome.result is not Result.PASS and not t.carried)
+    failing = _one_per_claim(
+        test
+        for test in problem.tests
+        if test.outcome.result is not Result.PASS and not test.carried and not _missing_package(test)
+    )
     if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
     shown: list[RenderableType] = []
