@@ -26,14 +26,16 @@ def named(problem: ProblemReport) -> set[str]:
     return {test.bug.id for test in problem.tests if test.bug}
 
 
-def every_fifth(problem: str) -> list[str]:
-    return [bug.id for bug in load_catalogue(problem)][::5]
+def a_few(problem: str) -> list[str]:
+    """The first and the middle one; the kill matrix has them all, in process."""
+    bugs = [bug.id for bug in load_catalogue(problem)]
+    return [bugs[0], bugs[len(bugs) // 2]]
 
 
 CHEAP = ["rmsnorm", "softmax", "rope", "cross_entropy", "adamw", "gradient_clipping", "learning_rate_schedule"]
 
 
-@pytest.mark.parametrize(("problem", "bug"), [(problem, bug) for problem in CHEAP for bug in every_fifth(problem)])
+@pytest.mark.parametrize(("problem", "bug"), [(problem, bug) for problem in CHEAP for bug in a_few(problem)])
 def test_a_bug_of_the_catalogue_is_named(tmp_path, problem, bug):
     _, problems = graded(tmp_path, bug, problem)
     assert named(problems[problem]) == {bug}
