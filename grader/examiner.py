@@ -28,15 +28,17 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
-from .faults import CallTimeout, Fault
+from .faults import CallTimeout, Fault, WorkerCrash
 from .outcome import Outcome, PlannedTest, Result
 from .submission import Submission
-from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 
-_TIMEOUTS_PER_PROBLEM = 2
+_LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 2, Result.CRASH: 3}
+"""After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
+
 _TEXT_LIMIT = 4000
 
 
@@ -61,7 +63,7 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
-        self._timeouts: collections.Counter[str] = collections.Counter()
+        self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -83,10 +85,13 @@ class Examination:
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
             self.submission.call_limit_s = limit
-        if self._timeouts[problem] >= _TIMEOUTS_PER_PROBLEM:
+        most = _LOST_WORKERS_PER_PROBLEM
+        if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:
             raise CallTimeout(
-                f"not run: {_TIMEOUTS_PER_PROBLEM} calls for {problem} had already taken longer than {limit:g} s."
+                f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
             )
+        if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
+            raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -96,7 +101,7 @@ class Examination:
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
             self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
-            self._timeouts[problem_of(item.path)] += result is Result.TIMEOUT
+            self._lost[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
@@ -182,6 +187,7 @@ class _Session:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
+        draw_no_tracebacks(config)
         if self.oracle is not None:
             config.stash[ORACLE] = self.oracle
             if self.seed is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from ..cases.fingerprint import fingerprint_transcript
 from ..in_process import InProcess
-from ..testing import PYTEST_OPTIONS, SUBMISSION, problem_of
+from ..testing import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .catalogue import Variant
 
 KIT = Path(__file__).resolve().parents[2]
@@ -50,6 +50,7 @@ class _Recorder:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
+        draw_no_tracebacks(config)
 
     def pytest_runtest_setup(self) -> None:
         self.submission.transcript = []

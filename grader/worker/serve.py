@@ -39,7 +39,13 @@ def main() -> None:
         try:
             body = wire.encode({"id": request["id"], **answer})
         except wire.NotPlainData as error:
-            body = wire.encode({"id": request["id"], "kind": "not_plain", "message": str(error)})
+            body = wire.encode(
+                {
+                    "id": request["id"],
+                    "kind": "not_plain",
+                    "message": str(error).replace("result['value']", "result", 1),
+                }
+            )
         channel.sendall(wire.LENGTH.pack(len(body)) + body)
 
 
