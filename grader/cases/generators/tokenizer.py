@@ -150,7 +150,7 @@ def _special_forms(draw: Draw) -> Iterator[tuple[str, list[str], list[str]]]:
         "regex_characters": ["[a-c]", "a|b", "(.*)", "e+", "\\n", "^$"],
         "one_contains_another": ["<|end|>", "<|end|>tea<|end|>", "<|end|>tea"],
         "one_inside_another": ["nd|", "<|end|>", "<|"],
-        "with_spaces": ["<new document>", " <x>", "\n\n"],
+        "with_spaces": ["<new document>", " <x>", "\t\t"],
         "not_ascii": ["«fin»", "🛑"],
     }.items():
         parts = [*tokens, "a", "b", "c", "tea", "see", " ", "<|en", "end|>"]
