@@ -175,9 +175,7 @@ def run_multihead_self_attention(
     """Apply causal multi-head self-attention without RoPE, with the given weights."""
     from cs336_basics.attention import CausalMultiHeadSelfAttention
 
-    attention = CausalMultiHeadSelfAttention(
-        d_model, num_heads, device=q_proj_weight.device, dtype=q_proj_weight.dtype
-    )
+    attention = CausalMultiHeadSelfAttention(d_model, num_heads, device=q_proj_weight.device, dtype=q_proj_weight.dtype)
     attention.load_state_dict(
         {
             "q_proj.weight": q_proj_weight,
@@ -280,9 +278,7 @@ def run_transformer_lm(
 # Training
 
 
-def run_cross_entropy(
-    inputs: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]
-) -> Float[Tensor, ""]:
+def run_cross_entropy(inputs: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]) -> Float[Tensor, ""]:
     """Return the mean cross-entropy of logits against the right classes, a scalar."""
     from cs336_basics.loss import cross_entropy
 

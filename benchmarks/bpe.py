@@ -157,9 +157,7 @@ def is_installed(name: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--corpus", required=True, help=f"a UTF-8 text file, with {END_OF_TEXT} between documents"
-    )
+    parser.add_argument("--corpus", required=True, help=f"a UTF-8 text file, with {END_OF_TEXT} between documents")
     parser.add_argument("--vocab-size", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)  # one run, for measure_in_fresh_process
@@ -181,9 +179,7 @@ def main() -> None:
         print(f"{'':24}{'CPU s':>8}{'wall s':>8}{'MB/s':>8}{'peak MB':>9}   reference / this (CPU)")
         for name in names:
             runs = [each[name] for each in rounds]
-            cpu, wall, peak = (
-                statistics.median(run[key] for run in runs) for key in ("cpu", "wall", "peak_mb")
-            )
+            cpu, wall, peak = (statistics.median(run[key] for run in runs) for key in ("cpu", "wall", "peak_mb"))
             ratios = [each["reference"]["cpu"] / each[name]["cpu"] for each in rounds]
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             print(f"{name:24}{cpu:8.2f}{wall:8.2f}{megabytes / cpu:8.1f}{peak:9.0f}   {spread}")

@@ -76,8 +76,7 @@ class CausalMultiHeadSelfAttention(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         raise NotImplementedError(
-            "multihead_self_attention: write CausalMultiHeadSelfAttention.__init__ "
-            "in cs336_basics/attention.py"
+            "multihead_self_attention: write CausalMultiHeadSelfAttention.__init__ in cs336_basics/attention.py"
         )
 
     def forward(
@@ -89,6 +88,5 @@ class CausalMultiHeadSelfAttention(nn.Module):
         dimensions that broadcast to those of `x`; None means 0, 1, 2, ...
         """
         raise NotImplementedError(
-            "multihead_self_attention: write CausalMultiHeadSelfAttention.forward "
-            "in cs336_basics/attention.py"
+            "multihead_self_attention: write CausalMultiHeadSelfAttention.forward in cs336_basics/attention.py"
         )

@@ -4,9 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def cross_entropy(
-    logits: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]
-) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]) -> Float[Tensor, ""]:
     """Mean negative log-likelihood of the targets, in nats: the mean of -log softmax(logits)[target].
 
     Accurate for logits of any size: where the softmax would overflow, or round to 0 before its logarithm is

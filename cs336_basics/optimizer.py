@@ -80,9 +80,7 @@ def get_lr_cosine_schedule(
 
     Problem: learning_rate_schedule
     """
-    raise NotImplementedError(
-        "learning_rate_schedule: write get_lr_cosine_schedule in cs336_basics/optimizer.py"
-    )
+    raise NotImplementedError("learning_rate_schedule: write get_lr_cosine_schedule in cs336_basics/optimizer.py")
 
 
 def gradient_clipping(parameters: Iterable[nn.Parameter], max_l2_norm: float, eps: float = 1e-6) -> None:

@@ -29,9 +29,7 @@ class RotaryPositionalEmbedding(nn.Module):
     Problem: rope
     """
 
-    def __init__(
-        self, theta: float, d_k: int, max_seq_len: int, device: torch.device | str | None = None
-    ) -> None:
+    def __init__(self, theta: float, d_k: int, max_seq_len: int, device: torch.device | str | None = None) -> None:
         raise NotImplementedError("rope: write RotaryPositionalEmbedding.__init__ in cs336_basics/rope.py")
 
     def forward(

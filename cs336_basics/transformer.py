@@ -37,17 +37,13 @@ class TransformerBlock(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        raise NotImplementedError(
-            "transformer_block: write TransformerBlock.__init__ in cs336_basics/transformer.py"
-        )
+        raise NotImplementedError("transformer_block: write TransformerBlock.__init__ in cs336_basics/transformer.py")
 
     def forward(
         self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
     ) -> Float[Tensor, " ... seq d_model"]:
         """Apply the block; `token_positions` goes to the attention, where None means 0, 1, 2, ..."""
-        raise NotImplementedError(
-            "transformer_block: write TransformerBlock.forward in cs336_basics/transformer.py"
-        )
+        raise NotImplementedError("transformer_block: write TransformerBlock.forward in cs336_basics/transformer.py")
 
 
 class TransformerLM(nn.Module):
@@ -82,15 +78,11 @@ class TransformerLM(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        raise NotImplementedError(
-            "transformer_lm: write TransformerLM.__init__ in cs336_basics/transformer.py"
-        )
+        raise NotImplementedError("transformer_lm: write TransformerLM.__init__ in cs336_basics/transformer.py")
 
     def forward(self, token_ids: Int[Tensor, " ... seq"]) -> Float[Tensor, " ... seq vocab_size"]:
         """Score every next token at every position: logits, not probabilities.
 
         Sequences shorter than context_length are fine; a longer one is a ValueError.
         """
-        raise NotImplementedError(
-            "transformer_lm: write TransformerLM.forward in cs336_basics/transformer.py"
-        )
+        raise NotImplementedError("transformer_lm: write TransformerLM.forward in cs336_basics/transformer.py")

@@ -7,8 +7,8 @@ an examiner that dies costs one test and a restart, not the report. The submissi
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `done`. `refused` ends the run with a sentence for the
-person who started it.
+test that will run), `started` and `finished` for each of them, `explained` (the known bugs behind failed tests) and
+`done`. `refused` ends the run with a sentence for the person who started it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import json
 import os
 import sys
 from collections.abc import Generator
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from .cases.assets import FixtureError
-from .cases.case import Oracle
+from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .faults import CallTimeout, Fault
 from .outcome import Outcome, PlannedTest, Result
 from .submission import Submission
-from .testing import FRESH, ORACLE, SUBMISSION, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, problem_of
+from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 
-KIT = Path(__file__).resolve().parents[1]
 _TIMEOUTS_PER_PROBLEM = 2
 _TEXT_LIMIT = 4000
 
@@ -55,10 +55,11 @@ class Events:
 class Examination:
     """A pytest plugin that plans, runs and reports the tests of some problems."""
 
-    def __init__(self, events: Events, limits_s: dict[str, float], finished: set[str]) -> None:
+    def __init__(self, events: Events, limits_s: dict[str, float], finished: set[str], trail: Trail) -> None:
         self.events = events
         self.limits_s = limits_s
         self.finished = finished
+        self.trail = trail
         self.submission: Submission
         self._timeouts: collections.Counter[str] = collections.Counter()
         self._outcome: Outcome | None = None
@@ -77,6 +78,7 @@ class Examination:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.events.send("started", id=_id(item))
+        self.submission.transcript = []
         problem = problem_of(item.path)
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
@@ -98,6 +100,7 @@ class Examination:
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
+            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
@@ -119,8 +122,15 @@ def _id(item: pytest.Item) -> str:
     return f"{item.path.name}::{item.name}"
 
 
+def _case(item: pytest.Item) -> Case | None:
+    """The case that a test was parametrised with, if any."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("case") if callspec is not None else None
+
+
 def _plan(item: pytest.Item) -> PlannedTest:
     assert isinstance(item, pytest.Function)
+    case = _case(item)
     documentation = (item.function.__doc__ or item.originalname).strip()
     return PlannedTest(
         id=_id(item),
@@ -130,6 +140,7 @@ def _plan(item: pytest.Item) -> PlannedTest:
         edge=item.get_closest_marker("edge") is not None,
         judges_values=item.get_closest_marker("cases") is not None,
         own_adapter=item.get_closest_marker("own_adapter") is not None,
+        fresh=case is not None and case.fresh,
     )
 
 
@@ -139,7 +150,8 @@ def main() -> int:
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
-    examination = Examination(events, limits_s, set(order["finished"]))
+    trail = Trail({problem["id"]: tuple(problem["needs"]) for problem in order["problems"]})
+    examination = Examination(events, limits_s, set(order["finished"]), trail)
     with _open(layout, order["isolation"], Limits(**order["limits"])) as submission:
         examination.submission = submission
         fault = _load(submission)
@@ -154,7 +166,10 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        code = pytest.main(_arguments(files), plugins=[examination, _Session(submission, oracle, seed)])
+        session = _Session(submission, oracle, seed)
+        code = pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session])
+        explained = trail.explain()
+    events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("done", exit_code=int(code))
     return 0
 
@@ -171,15 +186,6 @@ class _Session:
             config.stash[ORACLE] = self.oracle
             if self.seed is not None:
                 config.stash[FRESH] = (self.seed, self.oracle)
-
-
-def _arguments(files: list[Path]) -> list[str]:
-    """pytest's command line: the kit's own settings, no plugin or setting from anywhere else."""
-    return [
-        *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
-        *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=no"),
-        *map(str, files),
-    ]
 
 
 @contextlib.contextmanager
@@ -214,7 +220,6 @@ def _reference() -> Oracle:
 
 
 if __name__ == "__main__":
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
     sys.exit(main())

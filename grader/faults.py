@@ -41,9 +41,17 @@ class AdapterMissing(Fault):
 
 
 class StudentError(Fault):
-    """The code raised an exception, or could not be imported."""
+    """The code raised an exception, or could not be imported.
+
+    Args:
+        type_name: of the exception, such as "ValueError".
+    """
 
     result = Result.ERROR
+
+    def __init__(self, message: str, detail: str = "", type_name: str = "") -> None:
+        super().__init__(message, detail)
+        self.type_name = type_name
 
 
 class WrongResult(Fault, AssertionError):

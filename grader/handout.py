@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from .complaints import Refused
+
 KIT = Path(__file__).resolve().parents[1]
 
 CONTENTS = (
@@ -17,7 +19,7 @@ STAFF_ONLY = ("reference", "misconceptions", "selftest", "generators", "fixtures
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 
 
-class HandoutError(Exception):
+class HandoutError(Refused):
     """The copy cannot be written there."""
 
 

@@ -23,7 +23,7 @@ class InProcess(Submission):
         super().__init__()
         self._bench = Bench(adapters)
 
-    def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+    def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         copies = wire.decode(wire.encode(arguments))
         try:
             return wire.decode(wire.encode(self._bench.perform(operation, copies)))

@@ -29,6 +29,7 @@ class PlannedTest:
     edge: whether it is a stricter reading than the public assignment plainly asks for.
     judges_values: whether it compares with expected values (a case), as opposed to stating a property.
     own_adapter: whether it needs an adapter that only this kit defines, not the public assignment.
+    fresh: whether its inputs come from the run's own seed rather than from `tests/fixtures/`.
     """
 
     id: str
@@ -38,6 +39,7 @@ class PlannedTest:
     edge: bool
     judges_values: bool
     own_adapter: bool
+    fresh: bool = False
 
     def as_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,3 +64,15 @@ class Outcome:
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Outcome:
         return cls(**{**fields, "result": Result(fields["result"])})
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a test failed: a known bug left exactly this trace.
+
+    bug: id of the misconception; carried: whether it belongs to a problem that the test's own problem builds on, so
+    that this test would pass if that one were right.
+    """
+
+    bug: str
+    carried: bool

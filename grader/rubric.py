@@ -10,10 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from .complaints import Refused
+
 RUBRIC_FILE = Path(__file__).with_name("rubric.toml")
 
 
-class RubricError(Exception):
+class RubricError(Refused):
     """The rubric, or a question asked of it, makes no sense; the message says where."""
 
 

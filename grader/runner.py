@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from .outcome import Outcome, PlannedTest, Result
+from .complaints import Failed, Refused
+from .outcome import Explanation, Outcome, PlannedTest, Result
 from .rubric import Kind, Problem
 from .worker.loader import Layout
 
@@ -28,24 +29,18 @@ KIT = Path(__file__).resolve().parents[1]
 _RESTARTS = 3
 
 
-class RunRefused(Exception):
-    """The run cannot start for a reason that a person can mend (exit code 2)."""
-
-
-class RunFailed(Exception):
-    """The grader itself failed (exit code 3)."""
-
-
 @dataclass(frozen=True)
 class Run:
     """What came of running tests.
 
-    planned and outcomes agree one to one; seed: of the fresh cases, or None when there were none;
+    planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
+    seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
 
     planned: tuple[PlannedTest, ...]
     outcomes: tuple[Outcome, ...]
+    explanations: dict[str, Explanation]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -90,15 +85,15 @@ def run_tests(
         limits: fields of `wall.Limits` that differ from its defaults.
 
     Raises:
-        RunRefused: for a fixture that cannot be read and the like.
-        RunFailed: when the tests could not be planned, or a planned test has no outcome.
+        Refused: for a fixture that cannot be read and the like.
+        Failed: when the tests could not be planned, or a planned test has no outcome.
     """
     start = time.monotonic()
     progress = progress or Progress()
     orders = [
         {
             "layout": layout.as_plain(),
-            "problems": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in share],
+            "problems": [{"id": p.id, "call_limit_s": p.call_limit_s, "needs": p.needs} for p in share],
             "isolation": isolation,
             "limits": limits or {},
         }
@@ -113,15 +108,16 @@ def run_tests(
     outcomes = {o.id: o for examiner in crew.examiners for o in examiner.outcomes}
     lost = [test.id for test in planned if test.id not in outcomes]
     if lost or len(outcomes) != len(planned):
-        raise RunFailed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
+        raise Failed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
     untested = {p.id for p in problems} - {test.problem for test in planned}
     if untested:
-        raise RunFailed(f"no test was planned for {', '.join(sorted(untested))}.")
+        raise Failed(f"no test was planned for {', '.join(sorted(untested))}.")
     order = {problem.id: i for i, problem in enumerate(problems)}
     planned = tuple(sorted(planned, key=lambda test: order[test.problem]))
     return Run(
         planned=planned,
         outcomes=tuple(outcomes[test.id] for test in planned),
+        explanations=crew.explanations,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -129,11 +125,18 @@ def run_tests(
 
 
 def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
-    """Deal problems out to examiners; the tokenizer's are the longest, so they come first and apart."""
-    shares: list[list[Problem]] = [[] for _ in range(max(1, min(jobs, len(problems))))]
-    for i, problem in enumerate(sorted(problems, key=lambda p: -p.call_limit_s)):
-        shares[i % len(shares)].append(problem)
-    return [share for share in shares if share]
+    """Deal problems out to examiners, those that build on one another to the same one."""
+    groups: list[list[Problem]] = []
+    for problem in problems:
+        ids = {problem.id, *problem.needs}
+        related = [group for group in groups if any(p.id in ids or problem.id in p.needs for p in group)]
+        groups = [group for group in groups if group not in related]
+        groups.append([p for group in related for p in group] + [problem])
+    shares: list[list[Problem]] = [[] for _ in range(max(1, min(jobs, len(groups))))]
+    for group in sorted(groups, key=lambda group: -sum(p.call_limit_s for p in group)):
+        min(shares, key=lambda share: sum(p.call_limit_s for p in share)).extend(group)
+    position = {problem.id: i for i, problem in enumerate(problems)}
+    return [sorted(share, key=lambda p: position[p.id]) for share in shares if share]
 
 
 @dataclass
@@ -196,6 +199,7 @@ class _Crew:
         self.seed = seed
         self.fresh = False
         self.load_fault: str | None = None
+        self.explanations: dict[str, Explanation] = {}
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -245,8 +249,10 @@ class _Crew:
                 self._progress.started(event["id"])
             case "finished":
                 self._finish(examiner, Outcome.from_plain(event["outcome"]))
+            case "explained":
+                self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":
-                raise RunRefused(event["message"])
+                raise Refused(event["message"])
             case "done":
                 examiner.done = True
 
@@ -261,7 +267,7 @@ class _Crew:
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
         if not examiner.planned:
-            raise RunFailed(f"the tests could not be planned.\n{examiner.last_words()}")
+            raise Failed(f"the tests could not be planned.\n{examiner.last_words()}")
         if examiner.running is not None:
             self._finish(
                 examiner,
@@ -273,6 +279,6 @@ class _Crew:
                 ),
             )
         if examiner.starts > _RESTARTS:
-            raise RunFailed(f"an examiner ended {examiner.starts} times.\n{examiner.last_words()}")
+            raise Failed(f"an examiner ended {examiner.starts} times.\n{examiner.last_words()}")
         if len(examiner.outcomes) < len(examiner.planned):
             self._start(examiner)

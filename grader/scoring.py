@@ -8,8 +8,8 @@ share `core_share` of the points evenly, edge claims the rest.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from .outcome import Outcome, PlannedTest, Result
 from .rubric import Problem
@@ -35,11 +35,19 @@ class Score:
     status: Status
 
 
-def score_problem(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]], *, knows_kit: bool = True) -> Score:
+def score_problem(
+    problem: Problem,
+    tests: Sequence[tuple[PlannedTest, Outcome]],
+    *,
+    carried: Collection[str] = (),
+    knows_kit: bool = True,
+) -> Score:
     """Score one problem.
 
     Args:
         tests: each planned test with its outcome.
+        carried: ids of tests that fail only because a known bug is carried forward from another problem. They
+            count as passed: one bug costs once, where it is.
         knows_kit: whether the submission offers any of the kit's own adapters. One in the public assignment's layout
             does not, and is not charged for tests that need them.
     """
@@ -47,6 +55,7 @@ def score_problem(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]
         return Score(0.0, Status.NOT_ASSESSED)
     if not knows_kit:
         tests = [(test, o) for test, o in tests if not (test.own_adapter and o.result is Result.SKIP)]
+    tests = [(test, replace(o, result=Result.PASS) if o.id in carried else o) for test, o in tests]
     results = [outcome.result for _, outcome in tests]
     if not results or all(result is Result.SKIP for result in results):
         return Score(0.0, Status.NOT_PROVIDED)

@@ -25,19 +25,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "grader/reference"
 SKELETON = "cs336_basics"
-LINE_LENGTH = 110  # as in pyproject.toml
+LINE_LENGTH = 120  # as in pyproject.toml
 
 PACKAGE_DOCSTRING = '''\
 """Your language model: every function and class in here waits to be written by you.
 
 A docstring says what to compute and ends with the id of its problem; `pytest tests/test_<problem>.py` checks
-your work. The tests reach it through `adapters.py`, one folder up, which is ready as long as
-you keep these names.
+what you wrote. The tests reach it through `adapters.py`, one folder up, which is ready as long as you keep
+the names of this skeleton.
 """
 '''
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-Definition = Function | ast.ClassDef
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class StubError(Exception):
@@ -72,16 +71,15 @@ def stub_module(source: str, filename: str) -> str:
     """The students' version of one module of the reference."""
     module = _Module(source, filename)
     # What stays decides which imports are needed, so the first cut is made without any.
-    names = [node for node in ast.walk(ast.parse(module.cut(needed=set()))) if isinstance(node, ast.Name)]
-    needed = {name.id for name in names}
-    bound = module.imported_names() | {name.id for name in names if isinstance(name.ctx, ast.Store)}
-    lost = sorted(name for name in needed - bound if _is_private(name))
-    if lost:
+    without_imports = ast.parse(module.cut(needed=set()))
+    text = module.cut(needed={node.id for node in ast.walk(without_imports) if isinstance(node, ast.Name)})
+    leaked = sorted(name for name in module.private_names() if re.search(rf"\b{name}\b", text))
+    if leaked:
         raise StubError(
-            f"{module.reference}: {', '.join(lost)} is private and goes, but a signature, decorator or "
-            "constant that stays needs it; make it public, or use it in bodies only."
+            f"{module.reference}: {', '.join(leaked)} is private and goes, but the skeleton would still "
+            "mention it; make it public, or use it in bodies and in comments above private names only."
         )
-    return module.cut(needed)
+    return text
 
 
 class _Module:
@@ -93,10 +91,12 @@ class _Module:
         self._lines = _lines(source)
         self._tree = ast.parse(source, self.reference)
 
-    def imported_names(self) -> set[str]:
-        """The names that the module's imports bind."""
-        imports = [node for node in self._tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        return {_bound_by(alias) for node in imports for alias in node.names}
+    def private_names(self) -> set[str]:
+        """The private names that the module defines, at whatever depth."""
+        nodes = list(ast.walk(self._tree))
+        names = {node.name for node in nodes if isinstance(node, Definition)}
+        names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        return {name for name in names if _is_private(name) and name.strip("_")}
 
     def cut(self, needed: Set[str]) -> str:
         """The skeleton's text, with those imports that bind a name in `needed`."""
@@ -149,8 +149,9 @@ class _Module:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 return None if _is_private(node.name) else self._definition(node, owner, problem)
-            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                return None if _is_private(name) else self._text(node)
+            case ast.Assign(targets=[target]) | ast.AnnAssign(target=target):
+                names = [part.id for part in ast.walk(target) if isinstance(part, ast.Name)]
+                return None if all(map(_is_private, names)) else self._text(node)
         raise StubError(
             f"{self.reference}:{node.lineno}: a skeleton is cut from imports, plain assignments, functions "
             "and classes only; move this statement into a function."

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .complaints import Refused
 from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
 _SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "build", "dist"}
 
 
-class SubmissionNotFound(Exception):
+class SubmissionNotFound(Refused):
     """There is nothing to grade at a path; the message says what was looked for."""
 
 
@@ -29,7 +30,7 @@ def locate(path: str | os.PathLike[str]) -> Layout:
     three levels down (archives often add a folder or two); the least deep one wins.
 
     Raises:
-        SubmissionNotFound: when there is no folder, no adapters, more than one equally near, or a file that is not text.
+        SubmissionNotFound: no such folder, no adapters, several equally near, or a file that is not text.
     """
     root = Path(path).resolve()
     if not root.is_dir():
@@ -154,10 +155,27 @@ class Submission(ABC):
 
     def __init__(self) -> None:
         self._tokenizers: dict[Any, Tokenizer] = {}
+        self.transcript: list[Any] | None = None
+        """Whoever puts a list here finds in it what came of every call: the value, or the exception."""
 
-    @abstractmethod
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation. Raises a `grader.faults.Fault` when it gives no value."""
+        try:
+            value = self._perform(operation, arguments)
+        except Exception as error:
+            self._note(error)
+            raise
+        if not operation.startswith("open_"):  # opening is shared between tests, so which of them does it is chance
+            self._note(value)
+        return value
+
+    def _note(self, what: Any) -> None:
+        if self.transcript is not None:
+            self.transcript.append(what)
+
+    @abstractmethod
+    def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """Run one operation, wherever the submission is."""
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if operation.startswith("_"):

@@ -94,7 +94,7 @@ class Behind(Submission):
             raise self._load_fault from None
         self._worker = worker
 
-    def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+    def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         self.load()
         assert self._worker is not None
         try:
@@ -112,7 +112,7 @@ class Behind(Submission):
             case "not_plain" | "broken":
                 raise WrongResult(_text(answer, "message"))
             case _:
-                raise StudentError(_text(answer, "message"), _text(answer, "traceback"))
+                raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
 
     def close(self) -> None:
         """End the worker and everything it started."""

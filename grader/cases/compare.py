@@ -41,6 +41,11 @@ class Mismatch(AssertionError):
         self.where = where
         self.kind = kind
 
+    def add(self, *sentences: str) -> None:
+        """Append what else is known about the difference."""
+        self.message = "\n".join([self.message, *sentences])
+        self.args = (self.message,)
+
 
 def compare(expected: Any, actual: Any, tolerance: Tolerance = Tolerance(), where: str = "output") -> None:
     """Raise `Mismatch` unless `actual` equals `expected` (floating-point values within `tolerance`)."""

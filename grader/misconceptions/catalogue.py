@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _REFERENCE = "grader.reference"
+_MACHINERY = ("__init__", "catalogue", "evidence", "trial")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,6 @@ def load_catalogue(problem: str | None = None) -> tuple[Misconception, ...]:
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
     found: list[Misconception] = []
     for name in names:
-        if name not in ("__init__", "catalogue") and problem in (None, name):
+        if name not in _MACHINERY and problem in (None, name):
             found += importlib.import_module(f"{__package__}.{name}").MISCONCEPTIONS
     return tuple(found)

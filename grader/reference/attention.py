@@ -88,8 +88,7 @@ class CausalMultiHeadSelfAttention(nn.Module):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(
-                f"{num_heads} heads cannot share {d_model} features equally; "
-                "choose a num_heads that divides d_model."
+                f"{num_heads} heads cannot share {d_model} features equally; choose a num_heads that divides d_model."
             )
         self.num_heads = num_heads
         self.q_proj = Linear(d_model, d_model, device, dtype)
@@ -99,9 +98,7 @@ class CausalMultiHeadSelfAttention(nn.Module):
         self.rope = None
         if theta is not None:
             if max_seq_len is None:
-                raise ValueError(
-                    "RoPE needs to know the longest sequence; give max_seq_len along with theta."
-                )
+                raise ValueError("RoPE needs to know the longest sequence; give max_seq_len along with theta.")
             self.rope = RotaryPositionalEmbedding(theta, d_model // num_heads, max_seq_len, device)
 
     def forward(

@@ -1,7 +1,5 @@
 """Byte-pair encoding: learning a vocabulary and its merges from a text.
 
-Read `train_bpe` first, then `_learn_merges`. The text is counted once (`pretokenization.py`); merging then
-works on distinct pre-tokens and their counts, and touches only the places where a pair occurs (`_Corpus`).
 Encoding a text with what was learnt is the business of `tokenizer.py`.
 """
 
@@ -69,13 +67,15 @@ def train_bpe(
         )
     for token, times in Counter(special_tokens).items():
         if times > 1:
-            raise ValueError(
-                f"special_tokens has {token!r} {times} times, but a token has one id; give it once."
-            )
+            raise ValueError(f"special_tokens has {token!r} {times} times, but a token has one id; give it once.")
 
     pretoken_counts = _count_pretokens(Path(input_path), special_tokens, num_processes)
     tokens, merges = _learn_merges(pretoken_counts, vocab_size - smallest)
     return dict(enumerate([*(token.encode() for token in special_tokens), *tokens])), merges
+
+
+# The text is counted once, in `pretokenization.py`. What follows works on distinct pre-tokens and their counts, and
+# touches only the places where a pair occurs: start with `_learn_merges`, then see `_Corpus` and `_Queue`.
 
 
 def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:

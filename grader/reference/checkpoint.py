@@ -75,7 +75,7 @@ def load_checkpoint(
         checkpoint: dict[str, Any] = torch.load(src, map_location="cpu", weights_only=True)
         model_state, optimizer_state = checkpoint["model"], checkpoint["optimizer"]
         iteration = checkpoint["iteration"]
-    except (EOFError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+    except (EOFError, KeyError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         name = os.fspath(src) if isinstance(src, (str, os.PathLike)) else "The file"
         raise ValueError(
             f"{name} is not a complete checkpoint (it may have been cut off while it was written); "

@@ -1,9 +1,7 @@
 """How text is cut before byte-pair encoding, in training and in encoding alike.
 
 Special tokens are cut out first; the text between them is split into *pre-tokens* by GPT-2's pattern, and no
-merge ever crosses the border of a pre-token. The pattern is the whole definition. Everything else here makes
-it fast (`_units`, `_split_unit`) or lets a text be read in pieces (`_recut`), without changing a single
-pre-token.
+merge ever crosses the border of a pre-token. The pattern is the whole definition.
 """
 
 import codecs
@@ -23,6 +21,9 @@ import regex
 # character leaves its last character behind, so that a word gets its space.
 PRETOKEN_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 
+# Everything below makes splitting fast (`_units`, `_split_unit`) or lets a text be read in pieces (`_recut`), without
+# changing a single pre-token.
+#
 # A *unit* is a run of visible characters with the one white-space character in front of it, or what is then
 # left of a run of white space. Every pre-token lies inside a unit: where it holds a visible character it
 # holds at most one white-space character, the first; and of white space before a visible character the
@@ -151,7 +152,8 @@ def _share_borders(path: Path, special_tokens: list[str], count: int) -> list[in
     """Divide a file into at most `count` shares of about the same size that can be counted one by one."""
     size = path.stat().st_size
     cuts = [_next_file_cut(path, special_tokens, size * number // count) for number in range(1, count)]
-    return [0, *sorted({cut for cut in cuts if cut is not None}), size]
+    found: set[int] = {cut for cut in cuts if cut is not None}
+    return [0, *sorted(found), size]
 
 
 def _next_file_cut(path: Path, special_tokens: list[str], position: int) -> int | None:

@@ -1,7 +1,6 @@
 """Encoding text as token ids with a byte-level BPE vocabulary, and decoding ids as text.
 
-Read `Tokenizer.encode_iterable` and `_encode_pieces` for a text's way through the tokenizer, and `_merge` for
-the algorithm. How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
+How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
 """
 
 import heapq
@@ -14,6 +13,7 @@ from pathlib import Path
 from .pretokenization import _recut, _special_token_pattern, _split_ascii, _split_unit, _units
 
 _NEVER = 1 << 62  # the rank of a pair that no merge joins
+_NOTHING = -1  # in the place of an id: no token, or no longer one; it pairs with nothing
 
 # Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
@@ -136,9 +136,7 @@ class Tokenizer:
                 if not pair or (number == 1 and pair[0].startswith("#version")):
                     continue
                 if len(pair) != 2:
-                    raise ValueError(
-                        f"{merges_filepath}, line {number}: not two tokens but {line.strip()!r}."
-                    )
+                    raise ValueError(f"{merges_filepath}, line {number}: not two tokens but {line.strip()!r}.")
                 merges.append((read_token(pair[0]), read_token(pair[1])))
         return cls(vocab, merges, special_tokens)
 
@@ -199,6 +197,9 @@ class Tokenizer:
                 f"decode ids with the tokenizer that made them."
             ) from None
 
+    # A text's way through the tokenizer: `_encode_pieces`, `_encode_ordinary`, a cache, and for what the cache lacks
+    # `_encode_pretoken` and the algorithm itself, `_merge`.
+
     def _encode_pieces(self, texts: Iterable[str]) -> Iterator[Iterable[int]]:
         for piece in _recut(texts, list(self._special_ids)):
             end = 0
@@ -244,7 +245,7 @@ class Tokenizer:
     def _merge_long(self, ids: list[int]) -> list[int]:
         """Do what `_merge` does in n log n steps, with a heap of pairs over a linked list of ids."""
         rank_of = self._ranks.get
-        tokens: list[int | None] = [*ids, None]  # None is no token, or no longer one, and pairs with nothing
+        tokens = [*ids, _NOTHING]
         before = list(range(-1, len(ids)))
         after = list(range(1, len(ids) + 2))
         heap = [(rank, i) for i, pair in enumerate(pairwise(ids)) if (rank := rank_of(pair)) is not None]
@@ -254,13 +255,13 @@ class Tokenizer:
             j = after[i]
             if rank_of((tokens[i], tokens[j])) != rank:
                 continue  # one of the two has been joined to its other neighbour
-            tokens[i], tokens[j] = self._products[rank], None
+            tokens[i], tokens[j] = self._products[rank], _NOTHING
             after[i] = after[j]
             before[after[i]] = i
             for left in (before[i], i):
                 if left >= 0 and (new_rank := rank_of((tokens[left], tokens[after[left]]))) is not None:
                     heapq.heappush(heap, (new_rank, left))
-        return [token for token in tokens if token is not None]
+        return [token for token in tokens if token != _NOTHING]
 
 
 class _Cache(dict):

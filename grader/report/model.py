@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..outcome import Outcome, PlannedTest, Result
+from ..diagnosis import KnownBug, load_known_bugs
+from ..outcome import Explanation, Outcome, PlannedTest, Result
 from ..rubric import Problem, Rubric
 from ..scoring import Score, Status, score_problem
 
@@ -19,12 +20,17 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class TestReport:
-    """One test and what came of it."""
+    """One test and what came of it.
+
+    bug: the known bug that explains a failure; carried: whether it is carried forward from another problem.
+    """
 
     __test__ = False  # pytest should not try to collect this class
 
     plan: PlannedTest
     outcome: Outcome
+    bug: KnownBug | None = None
+    carried: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -32,7 +38,8 @@ class TestReport:
             "title": self.plan.title,
             "outcome": str(self.outcome.result),
             "message": self.outcome.message,
-            "misconception": None,
+            "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
+            "carried_forward": self.carried,
             "seconds": round(self.outcome.seconds, 4),
             "kind": "edge" if self.plan.edge else "core",
             "detail": self.outcome.detail,
@@ -120,6 +127,7 @@ def build_report(
     problems: Sequence[Problem],
     planned: Sequence[PlannedTest],
     outcomes: Sequence[Outcome],
+    explanations: Mapping[str, Explanation],
     *,
     seed: int | None,
     isolation: dict[str, Any],
@@ -133,7 +141,18 @@ def build_report(
     by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in problems}
     for test, outcome in pairs:
         by_problem[test.problem].append((test, outcome))
-    scores = {problem.id: score_problem(problem, by_problem[problem.id], knows_kit=knows_kit) for problem in problems}
+    carried = {test for test, explanation in explanations.items() if explanation.carried}
+    scores = {
+        problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
+        for problem in problems
+    }
+    bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
+
+    def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
+        explanation = explanations.get(test.id)
+        bug = bugs.get(explanation.bug) if explanation else None
+        return TestReport(test, outcome, bug, test.id in carried)
+
     return Report(
         submission=submission,
         sections=rubric.sections,
@@ -141,8 +160,8 @@ def build_report(
             ProblemReport(
                 problem=problem,
                 score=scores[problem.id],
-                tests=tuple(TestReport(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, scores),
+                tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
+                blocked_by=_blocked_by(problem, by_problem[problem.id], scores),
                 note=_why_not_assessed(problem, scores[problem.id]),
             )
             for problem in problems
@@ -154,9 +173,11 @@ def build_report(
     )
 
 
-def _blocked_by(problem: Problem, scores: dict[str, Score]) -> tuple[str, ...]:
-    """The problems to fix before this one, when this one is not done."""
-    if scores[problem.id].status in (Status.PASS, Status.NOT_ASSESSED):
+def _blocked_by(
+    problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]], scores: dict[str, Score]
+) -> tuple[str, ...]:
+    """The problems to fix before this one, when not all of its tests pass."""
+    if all(outcome.result is Result.PASS for _, outcome in tests):
         return ()
     fine = (Status.PASS, Status.NOT_ASSESSED)
     return tuple(needed for needed in problem.needs if needed in scores and scores[needed].status not in fine)
@@ -166,7 +187,7 @@ def _why_not_assessed(problem: Problem, score: Score) -> str:
     if score.status is not Status.NOT_ASSESSED:
         return ""
     return {
-        "manual": "graded by a person",
+        "manual": "a person grades it",
         "artifact": "experiments are not read yet",
         "answer": "written answers are not read yet",
         "performance": "needs a GPU",

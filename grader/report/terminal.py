@@ -21,7 +21,6 @@ _STATUS = {
     Status.FAIL: ("✗ fail", "red"),
     Status.TODO: ("○ todo", "cyan"),
     Status.NOT_PROVIDED: ("– not provided", "dim"),
-    Status.NOT_ASSESSED: ("· not assessed", "dim"),
     Status.ERROR: ("! error", "red"),
 }
 _RESULT = {
@@ -39,6 +38,7 @@ _DETAIL_LINES = 8
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
+    console.print(_not_assessed(report))
     if report.load_fault:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
@@ -57,7 +57,8 @@ def _problem_table(report: Report) -> Table:
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("Tests", justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    for section, members in groupby(report.problems, key=lambda p: p.problem.section):
+    assessed = [problem for problem in report.problems if problem.score.status is not Status.NOT_ASSESSED]
+    for section, members in groupby(assessed, key=lambda p: p.problem.section):
         table.add_row(Text(report.sections[section], style="bold"))
         for problem in members:
             word, style = _STATUS[problem.score.status]
@@ -71,9 +72,17 @@ def _problem_table(report: Report) -> Table:
     return table
 
 
+def _not_assessed(report: Report) -> Text:
+    """One line per reason, with the problems that it keeps out of the total."""
+    text = Text(style="dim")
+    left_out = [problem for problem in report.problems if problem.score.status is Status.NOT_ASSESSED]
+    for reason in dict.fromkeys(problem.note for problem in left_out):
+        names = ", ".join(problem.problem.id for problem in left_out if problem.note == reason)
+        text.append(f"\nNot assessed, {reason}: {names}")
+    return text
+
+
 def _points(problem: ProblemReport) -> str:
-    if problem.score.status is Status.NOT_ASSESSED:
-        return f"– / {problem.problem.points:g}"
     return f"{problem.score.earned:g} / {problem.problem.points:g}"
 
 
@@ -85,8 +94,8 @@ def _passed(problem: ProblemReport) -> str:
 
 
 def _remark(problem: ProblemReport) -> str:
-    if problem.note:
-        return problem.note
+    if any(test.carried for test in problem.tests):
+        return f"carried forward from {', '.join(problem.blocked_by)}"
     if problem.blocked_by:
         return f"first fix {', '.join(problem.blocked_by)}"
     return ""
@@ -94,9 +103,9 @@ def _remark(problem: ProblemReport) -> str:
 
 def _failures(problem: ProblemReport) -> Panel | None:
     """What went wrong in a problem, the most telling claims first."""
-    if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR):
+    failing = _one_per_claim(t for t in problem.tests if t.outcome.result is not Result.PASS and not t.carried)
+    if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
-    failing = _one_per_claim(test for test in problem.tests if test.outcome.result is not Result.PASS)
     shown: list[RenderableType] = []
     for test in failing[:_SHOWN_PER_PROBLEM]:
         shown += [*_describe(test), Text()]
@@ -122,6 +131,9 @@ def _describe(test: TestReport) -> Iterator[Text]:
     yield heading
     name = test.plan.id.partition("::")[2]
     yield Text(f"{name} {_RESULT[test.outcome.result]}", style="red")
+    if test.bug:
+        yield Text(f"  {test.bug.diagnosis}", style="bold yellow")
+        yield Text(f"  {test.bug.hint}", style="yellow")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
     detail = test.outcome.detail.splitlines()
@@ -135,7 +147,7 @@ def _summary(report: Report) -> Text:
     rest = report.total - report.assessed
     if rest:
         text.append(f"; {rest:g} more are not assessed here")
-    text.append(".")
+    text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:
         text.append(f" Fresh inputs from seed {report.seed}; --seed {report.seed} repeats them.", style="dim")
     missing = report.isolation.get("missing", [])

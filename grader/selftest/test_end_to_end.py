@@ -13,6 +13,7 @@ import pytest
 
 from grader.rubric import load_rubric
 from grader.runner import KIT, has_tests
+from grader.selftest.layouts import public_layout
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
 
@@ -74,11 +75,7 @@ def test_the_skeleton_is_all_todo(tmp_path):
 
 
 def test_the_public_layout_is_graded_the_same(tmp_path, reference_report):
-    root = tmp_path / "a solution"
-    (root / "tests").mkdir(parents=True)
-    shutil.copytree(KIT / "grader" / "reference", root / "cs336_basics", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "cs336_basics" / "adapters.py").rename(root / "unused.py")
-    shutil.copy(KIT / "adapters.py", root / "tests" / "adapters.py")
+    root = public_layout(tmp_path / "a solution")
     report = grade(root, tmp_path)
     for problem, expected in zip(report["problems"], reference_report["problems"], strict=True):
         assert (problem["id"], problem["earned"]) == (expected["id"], expected["earned"])

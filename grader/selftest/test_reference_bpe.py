@@ -191,9 +191,7 @@ def test_line_endings_are_kept(corpus):
 @fuzz
 @given(
     data=st.lists(
-        st.sampled_from(
-            [b"a", b" ", b"\n", "é€👍".encode(), b"\xff", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\x80"]
-        )
+        st.sampled_from([b"a", b" ", b"\n", "é€👍".encode(), b"\xff", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\x80"])
     ).map(b"".join)
 )
 def test_malformed_utf8_counts_as_replacement_characters(corpus, data):
@@ -232,11 +230,7 @@ def test_units_split_into_the_pretokens_of_the_whole_text():
     chance = random.Random(1)
     for _ in range(30_000):
         text = "".join(chance.choices(FRAGMENTS, k=chance.randrange(12)))
-        fast = [
-            pretoken
-            for unit in pretokenization._units(text)
-            for pretoken in pretokenization._split_unit(unit)
-        ]
+        fast = [pretoken for unit in pretokenization._units(text) for pretoken in pretokenization._split_unit(unit)]
         assert fast == regex.findall(PRETOKEN_PATTERN, text), repr(text)
 
 
@@ -303,9 +297,7 @@ def test_shares_split_into_the_pretokens_of_the_whole_file(corpus):
 
 
 def test_shares_are_of_about_the_same_size(mixed_corpus):
-    sizes = [
-        stop - start for start, stop in pairwise(pretokenization._share_borders(mixed_corpus, ["<|a|>"], 3))
-    ]
+    sizes = [stop - start for start, stop in pairwise(pretokenization._share_borders(mixed_corpus, ["<|a|>"], 3))]
     assert len(sizes) == 3
     assert max(sizes) - min(sizes) < 1000
 

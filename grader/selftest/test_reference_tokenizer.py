@@ -208,9 +208,7 @@ def test_every_cut_gives_the_ids_of_the_whole(gpt2, oracle, text):
 @fuzz
 @given(text=texts, chance=st.randoms(use_true_random=False))
 def test_chunks_give_the_ids_of_the_whole(gpt2, oracle, text, chance):
-    assert list(gpt2.encode_iterable(cut_everywhere(text, chance))) == oracle.encode(
-        text, allowed_special="all"
-    )
+    assert list(gpt2.encode_iterable(cut_everywhere(text, chance))) == oracle.encode(text, allowed_special="all")
 
 
 def test_chunks_give_the_ids_of_the_whole_whatever_the_special_tokens():
@@ -294,9 +292,7 @@ def test_decoding_undoes_encoding(gpt2, text):
 @fuzz
 @given(ids=st.lists(st.integers(0, 50256), max_size=12))
 def test_malformed_bytes_become_replacement_characters(gpt2, ids):
-    assert gpt2.decode(iter(ids)) == b"".join(gpt2.vocab[token_id] for token_id in ids).decode(
-        "utf-8", "replace"
-    )
+    assert gpt2.decode(iter(ids)) == b"".join(gpt2.vocab[token_id] for token_id in ids).decode("utf-8", "replace")
 
 
 def test_a_character_may_span_tokens(gpt2):

@@ -68,5 +68,3 @@ def test_an_unknown_problem_suggests_the_nearest():
 
 def test_selection_keeps_the_order_of_the_rubric():
     assert [p.id for p in load_rubric().select(["softmax", "linear"])] == ["linear", "softmax"]
-
-

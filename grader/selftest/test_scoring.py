@@ -62,6 +62,12 @@ def test_status(results, status):
     assert score_problem(PROBLEM, rows(*zip("ab", results, strict=False))).status is status
 
 
+def test_a_carried_failure_costs_nothing_here():
+    given = rows(("a", Result.PASS), ("b", Result.FAIL))
+    assert score_problem(PROBLEM, given, carried={"t::b[1]"}) == Score(4, Status.PASS)
+    assert score_problem(PROBLEM, given).earned == 2
+
+
 def test_own_adapters_are_not_charged_to_a_public_solution():
     given = (("a", Result.PASS), ("b", Result.SKIP))
     assert score_problem(PROBLEM, rows(*given, edge="b", own="b"), knows_kit=False) == Score(4, Status.PASS)

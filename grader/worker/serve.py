@@ -25,8 +25,9 @@ _TEXT_LIMIT = 4000
 def main() -> None:
     """Serve requests on the socket whose descriptor is given as the first argument."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    # A submission's own child processes must not hold the judge's channel open.
+    # A submission's own child processes must not hold the judge's channel open, or its end would go unnoticed.
     os.set_inheritable(channel.fileno(), False)
+    os.register_at_fork(after_in_child=channel.close)
     _import_own_package()
     from grader_worker import limits, wire
 

@@ -109,7 +109,10 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         return msgpack.ExtType(_ARRAY, _pack_array(value, where))
     if isinstance(value, np.generic) and kind.__module__ == "numpy":
         return msgpack.ExtType(_SCALAR, _pack_array(np.asarray(value), where))
-    raise NotPlainData(f"{where} has type {describe_type(kind)}, which is not plain data")
+    raise NotPlainData(
+        f"{where} has type {describe_type(kind)}; only plain data is judged (torch.Tensor itself, NumPy arrays, "
+        "numbers, strings, bytes, lists, tuples, dicts)"
+    )
 
 
 def _plain_key(key: Any, where: str) -> Any:

@@ -1,0 +1,81 @@
+"""Fingerprints: a few numbers that tell one output from another, without giving the output away.
+
+The discrete part of an output (types, shapes, keys, integers, text) becomes a hash, which must agree exactly. All its
+floating-point values together become their root mean square and a few random projections, which two honest float32
+computations share to about 1e-6 and two different functions do not. A fingerprint is a flat list of plain values, so
+that stored ones can be compared without torch (see `grader.diagnosis.same`).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..faults import StudentError
+from ..worker import wire
+
+PROJECTIONS = 4
+UNIT = 1e-5
+"""Projections are stored as whole multiples of this fraction of the root mean square."""
+
+_CALLS_KEPT = 8
+
+
+def fingerprint(value: Any) -> list[Any]:
+    """[hash, root mean square, number of values that are not finite, projections...] of one output."""
+    floats: list[np.ndarray] = []
+    skeleton = _without_floats(value, floats)
+    digest = hashlib.blake2b(wire.encode(skeleton), digest_size=6).hexdigest()
+    if not floats:
+        return [digest]
+    values = np.concatenate(floats)
+    finite = np.isfinite(values)
+    values = np.where(finite, values, 0.0)
+    rms = float(np.sqrt(np.mean(values**2))) if values.size else 0.0
+    projections = [
+        round(float(signs @ values) / (np.sqrt(values.size) * rms * UNIT)) if rms else 0
+        for signs in _signs(values.size)
+    ]
+    return [digest, float(f"{rms:.6g}"), int((~finite).sum()), *projections]
+
+
+def fingerprint_error(error: BaseException) -> list[Any]:
+    """The fingerprint of a call that raised: which kind of fault, and the type of the student's exception."""
+    return ["error", error.type_name if isinstance(error, StudentError) else type(error).__name__]
+
+
+def fingerprint_transcript(transcript: list[Any]) -> list[list[Any]]:
+    """The fingerprints of a test's first calls, in order."""
+    return [
+        fingerprint_error(result) if isinstance(result, BaseException) else fingerprint(result)
+        for result in transcript[:_CALLS_KEPT]
+    ]
+
+
+@functools.lru_cache(maxsize=64)
+def _signs(size: int) -> np.ndarray:
+    """Rows of random signs, always the same for one size."""
+    bits = np.random.Generator(np.random.PCG64(size)).random((PROJECTIONS, size)) < 0.5
+    return np.where(bits, 1.0, -1.0)
+
+
+def _without_floats(value: Any, floats: list[np.ndarray]) -> Any:
+    """The value with its floating-point parts moved to `floats`, leaving their type and shape."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_floating_point():
+            return value
+        floats.append(value.double().reshape(-1).numpy())
+        return ["tensor", str(value.dtype), list(value.shape)]
+    if isinstance(value, (float, np.floating)):
+        floats.append(np.asarray([value], dtype=np.float64))
+        return ["float"]
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda pair: repr(pair[0]))
+        return [[key, _without_floats(item, floats)] for key, item in items]
+    if isinstance(value, (list, tuple)):
+        return [type(value).__name__, [_without_floats(item, floats) for item in value]]
+    return value

@@ -1,0 +1,79 @@
+"""Simple relations between a wrong output and the expected one, for when no known bug explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+_CLOSE = 1e-4
+
+
+def relations(expected: Any, actual: Any) -> list[str]:
+    """What holds between two tensors of one shape, as sentences; empty when nothing simple does."""
+    if not isinstance(expected, torch.Tensor) or not isinstance(actual, torch.Tensor):
+        return []
+    if not expected.is_floating_point() or not actual.is_floating_point() or not expected.numel():
+        return []
+    if expected.shape != actual.shape:
+        return list(_of_other_shape(expected.double(), actual.double()))
+    return list(_of_same_shape(expected.double(), actual.double()))
+
+
+def _of_other_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str]:
+    if expected.numel() == actual.numel() and _close(expected.reshape(-1), actual.reshape(-1)):
+        yield "The values are right, in a different shape."
+    elif expected.ndim == actual.ndim and expected.ndim >= 2 and _close(expected.transpose(-1, -2), actual):
+        yield "The values are right with the last two dimensions swapped."
+
+
+def _of_same_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str]:
+    if not torch.isfinite(actual).all():
+        return
+    if not actual.any():
+        yield "Every value is zero."
+        return
+    if _close(expected, -actual):
+        yield "The sign of every value is flipped."
+        return
+    factor = float((expected * actual).sum() / (expected * expected).sum()) if expected.any() else 0.0
+    if factor and _close(expected * factor, actual):
+        yield f"Every value is {factor:.4g} times what was expected."
+        return
+    offset = float((actual - expected).mean())
+    if _close(expected + offset, actual):
+        yield f"Every value is off by the same amount, {offset:.4g}."
+        return
+    if _close(expected.reshape(-1).sort().values, actual.reshape(-1).sort().values):
+        yield "The right values are there, in other places."
+        return
+    for dimension, name in _dimensions(expected):
+        right = [
+            i
+            for i in range(expected.shape[dimension])
+            if _close(expected.select(dimension, i), actual.select(dimension, i))
+        ]
+        if right and len(right) < expected.shape[dimension]:
+            yield f"Along the {name} dimension, only index {_span(right)} of {expected.shape[dimension]} is right."
+            return
+
+
+def _dimensions(tensor: torch.Tensor) -> Iterator[tuple[int, str]]:
+    names = {1: ["last"], 2: ["first", "last"], 3: ["first", "second", "last"]}
+    for i, name in enumerate(names.get(tensor.ndim, [str(d) for d in range(tensor.ndim)])):
+        if tensor.shape[i] > 1:
+            yield i, name
+
+
+def _span(indices: list[int]) -> str:
+    if len(indices) == indices[-1] - indices[0] + 1 > 1:
+        return f"{indices[0]} to {indices[-1]}"
+    return ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
+
+
+def _close(expected: torch.Tensor, actual: torch.Tensor) -> bool:
+    if expected.shape != actual.shape:
+        return False
+    scale = float(expected.abs().max())
+    return bool(((expected - actual).abs() <= _CLOSE * scale).all())

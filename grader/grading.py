@@ -1,0 +1,53 @@
+"""Grade one submission: find it, run the tests, put the report together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .environment import describe_environment
+from .report.model import Report, build_report
+from .rubric import Problem, Rubric
+from .runner import Progress, has_tests, run_tests
+from .submission import locate
+
+_MISSING = {
+    "process": ["a private file system", "network isolation"],
+    "none": ["any wall: the code ran in the grader's own process"],
+}
+
+
+def grade(
+    submission: str,
+    rubric: Rubric,
+    problems: Sequence[Problem],
+    *,
+    seed: int | None = None,
+    isolation: str = "auto",
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Report:
+    """Grade these problems of the submission in a folder.
+
+    Args:
+        isolation: "auto" (the strongest level there is), "process" or "none"; see `runner.run_tests` for the rest.
+
+    Raises:
+        SubmissionNotFound: there is nothing to grade.
+        Refused, Failed: as `runner.run_tests`.
+    """
+    layout = locate(submission)
+    level = "process" if isolation == "auto" else isolation
+    tested = [problem for problem in problems if has_tests(problem)]
+    run = run_tests(layout, tested, seed=seed, isolation=level, jobs=jobs, progress=progress)
+    return build_report(
+        submission=submission,
+        rubric=rubric,
+        problems=problems,
+        planned=run.planned,
+        outcomes=run.outcomes,
+        explanations=run.explanations,
+        seed=run.seed,
+        isolation={"level": level, "missing": _MISSING[level]},
+        environment={**describe_environment(), "seconds": round(run.seconds, 2)},
+        load_fault=run.load_fault,
+    )

@@ -1,0 +1,85 @@
+"""Write `tests/fixtures/cases/misconceptions.msgpack`: what every misconception looks like from outside.
+
+Each one is planted into the reference in turn, and the tests of its own problem and of all that build on it are run.
+What is kept are the words and the fingerprints of the tests that fail, never the code.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgpack
+import torch
+from tqdm import tqdm
+
+from ..rubric import load_rubric
+from ..runner import has_tests
+from .catalogue import load_catalogue
+from .trial import try_variant
+
+Record = dict[str, Any]
+Result = TypeVar("Result")
+
+
+def write_evidence(path: Path, processes: int | None = None) -> int:
+    """Try every misconception and write the records to `path`; gives their number."""
+    records = gather_evidence(problems_with_misconceptions(), processes)
+    path.write_bytes(msgpack.packb(records))
+    return len(records)
+
+
+def problems_with_misconceptions() -> list[str]:
+    """Ids of the problems that the catalogue covers, in the rubric's order."""
+    covered = {misconception.problem for misconception in load_catalogue()}
+    return [problem.id for problem in load_rubric().problems if problem.id in covered]
+
+
+def gather_evidence(problems: Sequence[str], processes: int | None = None) -> list[Record]:
+    """The records of these problems' misconceptions, in the order of the catalogue."""
+    building_on = dependents()
+    places = [(problem, i) for problem in problems for i in range(len(load_catalogue(problem)))]
+    jobs = [(problem, i, building_on[problem]) for problem, i in places]
+    return in_processes(_record, jobs, "misconceptions", processes)
+
+
+def in_processes(
+    work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], title: str, processes: int | None = None
+) -> list[Result]:
+    """`work(*job)` for each job, side by side in fresh processes, with a progress bar; results in order."""
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    with concurrent.futures.ProcessPoolExecutor(
+        processes or os.cpu_count(), context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        running = [pool.submit(work, *job) for job in jobs]
+        for _ in tqdm(concurrent.futures.as_completed(running), total=len(running), desc=title, leave=False):
+            pass
+        return [job.result() for job in running]
+
+
+def _record(problem: str, index: int, building_on: tuple[str, ...]) -> Record:
+    misconception = load_catalogue(problem)[index]
+    trials = try_variant(misconception, problem, *building_on)
+    return {
+        "id": misconception.id,
+        "problem": misconception.problem,
+        "diagnosis": misconception.diagnosis,
+        "hint": misconception.hint,
+        "frequency": misconception.frequency,
+        "evidence": {name: dict(sorted(trial.failed.items())) for name, trial in trials.items() if trial.failed},
+    }
+
+
+def dependents() -> Mapping[str, tuple[str, ...]]:
+    """{problem: the problems with tests that build on it, directly or not}."""
+    problems = [problem for problem in load_rubric().problems if has_tests(problem)]
+    needs = {problem.id: set(problem.needs) for problem in problems}
+
+    def below(problem: str) -> set[str]:
+        return needs.get(problem, set()).union(*(below(needed) for needed in needs.get(problem, ())))
+
+    return {problem.id: tuple(other.id for other in problems if problem.id in below(other.id)) for problem in problems}

@@ -1,0 +1,63 @@
+"""Try a variant: run a problem's tests with it planted into the reference, and write down what happens."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..cases.fingerprint import fingerprint_transcript
+from ..in_process import InProcess
+from ..testing import PYTEST_OPTIONS, SUBMISSION, problem_of
+from .catalogue import Variant
+
+KIT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a problem's stored tests said about a variant.
+
+    failed: {test id: the fingerprints of its calls}; passed: ids of the others.
+    """
+
+    failed: dict[str, list[list[Any]]]
+    passed: tuple[str, ...]
+
+
+def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
+    """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
+    recorder = _Recorder(InProcess(importlib.import_module("grader.reference.adapters")))
+    files = [str(KIT / "tests" / f"test_{name}.py") for name in (problem, *building_on)]
+    with variant.planted():
+        pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
+    return {
+        name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())))
+        for name in (problem, *building_on)
+    }
+
+
+class _Recorder:
+    """A pytest plugin that puts a submission under test and keeps the outcomes."""
+
+    def __init__(self, submission: InProcess) -> None:
+        self.submission = submission
+        self.failed: dict[str, dict[str, list[list[Any]]]] = {}
+        self.passed: dict[str, list[str]] = {}
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[SUBMISSION] = self.submission
+
+    def pytest_runtest_setup(self) -> None:
+        self.submission.transcript = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test_id = report.nodeid.removeprefix("tests/")
+        problem = problem_of(Path(test_id.partition("::")[0]))
+        if report.failed or (report.skipped and report.when == "call"):
+            self.failed.setdefault(problem, {})[test_id] = fingerprint_transcript(self.submission.transcript or [])
+        elif report.when == "call":
+            self.passed.setdefault(problem, []).append(test_id)

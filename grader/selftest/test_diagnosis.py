@@ -1,0 +1,111 @@
+"""Naming a bug: fingerprints tell outputs apart, the rule is strict, relations are true."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from grader.cases.fingerprint import fingerprint, fingerprint_error
+from grader.cases.relations import relations
+from grader.diagnosis import KnownBug, diagnose, same
+
+A, B, C = [[fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(seed)))] for seed in (1, 2, 3)]
+ERROR = [fingerprint_error(ValueError())]
+
+
+def bug(name: str, **evidence) -> KnownBug:
+    return KnownBug(name, "rope", "diagnosis", "hint", "common", {"rope": evidence})
+
+
+def test_rounding_does_not_change_a_fingerprint():
+    x = torch.randn(1000, dtype=torch.float64)
+    noise = 1 + 1e-6 * torch.randn(1000, dtype=torch.float64)
+    assert same(fingerprint(x.float()), fingerprint((x * noise).float()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x * 1.001,
+        lambda x: -x,
+        lambda x: x.flip(0),
+        lambda x: x.roll(1),
+        lambda x: x.double(),
+        lambda x: x.reshape(2, -1),
+        lambda x: torch.cat([x[:-1], x[-1:] + 1]),
+        lambda x: x.index_fill(0, torch.tensor([3]), float("nan")),
+        lambda x: [x],
+        lambda x: torch.zeros_like(x),
+    ],
+)
+def test_another_output_has_another_fingerprint(change):
+    x = torch.randn(1000)
+    assert not same(fingerprint(x), fingerprint(change(x)))
+
+
+def test_discrete_outputs_must_agree_exactly():
+    assert same(fingerprint({1: b"a", 0: b"b"}), fingerprint({0: b"b", 1: b"a"}))
+    assert not same(fingerprint([(b"a", b"b")]), fingerprint([(b"b", b"a")]))
+    assert not same(fingerprint([1, 2]), fingerprint((1, 2)))
+    assert not same(fingerprint(1), fingerprint(True))
+
+
+def test_a_bug_is_named_when_all_its_evidence_is_there():
+    known = bug("x", t1=A, t2=B)
+    assert diagnose("rope", {"t1": A, "t2": B}, ["t1", "t2", "t3"], [known]) == {"t1": known, "t2": known}
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [{"t1": A}, {"t1": A, "t2": C}, {"t2": B}, {}],
+    ids=["one test passes", "one output differs", "the other passes", "nothing fails"],
+)
+def test_a_bug_is_not_named_when_some_evidence_is_missing(failing):
+    assert diagnose("rope", failing, ["t1", "t2"], [bug("x", t1=A, t2=B)]) == {}
+
+
+def test_evidence_of_tests_that_did_not_run_is_not_asked_for():
+    known = bug("x", t1=A, t2=B)
+    assert diagnose("rope", {"t1": A}, ["t1"], [known]) == {"t1": known}
+
+
+def test_the_bug_that_explains_more_comes_first():
+    small, large = bug("small", t1=A), bug("large", t1=A, t2=B)
+    named = diagnose("rope", {"t1": A, "t2": B}, ["t1", "t2"], [small, large])
+    assert {found.id for found in named.values()} == {"large"}
+
+
+def test_two_bugs_at_once_are_both_named():
+    one, two = bug("one", t1=A), bug("two", t2=B)
+    assert diagnose("rope", {"t1": A, "t2": B}, ["t1", "t2"], [one, two]) == {"t1": one, "t2": two}
+
+
+def test_an_exception_alone_names_a_bug_only_where_nothing_else_fails():
+    known = bug("x", t1=ERROR)
+    assert diagnose("rope", {"t1": ERROR}, ["t1", "t2"], [known]) == {"t1": known}
+    assert diagnose("rope", {"t1": ERROR, "t2": A}, ["t1", "t2"], [known]) == {}
+
+
+X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("actual", "said"),
+    [
+        (X * 3, "Every value is 3 times what was expected."),
+        (-X, "The sign of every value is flipped."),
+        (X + 0.5, "Every value is off by the same amount, 0.5."),
+        (X.flip(0), "The right values are there, in other places."),
+        (X.T, "The values are right with the last two dimensions swapped."),
+        (X.reshape(2, 12), "The values are right, in a different shape."),
+        (torch.zeros(4, 6), "Every value is zero."),
+        (torch.cat([X[:1], X[1:] ** 2]), "Along the first dimension, only index 0 of 4 is right."),
+    ],
+)
+def test_simple_relations_are_said(actual, said):
+    assert relations(X, actual) == [said]
+
+
+@pytest.mark.parametrize("actual", [X**3, torch.full((4, 6), float("nan")), [1, 2], X[:2]])
+def test_where_nothing_simple_holds_nothing_is_said(actual):
+    assert relations(X, actual) == []

@@ -1,0 +1,89 @@
+"""Follow the failures of one examination back to known bugs.
+
+The trail keeps the fingerprints of failing tests on stored cases, which `diagnosis` compares with the stored evidence,
+and the outputs of failing fresh cases, for which there is no stored evidence. Where the misconceptions themselves are
+at hand (staff), a bug that was found is planted into the reference and asked for its output on the fresh inputs:
+a test is explained when the submission gave the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .cases.case import Case
+from .cases.fingerprint import fingerprint, fingerprint_transcript
+from .diagnosis import KnownBug, Transcript, diagnose, load_known_bugs, same
+from .outcome import Explanation, Outcome, Result
+
+_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP)
+
+
+@dataclass
+class Trail:
+    """What one examination has seen so far.
+
+    needs: {problem: the problems that it builds on}, in the order in which they are examined.
+    """
+
+    needs: Mapping[str, tuple[str, ...]]
+    _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
+    _ran: dict[str, set[str]] = field(default_factory=dict)
+    _fresh: dict[str, list[tuple[str, Case, Any]]] = field(default_factory=dict)
+
+    def follow(self, problem: str, outcome: Outcome, case: Case | None, transcript: list[Any]) -> None:
+        """Take note of a test that has finished; `transcript` is what its calls gave."""
+        failed = outcome.result not in _NO_FAILURE
+        if case is not None and case.fresh:
+            if failed and len(transcript) == 1 and not isinstance(transcript[0], BaseException):
+                self._fresh.setdefault(problem, []).append((outcome.id, case, transcript[0]))
+            return
+        self._ran.setdefault(problem, set()).add(outcome.id)
+        if failed:
+            self._failing.setdefault(problem, {})[outcome.id] = fingerprint_transcript(transcript)
+
+    def explain(self) -> dict[str, Explanation]:
+        """{failed test: explanation}, for those that a known bug explains."""
+        if not self._failing:
+            return {}
+        bugs = load_known_bugs()
+        explained: dict[str, Explanation] = {}
+        found: dict[str, set[str]] = {}
+        for problem in self.needs:
+            upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
+            candidates = [bug for bug in bugs if bug.problem == problem or bug.id in upstream]
+            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, ()), candidates)
+            found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
+            for test, bug in named.items():
+                explained[test] = Explanation(bug.id, carried=bug.problem != problem)
+            here = {bug.id: bug for bug in named.values()}
+            explained |= dict(self._explain_fresh(problem, here))
+        return explained
+
+    def _below(self, problem: str) -> set[str]:
+        """The problems that a problem builds on, directly or not."""
+        direct = set(self.needs.get(problem, ()))
+        return direct.union(*(self._below(needed) for needed in direct))
+
+    def _explain_fresh(self, problem: str, bugs: Mapping[str, KnownBug]) -> Iterator[tuple[str, Explanation]]:
+        """Plant each bug that the stored cases revealed, and see whether it gives the outputs on the fresh ones."""
+        package = f"{__package__}.misconceptions"
+        if not bugs or problem not in self._fresh or importlib.util.find_spec(package) is None:
+            return
+        from .in_process import InProcess
+        from .misconceptions.catalogue import load_catalogue
+
+        adapters = importlib.import_module(f"{__package__}.reference.adapters")
+        planted = {m.id: m for m in load_catalogue() if m.id in bugs}
+        for test, case, actual in self._fresh[problem]:
+            for bug, misconception in planted.items():
+                with misconception.planted():
+                    try:
+                        wrong = InProcess(adapters).perform(case.operation, case.inputs)
+                    except Exception:  # whatever a wrong variant raises, it is no output to compare with
+                        continue
+                if same(fingerprint(wrong), fingerprint(actual)):
+                    yield test, Explanation(bug, carried=misconception.problem != problem)
+                    break
