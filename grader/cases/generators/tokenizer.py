@@ -30,7 +30,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield encode("white_space", _white_space_texts(draw), "text")
     yield encode("contractions_and_signs", _contraction_texts(draw) + _sign_texts(draw), "text")
     yield encode("unicode", _unicode_texts(draw), "unicode")
-    corpora = [_extract(draw, text(f"{name}.txt"), 2_500) for name in ("english", "technical", "multilingual")]
+    corpora = [_extract(draw, text(f"{name}.txt"), 1_200) for name in ("english", "technical", "multilingual")]
     yield encode("corpora", corpora, "corpora")
     yield encode("special_tokens", _special_texts(draw), "special", [_END])
 
