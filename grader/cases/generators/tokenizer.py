@@ -30,7 +30,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield encode("white_space", _white_space_texts(draw), "text")
     yield encode("contractions_and_signs", _contraction_texts(draw) + _sign_texts(draw), "text")
     yield encode("unicode", _unicode_texts(draw), "unicode")
-    corpora = [_extract(draw, text(f"{name}.txt"), 2_500) for name in ("english", "technical", "multilingual")]
+    corpora = [_extract(draw, text(f"{name}.txt"), 1_200) for name in ("english", "technical", "multilingual")]
     yield encode("corpora", corpora, "corpora")
     yield encode("special_tokens", _special_texts(draw), "special", [_END])
 
@@ -150,7 +150,7 @@ def _special_forms(draw: Draw) -> Iterator[tuple[str, list[str], list[str]]]:
         "regex_characters": ["[a-c]", "a|b", "(.*)", "e+", "\\n", "^$"],
         "one_contains_another": ["<|end|>", "<|end|>tea<|end|>", "<|end|>tea"],
         "one_inside_another": ["nd|", "<|end|>", "<|"],
-        "with_spaces": ["<new document>", " <x>", "\n\n"],
+        "with_spaces": ["<new document>", " <x>", "\t\t"],
         "not_ascii": ["«fin»", "🛑"],
     }.items():
         parts = [*tokens, "a", "b", "c", "tea", "see", " ", "<|en", "end|>"]
