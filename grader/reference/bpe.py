@@ -148,10 +148,10 @@ class _Corpus:
         Returns how many were merged, and the pairs that have come into being.
 
         The batch holds the highest-ranking pairs, and none of its members overlaps another (`_Queue.take`).
-        One thing can still go wrong: that a new pair outranks a later member. Say it stems from merging (a,
-        b) after t. Then (t, ab) is at most as frequent as (t, a) was, and that is no member, so it ranks
-        below all of them. Hence (t, ab) can at most come to a tie with the last members, and only if every
-        (t, a) has become one. Then the batch ends before these members, or with the one that made (t, ab).
+        One thing can still go wrong: that a new pair outranks a later member. Say that merging (a, b) makes
+        it of (t, a). It is at most as frequent as (t, a) was, which is no member and so ranks below them all.
+        Hence it can at most come to a tie with the last members, and only if every (t, a) has become one.
+        Then the batch ends with the member that made it.
         """
         pairs = np.array(batch)
         sites = [self._sites[self._sites_end[pair - 1] : self._sites_end[pair]] for pair in batch]
@@ -175,10 +175,7 @@ class _Corpus:
             may_tie = (self.count[vanishing] == 0) & (count_before >= count_of_last)
             if not may_tie.any():
                 break
-            keep = max(
-                int(np.tile(member, 2)[may_tie].min()) + 1,
-                int(np.count_nonzero(self.count[pairs] > count_of_last)),
-            )
+            keep = int(np.tile(member, 2)[may_tie].min()) + 1
             if keep >= len(batch):
                 break
             np.add.at(self.count, vanishing, weight)
