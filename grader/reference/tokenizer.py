@@ -19,6 +19,7 @@ _NOTHING = -1  # in the place of an id: no token, or no longer one; it pairs wit
 _LONG_PRETOKEN = 300
 
 _CACHE_ENTRIES = 1 << 18  # some tens of megabytes
+_STREAM_CACHE_ENTRIES = 1 << 11  # less than one: `encode_iterable` is for when memory counts
 _CACHED_CHARS = 32  # what is longer hardly ever comes again
 
 
@@ -83,8 +84,8 @@ class Tokenizer:
             self._ranks.setdefault((ids[left], ids[right]), rank)
             self._products.append(ids[left + right])
 
-        self._pretoken_ids = _Cache(self._encode_pretoken)
-        self._unit_ids = _Cache(self._encode_unit)
+        self._encode_ordinary = _OrdinaryEncoder(self._encode_pretoken, _CACHE_ENTRIES)
+        self._encode_stream = _OrdinaryEncoder(self._encode_pretoken, _STREAM_CACHE_ENTRIES)
 
     @classmethod
     def from_files(
@@ -153,7 +154,7 @@ class Tokenizer:
             ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has
                 no UTF-8.
         """
-        return list(chain.from_iterable(self._encode_pieces([text])))
+        return list(chain.from_iterable(self._encode_pieces([text], self._encode_ordinary)))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
@@ -171,7 +172,7 @@ class Tokenizer:
         Raises:
             ValueError: As for `encode`, when the place is reached.
         """
-        for ids in self._encode_pieces(iterable):
+        for ids in self._encode_pieces(iterable, self._encode_stream):
             yield from ids
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -197,26 +198,18 @@ class Tokenizer:
                 f"decode ids with the tokenizer that made them."
             ) from None
 
-    # A text's way through the tokenizer: `_encode_pieces`, `_encode_ordinary`, a cache, and for what the cache lacks
+    # A text's way through the tokenizer: `_encode_pieces`, `_OrdinaryEncoder`, a cache, and for what the cache lacks
     # `_encode_pretoken` and the algorithm itself, `_merge`.
 
-    def _encode_pieces(self, texts: Iterable[str]) -> Iterator[Iterable[int]]:
+    def _encode_pieces(self, texts: Iterable[str], encode_ordinary: "_OrdinaryEncoder") -> Iterator[Iterable[int]]:
         for piece in _recut(texts, list(self._special_ids)):
             end = 0
             if self._special_pattern is not None:
                 for special_token in self._special_pattern.finditer(piece):
-                    yield self._encode_ordinary(piece[end : special_token.start()])
+                    yield encode_ordinary(piece[end : special_token.start()])
                     yield [self._special_ids[special_token[0]]]
                     end = special_token.end()
-            yield self._encode_ordinary(piece[end:])
-
-    def _encode_ordinary(self, text: str) -> Iterator[int]:
-        if text.isascii():
-            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
-        return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
-
-    def _encode_unit(self, unit: str) -> tuple[int, ...]:
-        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
+            yield encode_ordinary(piece[end:])
 
     def _encode_pretoken(self, pretoken: str) -> tuple[int, ...]:
         try:
@@ -264,6 +257,22 @@ class Tokenizer:
         return [token for token in tokens if token != _NOTHING]
 
 
+class _OrdinaryEncoder:
+    """Encodes text without special tokens, through caches of `entries` pre-tokens."""
+
+    def __init__(self, encode_pretoken: Callable[[str], tuple[int, ...]], entries: int) -> None:
+        self._pretoken_ids = _Cache(encode_pretoken, entries)
+        self._unit_ids = _Cache(self._encode_unit, entries)
+
+    def __call__(self, text: str) -> Iterator[int]:
+        if text.isascii():
+            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
+        return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
+
+    def _encode_unit(self, unit: str) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
+
+
 class _Cache(dict):
     """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a
     long time.
@@ -271,9 +280,10 @@ class _Cache(dict):
     When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
     """
 
-    def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
+    def __init__(self, compute: Callable[[str], tuple[int, ...]], entries: int) -> None:
         super().__init__()
         self._compute = compute
+        self._entries = entries
         self._older: dict[str, tuple[int, ...]] = {}
 
     def __missing__(self, key: str) -> tuple[int, ...]:
@@ -281,7 +291,7 @@ class _Cache(dict):
         if value is None:
             value = self._compute(key)
         if len(key) <= _CACHED_CHARS:
-            if len(self) >= _CACHE_ENTRIES:
+            if len(self) >= self._entries:
                 self._older = dict(self)
                 self.clear()
             self[key] = value
