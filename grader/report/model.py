@@ -153,6 +153,11 @@ def build_report(
         bug = bugs.get(explanation.bug) if explanation else None
         return TestReport(test, outcome, bug, test.id in carried)
 
+    def upstream(problem: Problem) -> list[str]:
+        """The problems from which bugs are carried forward into this one."""
+        found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
+        return [bugs[e.bug].problem for e in found if e is not None and e.carried and e.bug in bugs]
+
     return Report(
         submission=submission,
         sections=rubric.sections,
@@ -161,7 +166,7 @@ def build_report(
                 problem=problem,
                 score=scores[problem.id],
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, by_problem[problem.id], scores),
+                blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
                 note=_why_not_assessed(problem, scores[problem.id]),
             )
             for problem in problems
@@ -174,13 +179,17 @@ def build_report(
 
 
 def _blocked_by(
-    problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]], scores: dict[str, Score]
+    problem: Problem,
+    tests: Sequence[tuple[PlannedTest, Outcome]],
+    scores: dict[str, Score],
+    upstream: Sequence[str],
 ) -> tuple[str, ...]:
     """The problems to fix before this one, when not all of its tests pass."""
     if all(outcome.result is Result.PASS for _, outcome in tests):
         return ()
     fine = (Status.PASS, Status.NOT_ASSESSED)
-    return tuple(needed for needed in problem.needs if needed in scores and scores[needed].status not in fine)
+    unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
+    return tuple(dict.fromkeys([*upstream, *unfinished]))
 
 
 def _why_not_assessed(problem: Problem, score: Score) -> str:

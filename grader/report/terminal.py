@@ -128,7 +128,7 @@ def _missing_packages(report: Report) -> Panel | None:
 
 
 def _failures(problem: ProblemReport) -> Panel | None:
-    """What went wrong in a problem, the most telling claims first."""
+    """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
     failing = _one_per_claim(
         test
         for test in problem.tests
@@ -137,21 +137,34 @@ def _failures(problem: ProblemReport) -> Panel | None:
     if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
     shown: list[RenderableType] = []
-    for test in failing[:_SHOWN_PER_PROBLEM]:
+    by_bug = {test.bug.id: test.bug for test in failing if test.bug}
+    for bug in by_bug.values():
+        its = [test for test in failing if test.bug and test.bug.id == bug.id]
+        shown += [Text(bug.diagnosis, style="bold yellow"), Text(bug.hint, style="yellow")]
+        shown += [*_describe(its[0]), Text()]
+        if len(its) > 1:
+            shown += [Text(f"The same shows in {', '.join(_name(test) for test in its[1:])}.", style="dim"), Text()]
+    unexplained = [test for test in failing if not test.bug]
+    for test in unexplained[:_SHOWN_PER_PROBLEM]:
         shown += [*_describe(test), Text()]
-    if len(failing) > _SHOWN_PER_PROBLEM:
-        shown += [Text(f"and {len(failing) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
+    if len(unexplained) > _SHOWN_PER_PROBLEM:
+        shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
     shown.append(Text(f"see it for yourself: uv run pytest tests/{failing[0].plan.id.split('[')[0]}", style="dim"))
     title = f"{problem.problem.id}: {problem.score.earned:g} of {problem.problem.points:g} points"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 
 
 def _one_per_claim(tests: Iterable[TestReport]) -> list[TestReport]:
-    """The first failing case of each claim, core claims first."""
+    """The first failing case of each claim: core claims before edge claims, values before properties."""
     first: dict[str, TestReport] = {}
     for test in tests:
         first.setdefault(test.plan.claim, test)
-    return sorted(first.values(), key=lambda test: test.plan.edge)
+    return sorted(first.values(), key=lambda test: (test.plan.edge, not test.plan.judges_values))
+
+
+def _name(test: TestReport) -> str:
+    """`test_matches_reference[batch]`."""
+    return test.plan.id.partition("::")[2]
 
 
 def _describe(test: TestReport) -> Iterator[Text]:
@@ -159,11 +172,7 @@ def _describe(test: TestReport) -> Iterator[Text]:
     if test.plan.edge:
         heading.append("  (edge)", style="dim")
     yield heading
-    name = test.plan.id.partition("::")[2]
-    yield Text(f"{name} {_RESULT[test.outcome.result]}", style="red")
-    if test.bug:
-        yield Text(f"  {test.bug.diagnosis}", style="bold yellow")
-        yield Text(f"  {test.bug.hint}", style="yellow")
+    yield Text(f"{_name(test)} {_RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
     detail = test.outcome.detail.splitlines()
