@@ -36,7 +36,7 @@ from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 
-_LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 2, Result.CRASH: 3}
+_LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 """After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
 
 _TEXT_LIMIT = 4000

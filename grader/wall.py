@@ -115,8 +115,9 @@ class Behind(Submission):
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
 
     def close(self) -> None:
-        """End the worker and everything it started."""
+        """End the worker and everything it started; what it kept is gone with it."""
         if self._worker is not None:
+            self.generation += 1
             self._worker.close()
             self._worker = None
 
