@@ -39,6 +39,7 @@ class PlainTokenizer:
         self.append_missing(special_tokens or [])
         self.ranks: dict[Pair, int] = {pair: rank for rank, pair in enumerate(merges)}
         self.reach = max(map(len, self.special_tokens), default=0)
+        self.encode_piece = functools.lru_cache(2000)(self.encode_piece)  # type: ignore[method-assign]
 
     @classmethod
     def from_files(cls, vocab_filepath, merges_filepath, special_tokens=None):
