@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .archive import SUFFIXES
 from .complaints import Refused
 from .worker.loader import Layout
 
@@ -23,8 +24,11 @@ class SubmissionNotFound(Refused):
     """There is nothing to grade at a path; the message says what was looked for."""
 
 
-def locate(path: str | os.PathLike[str]) -> Layout:
+def locate(path: str | os.PathLike[str], named: str | None = None) -> Layout:
     """Find the adapters of the submission at `path` without importing anything of it.
+
+    Args:
+        named: what messages call the submission; its path unless given.
 
     `adapters.py` in the folder itself comes first, then `tests/adapters.py`, then the same in subfolders up to
     three levels down (archives often add a folder or two); the least deep one wins.
@@ -33,20 +37,21 @@ def locate(path: str | os.PathLike[str]) -> Layout:
         SubmissionNotFound: no such folder, no adapters, several equally near, or a file that is not text.
     """
     root = Path(path).resolve()
+    named = named or os.fspath(path)
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
-        raise SubmissionNotFound(f"{os.fspath(path)} is {kind}; name the folder that holds adapters.py.")
+        raise SubmissionNotFound(
+            f"{named} is {kind}; name the folder that holds adapters.py, or an archive of it ({', '.join(SUFFIXES)})."
+        )
     for depth in range(_SEARCH_DEPTH + 1):
         found = [file for folder in _folders(root, depth) if (file := _adapters_in(folder))]
         if len(found) == 1:
             return _layout(found[0])
         if found:
             listed = ", ".join(os.path.relpath(file, root) for file in found)
-            raise SubmissionNotFound(
-                f"{os.fspath(path)} holds several submissions ({listed}); name the folder of one of them."
-            )
+            raise SubmissionNotFound(f"{named} holds several submissions ({listed}); name the folder of one of them.")
     raise SubmissionNotFound(
-        f"no adapters.py and no tests/adapters.py in {os.fspath(path)}; a submission connects its code to the tests "
+        f"no adapters.py and no tests/adapters.py in {named}; a submission connects its code to the tests "
         "there. Copy adapters.py from the skeleton into the folder, or name another folder."
     )
 
