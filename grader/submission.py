@@ -162,6 +162,8 @@ class Submission(ABC):
         self._tokenizers: dict[Any, Tokenizer] = {}
         self.transcript: list[Any] | None = None
         """Whoever puts a list here finds in it what came of every call: the value, or the exception."""
+        self.witnessed: list[Any] = []
+        """Uses of ready-made code while calls ran, as `worker/witness.py` describes them: the worker's word."""
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation. Raises a `grader.faults.Fault` when it gives no value."""
