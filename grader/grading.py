@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .archive import is_archive, unpacked
 from .environment import describe_environment
+from .policy import find_breaches, mentions_in
 from .report.model import Report, build_report
 from .rubric import Problem, Rubric
 from .runner import Progress, has_tests, run_tests
@@ -43,6 +44,7 @@ def grade(
     tested = [problem for problem in problems if has_tests(problem)]
     with _folder(submission) as folder:
         layout = locate(folder, named=submission)
+        mentions = mentions_in(layout, tested)
         run = run_tests(layout, tested, seed=seed, isolation=level, jobs=jobs, progress=progress)
     return build_report(
         submission=submission,
@@ -51,6 +53,7 @@ def grade(
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
+        policy=find_breaches(tested, mentions, run.witnessed),
         seed=run.seed,
         isolation={"level": level, "missing": _MISSING[level]},
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},

@@ -73,6 +73,11 @@ def encrypted(path: Path) -> Path:
     return path
 
 
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
 def damaged(path: Path) -> Path:
     whole = tar_of(path, [(file("a.py"), os.urandom(5000))]).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -111,7 +116,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "case_of_folder_zip": ("s.zip", lambda p: zip_of(p, [("A/x", b""), ("a/y", b"")]), "are the same name"),
     "unicode_zip": ("s.zip", lambda p: zip_of(p, [("\u00e9", b""), ("e\u0301", b"")]), "are the same name"),
     "file_and_folder_zip": ("s.zip", lambda p: zip_of(p, [("a", b""), ("a/b", b"")]), "both a file and a folder"),
-    "no_zip": ("s.zip", lambda p: p.write_bytes(b"not a zip") and p, "damaged"),
+    "no_zip": ("s.zip", lambda p: written(p, b"not a zip"), "damaged"),
     "dots_tar": ("s.tar", lambda p: tar_of(p, [(file("../evil.py"), b"x")]), "leads out of the archive"),
     "absolute_tar": ("s.tgz", lambda p: tar_of(p, [(file("/tmp/evil.py"), b"x")]), "is an absolute path"),
     "link_out_tar": (
@@ -143,7 +148,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     ),
     "many_entries_tar": ("s.tar", lambda p: tar_of(p, [(file(f"{i}"), b"") for i in range(51)]), "more than 50"),
     "truncated_tar": ("s.tar.gz", damaged, "damaged"),
-    "no_tar": ("s.tar.gz", lambda p: p.write_bytes(b"not a tar at all" * 100) and p, "damaged"),
+    "no_tar": ("s.tar.gz", lambda p: written(p, b"not a tar at all" * 100), "damaged"),
     "not_utf8_tar": ("s.tar", lambda p: tar_of(p, [(file("caf\udce9"), b"")]), "is not UTF-8"),
     "too_long_tar": ("s.tar", lambda p: tar_of(p, [(file("a" * 300), b"")]), "cannot be unpacked"),
 }
