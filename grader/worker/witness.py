@@ -248,12 +248,12 @@ class Witness:
 
 def _name_of_native(function: Any) -> str | None:
     """The dotted name of a C function of torch; None for one of something else."""
-    owner = function.__self__
+    name, owner = function.__name__, function.__self__
     if isinstance(owner, torch.Tensor):
-        return canonical(f"torch.Tensor.{function.__name__}")
+        return canonical(f"torch.Tensor.{name}")
     if isinstance(owner, types.ModuleType) and owner.__name__.startswith("torch._C"):
-        return canonical(f"{owner.__name__}.{function.__name__}")
-    return f"torch.{function.__name__}" if getattr(torch, function.__name__, None) is function else None
+        return canonical(f"{owner.__name__}.{name}")
+    return f"torch.{name}" if getattr(torch, name, None) is function else None
 
 
 def _name_of_frame(frame: types.FrameType) -> str | None:
