@@ -19,6 +19,7 @@ _EPILOG = """\
 other commands (each explains itself with --help):
   python -m grader hint rope                the next hint for a problem, and no more than that
   python -m grader handout ../skeleton      write the copy that students get (staff)
+  python -m grader explain tolerances       how far honest code strays, and how near known bugs come (staff)
 
 examples:
   python -m grader                          grade the code in this folder
@@ -37,7 +38,7 @@ file; 3 the grader itself failed."""
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    commands = {"handout": _handout, "hint": _hint}
+    commands = {"explain": _explain, "handout": _handout, "hint": _hint}
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from .complaints import Failed, Refused
@@ -191,6 +192,35 @@ def _hint(arguments: list[str]) -> int:
             print(f"\nThe next one: python -m grader hint {problem.problem.id}")
     else:
         print(f"{problem.problem.id} passes all {len(problem.tests)} tests; there is nothing to hint at.")
+    return GRADED
+
+
+def _explain(arguments: list[str]) -> int:
+    parser = _parser(
+        " explain",
+        "tolerances: for every stored case with floating-point outputs, how far honest implementations\n"
+        "stray from the truth, what is allowed, and how near the nearest known bug comes. Staff only.",
+    )
+    parser.add_argument("what", choices=("tolerances",))
+    parser.add_argument("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
+    options = parser.parse_args(arguments)
+
+    import importlib.util
+
+    from .complaints import Refused
+    from .rubric import load_rubric
+    from .runner import has_tests
+
+    if importlib.util.find_spec("grader.selftest") is None:
+        raise Refused("tolerances are measured with the staff's copy of the kit; this one has no grader/selftest.")
+    problems = [problem.id for problem in load_rubric().select(options.problem) if has_tests(problem)]
+
+    from rich.console import Console
+
+    from .report.tolerances import show_tolerances
+    from .selftest.tolerances import separations
+
+    show_tolerances((one for problem in problems for one in separations(problem)), Console())
     return GRADED
 
 

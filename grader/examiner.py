@@ -20,7 +20,6 @@ import os
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,17 +28,18 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
-from .faults import CallTimeout, Fault
+from .faults import CallTimeout, Fault, WorkerCrash
 from .outcome import Outcome, PlannedTest, Result
 from .submission import Submission
-from .testing import FRESH, ORACLE, SUBMISSION, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
 
-KIT = Path(__file__).resolve().parents[1]
-_TIMEOUTS_PER_PROBLEM = 2
+_LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 2, Result.CRASH: 3}
+"""After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
+
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
 
@@ -65,8 +65,8 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
-        self._timeouts: collections.Counter[str] = collections.Counter()
         self._witnessed: dict[str, list[Any]] = {}
+        self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -88,10 +88,13 @@ class Examination:
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
             self.submission.call_limit_s = limit
-        if self._timeouts[problem] >= _TIMEOUTS_PER_PROBLEM:
+        most = _LOST_WORKERS_PER_PROBLEM
+        if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:
             raise CallTimeout(
-                f"not run: {_TIMEOUTS_PER_PROBLEM} calls for {problem} had already taken longer than {limit:g} s."
+                f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
             )
+        if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
+            raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -101,7 +104,7 @@ class Examination:
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
             self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
-            self._timeouts[problem_of(item.path)] += result is Result.TIMEOUT
+            self._lost[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
@@ -181,7 +184,8 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        code = pytest.main(_arguments(files), plugins=[examination, _Session(submission, oracle, seed)])
+        session = _Session(submission, oracle, seed)
+        code = pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session])
         explained = trail.explain()
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("done", exit_code=int(code))
@@ -196,19 +200,11 @@ class _Session:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
+        draw_no_tracebacks(config)
         if self.oracle is not None:
             config.stash[ORACLE] = self.oracle
             if self.seed is not None:
                 config.stash[FRESH] = (self.seed, self.oracle)
-
-
-def _arguments(files: list[Path]) -> list[str]:
-    """pytest's command line: the kit's own settings, no plugin or setting from anywhere else."""
-    return [
-        *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
-        *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=no"),
-        *map(str, files),
-    ]
 
 
 @contextlib.contextmanager
@@ -243,7 +239,6 @@ def _reference() -> Oracle:
 
 
 if __name__ == "__main__":
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
     sys.exit(main())

@@ -75,7 +75,8 @@ def write_all(folder: Path, oracle: Oracle) -> list[Path]:
 def _answered(case: Case, oracle: Oracle) -> Case:
     resolved = _with_inputs(case, fresh=True)
     answer = functools.cache(lambda: truth(oracle, resolved))
-    return _with_inputs(case, fresh=True, answer=answer)
+    others = functools.cache(lambda: [truth(peer, resolved) for peer in case.peers])
+    return _with_inputs(case, fresh=True, answer=answer, other_answers=others)
 
 
 def _with_inputs(case: Case, **changes: Any) -> Case:
@@ -91,18 +92,22 @@ def _with_inputs(case: Case, **changes: Any) -> Case:
 
 
 def _to_record(case: Case, oracle: Oracle) -> dict[str, Any]:
-    return {
+    resolved = _with_inputs(case)
+    record = {
         "name": case.name,
         "operation": case.operation,
         "inputs": _name_assets(case.inputs),
         "group": case.group,
         "tolerance": [case.tolerance.relative, case.tolerance.absolute],
-        "expected": truth(oracle, _with_inputs(case)),
+        "expected": truth(oracle, resolved),
     }
+    if case.peers:
+        record["also_right"] = [truth(peer, resolved) for peer in case.peers]
+    return record
 
 
 def _from_record(record: dict[str, Any]) -> Case:
-    expected = record["expected"]
+    expected, others = record["expected"], record.get("also_right", [])
     return Case(
         name=record["name"],
         operation=record["operation"],
@@ -110,6 +115,7 @@ def _from_record(record: dict[str, Any]) -> Case:
         group=record["group"],
         tolerance=Tolerance(*record["tolerance"]),
         answer=lambda: expected,
+        other_answers=lambda: others,
     )
 
 

@@ -1,4 +1,4 @@
-"""Write `tests/fixtures/misconceptions.msgpack`: what every misconception looks like from outside.
+"""Write `tests/fixtures/cases/misconceptions.msgpack`: what every misconception looks like from outside.
 
 Each one is planted into the reference in turn, and the tests of its own problem and of all that build on it are run.
 What is kept are the words and the fingerprints of the tests that fail, never the code.
@@ -63,14 +63,14 @@ def in_processes(
 
 def _record(problem: str, index: int, building_on: tuple[str, ...]) -> Record:
     misconception = load_catalogue(problem)[index]
-    trials = {name: try_variant(misconception, name).failed for name in (problem, *building_on)}
+    trials = try_variant(misconception, problem, *building_on)
     return {
         "id": misconception.id,
         "problem": misconception.problem,
         "diagnosis": misconception.diagnosis,
         "hint": misconception.hint,
         "frequency": misconception.frequency,
-        "evidence": {name: dict(sorted(failed.items())) for name, failed in trials.items() if failed},
+        "evidence": {name: dict(sorted(trial.failed.items())) for name, trial in trials.items() if trial.failed},
     }
 
 

@@ -1,32 +1,17 @@
-"""Byte-pair encoding: learning the vocabulary and the merges from a text.
+"""Byte-pair encoding: learning a vocabulary and its merges from a text.
 
-Read `train_bpe` first: it counts pre-tokens, and then merges pairs. The file's text is counted once, in pieces and by
-several processes if it is large; everything after that works on the distinct pre-tokens and their counts.
-Encoding text with what was learnt is `tokenizer.py`.
+Encoding a text with what was learnt is the business of `tokenizer.py`.
 """
 
-import codecs
-import gc
 import heapq
-import multiprocessing
 import os
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .pretokenization import _is_cut, _pretokens, _recut, _special_token_pattern, _units
-
-# A process of its own must have at least this much to read: about a second of work, against
-# some tenths of a second for starting it.
-_SHARE_BYTES = 1 << 24
-
-_READ_BYTES = 1 << 20
+from .pretokenization import _count_pretokens
 
 
 def train_bpe(
@@ -38,218 +23,275 @@ def train_bpe(
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """Learn a byte-level BPE vocabulary from a text file.
 
+    The file is UTF-8 and is read as it is: line endings are not translated. A malformed sequence of bytes
+    counts as U+FFFD.
+
+    1. The text is split at the special tokens; where several fit, at the longest. They take no further part:
+       nothing in them is counted, and nothing is merged across them.
+    2. What lies between is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token is a sequence of
+       tokens, at first of its UTF-8 bytes. Merges never cross the border of a pre-token.
+    3. The pair of adjacent tokens that is most frequent over all pre-tokens is merged: from left to right,
+       each of its occurrences becomes one new token, whose bytes are those of the two. Of equally frequent
+       pairs the lexicographically greater is taken, comparing the bytes of the first tokens, then those of
+       the second: `max([(b"a", b"z"), (b"ab", b"a")])` is `(b"ab", b"a")`.
+    4. Step 3 is repeated until the vocabulary has `vocab_size` entries, or no pre-token has a pair left.
+
+    Args:
+        input_path: The training text.
+        vocab_size: The largest size of the vocabulary: special tokens, 256 bytes and merges together.
+        special_tokens: Tokens such as `"<|endoftext|>"`, in the order of their ids. There may be none.
+        num_processes: How many processes may count pre-tokens side by side; None means one for each
+            processor. It has no influence on the result, and small files are not worth a second process.
+
+    Returns:
+        vocab: Maps ids to bytes. Ids count from 0: first the special tokens in the order given, then the 256
+            bytes in ascending order, then the merged tokens in the order of their creation.
+        merges: The merged pairs `(first, second)` in the order of their creation.
+
+    Raises:
+        ValueError: If a special token is empty or given twice, if `vocab_size` leaves no room for the special
+            tokens and the 256 bytes, or if `num_processes` is less than 1.
+
+    Sources:
+        Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909, for byte-pair encoding.
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2, for bytes as
+        base tokens and for pre-tokens.
+
     Problem: train_bpe
     """
-    _check_arguments(vocab_size, special_tokens)
-    pretoken_counts = _count_pretokens(Path(input_path), special_tokens, num_processes)
-    alphabet = [bytes([byte]) for byte in range(256)]
-    with _paused_garbage_collection():
-        merges = _learn_merges(pretoken_counts, vocab_size - len(special_tokens) - len(alphabet))
-    tokens = [token.encode() for token in special_tokens] + alphabet + [left + right for left, right in merges]
-    return dict(enumerate(tokens)), merges
-
-
-def _check_arguments(vocab_size: int, special_tokens: list[str]) -> None:
-    repeated = [token for token, count in Counter(special_tokens).items() if count > 1]
-    if repeated:
-        raise ValueError(f"special_tokens has {repeated[0]!r} more than once; each token can have one id only.")
     smallest = len(special_tokens) + 256
     if vocab_size < smallest:
         raise ValueError(
             f"vocab_size is {vocab_size}, but {len(special_tokens)} special tokens and 256 bytes "
-            f"alone take {smallest} ids; ask for {smallest} or more."
+            f"take {smallest} ids before the first merge; ask for {smallest} or more."
         )
+    for token, times in Counter(special_tokens).items():
+        if times > 1:
+            raise ValueError(f"special_tokens has {token!r} {times} times, but a token has one id; give it once.")
+
+    pretoken_counts = _count_pretokens(Path(input_path), special_tokens, num_processes)
+    tokens, merges = _learn_merges(pretoken_counts, vocab_size - smallest)
+    return dict(enumerate([*(token.encode() for token in special_tokens), *tokens])), merges
 
 
-# --- counting pre-tokens ---------------------------------------------------------------------------------------------
+# The text is counted once, in `pretokenization.py`. What follows works on distinct pre-tokens and their counts, and
+# touches only the places where a pair occurs: start with `_learn_merges`, then see `_Corpus` and `_Queue`.
 
 
-def _count_pretokens(path: Path, special_tokens: list[str], num_processes: int | None) -> Counter[str]:
-    shares = list(pairwise(_share_borders(path, special_tokens, _useful_processes(path, num_processes))))
-    first, *others = shares
-    if not others:
-        units = _count_units(path, first, special_tokens)
-    else:
-        with ProcessPoolExecutor(len(others)) as pool:
-            counting = [pool.submit(_count_units, path, share, special_tokens) for share in others]
-            units = _count_units(path, first, special_tokens)
-            for future in counting:
-                units.update(future.result())
+def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """Learn up to `limit` merges, and return all tokens, from the 256 bytes on, and the merges.
 
-    pretokens: Counter[str] = Counter()
-    for unit, count in units.items():
-        for pretoken in _pretokens(unit):
-            pretokens[pretoken] += count
-    return pretokens
-
-
-def _useful_processes(path: Path, num_processes: int | None) -> int:
-    if num_processes is None:
-        num_processes = os.cpu_count() or 1
-    elif num_processes < 1:
-        raise ValueError(f"num_processes is {num_processes}; it takes at least 1 to read the file.")
-    if multiprocessing.current_process().daemon:  # and so not allowed to start processes
-        return 1
-    return max(1, min(num_processes, path.stat().st_size // _SHARE_BYTES))
-
-
-def _share_borders(path: Path, special_tokens: list[str], count: int) -> list[int]:
-    size = path.stat().st_size
-    borders = [0]
-    for number in range(1, count):
-        border = _next_share_border(path, special_tokens, size * number // count)
-        if border is not None and border > borders[-1]:
-            borders.append(border)
-    return [*borders, size]
-
-
-def _next_share_border(path: Path, special_tokens: list[str], position: int) -> int | None:
-    """Find a byte offset at or after `position` where the file can be cut like the text in `_recut`.
-
-    Only offsets before an ASCII space or line feed are tried: there a UTF-8 sequence, malformed or not, has ended.
+    The next pairs in line are merged together as long as no one of them can change what comes next (see
+    `_Queue.take` and `_Corpus.merge`). The outcome is that of merging one after the other, and there are some
+    thirty times fewer rounds, so that the array operations of a round have enough to work on.
     """
-    reach = max(map(len, special_tokens), default=1)
-    margin = 4 * (reach + 1)  # bytes, at least, of so many characters
-    with path.open("rb") as file:
-        file.seek(position)
-        window = file.read(_READ_BYTES)
-    for match in re.finditer(rb"[ \n]", window):
-        offset = match.start()
-        if offset < margin:
-            continue
-        left = window[:offset][-margin:].decode("utf-8", "replace")
-        right = window[offset:][:margin].decode("utf-8", "replace")
-        if _is_cut(left + right, len(left), special_tokens):
-            return position + offset
-    return None
+    tokens = [bytes([byte]) for byte in range(256)]
+    merges: list[tuple[bytes, bytes]] = []
+    corpus = _Corpus(pretoken_counts)
+    queue = _Queue(corpus, tokens)
+    while len(merges) < limit and (batch := queue.take(limit - len(merges))):
+        merged, new_pairs = corpus.merge(batch, first_new_token=len(tokens))
+        for pair in batch[:merged]:
+            left, right = tokens[corpus.left[pair]], tokens[corpus.right[pair]]
+            merges.append((left, right))
+            tokens.append(left + right)
+        queue.put(batch[merged:])
+        queue.put(new_pairs)
+    return tokens, merges
 
 
-def _count_units(path: Path, share: tuple[int, int], special_tokens: list[str]) -> Counter[str]:
-    special = _special_token_pattern(special_tokens)
-    counts: Counter[str] = Counter()
-    for piece in _recut(_read(path, *share), special_tokens):
-        for segment in special.split(piece) if special else (piece,):
-            counts.update(_units(segment))
-    return counts
+_BORDER = -1  # in the place of a token: the border between two pre-tokens
+_NO_PAIR = 0  # in the place of a pair: no pair starts here
 
 
-def _read(path: Path, start: int, stop: int) -> Iterator[str]:
-    """Read a share of the file as text. Malformed UTF-8 becomes U+FFFD, and nothing else is changed."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    with path.open("rb") as file:
-        file.seek(start)
-        while start < stop:
-            block = file.read(min(_READ_BYTES, stop - start))
-            start += len(block)
-            yield decoder.decode(block, final=start >= stop)
+class _Corpus:
+    """The distinct pre-tokens of a text, as token ids one after the other, and an index of their pairs.
+
+    `token`, `before`, `after`, `weight` and `pair` are indexed by *place*. They make a linked list of the
+    tokens that are left, with the count of the pre-token that a place belongs to and the number of the pair
+    that starts there.
+
+    `left`, `right` and `count` are indexed by pair, and counts are always exact. `_sites` lists the places
+    where a pair starts. When a place's pair changes it stays in the list of the old one, so `pair` has to be
+    asked as well.
+    """
+
+    def __init__(self, pretoken_counts: Counter[str]) -> None:
+        words = [pretoken.encode() for pretoken in pretoken_counts]
+        lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
+        counts = np.fromiter(pretoken_counts.values(), dtype=np.int64, count=len(words))
+        letters = np.frombuffer(b"".join(words), dtype=np.uint8)
+        size = len(letters) + len(words) + 1
+        self.token = np.full(size, _BORDER, dtype=np.int32)
+        self.token[1 + np.arange(len(letters)) + np.repeat(np.arange(len(words)), lengths)] = letters
+        self.before = np.arange(-1, size - 1, dtype=np.int32)
+        self.after = np.arange(1, size + 1, dtype=np.int32)
+        self.weight = np.zeros(size, dtype=np.int64)
+        self.weight[1:] = np.repeat(counts, lengths + 1)
+        self.pair = np.full(size, _NO_PAIR, dtype=np.int32)
+
+        # Each place is listed once at first, and twice more at most for each token that is merged away.
+        # Memory that is never written to is never taken.
+        capacity = 3 * size
+        self.left = np.empty(capacity, dtype=np.int32)
+        self.right = np.empty(capacity, dtype=np.int32)
+        self.count = np.empty(capacity, dtype=np.int64)
+        self._sites = np.empty(capacity, dtype=np.int32)
+        self._sites_end = np.empty(capacity, dtype=np.int64)
+        self.count[_NO_PAIR] = self._sites_end[_NO_PAIR] = 0
+        self.num_pairs = 1
+        self._index(np.flatnonzero((self.token[:-1] != _BORDER) & (self.token[1:] != _BORDER)))
+
+    def merge(self, batch: list[int], first_new_token: int) -> tuple[int, range]:
+        """Merge the pairs of a batch, giving their tokens consecutive ids, or only the first of them.
+
+        Returns how many were merged, and the pairs that have come into being.
+
+        The batch holds the highest-ranking pairs, and none of its members overlaps another (`_Queue.take`).
+        One thing can still go wrong: that a new pair outranks a later member. Say that merging (a, b) makes
+        it of (t, a). It is at most as frequent as (t, a) was, which is no member and so ranks below them all.
+        Hence it can at most come to a tie with the last members, and only if every (t, a) has become one.
+        Then the batch ends with the member that made it.
+        """
+        pairs = np.array(batch)
+        sites = [self._sites[self._sites_end[pair - 1] : self._sites_end[pair]] for pair in batch]
+        member = np.repeat(np.arange(len(batch)), [len(places) for places in sites])
+        place = np.concatenate(sites)
+        current = self.pair[place] == pairs[member]
+        place, member = place[current], member[current]
+        if self.left[batch[0]] == self.right[batch[0]]:
+            place = self._without_overlaps(place)
+            member = member[: len(place)]
+
+        while True:
+            second = self.after[place]
+            pair_after = self.pair[second]
+            self.pair[second] = _NO_PAIR  # so that a pair between two merged ones is not taken away twice
+            vanishing = np.concatenate((self.pair[self.before[place]], pair_after))
+            weight = np.tile(self.weight[place], 2)
+            count_before = self.count[vanishing]
+            np.subtract.at(self.count, vanishing, weight)
+            count_of_last = self.count[batch[-1]]
+            may_tie = (self.count[vanishing] == 0) & (count_before >= count_of_last)
+            if not may_tie.any():
+                break
+            keep = int(np.tile(member, 2)[may_tie].min()) + 1
+            if keep >= len(batch):
+                break
+            np.add.at(self.count, vanishing, weight)
+            self.pair[second] = pair_after
+            batch, pairs = batch[:keep], pairs[:keep]
+            place, member = place[member < keep], member[member < keep]
+
+        self.count[pairs] = 0
+        third = self.after[second]
+        self.token[place] = first_new_token + member
+        self.pair[place] = _NO_PAIR
+        self.after[place] = third
+        self.before[third] = place
+        left_neighbour = self.before[place]
+        left_neighbour = left_neighbour[self.pair[left_neighbour] != _NO_PAIR]
+        return len(batch), self._index(np.concatenate((left_neighbour, place[self.token[third] != _BORDER])))
+
+    def _without_overlaps(self, place: np.ndarray) -> np.ndarray:
+        """Keep every second place of each run of places where a pair of equal tokens starts."""
+        place = np.sort(place)
+        number = np.arange(len(place))
+        continues = np.append(False, self.after[place[:-1]] == place[1:])
+        run_start = np.maximum.accumulate(np.where(continues, 0, number))
+        return place[(number - run_start) % 2 == 0]
+
+    def _index(self, place: np.ndarray) -> range:
+        """Number the pairs that start at these places, all of them new, and list their places."""
+        if not len(place):
+            return range(self.num_pairs, self.num_pairs)
+        key = self.token[place].astype(np.int64) << 32 | self.token[self.after[place]]
+        by_key = np.argsort(key)
+        key, place = key[by_key], place[by_key]
+        starts = np.append(0, 1 + np.flatnonzero(key[1:] != key[:-1]))
+        sizes = np.diff(starts, append=len(place))
+
+        pairs = range(self.num_pairs, self.num_pairs + len(starts))
+        new = slice(pairs.start, pairs.stop)
+        self.left[new] = key[starts] >> 32
+        self.right[new] = key[starts] & 0xFFFFFFFF
+        self.count[new] = np.add.reduceat(self.weight[place], starts)
+        listed = self._sites_end[pairs.start - 1]
+        self._sites[listed : listed + len(place)] = place
+        self._sites_end[new] = listed + np.cumsum(sizes)
+        self.pair[place] = np.repeat(np.arange(pairs.start, pairs.stop), sizes)
+        self.num_pairs = pairs.stop
+        return pairs
 
 
-# --- merging ---------------------------------------------------------------------------------------------------------
+class _Queue:
+    """The pairs of a corpus in the order in which they are to be merged.
 
+    Counts only fall once a pair is there. An entry whose count is out of date is an upper bound, and is put
+    back with the new count when its turn comes. Pairs less frequent than `_floor` are kept out, most of them
+    for good; when the queue is empty, the floor is lowered.
+    """
 
-@contextmanager
-def _paused_garbage_collection() -> Iterator[None]:
-    """Keep the cycle collector from walking millions of lists and tuples that are in no cycle."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    def __init__(self, corpus: _Corpus, tokens: list[bytes]) -> None:
+        self._corpus = corpus
+        self._tokens = tokens  # shared with the caller, who appends to it
+        self._sort_keys: list[str] = []
+        self._heap: list[tuple[int, str, int]] = []
+        self._floor = int(corpus.count[: corpus.num_pairs].max()) + 1
 
+    def put(self, pairs: Sequence[int] | np.ndarray) -> None:
+        """Enter those of the pairs that are frequent enough."""
+        self._sort_keys += map(_descending, self._tokens[len(self._sort_keys) :])
+        all_pairs = np.asarray(pairs, dtype=np.int64)
+        frequent = all_pairs[self._corpus.count[all_pairs] >= self._floor]
+        columns = (
+            frequent,
+            *(table[frequent] for table in (self._corpus.count, self._corpus.left, self._corpus.right)),
+        )
+        for pair, count, left, right in zip(*(column.tolist() for column in columns), strict=True):
+            heapq.heappush(self._heap, (-count, self._sort_keys[left] + self._sort_keys[right], pair))
 
-def _learn_merges(pretoken_counts: Counter[str], limit: int) -> list[tuple[bytes, bytes]]:
-    token, weight = _lay_out(pretoken_counts)
-    counts, places = _initial_pairs(token, weight)
-    before = list(range(-1, len(token) - 1))
-    after = list(range(1, len(token) + 1))
-    token, weight = token.tolist(), weight.tolist()
-    names = [bytes([byte]) for byte in range(256)]
-    order = [_descending(name) for name in names]
-    heap = [(-n, order[a] + order[b], a, b) for (a, b), n in counts.items()]
-    heapq.heapify(heap)
-    merges = []
-    while heap and len(merges) < limit:
-        n, key, a, b = heapq.heappop(heap)
-        now = counts[a, b]
-        if now != -n:
-            if now > 0:
-                heapq.heappush(heap, (-now, key, a, b))
-            continue
-        new = len(names)
-        merges.append((names[a], names[b]))
-        names.append(names[a] + names[b])
-        order.append(_descending(names[new]))
-        left_counts = defaultdict(int)
-        right_counts = defaultdict(int)
-        left_places = defaultdict(list)
-        right_places = defaultdict(list)
-        for p in places.pop((a, b)):
-            q = after[p]
-            if token[p] != a or token[q] != b:
+    def take(self, limit: int) -> list[int]:
+        """Take the next pairs in line, as many as cannot overlap one another.
+
+        Pairs overlap where one's second token is the other's first. No pair of the batch then has its count
+        changed by another. The batch is empty when no pairs are left.
+        """
+        self._lower_floor()
+        batch: list[int] = []
+        lefts: set[int] = set()
+        rights: set[int] = set()
+        while self._heap and len(batch) < limit:
+            bound, sort_key, pair = self._heap[0]
+            count = int(self._corpus.count[pair])
+            if count < -bound:
+                heapq.heappop(self._heap)
+                if count >= self._floor:
+                    heapq.heappush(self._heap, (-count, sort_key, pair))
+                elif not batch:
+                    self._lower_floor()
                 continue
-            w = weight[p]
-            l = before[p]
-            r = after[q]
-            token[p] = new
-            token[q] = -1
-            after[p] = r
-            before[r] = p
-            t = token[l]
-            if t >= 0:
-                left_counts[t] += w
-                left_places[t].append(l)
-            t = token[r]
-            if t >= 0:
-                right_counts[t] += w
-                right_places[t].append(p)
-        del counts[a, b]
-        for t, w in right_counts.items():
-            if (b, t) in counts:
-                counts[b, t] -= w
-            counts[new, t] = w
-            places[new, t] = right_places[t]
-        for t, w in left_counts.items():
-            if (t, a) in counts:
-                counts[t, a] -= w
-            counts[t, new] = w
-            places[t, new] = left_places[t]
-        for t, w in left_counts.items():
-            heapq.heappush(heap, (-w, order[t] + order[new], t, new))
-        for t, w in right_counts.items():
-            if counts[new, t]:
-                heapq.heappush(heap, (-counts[new, t], order[new] + order[t], new, t))
-    return merges
+            left, right = int(self._corpus.left[pair]), int(self._corpus.right[pair])
+            if left in rights or right in lefts or (left == right and batch):
+                break
+            heapq.heappop(self._heap)
+            batch.append(pair)
+            lefts.add(left)
+            rights.add(right)
+            if left == right:  # its occurrences can overlap each other, which a batch of one allows for
+                break
+        return batch
+
+    def _lower_floor(self) -> None:
+        while not self._heap and self._floor > 1:
+            ceiling, self._floor = self._floor, (self._floor + 1) // 2
+            count = self._corpus.count[: self._corpus.num_pairs]
+            self.put(np.flatnonzero((count >= self._floor) & (count < ceiling)))
 
 
-def _lay_out(pretoken_counts: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Write all distinct pre-tokens one after the other as token ids, with a -1 between any two and at both ends."""
-    pretokens = [pretoken.encode() for pretoken in pretoken_counts]
-    lengths = np.fromiter(map(len, pretokens), dtype=np.int64, count=len(pretokens))
-    ids = np.frombuffer(b"".join(pretokens), dtype=np.uint8)
-    token = np.full(len(ids) + len(pretokens) + 1, -1, dtype=np.int64)
-    token[1 + np.arange(len(ids)) + np.repeat(np.arange(len(pretokens)), lengths)] = ids
-    weight = np.zeros(len(token), dtype=np.int64)
-    weight[1:] = np.repeat(np.fromiter(pretoken_counts.values(), dtype=np.int64, count=len(pretokens)), lengths + 1)
-    return token, weight
+_COMPLEMENT = bytes(range(255, -1, -1))
 
 
-def _initial_pairs(token: np.ndarray, weight: np.ndarray):
-    places = np.flatnonzero((token[:-1] >= 0) & (token[1:] >= 0))
-    if not len(places):
-        return {}, {}
-    keys = token[places] * 256 + token[places + 1]
-    order = np.argsort(keys, kind="stable")
-    places, keys = places[order], keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    pairs = [divmod(key, 256) for key in keys[starts].tolist()]
-    counts = dict(zip(pairs, np.add.reduceat(weight[places], starts).tolist(), strict=True))
-    ends = [*starts[1:].tolist(), len(places)]
-    places = places.tolist()
-    return counts, {pair: places[i:j] for pair, i, j in zip(pairs, starts.tolist(), ends, strict=True)}
-
-
-def _descending(name: bytes) -> str:
-    """Make a string that sorts before another's exactly where the bytes sort after the other's."""
-    return "".join(chr(255 - byte) for byte in name) + chr(256)
+def _descending(token: bytes) -> str:
+    """Make a sort key, for tokens and one after the other for pairs, that reverses the order of the bytes."""
+    return token.translate(_COMPLEMENT).decode("latin-1") + "\u0100"

@@ -1,7 +1,6 @@
 """Encoding text as token ids with a byte-level BPE vocabulary, and decoding ids as text.
 
-Read `Tokenizer.encode_iterable` and `_encode_pieces` for the way of a text through the tokenizer, and `_merge_pairs` for
-the algorithm. How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
+How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
 """
 
 import heapq
@@ -11,18 +10,45 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 
-from .pretokenization import _pretokens, _recut, _special_token_pattern, _units
+from .pretokenization import _recut, _special_token_pattern, _split_ascii, _split_unit, _units
 
 _NEVER = 1 << 62  # the rank of a pair that no merge joins
+_NOTHING = -1  # in the place of an id: no token, or no longer one; it pairs with nothing
 
-# Above this length a pre-token's merges are found with a heap; below it, looking at all pairs is faster.
+# Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
 
-_CACHED_UNITS = 1 << 18
+_CACHE_ENTRIES = 1 << 18  # some tens of megabytes
+_CACHED_CHARS = 32  # what is longer hardly ever comes again
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer.
+    """A byte-level BPE tokenizer: text to token ids and back.
+
+    To encode, a text is split at the special tokens, each of which becomes its own id; where several fit, the
+    longest is taken. The text between them is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token
+    starts as its UTF-8 bytes, one token for each. Then, again and again, of all adjacent pairs the one that
+    comes first in `merges` is joined, the leftmost where there are several, until no adjacent pair is in
+    `merges`. The id of a token is whatever `vocab` says; it need not follow from the order of the merges.
+
+    Args:
+        vocab: Maps ids to the bytes of tokens.
+        merges: Pairs of tokens in the order of their creation, as returned by `train_bpe`.
+        special_tokens: Tokens that text is split at. Those that `vocab` lacks are added to the tokenizer's
+            vocabulary, in the order given, with the ids that follow the largest one. `None` and `[]` both
+            mean that there are none: then a text such as `"<|endoftext|>"` is encoded like any other, even
+            if `vocab` has it.
+
+    Attributes:
+        vocab: The vocabulary with the special tokens. The dictionary passed in is left as it is.
+
+    Raises:
+        ValueError: If a token of a merge, or what the merge makes, is not in `vocab`, or if a special token
+            is empty.
+
+    Sources:
+        Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909.
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
 
     Problem: tokenizer
     """
@@ -34,28 +60,31 @@ class Tokenizer:
         special_tokens: list[str] | None = None,
     ) -> None:
         self.vocab = dict(vocab)
-        ids = {token: token_id for token_id, token in self.vocab.items()}
+        # Of ids with the same bytes the first counts: `train_bpe` puts special tokens before bytes.
+        ids = {token: token_id for token_id, token in reversed(self.vocab.items())}
         special_tokens = list(special_tokens or ())
         self._special_pattern = _special_token_pattern(special_tokens)
-        for special_token in special_tokens:
-            token = special_token.encode()
+        for token in map(str.encode, special_tokens):
             if token not in ids:
                 ids[token] = max(self.vocab, default=-1) + 1
                 self.vocab[ids[token]] = token
         self._special_ids = {token: ids[token.encode()] for token in special_tokens}
-        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
-        self._ranks: dict[tuple[int, int], int] = {}
-        self._products: list[int] = []
+
+        self._byte_ids = {token[0]: token_id for token, token_id in ids.items() if len(token) == 1}
+        self._ranks: dict[tuple[int | None, int | None], int] = {}
+        self._products: list[int] = []  # by rank
         for rank, (left, right) in enumerate(merges):
             for token in (left, right, left + right):
                 if token not in ids:
                     raise ValueError(
                         f"Merge {rank} joins {left!r} and {right!r}, but {token!r} is not in the vocabulary; "
-                        f"vocab and merges must come from the same training."
+                        f"pass the vocab and merges of one and the same training."
                     )
             self._ranks.setdefault((ids[left], ids[right]), rank)
             self._products.append(ids[left + right])
-        self._unit_ids = _Cache(self._encode_unit, _CACHED_UNITS)
+
+        self._pretoken_ids = _Cache(self._encode_pretoken)
+        self._unit_ids = _Cache(self._encode_unit)
 
     @classmethod
     def from_files(
@@ -64,132 +93,203 @@ class Tokenizer:
         merges_filepath: str | os.PathLike,
         special_tokens: list[str] | None = None,
     ) -> "Tokenizer":
-        """Read a tokenizer from two files in the format in which GPT-2's vocabulary was published."""
-        byte_of = {char: byte for byte, char in enumerate(_printable_alphabet())}
+        """Read a tokenizer from two files in the format in which GPT-2's vocabulary was published.
 
-        def as_bytes(token: str) -> bytes:
-            if token in specials:
+        Both are UTF-8 text in which a token's bytes are written in a printable alphabet. The bytes 0x21 to
+        0x7E, 0xA1 to 0xAC and 0xAE to 0xFF are written as the characters with these code points. The other
+        68, in ascending order, are written as the characters from U+0100 on: 0x00 as U+0100, the space as
+        U+0120 (`Ġ`), 0xAD as U+0143. Special tokens are written as they are.
+
+        Args:
+            vocab_filepath: A JSON object that maps tokens to ids.
+            merges_filepath: One merge a line, in order: two tokens with a space between them. The first line
+                may be a comment that starts with `#version`. Empty lines are skipped.
+            special_tokens: As for `Tokenizer`.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            ValueError: If a token has a character that stands for no byte, if a line of merges does not have
+                two tokens, and where `Tokenizer` raises it.
+        """
+        byte_of = {char: byte for byte, char in enumerate(_printable_alphabet())}
+        literal = set(special_tokens or ())
+
+        def read_token(token: str) -> bytes:
+            if token in literal:
                 return token.encode()
             try:
                 return bytes([byte_of[char] for char in token])
             except KeyError as missing:
                 raise ValueError(
-                    f"The token {token!r} has the character {missing}, which stands for no byte in GPT-2's format."
+                    f"The token {token!r} has the character {missing}, which stands for no byte in GPT-2's "
+                    f"alphabet; if it is a special token, name it in special_tokens."
                 ) from None
 
-        specials = set(special_tokens or ())
         entries = json.loads(Path(vocab_filepath).read_text(encoding="utf-8"))
-        vocab = {token_id: as_bytes(token) for token, token_id in entries.items()}
+        vocab = {token_id: read_token(token) for token, token_id in entries.items()}
         merges = []
         with open(merges_filepath, encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                if (number == 1 and line.startswith("#version")) or not line.strip():
-                    continue
                 pair = line.split()
+                if not pair or (number == 1 and pair[0].startswith("#version")):
+                    continue
                 if len(pair) != 2:
-                    raise ValueError(f"{merges_filepath}, line {number}: expected two tokens, found {line.strip()!r}.")
-                merges.append((as_bytes(pair[0]), as_bytes(pair[1])))
+                    raise ValueError(f"{merges_filepath}, line {number}: not two tokens but {line.strip()!r}.")
+                merges.append((read_token(pair[0]), read_token(pair[1])))
         return cls(vocab, merges, special_tokens)
 
     def encode(self, text: str) -> list[int]:
-        """Encode a text."""
+        """Encode a text as token ids.
+
+        Args:
+            text: Any text, with or without special tokens. It may be empty.
+
+        Returns:
+            The ids, from which `decode` makes the same text.
+
+        Raises:
+            ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has
+                no UTF-8.
+        """
         return list(chain.from_iterable(self._encode_pieces([text])))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
-        """Encode a text that comes in chunks, such as the lines of a file, without holding all of it."""
+        """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
+
+        The ids are those of `encode("".join(iterable))`, wherever the chunks end: in a word, in a run of
+        white space, in a contraction, in a special token. They are yielded as soon as no further text can
+        change them, and no more text is held than that takes: a text far larger than memory can be encoded.
+
+        Args:
+            iterable: The chunks, in order. They may be of any length, and empty.
+
+        Returns:
+            An iterator over the ids. It asks for a chunk only when the ids that are settled have been taken.
+
+        Raises:
+            ValueError: As for `encode`, when the place is reached.
+        """
         for ids in self._encode_pieces(iterable):
             yield from ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Decode token ids as text."""
+        """Decode token ids as text.
+
+        The bytes of all tokens are joined first and decoded as UTF-8 then, since those of one character may
+        belong to several tokens. Malformed sequences, such as half a character, become U+FFFD.
+
+        Args:
+            ids: Any ids of the vocabulary, those of special tokens included. There may be none.
+
+        Returns:
+            The text.
+
+        Raises:
+            ValueError: If an id is not in the vocabulary.
+        """
         try:
             return b"".join(map(self.vocab.__getitem__, ids)).decode("utf-8", errors="replace")
         except KeyError as missing:
             raise ValueError(
-                f"Token id {missing} is not in the vocabulary, which has {len(self.vocab)} entries; "
-                f"decode with the tokenizer that made the ids."
+                f"The id {missing} is not in the vocabulary, which has {len(self.vocab)} entries; "
+                f"decode ids with the tokenizer that made them."
             ) from None
 
+    # A text's way through the tokenizer: `_encode_pieces`, `_encode_ordinary`, a cache, and for what the cache lacks
+    # `_encode_pretoken` and the algorithm itself, `_merge`.
+
     def _encode_pieces(self, texts: Iterable[str]) -> Iterator[Iterable[int]]:
-        for piece in _recut(texts, self._special_ids):
-            if self._special_pattern is None:
-                yield self._encode_ordinary(piece)
-                continue
+        for piece in _recut(texts, list(self._special_ids)):
             end = 0
-            for match in self._special_pattern.finditer(piece):
-                yield self._encode_ordinary(piece[end : match.start()])
-                yield (self._special_ids[match[0]],)
-                end = match.end()
+            if self._special_pattern is not None:
+                for special_token in self._special_pattern.finditer(piece):
+                    yield self._encode_ordinary(piece[end : special_token.start()])
+                    yield [self._special_ids[special_token[0]]]
+                    end = special_token.end()
             yield self._encode_ordinary(piece[end:])
 
-    def _encode_ordinary(self, text: str) -> Iterable[int]:
+    def _encode_ordinary(self, text: str) -> Iterator[int]:
+        if text.isascii():
+            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
         return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
 
     def _encode_unit(self, unit: str) -> tuple[int, ...]:
-        ids: list[int] = []
-        for pretoken in _pretokens(unit):
-            ids += self._merge_pairs([self._byte_id(byte) for byte in pretoken.encode()])
-        return tuple(ids)
+        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
 
-    def _byte_id(self, byte: int) -> int:
-        byte_id = self._byte_ids[byte]
-        if byte_id is None:
-            raise ValueError(f"The text has the byte {bytes([byte])!r}, which is not in the vocabulary.")
-        return byte_id
+    def _encode_pretoken(self, pretoken: str) -> tuple[int, ...]:
+        try:
+            ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
+        except KeyError as missing:
+            raise ValueError(
+                f"The text has {pretoken!r}, but the byte {bytes(missing.args)!r} is not in the vocabulary; "
+                f"a vocabulary for any text has all 256 bytes."
+            ) from None
+        return tuple(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
 
-    def _merge_pairs(self, ids: list[int]) -> list[int]:
-        """Join pairs, the lowest rank first and the leftmost of equals, until no merge applies."""
-        if len(ids) > _LONG_PRETOKEN:
-            return self._merge_pairs_of_many(ids)
-        ranks = list(map(self._ranks.get, pairwise(ids), repeat(_NEVER)))
+    def _merge(self, ids: list[int]) -> list[int]:
+        """Join pairs, those of the lowest rank first and from the left, until no merge applies."""
+        rank_of = self._ranks.get
+        ranks = list(map(rank_of, pairwise(ids), repeat(_NEVER)))
         while ranks and (lowest := min(ranks)) != _NEVER:
             i = ranks.index(lowest)
             ids[i : i + 2] = [self._products[lowest]]
             del ranks[i]
             if i > 0:
-                ranks[i - 1] = self._ranks.get((ids[i - 1], ids[i]), _NEVER)
+                ranks[i - 1] = rank_of((ids[i - 1], ids[i]), _NEVER)
             if i < len(ranks):
-                ranks[i] = self._ranks.get((ids[i], ids[i + 1]), _NEVER)
+                ranks[i] = rank_of((ids[i], ids[i + 1]), _NEVER)
         return ids
 
-    def _merge_pairs_of_many(self, ids: list[int]) -> list[int]:
-        """Do what `_merge_pairs` does in n log n steps: a heap of pairs over a linked list of ids."""
-        ids = [*ids, -1]  # a last id that pairs with nothing
-        before = list(range(-1, len(ids) - 1))
-        after = list(range(1, len(ids) + 1))
-        heap = [(self._ranks[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in self._ranks]
+    def _merge_long(self, ids: list[int]) -> list[int]:
+        """Do what `_merge` does in n log n steps, with a heap of pairs over a linked list of ids."""
+        rank_of = self._ranks.get
+        tokens = [*ids, _NOTHING]
+        before = list(range(-1, len(ids)))
+        after = list(range(1, len(ids) + 2))
+        heap = [(rank, i) for i, pair in enumerate(pairwise(ids)) if (rank := rank_of(pair)) is not None]
         heapq.heapify(heap)
         while heap:
             rank, i = heapq.heappop(heap)
             j = after[i]
-            if ids[i] < 0 or self._ranks.get((ids[i], ids[j])) != rank:
-                continue  # one of the two has been joined to another neighbour
-            ids[i], ids[j] = self._products[rank], -1
+            if rank_of((tokens[i], tokens[j])) != rank:
+                continue  # one of the two has been joined to its other neighbour
+            tokens[i], tokens[j] = self._products[rank], _NOTHING
             after[i] = after[j]
-            before[after[j]] = i
+            before[after[i]] = i
             for left in (before[i], i):
-                if left >= 0 and (new_rank := self._ranks.get((ids[left], ids[after[left]]))) is not None:
+                if left >= 0 and (new_rank := rank_of((tokens[left], tokens[after[left]]))) is not None:
                     heapq.heappush(heap, (new_rank, left))
-        return [token_id for token_id in ids if token_id >= 0]
+        return [token for token in tokens if token != _NOTHING]
 
 
 class _Cache(dict):
-    """A dictionary that computes the values it lacks, and starts afresh when it is full."""
+    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a
+    long time.
 
-    def __init__(self, compute: Callable, limit: int) -> None:
+    When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
+    """
+
+    def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
         super().__init__()
         self._compute = compute
-        self._limit = limit
+        self._older: dict[str, tuple[int, ...]] = {}
 
-    def __missing__(self, key):
-        if len(self) >= self._limit:
-            self.clear()
-        self[key] = value = self._compute(key)
+    def __missing__(self, key: str) -> tuple[int, ...]:
+        value = self._older.get(key)
+        if value is None:
+            value = self._compute(key)
+        if len(key) <= _CACHED_CHARS:
+            if len(self) >= _CACHE_ENTRIES:
+                self._older = dict(self)
+                self.clear()
+            self[key] = value
         return value
 
 
 def _printable_alphabet() -> str:
-    """Write the 256 bytes as GPT-2's files do: Latin-1's visible characters as they are, the others from U+0100 on."""
+    """Write the 256 bytes in order as GPT-2's files do (`Tokenizer.from_files` has the rule)."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return "".join(chr(byte if byte in visible else next(others)) for byte in range(256))

@@ -202,7 +202,7 @@ def _why_not_assessed(problem: Problem, score: Score) -> str:
     if score.status is not Status.NOT_ASSESSED:
         return ""
     return {
-        "manual": "graded by a person",
+        "manual": "a person grades it",
         "artifact": "experiments are not read yet",
         "answer": "written answers are not read yet",
         "performance": "needs a GPU",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -22,7 +23,6 @@ _STATUS = {
     Status.FAIL: ("✗ fail", "red"),
     Status.TODO: ("○ todo", "cyan"),
     Status.NOT_PROVIDED: ("– not provided", "dim"),
-    Status.NOT_ASSESSED: ("· not assessed", "dim"),
     Status.ERROR: ("! error", "red"),
 }
 _RESULT = {
@@ -39,17 +39,21 @@ _EFFECT = {
     Effect.WARN: "costs no points",
 }
 _SHOWN_PER_PROBLEM = 3
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
 
 
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
+    console.print(_not_assessed(report))
     if report.load_fault:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
         )
     else:
+        if panel := _missing_packages(report):
+            console.print(panel)
         for problem in report.problems:
             if panel := _failures(problem):
                 console.print(panel)
@@ -65,7 +69,8 @@ def _problem_table(report: Report) -> Table:
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("Tests", justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    for section, members in groupby(report.problems, key=lambda p: p.problem.section):
+    assessed = [problem for problem in report.problems if problem.score.status is not Status.NOT_ASSESSED]
+    for section, members in groupby(assessed, key=lambda p: p.problem.section):
         table.add_row(Text(report.sections[section], style="bold"))
         for problem in members:
             word, style = _STATUS[problem.score.status]
@@ -79,9 +84,17 @@ def _problem_table(report: Report) -> Table:
     return table
 
 
+def _not_assessed(report: Report) -> Text:
+    """One line per reason, with the problems that it keeps out of the total."""
+    text = Text(style="dim")
+    left_out = [problem for problem in report.problems if problem.score.status is Status.NOT_ASSESSED]
+    for reason in dict.fromkeys(problem.note for problem in left_out):
+        names = ", ".join(problem.problem.id for problem in left_out if problem.note == reason)
+        text.append(f"\nNot assessed, {reason}: {names}")
+    return text
+
+
 def _points(problem: ProblemReport) -> str:
-    if problem.score.status is Status.NOT_ASSESSED:
-        return f"– / {problem.problem.points:g}"
     return f"{problem.score.earned:g} / {problem.problem.points:g}"
 
 
@@ -93,8 +106,6 @@ def _passed(problem: ProblemReport) -> str:
 
 
 def _remark(problem: ProblemReport) -> str:
-    if problem.note:
-        return problem.note
     if problem.is_withheld:
         return "points withheld: from-scratch rule"
     if any(test.carried for test in problem.tests):
@@ -104,9 +115,35 @@ def _remark(problem: ProblemReport) -> str:
     return ""
 
 
+def _missing_package(test: TestReport) -> str | None:
+    """The package whose absence made a test fail, if that is why."""
+    found = _NO_MODULE.search(test.outcome.message) if test.outcome.result is Result.ERROR else None
+    return found[1] if found else None
+
+
+def _missing_packages(report: Report) -> Panel | None:
+    """Each package that is not installed here, once, with the problems that need it."""
+    needed_by: dict[str, dict[str, None]] = {}
+    for problem in report.problems:
+        for test in problem.tests:
+            if package := _missing_package(test):
+                needed_by.setdefault(package, {})[problem.problem.id] = None
+    if not needed_by:
+        return None
+    lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in needed_by.items()]
+    advice = "Install them beside the grader, or import them only where the tests do not need them."
+    return Panel(
+        Text("\n".join([*lines, "", advice])), title="Not installed here", title_align="left", border_style="red"
+    )
+
+
 def _failures(problem: ProblemReport) -> Panel | None:
     """What went wrong in a problem, the most telling claims first."""
-    failing = _one_per_claim(t for t in problem.tests if t.outcome.result is not Result.PASS and not t.carried)
+    failing = _one_per_claim(
+        test
+        for test in problem.tests
+        if test.outcome.result is not Result.PASS and not test.carried and not _missing_package(test)
+    )
     if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
     shown: list[RenderableType] = []
@@ -166,7 +203,7 @@ def _summary(report: Report) -> Text:
     rest = report.total - report.assessed
     if rest:
         text.append(f"; {rest:g} more are not assessed here")
-    text.append(".")
+    text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:
         text.append(f" Fresh inputs from seed {report.seed}; --seed {report.seed} repeats them.", style="dim")
     missing = report.isolation.get("missing", [])

@@ -303,8 +303,7 @@ def language_model(weights: Mapping[str, Tensor], ids: Tensor) -> Tensor:
         block = {key.removeprefix(f"layers.{i}."): value for key, value in weights.items()}
         normed = F.rms_norm(x, (8,), block["ln1.weight"], eps=1e-5)
         q, k, v = (
-            F.linear(normed, block[f"attn.{name}_proj.weight"]).unflatten(-1, (2, 4)).transpose(1, 2)
-            for name in "qkv"
+            F.linear(normed, block[f"attn.{name}_proj.weight"]).unflatten(-1, (2, 4)).transpose(1, 2) for name in "qkv"
         )
         q, k = rotate(q, positions, 100.0), rotate(k, positions, 100.0)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(-2)
@@ -597,9 +596,7 @@ def test_a_resumed_run_continues_as_if_never_interrupted(tmp_path: Path, to_path
     assert_equal_states(train(model, optimizer, steps=3), uninterrupted)
 
 
-def test_an_interrupted_save_leaves_the_previous_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_save_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
     model, optimizer = training_run()
     save_checkpoint(model, optimizer, 1, str(path))
@@ -675,9 +672,7 @@ def test_adapters_compute_in_the_dtype_that_they_are_given(dtype: torch.dtype) -
     ids = torch.randint(11, (2, 7))
     x = torch.randn(2, 7, 8).to(dtype)
     square = weights["layers.0.attn.q_proj.weight"]
-    block = {
-        key.removeprefix("layers.0."): value for key, value in weights.items() if key.startswith("layers.0.")
-    }
+    block = {key.removeprefix("layers.0."): value for key, value in weights.items() if key.startswith("layers.0.")}
     attention = {f"{name}_proj_weight": square for name in "qkvo"}
     results = [
         adapters.run_linear(8, 8, square, x),

@@ -210,9 +210,7 @@ def test_what_cannot_be_cut_is_reported_with_its_place(source: str, message: str
 
 
 def test_adapters_import_from_the_students_package() -> None:
-    source = (
-        '"""From .here."""\n\nfrom os import path\n\n\ndef f():\n    from .rope import X\n\n    return X\n'
-    )
+    source = '"""From .here."""\n\nfrom os import path\n\n\ndef f():\n    from .rope import X\n\n    return X\n'
     assert student_adapters(source) == source.replace("    from .rope", "    from cs336_basics.rope")
 
 
@@ -266,9 +264,7 @@ def stubs_in(module: ModuleType) -> Iterator[Any]:
                 yield method.fget if isinstance(method, property) else getattr(method, "__func__", method)
 
 
-def test_every_stub_imports_and_raises_not_implemented(
-    handed_out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_stub_imports_and_raises_not_implemented(handed_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Under another name, as `cs336_basics` may have been imported by other tests.
     package = handed_out / "skeleton_under_test"
     shutil.copytree(handed_out / "cs336_basics", package)
@@ -306,9 +302,7 @@ def test_the_command_writes_and_then_finds_no_drift(kit: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
-def test_the_check_names_what_drifted_and_writes_nothing(
-    kit: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_check_names_what_drifted_and_writes_nothing(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([], kit)
     drifted = kit / "cs336_basics/sample.py"
     drifted.write_text("edited")

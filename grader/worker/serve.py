@@ -40,7 +40,8 @@ def main() -> None:
         try:
             body = wire.encode({**frame, **answer})
         except wire.NotPlainData as error:
-            body = wire.encode({**frame, "kind": "not_plain", "message": str(error)})
+            message = str(error).replace("result['value']", "result", 1)
+            body = wire.encode({**frame, "kind": "not_plain", "message": message})
         channel.sendall(wire.LENGTH.pack(len(body)) + body)
 
 

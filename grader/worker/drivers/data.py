@@ -1,12 +1,14 @@
-"""Driver for batch sampling from a dataset that does not fit into memory."""
+"""Drivers for batch sampling: from arrays, from files larger than memory, and for devices that are not there."""
 
 from __future__ import annotations
 
+import random
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ..limits import memory_headroom
 
@@ -14,26 +16,68 @@ if TYPE_CHECKING:
     from ..bench import Bench
 
 
-def get_batch_memory_mapped(
-    bench: Bench, elements: int, batch_size: int, context_length: int, headroom_mib: int
-) -> Any:
-    """Sample from a memory-mapped uint16 file of `elements` ids, with `headroom_mib` MiB of memory to spare.
+def batches(
+    bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, calls: int = 1, seed: int = 0
+) -> dict[str, Any]:
+    """Sample several times, on the CPU, after seeding every generator that a sampler may use.
 
-    The file is sparse (all zeros), so it takes no disk space however long it is.
+    Returns:
+        batches: what each call returned; tensors come as int64, since not all kinds of integers can cross the wall.
+        dtypes: those that they had; dataset: as it is afterwards.
     """
+    _seed(seed)
+    found = [_sample(bench, dataset, batch_size, context_length) for _ in range(calls)]
+    return {"batches": [_widened(one) for one in found], "dtypes": [_dtypes(one) for one in found], "dataset": dataset}
+
+
+def batch_from_memory_map(
+    bench: Bench, tokens: np.ndarray, padding: int, batch_size: int, context_length: int, headroom_mib: int
+) -> Any:
+    """Sample from a memory-mapped file of `tokens` and `padding` zeros, with `headroom_mib` MiB of memory to spare.
+
+    The zeros are a hole in the file, so they take no disk space however many they are.
+    """
+    _seed(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokens.bin")
         with path.open("wb") as file:
-            file.truncate(2 * elements)
-        dataset = np.memmap(path, dtype=np.uint16, mode="r")
+            file.write(tokens.tobytes())
+            file.truncate((len(tokens) + padding) * tokens.itemsize)
+        dataset = np.memmap(path, dtype=tokens.dtype, mode="r")
         with memory_headroom(headroom_mib):
-            return bench.adapter(
-                "run_get_batch",
-                dataset=dataset,
-                batch_size=batch_size,
-                context_length=context_length,
-                device="cpu",
-            )
+            return _widened(_sample(bench, dataset, batch_size, context_length))
 
 
-DRIVERS = (get_batch_memory_mapped,)
+def batch_is_refused(bench: Bench, dataset: np.ndarray, device: str) -> bool:
+    """Whether a batch on `device` raises an error of the types that PyTorch raises for one that is not there."""
+    try:
+        _sample(bench, dataset, 2, 4, device)
+    except (RuntimeError, AssertionError):
+        return True
+    return False
+
+
+def _sample(bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, device: str = "cpu") -> Any:
+    return bench.adapter(
+        "run_get_batch", dataset=dataset, batch_size=batch_size, context_length=context_length, device=device
+    )
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _widened(batch: Any) -> Any:
+    if not isinstance(batch, (tuple, list)):
+        return batch
+    return [part.long() if isinstance(part, torch.Tensor) else part for part in batch]
+
+
+def _dtypes(batch: Any) -> list[str]:
+    parts = batch if isinstance(batch, (tuple, list)) else [batch]
+    return [str(getattr(part, "dtype", type(part).__name__)) for part in parts]
+
+
+DRIVERS = (batches, batch_from_memory_map, batch_is_refused)

@@ -1,4 +1,4 @@
-"""Drivers for the optimizer and for gradient clipping, which work in place on parameters."""
+"""Drivers for the optimizer and gradient clipping, which work in place on parameters, and for the schedule."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def adamw_trajectory(
     learning_rates: dict[int, list[float]] | None = None,
     reload_after: int | None = None,
     as_generator: bool = False,
-) -> list[list[torch.Tensor]]:
-    """Run the student's AdamW for `len(gradients)` steps and return the parameters after each step.
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Run the student's AdamW for `len(gradients)` steps and return the parameters after each of them.
 
     Args:
         parameters: initial values.
@@ -38,10 +38,13 @@ def adamw_trajectory(
         reload_after: after this many steps, save the optimizer's state_dict through torch.save, build a new
             optimizer on the same parameters and load the state into it.
         as_generator: pass the parameters as a generator, as `model.parameters()` does.
+
+    Returns:
+        {"after step 1": {"parameter 0": value, ...}, ...}
     """
     leaves = [torch.nn.Parameter(value.clone()) for value in parameters]
     optimizer = _build(bench, leaves, options, groups, as_generator)
-    trajectory = []
+    trajectory = {}
     for step, step_gradients in enumerate(gradients):
         if step == reload_after:
             optimizer = _reloaded(optimizer, _build(bench, leaves, options, groups, as_generator))
@@ -50,7 +53,9 @@ def adamw_trajectory(
         for leaf, gradient in zip(leaves, step_gradients, strict=True):
             leaf.grad = None if gradient is None else gradient.clone()
         optimizer.step()
-        trajectory.append([leaf.detach().clone() for leaf in leaves])
+        trajectory[f"after step {step + 1}"] = {
+            f"parameter {i}": leaf.detach().clone() for i, leaf in enumerate(leaves)
+        }
     return trajectory
 
 
@@ -80,18 +85,23 @@ def _reloaded(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> torch.o
 
 
 def adamw_step_with_closure(
-    bench: Bench, parameter: torch.Tensor, loss: float, options: dict[str, Any]
+    bench: Bench, parameter: torch.Tensor, gradient: torch.Tensor, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """One step with a closure that sets the gradient and returns `loss`; says what `step` returned."""
+    """One step with a closure that computes a loss and its gradient; says what `step` returned."""
     leaf = torch.nn.Parameter(parameter.clone())
     optimizer = _build(bench, [leaf], options, None, False)
 
-    def closure() -> float:
-        leaf.grad = torch.ones_like(leaf)
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = (leaf * gradient).sum()
+        loss.backward()
         return loss
 
     returned = optimizer.step(closure)
-    return {"returned": None if returned is None else float(returned), "parameter": leaf.detach().clone()}
+    return {
+        "loss returned by step": None if returned is None else torch.as_tensor(returned).detach(),
+        "parameter": leaf.detach().clone(),
+    }
 
 
 def adamw_is_optimizer(bench: Bench) -> bool:
@@ -99,13 +109,9 @@ def adamw_is_optimizer(bench: Bench) -> bool:
     return issubclass(bench.adapter("get_adamw_cls"), torch.optim.Optimizer)
 
 
-def adamw_rejects(bench: Bench, options: dict[str, Any]) -> bool:
-    """Whether constructing AdamW with these options raises ValueError."""
-    try:
-        _build(bench, [torch.nn.Parameter(torch.zeros(2))], options, None, False)
-    except ValueError:
-        return True
-    return False
+def learning_rates(bench: Bench, iterations: list[int], schedule: dict[str, Any]) -> dict[int, Any]:
+    """Ask the cosine schedule for the rates at several iterations: {iteration: rate}."""
+    return {it: bench.adapter("run_get_lr_cosine_schedule", it=it, **schedule) for it in iterations}
 
 
 def clip(
@@ -138,4 +144,4 @@ def clip(
     }
 
 
-DRIVERS = (adamw_trajectory, adamw_step_with_closure, adamw_is_optimizer, adamw_rejects, clip)
+DRIVERS = (adamw_trajectory, adamw_step_with_closure, adamw_is_optimizer, learning_rates, clip)

@@ -1,0 +1,61 @@
+"""Cases for cross-entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from ..case import Case, Draw
+from ..compare import Tolerance
+
+
+def generate(draw: Draw) -> Iterator[Case]:
+    def case(name: str, logits: torch.Tensor, group: str = "reference", **options) -> Case:
+        targets = options.pop("targets", None)
+        if targets is None:
+            targets = draw.integers(0, logits.shape[-1], *logits.shape[:-1])
+        return Case(name, "run_cross_entropy", {"inputs": logits, "targets": targets}, group, **options)
+
+    yield case("batch", draw.normal(8, 5))
+    yield case("one_row", draw.normal(1, 12))
+    yield case("two_classes", draw.normal(6, 2, scale=2))
+    yield case("batch_as_large_as_vocabulary", draw.normal(7, 7))
+    yield case("many_rows", draw.normal(96, 30, scale=1.5))
+    yield case("transposed", draw.normal(9, 6).T)
+    # Every row has the same right class, so a loss that looks at the wrong rows or columns sees another number.
+    yield case("one_class_only", draw.normal(10, 6), targets=torch.full((10,), draw.integer(0, 6)))
+    yield case("first_and_last_class", draw.normal(4, 9), targets=torch.tensor([0, 8, 8, 0]))
+
+    # Logarithm and maximum of numbers near 1e4 are rounded to 1e-3 in float32: that much is granted. What overflows
+    # or underflows gives inf or nan instead.
+    def large(name: str, logits: torch.Tensor, **options) -> Case:
+        return case(name, logits, group="large", tolerance=Tolerance(2e-5, absolute=2e-3), **options)
+
+    yield large("times_1000", 1000 * draw.uniform(8, 5))
+    yield large("all_near_10000", draw.normal(6, 8) + 1e4)
+    yield large("all_near_minus_10000", draw.normal(6, 8) - 1e4)
+    yield large("rows_at_different_levels", draw.normal(7, 5) + draw.normal(7, 1, scale=800))
+    yield large("from_minus_10000_to_10000", draw.uniform(12, 16, low=-1e4, high=1e4))
+    # Half of the rows are all but certain and right (their loss is about 0), the others as certain and wrong.
+    certain = draw.normal(8, 6)
+    certain[:, 2] += 120
+    yield large("one_class_dominates", certain, targets=torch.tensor([2, 2, 2, 2, 0, 1, 3, 5]))
+
+    yield case("two_batch_dimensions", draw.normal(3, 5, 11), group="batched")
+    yield case("batch_of_one_sequence", draw.normal(1, 6, 4), group="batched")
+    yield case("three_batch_dimensions", draw.normal(2, 3, 4, 7), group="batched")
+    yield case("square_everywhere", draw.normal(4, 4, 4), group="batched")
+
+    for name, scale in (("ordinary", 1.0), ("decided", 2.0)):
+        arguments = {
+            "adapter": "run_cross_entropy",
+            "inputs": {"inputs": draw.normal(6, 9, scale=scale), "targets": draw.integers(0, 9, 6)},
+            "wrt": ["inputs"],
+            "cotangent": draw.uniform(low=0.5, high=2.0),
+        }
+        yield Case(name, "gradients", arguments, "gradient")
+
+    for name, logits in (("ordinary", draw.normal(5, 7)), ("offset", draw.normal(5, 7) + 50)):
+        inputs = {"inputs": logits, "targets": draw.integers(0, 7, 5)}
+        yield Case(name, "inputs_after", {"adapter": "run_cross_entropy", "inputs": inputs}, "aliasing")

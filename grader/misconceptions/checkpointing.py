@@ -1,0 +1,296 @@
+"""How checkpoints go wrong."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .catalogue import Misconception
+
+
+def _contents(model, optimizer, iteration):
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "iteration": iteration}
+
+
+def _saving(
+    contents: Callable[..., dict[str, Any]] = _contents,
+    before: Callable[..., None] = lambda model, optimizer, out: None,
+    after: Callable[..., None] = lambda model, optimizer, out: None,
+    place: Callable[..., Any] = lambda out: out,
+) -> Callable[..., None]:
+    """Saving with some of its parts replaced."""
+
+    def save(model, optimizer, iteration, out):
+        before(model, optimizer, out)
+        torch.save(contents(model, optimizer, iteration), place(out))
+        after(model, optimizer, out)
+
+    return save
+
+
+def _loading(restore: Callable[..., Any]) -> Callable[..., Any]:
+    """Loading with another way to put the contents back; `restore` returns what loading returns."""
+
+    def load(src, model, optimizer):
+        return restore(torch.load(src, weights_only=True), model, optimizer)
+
+    return load
+
+
+def _restore_model_only(found, model, optimizer):
+    model.load_state_dict(found["model"])
+    return found["iteration"]
+
+
+def _restore_optimizer_only(found, model, optimizer):
+    optimizer.load_state_dict(found["optimizer"])
+    return found["iteration"]
+
+
+def _restore_all(found, model, optimizer):
+    optimizer.load_state_dict(found["optimizer"])
+    return _restore_model_only(found, model, optimizer)
+
+
+def _returning(value: Callable[[Any], Any]) -> Callable[..., Any]:
+    return _loading(lambda found, model, optimizer: value(_restore_all(found, model, optimizer)))
+
+
+def _restore_new_parameters(found, model, optimizer):
+    """Puts new parameters into the model; the optimizer goes on with the old ones."""
+    optimizer.load_state_dict(found["optimizer"])
+    model.load_state_dict(found["model"], assign=True)
+    return found["iteration"]
+
+
+def _restore_moments_only(found, model, optimizer):
+    groups = copy.deepcopy(optimizer.state_dict()["param_groups"])
+    optimizer.load_state_dict({"state": found["optimizer"]["state"], "param_groups": groups})
+    return _restore_model_only(found, model, optimizer)
+
+
+def _restore_groups_only(found, model, optimizer):
+    optimizer.load_state_dict({**found["optimizer"], "state": {}})
+    return _restore_model_only(found, model, optimizer)
+
+
+def _restore_what_is_missing(found, model, optimizer):
+    if not optimizer.state:
+        optimizer.load_state_dict(found["optimizer"])
+    return _restore_model_only(found, model, optimizer)
+
+
+def _restore_adam_only(found, model, optimizer):
+    for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+        state = found["optimizer"]["state"][index]
+        optimizer.state[parameter] = {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq")}
+    for group, saved in zip(optimizer.param_groups, found["optimizer"]["param_groups"], strict=True):
+        group["lr"] = saved["lr"]
+    return _restore_model_only(found, model, optimizer)
+
+
+def _restore_parameters(found, model, optimizer):
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(found["model"][name])
+    optimizer.load_state_dict(found["optimizer"])
+    return found["iteration"]
+
+
+def _half(model, optimizer, iteration):
+    contents = _contents(model, optimizer, iteration)
+    halves = {name: v.half() if v.is_floating_point() else v for name, v in contents["model"].items()}
+    return {**contents, "model": halves}
+
+
+def _first_layer_only(found, model, optimizer):
+    first = {name: value for name, value in found["model"].items() if name.startswith("0.")}
+    model.load_state_dict(first, strict=False)
+    optimizer.load_state_dict(found["optimizer"])
+    return found["iteration"]
+
+
+def _keeps_old_file(model, optimizer, iteration, out):
+    if not isinstance(out, (str, os.PathLike)) or not os.path.exists(out):
+        _saving()(model, optimizer, iteration, out)
+
+
+def _makes_folder(model, optimizer, out):
+    if not hasattr(out, "write"):
+        out.parent.mkdir(exist_ok=True)
+
+
+def _halves_the_model(model, optimizer, out):
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half().float()
+
+
+def _wrong(
+    id: str,
+    diagnosis: str,
+    hint: str,
+    frequency: str = "occasional",
+    save: Callable | None = None,
+    load: Callable | None = None,
+) -> Misconception:
+    replaced = {"save_checkpoint": save, "load_checkpoint": load}
+    return Misconception(
+        id=f"checkpointing-{id}",
+        problem="checkpointing",
+        replaces={f"checkpoint.{name}": function for name, function in replaced.items() if function is not None},
+        diagnosis=diagnosis,
+        hint=hint,
+        frequency=frequency,
+    )
+
+
+MISCONCEPTIONS = (
+    _wrong(
+        "optimizer-not-restored",
+        "Your checkpoint brings back the model but not the optimizer, so training resumes with moments of zero.",
+        "Is the optimizer's state in the file, and what does optimizer.state_dict()['state'] hold after loading?",
+        "common",
+        load=_loading(_restore_model_only),
+    ),
+    _wrong(
+        "model-not-restored",
+        "Your load_checkpoint does not put the weights into the very model that it is given.",
+        "Compare a weight before and after loading.",
+        "rare",
+        load=_loading(_restore_optimizer_only),
+    ),
+    _wrong(
+        "new-parameters",
+        "Your load_checkpoint puts new parameters into the model, and the optimizer goes on updating the old ones.",
+        "After loading: is optimizer.param_groups[0]['params'][0] the same object as the model's first parameter?",
+        load=_loading(_restore_new_parameters),
+    ),
+    _wrong(
+        "moments-only",
+        "Your load_checkpoint restores the optimizer's moments but not its learning rate and other options.",
+        "What is optimizer.param_groups[0]['lr'] after loading?",
+        load=_loading(_restore_moments_only),
+    ),
+    _wrong(
+        "options-only",
+        "Your load_checkpoint restores the optimizer's options but not its moments and step counts.",
+        "What does optimizer.state_dict()['state'] hold after loading?",
+        load=_loading(_restore_groups_only),
+    ),
+    _wrong(
+        "keeps-existing-state",
+        "Your load_checkpoint leaves the optimizer alone when it has some state already.",
+        "You load an older checkpoint in mid-training: whose moments does the optimizer have then?",
+        "rare",
+        load=_loading(_restore_what_is_missing),
+    ),
+    _wrong(
+        "adam-only",
+        "Your load_checkpoint expects the state of Adam and fails with another optimizer.",
+        "Which names does SGD with momentum keep in its state?",
+        "rare",
+        load=_loading(_restore_adam_only),
+    ),
+    _wrong(
+        "no-buffers",
+        "Your checkpoint restores parameters but not buffers, such as the running means of a normalisation.",
+        "Which of the two contains buffers: named_parameters() or state_dict()?",
+        load=_loading(_restore_parameters),
+    ),
+    _wrong(
+        "first-layer-only",
+        "Your load_checkpoint skips weights without complaint: only a part of the model is restored.",
+        "What does load_state_dict do with strict=False?",
+        "rare",
+        load=_loading(_first_layer_only),
+    ),
+    _wrong(
+        "half-precision",
+        "Your checkpoint stores the weights in half precision, so a resumed model is not the saved one.",
+        "Are the weights equal to the last bit after a round trip?",
+        save=_saving(_half),
+    ),
+    _wrong(
+        "iteration-not-returned",
+        "Your load_checkpoint does not return the iteration.",
+        "What does the training loop start to count from after loading?",
+        "common",
+        load=_returning(lambda iteration: None),
+    ),
+    _wrong(
+        "iteration-one-more",
+        "Your load_checkpoint returns the iteration after the one that was saved.",
+        "Save iteration 17: what does loading return?",
+        load=_returning(lambda iteration: iteration + 1),
+    ),
+    _wrong(
+        "iteration-as-tensor",
+        "Your load_checkpoint returns the iteration as a tensor, where an int was saved.",
+        "What is type(load_checkpoint(...))?",
+        load=_returning(torch.tensor),
+    ),
+    _wrong(
+        "iteration-as-text",
+        "Your load_checkpoint returns the iteration as text, where an int was saved.",
+        "What is type(load_checkpoint(...))?",
+        "rare",
+        load=_returning(str),
+    ),
+    _wrong(
+        "iteration-zero-lost",
+        "Your load_checkpoint takes iteration 0 for a missing one.",
+        "What does `iteration or default` give for 0?",
+        "rare",
+        load=_returning(lambda iteration: iteration or None),
+    ),
+    _wrong(
+        "returns-everything",
+        "Your load_checkpoint returns the whole checkpoint; the iteration alone was asked for.",
+        "What is type(load_checkpoint(...))?",
+        "rare",
+        load=_loading(lambda found, model, optimizer: {**found, "iteration": _restore_all(found, model, optimizer)}),
+    ),
+    _wrong(
+        "paths-only",
+        "Your save_checkpoint opens `out` as a path and fails when it is a file object.",
+        "Which types may `out` have, according to its annotation?",
+        save=_saving(place=lambda out: os.fspath(out)),
+    ),
+    _wrong(
+        "path-objects-only",
+        "Your save_checkpoint calls a method of pathlib.Path on `out` and fails when it is a string.",
+        "Which types may `out` have, according to its annotation?",
+        save=_saving(before=_makes_folder),
+    ),
+    _wrong(
+        "switches-to-evaluation",
+        "Your save_checkpoint leaves the model in evaluation mode, so dropout and the like stay off.",
+        "What is model.training before and after saving?",
+        save=_saving(after=lambda model, optimizer, out: model.eval()),
+    ),
+    _wrong(
+        "switches-to-training",
+        "Your save_checkpoint puts the model into training mode, whatever it was in.",
+        "What is model.training before and after saving?",
+        "rare",
+        save=_saving(after=lambda model, optimizer, out: model.train()),
+    ),
+    _wrong(
+        "changes-live-model",
+        "Your save_checkpoint changes the weights of the model that it saves.",
+        "Compare a weight before and after saving.",
+        "rare",
+        save=_saving(after=_halves_the_model),
+    ),
+    _wrong(
+        "keeps-older-file",
+        "Your save_checkpoint leaves an older checkpoint at the same path in force.",
+        "Save twice to the same path: which iteration do you load?",
+        "rare",
+        save=_keeps_old_file,
+    ),
+)

@@ -1,0 +1,278 @@
+"""How cross-entropy goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from .catalogue import Misconception
+
+
+def _log_probabilities(logits):
+    shifted = logits - logits.amax(-1, keepdim=True)
+    return shifted - shifted.exp().sum(-1, keepdim=True).log()
+
+
+def _of_target(values, targets):
+    return values.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def _nll(logits, targets):
+    return -_of_target(_log_probabilities(logits), targets)
+
+
+def _sum(logits, targets):
+    return _nll(logits, targets).sum()
+
+
+def _mean_over_rows_only(logits, targets):
+    return _nll(logits, targets).sum() / len(targets)
+
+
+def _divides_by_classes(logits, targets):
+    return _nll(logits, targets).sum() / logits.numel()
+
+
+def _sign(logits, targets):
+    return -_nll(logits, targets).mean()
+
+
+def _bits(logits, targets):
+    return _nll(logits, targets).mean() / torch.tensor(2.0, dtype=logits.dtype).log()
+
+
+def _no_shift(logits, targets):
+    return (logits.exp().sum(-1).log() - _of_target(logits, targets)).mean()
+
+
+def _log_of_softmax(logits, targets):
+    return -_of_target(logits.softmax(-1), targets).log().mean()
+
+
+def _eps_in_log(logits, targets):
+    return -(_of_target(logits.softmax(-1), targets) + 1e-8).log().mean()
+
+
+def _clamped(logits, targets):
+    return -_of_target(logits.softmax(-1), targets).clamp(min=1e-12).log().mean()
+
+
+def _one_maximum(logits, targets):
+    shifted = logits - logits.max()
+    return (shifted.exp().sum(-1).log() - _of_target(shifted, targets)).mean()
+
+
+def _maximum_per_class(logits, targets):
+    shifted = logits - logits.amax(0, keepdim=True)
+    return (shifted.exp().sum(-1).log() - _of_target(shifted, targets)).mean()
+
+
+def _shift_forgotten_in_target(logits, targets):
+    shifted = logits - logits.amax(-1, keepdim=True)
+    return (shifted.exp().sum(-1).log() - _of_target(logits, targets)).mean()
+
+
+def _over_batch(logits, targets):
+    return -_of_target(logits.log_softmax(0), targets).mean()
+
+
+def _every_target_for_every_row(logits, targets):
+    return -_log_probabilities(logits)[..., targets].mean()
+
+
+def _best_class(logits, targets):
+    return -_log_probabilities(logits).amax(-1).mean()
+
+
+def _no_normaliser(logits, targets):
+    return -_of_target(logits, targets).mean()
+
+
+def _probability(logits, targets):
+    return -_of_target(_log_probabilities(logits).exp(), targets).mean()
+
+
+def _all_classes(logits, targets):
+    return -_log_probabilities(logits).mean()
+
+
+def _rows_by_index(logits, targets):
+    return -_log_probabilities(logits)[torch.arange(len(targets)), targets].mean()
+
+
+def _in_place(logits, targets):
+    with torch.no_grad():
+        logits -= logits.amax(-1, keepdim=True)
+    return _nll(logits, targets).mean()
+
+
+def _detached(logits, targets):
+    return _nll(logits.detach(), targets).mean()
+
+
+def _gradient_of_target_only(logits, targets):
+    shifted = logits - logits.detach().amax(-1, keepdim=True)
+    return (shifted.detach().exp().sum(-1).log() - _of_target(shifted, targets)).mean()
+
+
+def _wrong(id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional") -> Misconception:
+    return Misconception(
+        id=f"cross-entropy-{id}",
+        problem="cross_entropy",
+        replaces={"loss.cross_entropy": function},
+        diagnosis=f"Your cross-entropy {diagnosis}",
+        hint=hint,
+        frequency=frequency,
+    )
+
+
+MISCONCEPTIONS = (
+    _wrong(
+        "sum",
+        _sum,
+        "is the sum over the batch, not the mean.",
+        "Repeat every row of a batch: should the loss double?",
+    ),
+    _wrong(
+        "mean-over-first-dimension",
+        _mean_over_rows_only,
+        "divides by the size of the first dimension, whatever other batch dimensions there are.",
+        "For logits of shape (batch, seq, vocab): how many predictions are there?",
+        "common",
+    ),
+    _wrong(
+        "divides-by-classes",
+        _divides_by_classes,
+        "divides by the number of logits, so it gets smaller with a larger vocabulary.",
+        "Over how many values is the mean: one per row, or one per logit?",
+    ),
+    _wrong(
+        "sign",
+        _sign,
+        "has the wrong sign.",
+        "Can a loss of -log p with p below 1 be negative?",
+        "rare",
+    ),
+    _wrong(
+        "bits",
+        _bits,
+        "is in bits, not in nats: it takes logarithms to base 2.",
+        "What is the loss of uniform logits over 10 classes: 2.303 or 3.322?",
+        "rare",
+    ),
+    _wrong(
+        "no-shift",
+        _no_shift,
+        "takes exp of the logits as they are, which overflows from about 89 on.",
+        "Add 1000 to every logit: should the loss change, and does it?",
+        "common",
+    ),
+    _wrong(
+        "log-of-softmax",
+        _log_of_softmax,
+        "takes the logarithm of a softmax that has been rounded to 0, which gives inf.",
+        "Which steps of log(exp(x) / sum) cancel on paper?",
+        "common",
+    ),
+    _wrong(
+        "eps-in-log",
+        _eps_in_log,
+        "adds a small number inside the logarithm, so no loss can exceed about 18.",
+        "The target's logit is 1000 below the largest: what is the loss?",
+        "common",
+    ),
+    _wrong(
+        "clamped",
+        _clamped,
+        "keeps probabilities from falling below a small number, so no loss can exceed about 28.",
+        "The target's logit is 1000 below the largest: what is the loss?",
+    ),
+    _wrong(
+        "one-maximum",
+        _one_maximum,
+        "subtracts the largest logit of the whole batch, so that all of exp underflows in other rows.",
+        "One row has logits near 1000, another near 0: what is left of the second after the shift?",
+        "common",
+    ),
+    _wrong(
+        "maximum-per-class",
+        _maximum_per_class,
+        "subtracts from each logit the maximum over the batch of its class, which changes the softmax.",
+        "Along which dimension is the maximum taken, and along which the sum?",
+    ),
+    _wrong(
+        "shift-forgotten-in-target",
+        _shift_forgotten_in_target,
+        "subtracts the maximum in the normaliser, but not from the target's logit.",
+        "If every logit is 100, what should the loss be?",
+    ),
+    _wrong(
+        "normalised-over-batch",
+        _over_batch,
+        "normalises over the batch dimension, not over the vocabulary.",
+        "Which probabilities should sum to 1?",
+        "rare",
+    ),
+    _wrong(
+        "every-target-for-every-row",
+        _every_target_for_every_row,
+        "looks up every target in every row, where each row has one of its own.",
+        "What is the shape of logits[:, targets]?",
+    ),
+    _wrong(
+        "best-class",
+        _best_class,
+        "looks at the most probable class, not at the target.",
+        "Change the targets: does the loss change?",
+        "rare",
+    ),
+    _wrong(
+        "no-normaliser",
+        _no_normaliser,
+        "leaves out the normaliser: it is the mean of the targets' negative logits.",
+        "Add 5 to every logit: should the loss change?",
+        "rare",
+    ),
+    _wrong(
+        "probability",
+        _probability,
+        "averages the probabilities of the targets, without the logarithm.",
+        "Can your loss exceed 1?",
+        "rare",
+    ),
+    _wrong(
+        "all-classes",
+        _all_classes,
+        "averages over all classes, not only the targets.",
+        "Change the targets: does the loss change?",
+        "rare",
+    ),
+    _wrong(
+        "one-batch-dimension-only",
+        _rows_by_index,
+        "pairs the targets with the indices 0, 1, 2, ... of the first dimension, which fits one batch dimension only.",
+        "What are the shapes of both indices when the logits are (batch, seq, vocab)?",
+        "common",
+    ),
+    _wrong(
+        "in-place",
+        _in_place,
+        "subtracts the maximum from the caller's own tensor.",
+        "Print the logits before and after the call.",
+    ),
+    _wrong(
+        "detached",
+        _detached,
+        "cuts the loss off from the logits, so backward reaches nothing.",
+        "Does loss.requires_grad hold when that of the logits does?",
+        "rare",
+    ),
+    _wrong(
+        "normaliser-without-gradient",
+        _gradient_of_target_only,
+        "lets no gradient through the normaliser, so the gradient is that of the target's logit alone.",
+        "Compare logits.grad with (softmax - one-hot) / batch size for one row.",
+        "rare",
+    ),
+)

@@ -1,0 +1,72 @@
+"""From a wrong submission, behind the wall, to the words in its report and the points it keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.grading import grade
+from grader.hints import next_hint
+from grader.misconceptions.catalogue import load_catalogue
+from grader.report.model import ProblemReport, Report
+from grader.rubric import load_rubric
+from grader.selftest.layouts import with_bug
+
+RUBRIC = load_rubric()
+
+
+def graded(folder: Path, bug: str, *problems: str) -> tuple[Report, dict[str, ProblemReport]]:
+    report = grade(str(with_bug(folder / bug, bug)), RUBRIC, RUBRIC.select(problems))
+    return report, {problem.problem.id: problem for problem in report.problems}
+
+
+def named(problem: ProblemReport) -> set[str]:
+    """Ids of the bugs that explain failures of a problem."""
+    return {test.bug.id for test in problem.tests if test.bug}
+
+
+def a_few(problem: str) -> list[str]:
+    """The first and the middle one; the kill matrix has them all, in process."""
+    bugs = [bug.id for bug in load_catalogue(problem)]
+    return [bugs[0], bugs[len(bugs) // 2]]
+
+
+CHEAP = ["rmsnorm", "softmax", "rope", "cross_entropy", "adamw", "gradient_clipping", "learning_rate_schedule"]
+
+
+@pytest.mark.parametrize(("problem", "bug"), [(problem, bug) for problem in CHEAP for bug in a_few(problem)])
+def test_a_bug_of_the_catalogue_is_named(tmp_path, problem, bug):
+    _, problems = graded(tmp_path, bug, problem)
+    assert named(problems[problem]) == {bug}
+    explained = [test for test in problems[problem].as_json()["tests"] if test["misconception"]]
+    assert explained[0]["misconception"]["id"] == bug
+    assert explained[0]["misconception"]["diagnosis"]
+
+
+def test_fresh_inputs_are_explained_too(tmp_path):
+    _, problems = graded(tmp_path, "rmsnorm-eps-outside-root", "rmsnorm")
+    fresh = [test for test in problems["rmsnorm"].tests if test.plan.fresh and test.outcome.result == "fail"]
+    assert fresh
+    assert all(test.bug and test.bug.id == "rmsnorm-eps-outside-root" for test in fresh)
+
+
+def test_one_bug_costs_once(tmp_path):
+    bug = "rope-halves-instead-of-pairs"
+    _, problems = graded(tmp_path, bug, "rope", "multihead_self_attention", "transformer_block", "transformer_lm")
+    assert problems["rope"].score.earned < problems["rope"].problem.points
+    for name in ("multihead_self_attention", "transformer_block", "transformer_lm"):
+        problem = problems[name]
+        assert problem.score.earned == problem.problem.points, name
+        assert named(problem) == {bug}, name
+        assert problem.blocked_by, name
+
+
+def test_hints_come_in_steps_and_the_diagnosis_last(tmp_path):
+    report, _ = graded(tmp_path, "rmsnorm-eps-outside-root", "rmsnorm")
+    given = [next_hint(report.problems[0], tmp_path) for _ in range(4)]
+    assert [(hint.step, hint.steps) for hint in given if hint] == [(1, 3), (2, 3), (3, 3), (3, 3)]
+    diagnosis = next(bug.diagnosis for bug in load_catalogue("rmsnorm") if bug.id == "rmsnorm-eps-outside-root")
+    texts = [hint.text for hint in given if hint]
+    assert texts[2] == diagnosis
+    assert diagnosis not in texts[0] + texts[1]
