@@ -24,12 +24,18 @@ from typing import Any
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_DEPTH = 40
+_MAX_STEPS = 2_000_000  # a real submission takes some ten thousand
+_MAX_TEXT = 200
 
 _CALLED_BY_OTHERS = frozenset({"forward", "step", "encode", "decode", "encode_iterable"})
 _TENSOR_METHODS = frozenset({"softmax", "log_softmax"})
 _IMPORTERS = frozenset({"importlib.import_module", "builtins.__import__"})
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class TooInvolved(Exception):
+    """Following the names of this source would take too long."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Class:
     def inner(self) -> Scope:
         return Scope(self.scope.module, self.scope, self.node.body)
 
+    @functools.cached_property
     def methods(self) -> dict[str, Function]:
         return {
             node.name: Function(node, self.scope, self)
@@ -79,22 +86,32 @@ class Class:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         }
 
-    def bases(self) -> list[Class]:
-        values = [self.scope.resolve(base) for base in self.node.bases]
-        return [value for value in values if isinstance(value, Class)]
+    @functools.cached_property
+    def ancestry(self) -> tuple[list[Class], list[tuple[str, Class]]]:
+        """This class and its base classes, in the order in which Python looks (close enough); and their other bases.
 
-    def find(self, name: str, depth: int = 0) -> Function | None:
-        """A method, in the order in which Python looks for it (close enough)."""
-        if own := self.methods().get(name):
-            return own
-        return self.find_above(name, depth)
+        Of the other bases, (name, the class that names it).
+        """
+        own: dict[ast.ClassDef, Class] = {}
+        foreign: list[tuple[str, Class]] = []
+        waiting = [self]
+        while waiting:
+            kind = waiting.pop(0)
+            if kind.node in own:
+                continue
+            own[kind.node] = kind
+            bases = [kind.scope.resolve(base) for base in kind.node.bases]
+            waiting[:0] = [base for base in bases if isinstance(base, Class)]
+            foreign += [(base.name, kind) for base in bases if isinstance(base, External)]
+        return list(own.values()), foreign
 
-    def find_above(self, name: str, depth: int = 0) -> Function | None:
-        if depth < _MAX_DEPTH:
-            for base in self.bases():
-                if found := base.find(name, depth + 1):
-                    return found
-        return None
+    def find(self, name: str) -> Function | None:
+        """A method, of the class itself or inherited."""
+        return next((kind.methods[name] for kind in self.ancestry[0] if name in kind.methods), None)
+
+    def find_above(self, name: str) -> Function | None:
+        """A method as `super()` finds it."""
+        return next((kind.methods[name] for kind in self.ancestry[0][1:] if name in kind.methods), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +135,7 @@ class Scope:
         self.parent = parent
         self.bindings: dict[str, list[Any]] = {name: [None] for name in known}
         self.stars: list[Module] = []
+        self._meanings: dict[str, Any] = {}
         for node in body:
             self._bind(node)
 
@@ -214,18 +232,19 @@ class Scope:
 
     def name(self, name: str, depth: int = 0) -> Any:
         """What a name stands for in this scope."""
-        if depth > _MAX_DEPTH:
-            return None
         scope, bindings = self.find(name)
         if scope is None:
             return self.module.star(name, depth + 1)
-        if len(bindings) != 1:
+        if name not in scope._meanings:
+            scope._meanings[name] = None  # while it is being found out: a name defined by itself means nothing
             values = [scope.value_of(binding, depth + 1) for binding in bindings]
-            return values[0] if all(isinstance(v, External) and v == values[0] for v in values) else None
-        return scope.value_of(bindings[0], depth + 1)
+            if len(values) == 1 or all(isinstance(value, External) and value == values[0] for value in values):
+                scope._meanings[name] = values[0]
+        return scope._meanings[name]
 
     def resolve(self, node: ast.AST, depth: int = 0) -> Any:
         """What an expression stands for; None when that is not plain to see."""
+        self.module.program.spend()
         if depth > _MAX_DEPTH:
             return None
         match node:
@@ -283,8 +302,11 @@ class Scope:
 
     def text(self, node: ast.AST, depth: int = 0) -> str | None:
         """The constant string that an expression is, also when it is put together from pieces."""
-        if depth > _MAX_DEPTH:
-            return None
+        found = self._text(node, depth) if depth <= _MAX_DEPTH else None
+        return found if found is not None and len(found) <= _MAX_TEXT else None
+
+    def _text(self, node: ast.AST, depth: int) -> str | None:
+        self.module.program.spend()
         match node:
             case ast.Constant(value=str(text)):
                 return text
@@ -297,9 +319,12 @@ class Scope:
             case ast.Call(func=ast.Attribute(value=between, attr="join"), args=[ast.List(elts=e) | ast.Tuple(elts=e)]):
                 glue, parts = self.text(between, depth + 1), [self.text(part, depth + 1) for part in e]
                 return glue.join(parts) if glue is not None and None not in parts else None  # type: ignore[arg-type]
-            case ast.Subscript(value=value, slice=ast.Slice(lower=None, upper=None, step=ast.UnaryOp())):
+            case ast.Subscript(
+                value=value,
+                slice=ast.Slice(lower=None, upper=None, step=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=1))),
+            ):
                 forwards = self.text(value, depth + 1)
-                return forwards[::-1] if forwards is not None and ast.unparse(node).endswith("[::-1]") else None
+                return forwards[::-1] if forwards is not None else None
             case ast.Name(id=name):
                 scope, bindings = self.find(name)
                 if scope is not None and len(bindings) == 1 and isinstance(bindings[0], ast.expr):
@@ -317,26 +342,31 @@ class Module:
         self.is_package = file is None or file.name == "__init__.py"
         self.tree = _parse(file) if file is not None else ast.Module([], [])
         self.external_stars: list[str] = []
-        self._looking: set[str] = set()
+        self._attributes: dict[str, Any] = {}
 
     @functools.cached_property
     def scope(self) -> Scope:
         return Scope(self, None, self.tree.body)
 
+    @functools.cached_property
+    def method_names(self) -> frozenset[str]:
+        classes = [node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef)]
+        return frozenset(name for node in classes for name in Class(node, self.scope).methods)
+
     def attribute(self, name: str, depth: int = 0) -> Any:
         """What `module.name` is: something defined or imported there, or a module of the package."""
-        if depth > _MAX_DEPTH or name in self._looking:
-            return None
-        self._looking.add(name)
-        try:
-            if self.scope.bindings.get(name):
-                return self.scope.name(name, depth + 1)
-            found = self._from_stars(name, depth)
-            if found is not None:
-                return found
-            return self.program.at(self.folder / name) if self.is_package else None
-        finally:
-            self._looking.discard(name)
+        if name not in self._attributes:
+            self._attributes[name] = None  # while it is being found out
+            self._attributes[name] = self._attribute(name, depth)
+        return self._attributes[name]
+
+    def _attribute(self, name: str, depth: int) -> Any:
+        if self.scope.bindings.get(name):
+            return self.scope.name(name, depth + 1)
+        found = self._from_stars(name, depth)
+        if found is not None:
+            return found
+        return self.program.at(self.folder / name) if self.is_package else None
 
     def _from_stars(self, name: str, depth: int) -> Any:
         for source in self.scope.stars:
@@ -385,8 +415,20 @@ class Program:
         self._package = package
         self._folders = [self.root, *(Path(folder).resolve() for folder in import_path)]
         self._modules: dict[Path, Module | None] = {}
+        self._named: dict[str, Module | None] = {}
+        self._steps = 0
         self._adapters_folder = (self.root / adapters).parent
         self.adapters = self.at((self.root / adapters).with_suffix(""))
+
+    def spend(self) -> None:
+        """Count one step.
+
+        Raises:
+            TooInvolved: after far more steps than honest source needs.
+        """
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise TooInvolved
 
     def at(self, path: Path) -> Module | None:
         """The module at a path without suffix."""
@@ -405,11 +447,15 @@ class Program:
 
     def module(self, dotted: str) -> Module | None:
         """The submission's module of an absolute name; None when it is none of the submission's."""
+        if dotted not in self._named:
+            self._named[dotted] = self._find(dotted)
+        return self._named[dotted]
+
+    def _find(self, dotted: str) -> Module | None:
         first, *rest = dotted.split(".")
-        folders = list(self._folders)
         if self._package and first == self._package:
             return self.at(self._adapters_folder.joinpath(*rest))
-        for folder in folders:
+        for folder in self._folders:
             if (folder / first).is_dir() or (folder / f"{first}.py").is_file():
                 found = self.at(folder.joinpath(first, *rest))
                 if found is not None:
@@ -418,14 +464,7 @@ class Program:
 
     def defines_method(self, name: str) -> bool:
         """Whether any class in the modules read so far has such a method."""
-        return any(
-            isinstance(node, ast.FunctionDef) and node.name == name
-            for module in self._modules.values()
-            if module is not None
-            for outer in ast.walk(module.tree)
-            if isinstance(outer, ast.ClassDef)
-            for node in outer.body
-        )
+        return any(name in module.method_names for module in self._modules.values() if module is not None)
 
     def reached_from(self, functions: Iterable[str]) -> list[Mention]:
         """The names of other libraries in what these functions of the adapters reach, each once per line."""
@@ -460,7 +499,7 @@ class _Search:
             while self._queue:
                 self._walk(self._queue.pop())
             for kind in self._classes:  # a class may be reached before the name of its method is
-                for name in self._names | {name for name in kind.methods() if name.startswith("__")}:
+                for name in self._names | {name for name in kind.methods if name.startswith("__")}:
                     self.reach(kind.find(name))
 
     def _walk(self, value: Any) -> None:
@@ -473,27 +512,14 @@ class _Search:
                 _Walker(self, inner, owner).visit_body(node.body)
             case Class(node=node, scope=scope):
                 self._classes.append(value)
-                for base in node.bases:
-                    resolved = scope.resolve(base)
-                    if isinstance(resolved, External):
-                        self.mention(resolved.name, scope, node, is_base=True)
-                    elif isinstance(resolved, Class):
-                        self._reach_bases(resolved)
+                for name, kind in value.ancestry[1]:
+                    self.mention(name, kind.scope, kind.node, is_base=True)
                 walker = _Walker(self, value.inner, value)
                 for statement in node.body:
                     if not isinstance(statement, Definition):
                         walker.visit(statement)
             case Variable(expression=expression, scope=scope):
                 _Walker(self, scope, None).visit(expression)
-
-    def _reach_bases(self, kind: Class, depth: int = 0) -> None:
-        """The base classes of a class of the submission's own that is itself a base class."""
-        for base in kind.node.bases if depth < _MAX_DEPTH else ():
-            resolved = kind.scope.resolve(base)
-            if isinstance(resolved, External):
-                self.mention(resolved.name, kind.scope, kind.node, is_base=True)
-            elif isinstance(resolved, Class):
-                self._reach_bases(resolved, depth + 1)
 
     def mention(self, name: str, scope: Scope, node: Any, is_base: bool = False) -> None:
         if not name.startswith("builtins."):

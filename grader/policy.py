@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .callgraph import Mention, Program
+from .callgraph import Mention, Program, TooInvolved
 from .rubric import Policy, Problem
 from .worker.from_scratch import Rule, canonical, rule_against
 from .worker.loader import Layout
@@ -105,7 +105,7 @@ def mentions_in(layout: Layout, problems: Iterable[Problem]) -> dict[str, list[M
         program = Program(Path(layout.root), layout.adapters, layout.package, layout.import_path)
         for problem in problems:
             mentions[problem.id] = program.reached_from(ADAPTERS.get(problem.id, ()))
-    except RecursionError:  # source nested beyond reason; what runs is still seen
+    except (RecursionError, TooInvolved):  # source nested or entangled beyond reason; what runs is still seen
         return mentions
     return mentions
 

@@ -141,7 +141,7 @@ def _imports_relatively(source: str) -> bool:
     """Whether a module has relative imports and so must be imported as part of a package."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # the import in the worker will say what is wrong with it
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the worker's import will say what is wrong
         return bool(re.search(r"^\s*from\s+\.", source, re.MULTILINE))
     return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
 

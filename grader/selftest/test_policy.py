@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,24 @@ def test_nothing_outside_the_submission_is_read(tmp_path):
     assert static_findings(tmp_path / "s", "softmax") == ()
 
 
+ENTANGLED = {
+    "a name in terms of itself": "x = f(x, x)\nx = g(x, x)\n" * 40,
+    "texts that double": "".join(f"t{i + 1} = t{i} + t{i}\n" for i in range(60)) + "t0 = 'softmax'\n",
+    "classes of classes": "".join(f"class C{i}(C{i + 1}, C{i + 2}, C{i + 1}): pass\n" for i in range(60)),
+    "names in a circle": "".join(f"y{i} = y{(i + 1) % 50}(y{(i + 2) % 50})\n" for i in range(50)),
+    "a long sum": "z = " + " + ".join(["a"] * 3000) + "\n",
+    "a long chain": "z = a" + ".b" * 900 + "\n",
+}
+
+
+@pytest.mark.parametrize("name", ENTANGLED)
+def test_entangled_source_is_read_quickly(tmp_path, name):
+    source = ENTANGLED[name] + "def run_softmax(in_features, dim):\n    return getattr(x, t60)(C0(y0), z)\n"
+    start = time.process_time()
+    assert static_findings(written(tmp_path, source), "softmax") == ()
+    assert time.process_time() - start < 5
+
+
 def test_source_that_refers_to_itself_ends(tmp_path):
     adapters = """
         from a import *
@@ -142,7 +161,6 @@ def test_the_rubric_may_only_warn():
     ("problem", "name"),
     [
         ("cross_entropy", "torch.nn.functional.one_hot"),
-        ("cross_entropy", "torch.log_softmax"),
         ("transformer_block", "torch.nn.Dropout"),
     ],
 )
@@ -155,6 +173,7 @@ def test_what_replaces_no_piece_is_only_mentioned(problem, name):
     [
         ("scaled_dot_product_attention", "torch.softmax"),
         ("cross_entropy", "torch.logsumexp"),
+        ("cross_entropy", "torch.log_softmax"),
         ("rmsnorm", "torch.rsqrt"),
         ("checkpointing", "torch.optim.AdamW"),
         ("linear", "tiktoken.Encoding"),
@@ -191,7 +210,7 @@ def report_of(findings: dict[str, tuple[Finding, ...]], result: Result = Result.
         policy=findings,
         seed=None,
         isolation={"level": "process", "missing": []},
-        environment={},
+        environment={"seconds": 0.0},
     )
 
 

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from grader.cases.assets import FIXTURES
+from grader.cases.store import stored_cases
 from grader.in_process import InProcess
 from grader.policy import Effect, Finding, find_breaches
 from grader.rubric import load_rubric
 from grader.runner import KIT
+from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
 from grader.submission import locate
 from grader.wall import Behind
@@ -176,7 +179,7 @@ def test_a_tokenizer_library_inside_the_tokenizer_is_seen(runs):
 
 
 def test_what_the_driver_itself_uses_is_not_the_students(runs):
-    arguments = {"seed": 0, "steps_before": 1, "steps_after": 1, "iteration": 3, "target": "path"}
+    arguments = {"seed": 0, "iteration": 3, "target": "path"}
     assert runs.perform("checkpoint_round_trip", arguments)["iteration"] == 3
     assert runs.witnessed == []
 
@@ -285,7 +288,7 @@ def reference_calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield (
         "checkpointing",
         "checkpoint_round_trip",
-        {"seed": 0, "steps_before": 1, "steps_after": 1, "iteration": 3, "target": "file"},
+        {"seed": 0, "iteration": 3, "target": "file"},
     )
 
 
@@ -296,6 +299,32 @@ def test_the_reference_runs_without_a_finding():
     for problem, operation, arguments in reference_calls():
         submission.perform(operation, arguments)
         assert dynamic_findings(submission, problem) == (), operation
+
+
+BY_TORCH = {
+    *("block-by-torch", "lm-padded-to-context", "cross-entropy-in-float64"),
+    *("adamw-of-pytorch", "gradient-clipping-of-pytorch"),
+}
+"""Variants that are right because PyTorch is: correct outputs, and breaches of the rule."""
+
+VARIANTS = [
+    variant
+    for problem in RUBRIC.problems
+    if (FIXTURES / "cases" / f"{problem.id}.msgpack").exists()
+    for variant in honest_variants(problem.id)
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=[variant.id for variant in VARIANTS])
+def test_correct_variants_breach_the_rule_only_where_they_use_pytorch(variant):
+    import grader.reference.adapters as adapters
+
+    submission = InProcess(adapters, Witness(str(KIT / "grader")))
+    cases = stored_cases(variant.problem)
+    with variant.planted():
+        for case in (cases[0], cases[-1]):
+            submission.perform(case.operation, case.inputs)
+    assert bool(dynamic_findings(submission, variant.problem)) is (variant.id in BY_TORCH)
 
 
 # ----------------------------------------------------------------------------------------------------------------
