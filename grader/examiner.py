@@ -23,6 +23,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+import torch
 
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
@@ -164,6 +165,7 @@ def _plan(item: pytest.Item) -> PlannedTest:
 
 def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
+    torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     events = Events()
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])

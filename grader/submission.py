@@ -14,6 +14,7 @@ from typing import Any
 
 from .archive import SUFFIXES
 from .complaints import Refused
+from .faults import AdapterMissing, Todo
 from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
@@ -221,6 +222,7 @@ class Tokenizer:
         self._opener = opener
         self._arguments = arguments  # also keeps alive the objects whose ids are the key in `Submission.tokenizer`
         self._handle: tuple[int, int] | None = None
+        self._absent: Todo | AdapterMissing | None = None
 
     def encode(self, text: str) -> list[int]:
         return self._ask("tokenizer_encode", text=text)
@@ -241,7 +243,13 @@ class Tokenizer:
         return self._ask("tokenizer_stream_memory", chunk=chunk, repeats=repeats)
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
+        if self._absent is not None:  # asking again with all of GPT-2's tables would take its time and change nothing
+            raise self._absent
         if self._handle is None or self._handle[0] != self._submission.generation:
-            handle = self._submission.perform(self._opener, self._arguments)
+            try:
+                handle = self._submission.perform(self._opener, self._arguments)
+            except (Todo, AdapterMissing) as fault:
+                self._absent = fault
+                raise
             self._handle = (self._submission.generation, handle)
         return self._submission.perform(operation, {"handle": self._handle[1], **arguments})

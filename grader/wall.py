@@ -30,7 +30,7 @@ _SERVE = Path(__file__).with_name("worker") / "serve.py"
 _KIT = Path(__file__).resolve().parents[1]
 _OUTPUT_KEPT = 4096
 _USES_KEPT = 20
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "SYSTEMROOT")
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,7 @@ def _environment(scratch: str) -> dict[str, str]:
         "TMPDIR": str(Path(scratch, "tmp")),
         "LANG": "C.UTF-8",
         "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",  # small calls are several times slower when threads wait for a busy machine
         "TOKENIZERS_PARALLELISM": "false",
         "WANDB_MODE": "disabled",
     }

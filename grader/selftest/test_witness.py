@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from grader.cases.assets import FIXTURES
 from grader.cases.store import stored_cases
 from grader.in_process import InProcess
 from grader.policy import Effect, Finding, find_breaches
-from grader.rubric import load_rubric
+from grader.rubric import Policy, load_rubric
 from grader.runner import KIT
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
@@ -25,7 +26,7 @@ from grader.worker.bench import Bench
 from grader.worker.from_scratch import rule_against
 from grader.worker.witness import Witness
 
-RUBRIC = load_rubric()
+RUBRIC = {problem.id: dataclasses.replace(problem, policy=Policy.ZERO) for problem in load_rubric().problems}
 
 RUNS = """
     import functools
