@@ -310,7 +310,7 @@ BY_TORCH = {
 
 VARIANTS = [
     variant
-    for problem in RUBRIC.problems
+    for problem in RUBRIC.values()
     if (FIXTURES / "cases" / f"{problem.id}.msgpack").exists()
     for variant in honest_variants(problem.id)
 ]
