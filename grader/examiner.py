@@ -7,8 +7,8 @@ an examiner that dies costs one test and a restart, not the report. The submissi
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `explained` (the known bugs behind failed tests) and
-`done`. `refused` ends the run with a sentence for the person who started it.
+test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `explained`
+(the known bugs behind failed tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tra
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
+from .worker.witness import Witness
 
 _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 """After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
 
 _TEXT_LIMIT = 4000
+_USES_PER_PROBLEM = 50
 
 
 class Events:
@@ -64,6 +66,7 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
+        self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
 
@@ -107,8 +110,18 @@ class Examination:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
+            self._send_witnessed(problem_of(item.path))
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
+
+    def _send_witnessed(self, problem: str) -> None:
+        """Pass on what the worker saw of ready-made code, each use once per problem."""
+        known = self._witnessed.setdefault(problem, [])
+        new = [use for use in self.submission.witnessed if use not in known][: _USES_PER_PROBLEM - len(known)]
+        self.submission.witnessed.clear()
+        if new:
+            known += new
+            self.events.send("witnessed", problem=problem, uses=new)
 
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:
@@ -201,7 +214,7 @@ def _open(layout: Layout, isolation: str, limits: Limits) -> Generator[Submissio
     if isolation == "none":
         from .in_process import InProcess
 
-        yield InProcess(import_adapters(layout))
+        yield InProcess(import_adapters(layout), Witness(layout.root))
         return
     with Behind(layout, limits) as submission:
         yield submission

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from .archive import is_archive, unpacked
 from .environment import describe_environment
+from .policy import find_breaches, mentions_in
 from .report.model import Report, build_report
 from .rubric import Problem, Rubric
 from .runner import Progress, has_tests, run_tests
@@ -26,19 +30,22 @@ def grade(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Report:
-    """Grade these problems of the submission in a folder.
+    """Grade these problems of the submission in a folder or an archive.
 
     Args:
         isolation: "auto" (the strongest level there is), "process" or "none"; see `runner.run_tests` for the rest.
 
     Raises:
         SubmissionNotFound: there is nothing to grade.
+        ArchiveRefused: the archive is damaged, too large or reaches outside.
         Refused, Failed: as `runner.run_tests`.
     """
-    layout = locate(submission)
     level = "process" if isolation == "auto" else isolation
     tested = [problem for problem in problems if has_tests(problem)]
-    run = run_tests(layout, tested, seed=seed, isolation=level, jobs=jobs, progress=progress)
+    with _folder(submission) as folder:
+        layout = locate(folder, named=submission)
+        mentions = mentions_in(layout, tested)
+        run = run_tests(layout, tested, seed=seed, isolation=level, jobs=jobs, progress=progress)
     return build_report(
         submission=submission,
         rubric=rubric,
@@ -46,8 +53,19 @@ def grade(
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
+        policy=find_breaches(tested, mentions, run.witnessed),
         seed=run.seed,
         isolation={"level": level, "missing": _MISSING[level]},
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},
         load_fault=run.load_fault,
     )
+
+
+@contextlib.contextmanager
+def _folder(submission: str) -> Iterator[Path]:
+    """The folder of a submission; that of an archive exists only as long as it is being graded."""
+    if is_archive(submission):
+        with unpacked(submission) as folder:
+            yield folder
+    else:
+        yield Path(submission)

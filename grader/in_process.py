@@ -13,6 +13,7 @@ from .submission import Submission
 from .worker import wire
 from .worker.bench import Bench
 from .worker.faults import ContractBroken, NotProvided
+from .worker.witness import Witness
 
 
 class InProcess(Submission):
@@ -20,13 +21,22 @@ class InProcess(Submission):
 
     Arguments are copied and results pass through the wire format, so that a test sees exactly what it would see
     behind the wall; exceptions of the student's code come through as they are.
+
+    Args:
+        witness: watches the calls for uses of ready-made code; nobody does when None.
     """
 
-    def __init__(self, adapters: types.ModuleType) -> None:
+    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None) -> None:
         super().__init__()
-        self._bench = Bench(adapters)
+        self._bench = Bench(adapters, witness)
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return self._run(operation, arguments)
+        finally:
+            self.witnessed += self._bench.witnessed()
+
+    def _run(self, operation: str, arguments: dict[str, Any]) -> Any:
         copies = _copied(arguments)
         try:
             return wire.decode(wire.encode(self._bench.perform(operation, copies)))

@@ -29,6 +29,7 @@ from .worker.loader import Layout
 _SERVE = Path(__file__).with_name("worker") / "serve.py"
 _KIT = Path(__file__).resolve().parents[1]
 _OUTPUT_KEPT = 4096
+_USES_KEPT = 20
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
@@ -102,6 +103,7 @@ class Behind(Submission):
         except (CallTimeout, WorkerCrash):
             self.close()
             raise
+        self.witnessed += _uses(answer.get("witnessed"))
         match answer["kind"]:
             case "ok":
                 return answer["value"]
@@ -124,6 +126,15 @@ class Behind(Submission):
 
 def _text(answer: dict[str, Any], key: str) -> str:
     return str(answer.get(key, ""))
+
+
+def _uses(witnessed: Any) -> list[dict[str, str]]:
+    """What the worker says it saw of ready-made code, if it has the form that this should have."""
+    return [
+        use
+        for use in (witnessed[:_USES_KEPT] if type(witnessed) is list else [])
+        if type(use) is dict and len(use) <= 3 and all(type(text) is str and len(text) < 300 for text in use.values())
+    ]
 
 
 def _third_party_path() -> list[str]:

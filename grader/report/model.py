@@ -12,8 +12,9 @@ from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
 from ..outcome import Explanation, Outcome, PlannedTest, Result
+from ..policy import Effect, Finding
 from ..rubric import Problem, Rubric
-from ..scoring import Score, Status, score_problem
+from ..scoring import Score, Status, score_problem, withheld
 
 SCHEMA_VERSION = 1
 
@@ -51,6 +52,7 @@ class ProblemReport:
     """One problem of the rubric: its score and its tests.
 
     blocked_by: problems it builds on that have not passed, worth fixing first.
+    policy: breaches of the from-scratch rule.
     note: why the problem is not assessed, or "".
     """
 
@@ -58,7 +60,13 @@ class ProblemReport:
     score: Score
     tests: tuple[TestReport, ...] = ()
     blocked_by: tuple[str, ...] = ()
+    policy: tuple[Finding, ...] = ()
     note: str = ""
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the from-scratch rule took the points."""
+        return self.score.status is Status.FAIL and _costs_points(self.policy)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -70,7 +78,7 @@ class ProblemReport:
             "earned": self.score.earned,
             "status": str(self.score.status),
             "blocked_by": list(self.blocked_by),
-            "policy": [],
+            "policy": [finding.as_json() for finding in self.policy],
             "note": self.note,
             "tests": [test.as_json() for test in self.tests],
         }
@@ -129,12 +137,13 @@ def build_report(
     outcomes: Sequence[Outcome],
     explanations: Mapping[str, Explanation],
     *,
+    policy: Mapping[str, tuple[Finding, ...]],
     seed: int | None,
     isolation: dict[str, Any],
     environment: dict[str, Any],
     load_fault: str | None = None,
 ) -> Report:
-    """Score the outcomes and put everything together."""
+    """Score the outcomes and put everything together; `policy` holds the findings of each problem."""
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
     knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
@@ -146,6 +155,7 @@ def build_report(
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
         for problem in problems
     }
+    scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
 
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
@@ -167,6 +177,7 @@ def build_report(
                 score=scores[problem.id],
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
                 blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
+                policy=policy.get(problem.id, ()),
                 note=_why_not_assessed(problem, scores[problem.id]),
             )
             for problem in problems
@@ -176,6 +187,10 @@ def build_report(
         environment=environment,
         load_fault=load_fault,
     )
+
+
+def _costs_points(findings: Sequence[Finding]) -> bool:
+    return any(finding.effect is Effect.ZERO for finding in findings)
 
 
 def _blocked_by(

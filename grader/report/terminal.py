@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..outcome import Result
+from ..policy import Effect
 from ..scoring import Status
 from .model import ProblemReport, Report, TestReport
 
@@ -31,6 +32,11 @@ _RESULT = {
     Result.CRASH: "ended the process",
     Result.TODO: "is not written yet",
     Result.SKIP: "is not provided",
+}
+_EFFECT = {
+    Effect.ZERO: "the problem's points are withheld",
+    Effect.CARRIED: "costs nothing here",
+    Effect.WARN: "costs no points",
 }
 _SHOWN_PER_PROBLEM = 3
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
@@ -51,6 +57,8 @@ def show(report: Report, console: Console) -> None:
         for problem in report.problems:
             if panel := _failures(problem):
                 console.print(panel)
+    if panel := _policy(report):
+        console.print(panel)
     console.print(_summary(report))
 
 
@@ -98,6 +106,8 @@ def _passed(problem: ProblemReport) -> str:
 
 
 def _remark(problem: ProblemReport) -> str:
+    if problem.is_withheld:
+        return "points withheld: from-scratch rule"
     if any(test.carried for test in problem.tests):
         return f"carried forward from {', '.join(problem.blocked_by)}"
     if problem.blocked_by:
@@ -178,6 +188,22 @@ def _describe(test: TestReport) -> Iterator[Text]:
     detail = test.outcome.detail.splitlines()
     for line in detail[-_DETAIL_LINES:]:
         yield Text(f"  {line}", style="dim")
+
+
+def _policy(report: Report) -> Panel | None:
+    """Breaches of the from-scratch rule: what was used, where, and what that did to the points."""
+    shown: list[Text] = []
+    for problem in report.problems:
+        for finding in problem.policy:
+            line = Text(f"{problem.problem.id}  ", style="bold")
+            line.append(
+                f"{finding.rule} at {finding.where}", style="red" if finding.effect is Effect.ZERO else "yellow"
+            )
+            line.append(f"  ({_EFFECT[finding.effect]})", style="dim")
+            shown += [line, Text(f"  {finding.evidence}")]
+    if not shown:
+        return None
+    return Panel(Group(*shown), title="From-scratch rule", title_align="left", border_style="red")
 
 
 def _summary(report: Report) -> Text:

@@ -60,7 +60,8 @@ def grade(root: Path, chosen: list[Problem], progress: Progress | None = None, *
     run: Run = run_tests(locate(root), chosen, seed=1, limits=limits, progress=progress)
     return build_report(
         str(root), RUBRIC, chosen, run.planned, run.outcomes, run.explanations,
-        seed=run.seed, isolation={"level": "process", "missing": []}, environment={}, load_fault=run.load_fault,
+        policy={}, seed=run.seed, isolation={"level": "process", "missing": []}, environment={},
+        load_fault=run.load_fault,
     )  # fmt: skip
 
 

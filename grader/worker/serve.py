@@ -36,16 +36,12 @@ def main() -> None:
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:
         answer = worker.answer(request["operation"], request["arguments"])
+        frame = {"id": request["id"], "witnessed": worker.witnessed()}
         try:
-            body = wire.encode({"id": request["id"], **answer})
+            body = wire.encode({**frame, **answer})
         except wire.NotPlainData as error:
-            body = wire.encode(
-                {
-                    "id": request["id"],
-                    "kind": "not_plain",
-                    "message": str(error).replace("result['value']", "result", 1),
-                }
-            )
+            message = str(error).replace("result['value']", "result", 1)
+            body = wire.encode({**frame, "kind": "not_plain", "message": message})
         channel.sendall(wire.LENGTH.pack(len(body)) + body)
 
 
@@ -105,10 +101,15 @@ class Worker:
         except BaseException as error:
             return self._failure("error", _one_line(error), error)
 
+    def witnessed(self) -> list[dict[str, str]]:
+        """What the request that was just answered used of ready-made code."""
+        return [] if self.bench is None else self.bench.witnessed()
+
     def _load(self, layout: dict[str, Any], import_path: list[str], memory_mib: int) -> dict[str, Any]:
         from grader_worker import limits
         from grader_worker.bench import Bench
         from grader_worker.loader import Layout, explain_import_error, import_adapters
+        from grader_worker.witness import Witness
 
         if memory_mib:
             limits.limit_memory(memory_mib)
@@ -120,7 +121,7 @@ class Worker:
         except BaseException as error:
             failure = self._failure("error", explain_import_error(error, where), error)
             return {"loaded": False, "message": failure["message"], "traceback": failure["traceback"]}
-        self.bench = Bench(adapters)
+        self.bench = Bench(adapters, Witness(where.root))
         names = [name for name in dir(adapters) if name.startswith(("run_", "get_"))]
         return {"loaded": True, "adapters": names}
 
