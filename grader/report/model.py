@@ -23,7 +23,8 @@ SCHEMA_VERSION = 1
 class TestReport:
     """One test and what came of it.
 
-    bug: the known bug that explains a failure; carried: whether it is carried forward from another problem.
+    bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
+    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution.
     """
 
     __test__ = False  # pytest should not try to collect this class
@@ -32,6 +33,7 @@ class TestReport:
     outcome: Outcome
     bug: KnownBug | None = None
     carried: bool = False
+    charged: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -161,7 +163,8 @@ def build_report(
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
-        return TestReport(test, outcome, bug, test.id in carried)
+        charged = knows_kit or not (test.own_adapter and outcome.result is Result.SKIP)
+        return TestReport(test, outcome, bug, test.id in carried, charged)
 
     def upstream(problem: Problem) -> list[str]:
         """The problems from which bugs are carried forward into this one."""

@@ -101,8 +101,9 @@ def _points(problem: ProblemReport) -> str:
 def _passed(problem: ProblemReport) -> str:
     if not problem.tests:
         return ""
-    passed = sum(test.outcome.result is Result.PASS for test in problem.tests)
-    return f"{passed}/{len(problem.tests)}"
+    charged = [test for test in problem.tests if test.charged]
+    passed = sum(test.outcome.result is Result.PASS for test in charged)
+    return f"{passed}/{len(charged)}"
 
 
 def _remark(problem: ProblemReport) -> str:
@@ -142,7 +143,10 @@ def _failures(problem: ProblemReport) -> Panel | None:
     failing = _one_per_claim(
         test
         for test in problem.tests
-        if test.outcome.result is not Result.PASS and not test.carried and not _missing_package(test)
+        if test.outcome.result is not Result.PASS
+        and test.charged
+        and not test.carried
+        and not _missing_package(test)
     )
     if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
