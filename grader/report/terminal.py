@@ -143,10 +143,7 @@ def _failures(problem: ProblemReport) -> Panel | None:
     failing = _one_per_claim(
         test
         for test in problem.tests
-        if test.outcome.result is not Result.PASS
-        and test.charged
-        and not test.carried
-        and not _missing_package(test)
+        if test.outcome.result is not Result.PASS and test.charged and not test.carried and not _missing_package(test)
     )
     if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
