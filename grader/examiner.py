@@ -32,7 +32,7 @@ from .cases.store import has_generators, stored_cases
 from .faults import CallTimeout, Fault, WorkerCrash
 from .outcome import Outcome, PlannedTest, Result
 from .submission import Submission
-from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
@@ -126,6 +126,8 @@ class Examination:
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:
     """The result, message and detail that an exception in a test stands for."""
+    if isinstance(error, NothingToTest):
+        error = error.fault
     notes = "\n".join(getattr(error, "__notes__", []))
     if isinstance(error, Fault):
         return error.result, error.message, "\n".join(filter(None, [error.detail, notes]))
