@@ -425,9 +425,8 @@ def flash_attention(
     batch, heads, _, dim = q.shape
     if k.shape != v.shape or k.shape[:2] != (batch, heads) or k.shape[3] != dim or k.shape[2] == 0:
         raise ValueError(
-            "flash_attention needs q [batch, heads, queries, head_dim] and k, v [batch, heads, keys, head_dim] "
-            "with a key at least, "
-            f"but got {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}."
+            "flash_attention needs q [batch, heads, queries, head_dim] and k, v [batch, heads, keys, "
+            f"head_dim] with a key at least, but got {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}."
         )
     if not q.dtype == k.dtype == v.dtype:
         raise ValueError(
