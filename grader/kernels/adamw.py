@@ -22,9 +22,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .rows import VECTOR_BYTES
+
 BLOCK = 2_048
 NUM_WARPS = 8
-VECTOR_BYTES = 16
 
 TRITON_TYPE = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 

@@ -25,11 +25,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .rows import MOST_WARPS, as_rows, grid_limits, row_tile
+from .rows import MOST_WARPS, as_rows, grid_limits, row_tile, vector_length
 
 WIDEST_TILE = 32_768  # logits that one program keeps in registers
 SWEEP = 16_384  # logits per step over a wider row: 16 in each of 1,024 threads
-VECTOR_BYTES = 16  # what a thread loads at once
 LOG2_E = tl.constexpr(log2(e))  # exp2 is one instruction, exp is four
 LOWEST = tl.constexpr(-3.4028234663852886e38)  # float32's; unlike -inf it may be subtracted from itself
 SCALE_BLOCK = 2_048  # elements per step when a gradient is scaled: 16 in each of 128 threads
@@ -105,7 +104,7 @@ class _CrossEntropy(torch.autograd.Function):
         tile = row_tile(columns)
         _cross_entropy[(count,)](
             x, targets, losses, dx, columns, x.stride(0), dx.stride(0), 1.0 / count,
-            whole_row, with_gradient, VECTOR_BYTES // x.element_size(), tile.columns if whole_row else SWEEP,
+            whole_row, with_gradient, vector_length(x), tile.columns if whole_row else SWEEP,
             num_warps=tile.num_warps if whole_row else MOST_WARPS,
         )  # fmt: skip
         ctx.gradient = dx if with_gradient else None

@@ -244,7 +244,7 @@ def _gather_from_queries(
     return dk, dv
 
 
-@_tuned((64, 128, 8, 2), (64, 128, 8, 3), (32, 128, 8, 3), (64, 64, 4, 2), (64, 64, 4, 3), (32, 32, 8, 2))
+@_tuned((64, 128, 8, 3), (64, 128, 8, 2), (32, 128, 8, 3), (64, 64, 4, 2), (64, 64, 4, 3), (32, 32, 8, 2))
 @triton.jit
 def _backward_keys(
     q_ptr, q_strides, k_ptr, k_strides, v_ptr, v_strides, do_ptr, do_strides, lse_ptr, delta_ptr,

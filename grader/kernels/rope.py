@@ -21,6 +21,7 @@ from torch import Tensor
 
 TILE_ELEMENTS = 2_048
 HEADS_PER_PROGRAM = 8
+STAGES = tl.constexpr(3)  # one head at work, copies of two more into shared memory under way
 NUM_WARPS = 4
 
 
@@ -55,7 +56,7 @@ def _rotate(
     y_ptr += batch * y_batch_stride + first_head.to(tl.int64) * y_head_stride
     x_tile = x_ptr + token.to(tl.int64) * x_token_stride + column
     y_tile = y_ptr + token.to(tl.int64) * y_token_stride + column
-    for _ in tl.range(first_head, tl.minimum(first_head + HEADS_PER_PROGRAM, heads)):
+    for _ in tl.range(first_head, tl.minimum(first_head + HEADS_PER_PROGRAM, heads), num_stages=STAGES):
         x = tl.load(x_tile, mask=inside, other=0.0).to(tl.float32)
         even, odd = tl.split(tl.reshape(x, [BLOCK_TOKENS, BLOCK_HALF, 2]))
         y = tl.join(even * cos - odd * sin, even * sin + odd * cos)

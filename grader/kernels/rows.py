@@ -16,6 +16,7 @@ import triton
 from torch import Tensor
 
 THREADS_PER_WARP = 32
+VECTOR_BYTES = 16  # the widest access of a thread
 ELEMENTS_PER_THREAD = 16
 LEAST_WARPS = 4
 MOST_WARPS = 32  # 1,024 threads, the most that a program may have
@@ -33,6 +34,12 @@ def as_rows(x: Tensor) -> Tensor:
     """View `x` as [rows, last dimension] with adjacent columns; copy only where no such view exists."""
     rows = x.reshape(x.numel() // max(x.shape[-1], 1), x.shape[-1])
     return rows if rows.stride(1) == 1 or rows.shape[1] <= 1 else rows.contiguous()
+
+
+def vector_length(rows: Tensor) -> int:
+    """Count the elements that a thread loads at once: 16 bytes, or one element where rows begin elsewhere."""
+    aligned = rows.data_ptr() % VECTOR_BYTES == 0 and rows.stride(0) * rows.element_size() % VECTOR_BYTES == 0
+    return VECTOR_BYTES // rows.element_size() if aligned else 1
 
 
 def row_tile(columns: int, elements_per_thread: int = ELEMENTS_PER_THREAD) -> RowTile:

@@ -18,11 +18,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .rows import MOST_WARPS, as_rows, row_tile
+from .rows import MOST_WARPS, as_rows, row_tile, vector_length
 
 WIDEST_TILE = 32_768  # columns that one program keeps in registers
 SWEEP = 16_384  # columns per step over a wider row: 16 elements in each of 1,024 threads
-VECTOR_BYTES = 16  # what a thread loads at once
 LOG2_E = tl.constexpr(log2(e))  # exp2 is one instruction, exp is four
 LOWEST = tl.constexpr(-3.4028234663852886e38)  # float32's; unlike -inf it may be subtracted from itself
 
@@ -116,8 +115,9 @@ class _Softmax(torch.autograd.Function):
                 rows, y, count, columns, rows.stride(0), tile.rows, tile.columns, num_warps=tile.num_warps
             )
         else:
-            vector = VECTOR_BYTES // x.element_size()
-            _forward_wide[(count,)](rows, y, columns, rows.stride(0), vector, SWEEP, num_warps=MOST_WARPS)
+            _forward_wide[(count,)](
+                rows, y, columns, rows.stride(0), vector_length(rows), SWEEP, num_warps=MOST_WARPS
+            )
         ctx.save_for_backward(y)
         return y.view(x.shape)
 
