@@ -9,11 +9,10 @@ are still at hand, so the forward pass writes it, over the logits if the caller 
 has nothing left to read (Hsu et al. 2024, arXiv:2410.10989, section 3.2). That factor is 1 unless the loss is
 scaled.
 
-One program of 1,024 threads takes one row, as the whole register file holds no more than one. A row of up to
-32,768 logits is read once into registers. A wider one is read once from memory: the first sweep keeps a
-running maximum and a sum that is rescaled whenever it grows (Milakov & Gimelshein 2018, arXiv:1805.02867),
-and the second runs from the row's end back to its start, over what the first has left in the caches (132 rows
-of 131,072 bf16 logits are 35 MB).
+A program takes one row. Up to 32,768 logits are read once, into the registers of up to 1,024 threads. A wider
+row is read from memory once too: the first sweep keeps a running maximum and a sum that is rescaled whenever
+it grows (Milakov & Gimelshein 2018, arXiv:1805.02867), and the second runs from the row's end back to its
+start, over what the first has left in the caches (132 rows of 131,072 bf16 logits are 35 MB).
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, overwrite_logits: bool = F
 
     Args:
         logits: [..., vocabulary] in float32, bf16 or fp16; rows with adjacent columns are read where they
-            lie, other layouts are copied first. In fp16, gradients below 6e-8 / rows become zero before a
+            lie, other layouts are copied first. In fp16, gradients below 6e-8 become zero before a
             gradient scaler can raise them: prefer bf16 there.
         targets: [...], integers in [0, vocabulary), which are not checked.
         overwrite_logits: write the gradient over the logits, which are useless afterwards. Autograd does not
