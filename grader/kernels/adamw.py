@@ -96,9 +96,7 @@ def _block_table(sizes: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _tensor_table(
-    sizes: tuple[int, ...], addresses: tuple[tuple[int, ...], ...], device: torch.device
-) -> Tensor:
+def _tensor_table(sizes: tuple[int, ...], addresses: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
     """[tensors, 5] int64: number of elements, then the addresses of parameter, gradient, m and v."""
     return torch.tensor([(size, *four) for size, four in zip(sizes, addresses, strict=True)]).to(device)
 

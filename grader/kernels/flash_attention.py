@@ -319,9 +319,7 @@ def _backward_queries(
     CAUSAL: tl.constexpr, IS_LONG: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr, BLOCK_KEYS: tl.constexpr,
 ):  # fmt: skip
-    tile = (
-        tl.num_programs(0) - 1 - tl.program_id(0) if CAUSAL else tl.program_id(0)
-    )  # longest first, as forward
+    tile = tl.num_programs(0) - 1 - tl.program_id(0) if CAUSAL else tl.program_id(0)  # longest first, as forward
     first_query = tile * BLOCK_QUERIES
     q_ptr = _head_of(q_ptr, q_strides, heads)
     k_ptr = _head_of(k_ptr, k_strides, heads)
@@ -429,9 +427,7 @@ def flash_attention(
             f"head_dim] with a key at least, but got {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}."
         )
     if not q.dtype == k.dtype == v.dtype:
-        raise ValueError(
-            f"flash_attention needs q, k, v in one dtype, but got {q.dtype}, {k.dtype}, {v.dtype}."
-        )
+        raise ValueError(f"flash_attention needs q, k, v in one dtype, but got {q.dtype}, {k.dtype}, {v.dtype}.")
     if not 1 <= dim <= LARGEST_HEAD_DIM:
         raise ValueError(f"flash_attention takes head dimensions from 1 to {LARGEST_HEAD_DIM}, not {dim}.")
     scale = dim**-0.5 if scale is None else scale

@@ -131,11 +131,7 @@ def rmsnorm(x: Tensor, gain: Tensor, eps: float = 1e-5) -> Tensor:
     """
     columns = x.shape[-1]
     if columns > WIDEST:
-        raise ValueError(
-            f"rmsnorm holds a row in registers, so it takes at most {WIDEST:,} columns, not {columns:,}."
-        )
+        raise ValueError(f"rmsnorm holds a row in registers, so it takes at most {WIDEST:,} columns, not {columns:,}.")
     if gain.shape != (columns,):
-        raise ValueError(
-            f"rmsnorm needs one gain for each of {columns} columns, but got shape {tuple(gain.shape)}."
-        )
+        raise ValueError(f"rmsnorm needs one gain for each of {columns} columns, but got shape {tuple(gain.shape)}.")
     return _RMSNorm.apply(x, gain.contiguous(), eps) if x.numel() else x * gain.to(x.dtype)

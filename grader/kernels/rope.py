@@ -112,9 +112,7 @@ def rope_tables(
     return angles.cos().float().to(device), angles.sin().float().to(device)
 
 
-def rope(
-    x: Tensor, cos: Tensor, sin: Tensor, *, positions: Tensor | None = None, in_place: bool = False
-) -> Tensor:
+def rope(x: Tensor, cos: Tensor, sin: Tensor, *, positions: Tensor | None = None, in_place: bool = False) -> Tensor:
     """Rotate each pair (x[..., 2i], x[..., 2i + 1]) by its position's angle, differentiable in x.
 
     Args:
@@ -144,8 +142,6 @@ def rope(
         raise ValueError(f"rope's tables hold {cos.shape[0]} positions, too few for {tokens} tokens.")
     if x.stride(-1) != 1:
         if in_place:
-            raise ValueError(
-                "rope in place needs adjacent columns (a last stride of 1); pass x.contiguous()."
-            )
+            raise ValueError("rope in place needs adjacent columns (a last stride of 1); pass x.contiguous().")
         x = x.contiguous()
     return _RoPE.apply(x, cos.contiguous(), sin.contiguous(), positions, in_place) if x.numel() else x

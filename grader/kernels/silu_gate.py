@@ -37,9 +37,7 @@ def _forward(a_ptr, b_ptr, y_ptr, columns, a_stride, b_stride, BLOCK: tl.constex
 
 
 @triton.jit
-def _backward(
-    a_ptr, b_ptr, dy_ptr, da_ptr, db_ptr, columns, a_stride, b_stride, dy_stride, BLOCK: tl.constexpr
-):
+def _backward(a_ptr, b_ptr, dy_ptr, da_ptr, db_ptr, columns, a_stride, b_stride, dy_stride, BLOCK: tl.constexpr):
     tiles = tl.cdiv(columns, BLOCK)
     row = (tl.program_id(0) // tiles).to(tl.int64)
     column = (tl.program_id(0) % tiles).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)

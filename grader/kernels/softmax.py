@@ -39,9 +39,7 @@ def _forward(x_ptr, y_ptr, rows, columns, x_stride, BLOCK_ROWS: tl.constexpr, BL
 
 
 @triton.jit
-def _backward(
-    y_ptr, dy_ptr, dx_ptr, rows, columns, dy_stride, BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr
-):
+def _backward(y_ptr, dy_ptr, dx_ptr, rows, columns, dy_stride, BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr):
     row = tl.program_id(0).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     column = tl.arange(0, BLOCK_COLUMNS)[None, :]
     inside = (row < rows) & (column < columns)
@@ -115,9 +113,7 @@ class _Softmax(torch.autograd.Function):
                 rows, y, count, columns, rows.stride(0), tile.rows, tile.columns, num_warps=tile.num_warps
             )
         else:
-            _forward_wide[(count,)](
-                rows, y, columns, rows.stride(0), vector_length(rows), SWEEP, num_warps=MOST_WARPS
-            )
+            _forward_wide[(count,)](rows, y, columns, rows.stride(0), vector_length(rows), SWEEP, num_warps=MOST_WARPS)
         ctx.save_for_backward(y)
         return y.view(x.shape)
 

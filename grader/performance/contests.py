@@ -108,9 +108,7 @@ def softmax_contests(quick: bool) -> Iterator[Contest]:
     ]
     for dtype, rows, columns in cases[:1] if quick else cases:
 
-        def inputs(
-            dtype: torch.dtype = dtype, rows: int = rows, columns: int = columns
-        ) -> tuple[Tensor, ...]:
+        def inputs(dtype: torch.dtype = dtype, rows: int = rows, columns: int = columns) -> tuple[Tensor, ...]:
             return (_randn(rows, columns, dtype=dtype, requires_grad=True),)
 
         def eager(x: Tensor) -> Tensor:
@@ -207,9 +205,7 @@ def adamw_contests(quick: bool) -> Iterator[Contest]:
         }
 
     count = sum(torch.Size(shape).numel() for shape in shapes)
-    yield Contest(
-        "AdamW", f"{count / 1e6:.0f} M float32 in {len(shapes)} tensors", make, least_bytes=28 * count
-    )
+    yield Contest("AdamW", f"{count / 1e6:.0f} M float32 in {len(shapes)} tensors", make, least_bytes=28 * count)
 
 
 def attention_contests(quick: bool) -> Iterator[Contest]:
@@ -220,9 +216,7 @@ def attention_contests(quick: bool) -> Iterator[Contest]:
     for dim, tokens, causal in cases:
         batch, heads = 16_384 // tokens, 2_048 // dim
 
-        def inputs(
-            batch: int = batch, heads: int = heads, tokens: int = tokens, dim: int = dim
-        ) -> tuple[Tensor, ...]:
+        def inputs(batch: int = batch, heads: int = heads, tokens: int = tokens, dim: int = dim) -> tuple[Tensor, ...]:
             return tuple(_randn(batch, heads, tokens, dim, requires_grad=True) for _ in range(3))
 
         def ours(q: Tensor, k: Tensor, v: Tensor, causal: bool = causal) -> Tensor:

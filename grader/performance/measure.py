@@ -163,9 +163,7 @@ def main() -> int:
     """Measure, print a table, and return 1 if one of our kernels failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one or two shapes per kernel, fewer rounds")
-    parser.add_argument(
-        "--only", default="", metavar="WORD", help="only kernels with this word in their name"
-    )
+    parser.add_argument("--only", default="", metavar="WORD", help="only kernels with this word in their name")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write results here, and resume from it")
     options = parser.parse_args()
     if not torch.cuda.is_available():

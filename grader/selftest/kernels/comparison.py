@@ -38,9 +38,7 @@ def assert_near(actual: Tensor, truth: Tensor, *, roundings: float = 1.0, operat
     assert (excess <= 0).all(), f"off by {excess.nan_to_num(torch.inf).max().item():.2e} more than allowed"
 
 
-def assert_gradients_near(
-    output: Tensor, inputs: list[Tensor], truth: Tensor, truths: list[Tensor], **units: float
-):
+def assert_gradients_near(output: Tensor, inputs: list[Tensor], truth: Tensor, truths: list[Tensor], **units: float):
     """Backpropagate one random gradient through both graphs and compare what arrives."""
     upstream = draw(*output.shape, dtype=output.dtype, seed=1).detach()
     actual = torch.autograd.grad(output, inputs, upstream)

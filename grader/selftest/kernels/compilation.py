@@ -31,9 +31,7 @@ HOPPER = GPUTarget("cuda", 90, 32)
 DISASSEMBLER = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 FLOATS = {"eps", "scale", "lr", "beta1", "beta2", "decay", "correction1", "root_correction2", "dloss"}
 POINTERS = {
-    **dict.fromkeys(
-        ("r_ptr", "dgain_ptr", "loss_ptr", "lse_ptr", "delta_ptr", "cos_ptr", "sin_ptr"), "*fp32"
-    ),
+    **dict.fromkeys(("r_ptr", "dgain_ptr", "loss_ptr", "lse_ptr", "delta_ptr", "cos_ptr", "sin_ptr"), "*fp32"),
     **dict.fromkeys(("target_ptr", "position_ptr", "tensor_ptr"), "*i64"),
     "block_ptr": "*i32",
 }
@@ -67,9 +65,7 @@ def builds() -> Iterator[Build]:
         tile = row_tile(columns)
         block = {"BLOCK_ROWS": tile.rows, "BLOCK_COLUMNS": tile.columns}
         yield Build(f"rmsnorm forward {columns}", rmsnorm._forward, block, tile.num_warps)
-        yield Build(
-            f"rmsnorm backward {columns}", rmsnorm._backward, {**block, "STAGES": stages}, tile.num_warps
-        )
+        yield Build(f"rmsnorm backward {columns}", rmsnorm._backward, {**block, "STAGES": stages}, tile.num_warps)
 
     yield Build("silu_gate forward", silu_gate._forward, {"BLOCK": silu_gate.BLOCK}, silu_gate.NUM_WARPS)
     yield Build("silu_gate backward", silu_gate._backward, {"BLOCK": silu_gate.BLOCK}, silu_gate.NUM_WARPS)
@@ -83,9 +79,7 @@ def builds() -> Iterator[Build]:
         constants = {"WHOLE_ROW": whole_row, "WITH_GRADIENT": True, "VECTOR": 8, "BLOCK": cross_entropy.SWEEP}
         yield Build(f"cross_entropy whole_row={whole_row}", cross_entropy._cross_entropy, constants, 32)
     types = {"factor_ptr": "*fp32"}
-    yield Build(
-        "cross_entropy scale", cross_entropy._scale, {"BLOCK": cross_entropy.SCALE_BLOCK}, 4, types=types
-    )
+    yield Build("cross_entropy scale", cross_entropy._scale, {"BLOCK": cross_entropy.SCALE_BLOCK}, 4, types=types)
 
     dtypes = dict.fromkeys(("PARAMETER", "GRADIENT", "STATE"), tl.float32)
     yield Build("adamw", adamw._adamw, {**dtypes, "ALIGNED": True, "BLOCK": adamw.BLOCK}, adamw.NUM_WARPS)

@@ -15,9 +15,7 @@ SETTINGS: dict[str, Any] = {"lr": 3e-2, "betas": (0.8, 0.95), "eps": 1e-6, "weig
 
 
 def zeros(tensors, dtype):
-    return [
-        torch.zeros_like(tensor, dtype=dtype, memory_format=torch.contiguous_format) for tensor in tensors
-    ]
+    return [torch.zeros_like(tensor, dtype=dtype, memory_format=torch.contiguous_format) for tensor in tensors]
 
 
 @pytest.mark.parametrize(

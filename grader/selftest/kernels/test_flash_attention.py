@@ -70,9 +70,7 @@ def test_a_single_key_hands_out_its_value(causal):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("length", "head_dim"), [(2049, 64), (2500, 128), (513, 80)])
 def test_many_tiles(length, head_dim, causal, dtype):
-    assert_attention(
-        *(draw(1, 2, length, head_dim, dtype=dtype, seed=seed) for seed in (3, 4, 5)), causal=causal
-    )
+    assert_attention(*(draw(1, 2, length, head_dim, dtype=dtype, seed=seed) for seed in (3, 4, 5)), causal=causal)
 
 
 def test_heads_that_alternate_in_one_fused_projection():

@@ -24,11 +24,7 @@ def reference(x, positions=None):
     if positions is None:
         positions = torch.arange(tokens, device=x.device)
     frequencies = THETA ** (-torch.arange(0, head_dim, 2, dtype=torch.float64, device=x.device) / head_dim)
-    angles = (
-        positions[..., None, :, None] * frequencies
-        if positions.ndim == 2
-        else positions[:, None] * frequencies
-    )
+    angles = positions[..., None, :, None] * frequencies if positions.ndim == 2 else positions[:, None] * frequencies
     pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
 
@@ -38,9 +34,7 @@ def tables(head_dim, positions):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 1, 2), (2, 3, 5, 6), (1, 2, 40, 96), (2, 9, 17, 64), (1, 1, 33, 256)]
-)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (2, 3, 5, 6), (1, 2, 40, 96), (2, 9, 17, 64), (1, 1, 33, 256)])
 def test_values_and_gradients(shape, dtype):
     x = draw(*shape, dtype=dtype)
     truth_x = in_float64(x)
