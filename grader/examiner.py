@@ -30,7 +30,9 @@ from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .faults import CallTimeout, Fault
+from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
+from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
 from .testing import FRESH, ORACLE, SUBMISSION, problem_of
 from .trail import Trail
@@ -148,13 +150,17 @@ def _plan(item: pytest.Item) -> PlannedTest:
 
 def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
+    become_undumpable()
+    adopt_orphans()
     events = Events()
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     trail = Trail({problem["id"]: tuple(problem["needs"]) for problem in order["problems"]})
     examination = Examination(events, limits_s, set(order["finished"]), trail)
-    with _open(layout, order["isolation"], Limits(**order["limits"])) as submission:
+    isolation = Isolation.from_plain(order["isolation"])
+    scratch = Path(order["scratch"])
+    with _open(layout, isolation, Limits(**order["limits"]), scratch) as submission:
         examination.submission = submission
         fault = _load(submission)
         oracle = _reference() if has_generators() else None
@@ -199,13 +205,13 @@ def _arguments(files: list[Path]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _open(layout: Layout, isolation: str, limits: Limits) -> Generator[Submission, None, None]:
-    if isolation == "none":
+def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
+    if isolation.level is Level.NONE:
         from .in_process import InProcess
 
         yield InProcess(import_adapters(layout))
         return
-    with Behind(layout, limits) as submission:
+    with Behind(layout, limits, isolation, scratch) as submission:
         yield submission
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .environment import describe_environment
+from .isolation import choose
+from .processes import become_undumpable
 from .report.model import Report, build_report
 from .rubric import Problem, Rubric
 from .runner import Progress, has_tests, run_tests
 from .submission import locate
-
-_MISSING = {
-    "process": ["a private file system", "network isolation"],
-    "none": ["any wall: the code ran in the grader's own process"],
-}
 
 
 def grade(
@@ -29,16 +26,18 @@ def grade(
     """Grade these problems of the submission in a folder.
 
     Args:
-        isolation: "auto" (the strongest level there is), "process" or "none"; see `runner.run_tests` for the rest.
+        isolation: "auto" (the strongest level that works here) or the name of a level; see `runner.run_tests` for the
+            rest.
 
     Raises:
         SubmissionNotFound: there is nothing to grade.
         Refused, Failed: as `runner.run_tests`.
     """
+    become_undumpable()  # it knows the seed, and the submission runs as the same user
     layout = locate(submission)
-    level = "process" if isolation == "auto" else isolation
+    chosen = choose(isolation, layout)
     tested = [problem for problem in problems if has_tests(problem)]
-    run = run_tests(layout, tested, seed=seed, isolation=level, jobs=jobs, progress=progress)
+    run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
     return build_report(
         submission=submission,
         rubric=rubric,
@@ -47,7 +46,7 @@ def grade(
         outcomes=run.outcomes,
         explanations=run.explanations,
         seed=run.seed,
-        isolation={"level": level, "missing": _MISSING[level]},
+        isolation=chosen.as_json(),
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},
         load_fault=run.load_fault,
     )

@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from .complaints import Failed, Refused
+from .isolation import Isolation
 from .outcome import Explanation, Outcome, PlannedTest, Result
+from .processes import adopt_orphans, end
 from .rubric import Kind, Problem
+from .scratch import Scratch
 from .worker.loader import Layout
 
 KIT = Path(__file__).resolve().parents[1]
@@ -69,7 +72,7 @@ def run_tests(
     problems: Sequence[Problem],
     *,
     seed: int | None = None,
-    isolation: str = "process",
+    isolation: Isolation,
     jobs: int = 1,
     limits: dict[str, float] | None = None,
     progress: Progress | None = None,
@@ -80,7 +83,7 @@ def run_tests(
         layout: where the submission is.
         problems: those with tests (`has_tests`).
         seed: of the fresh cases; drawn after the submission was loaded when None.
-        isolation: "process" (behind the wall) or "none" (in the examiner itself: for debugging trusted code).
+        isolation: how strongly to shut the submission in (`isolation.choose`).
         jobs: how many examiners work side by side.
         limits: fields of `wall.Limits` that differ from its defaults.
 
@@ -90,11 +93,14 @@ def run_tests(
     """
     start = time.monotonic()
     progress = progress or Progress()
+    adopt_orphans()
+    scratch = Scratch()
     orders = [
         {
             "layout": layout.as_plain(),
             "problems": [{"id": p.id, "call_limit_s": p.call_limit_s, "needs": p.needs} for p in share],
-            "isolation": isolation,
+            "isolation": isolation.as_plain(),
+            "scratch": str(scratch.path),
             "limits": limits or {},
         }
         for share in _shares(problems, jobs)
@@ -104,6 +110,8 @@ def run_tests(
         crew.work()
     finally:
         crew.stop()
+        end()  # what an examiner that died has left: its worker's processes and files
+        scratch.remove()
     planned = tuple(test for examiner in crew.examiners for test in examiner.planned)
     outcomes = {o.id: o for examiner in crew.examiners for o in examiner.outcomes}
     lost = [test.id for test in planned if test.id not in outcomes]
