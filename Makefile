@@ -11,7 +11,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade stubs fixtures bench kill-matrix lint
+.PHONY: help setup test grade stubs fixtures bench kill-matrix mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,6 +47,11 @@ fixtures: setup ## staff: write what is generated below tests/fixtures/ anew
 
 kill-matrix: setup ## staff: which tests kill which known bug
 	$(PY) -m grader.selftest.kill_matrix
+
+mutants: setup ## staff: mutate the reference and see which mutants no test notices (an hour)
+	$(PY) -m pip install --quiet mutmut
+	OMP_NUM_THREADS=1 $(PY) -m mutmut run
+	$(PY) -m mutmut results
 
 bench: setup ## staff: speed and memory, as ratios taken in one run
 	$(PY) -m benchmarks

@@ -1,4 +1,4 @@
-"""Driver for modules as the student constructs them: what is registered, and how it is initialised."""
+"""Drivers for modules as the student constructs them: what is registered, how it is initialised, what learns."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ def module_state(bench: Bench, factory: str, config: dict[str, Any], seed: int) 
     Raises:
         ContractBroken: when the adapter does not return a torch.nn.Module.
     """
-    torch.manual_seed(seed)
-    module = bench.adapter(factory, **config)
-    if not isinstance(module, torch.nn.Module):
-        raise ContractBroken(f"{factory} returned {type(module).__name__}, not a torch.nn.Module")
+    module = _build(bench, factory, config, seed)
     return {
         "parameters": {name: value.detach().clone() for name, value in module.named_parameters()},
         "requires_grad": {name: value.requires_grad for name, value in module.named_parameters()},
@@ -33,4 +30,36 @@ def module_state(bench: Bench, factory: str, config: dict[str, Any], seed: int) 
     }
 
 
-DRIVERS = (module_state,)
+def module_gradients(
+    bench: Bench, factory: str, config: dict[str, Any], seed: int, example: torch.Tensor
+) -> dict[str, torch.Tensor | None]:
+    """Run a new module on `example` and differentiate a random projection of its output.
+
+    Returns:
+        {name: gradient} of every parameter; None where no gradient arrives.
+
+    Raises:
+        ContractBroken: when the output does not depend on any parameter as far as autograd can see.
+    """
+    module = _build(bench, factory, config, seed)
+    output = module(example)
+    if not isinstance(output, torch.Tensor) or not output.requires_grad:
+        raise ContractBroken(
+            f"the output of the module from {factory} is cut off from its parameters: something on the way detaches "
+            "it (.data, .detach(), torch.no_grad), or nothing is registered as a torch.nn.Parameter"
+        )
+    (output * torch.randn_like(output)).sum().backward()
+    return {
+        name: None if value.grad is None else value.grad.detach().clone() for name, value in module.named_parameters()
+    }
+
+
+def _build(bench: Bench, factory: str, config: dict[str, Any], seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    module = bench.adapter(factory, **config)
+    if not isinstance(module, torch.nn.Module):
+        raise ContractBroken(f"{factory} returned {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+DRIVERS = (module_state, module_gradients)

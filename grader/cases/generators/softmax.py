@@ -1,0 +1,82 @@
+"""Cases for softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ..case import Case, Draw
+from ..compare import Tolerance
+
+
+def generate(draw: Draw) -> Iterator[Case]:
+    def case(name: str, x: torch.Tensor, dim: int, group: str = "reference", **options: Any) -> Case:
+        return Case(name, "run_softmax", {"in_features": x, "dim": dim}, group, **options)
+
+    yield case("last_of_two", draw.normal(5, 8, scale=2), -1)
+    yield case("last_of_three", draw.normal(2, 4, 7, scale=3), -1)
+    yield case("one_vector", draw.normal(9, scale=2), -1)
+    yield case("equal_values", draw.normal(4, 1).expand(4, 6).clone(), -1)
+    yield case("one_number_per_row", draw.normal(4, 1), -1)
+
+    # Equal sizes, so that a sum along a wrong dimension shows in the values only.
+    cube = draw.normal(5, 5, 5, scale=2)
+    for dim in (0, 1, 2, -1, -2, -3):
+        yield case(f"dimension_{dim}".replace("-", "minus_"), cube, dim, group="dimensions")
+    yield case("first_of_four", draw.normal(3, 2, 4, 2), 0, group="dimensions")
+    yield case("third_of_four", draw.normal(3, 2, 4, 2), -2, group="dimensions")
+
+    steps = draw.normal(3, 6, scale=2)
+    # Neighbouring float32 numbers around 10000 are 1e-3 apart, which a difference of logarithms feels.
+    coarse = Tolerance(2e-3)
+    yield case("around_10000", steps + 1e4, -1, group="far_from_zero", tolerance=coarse)
+    yield case("around_minus_10000", steps - 1e4, -1, group="far_from_zero", tolerance=coarse)
+    # A row far below the others must not lose all its numbers to underflow.
+    yield case(
+        "rows_at_different_heights",
+        steps + torch.tensor([[-300.0], [0.0], [300.0]]),
+        -1,
+        group="far_from_zero",
+        tolerance=coarse,
+    )
+    yield case(
+        "one_far_above",
+        torch.cat([steps, torch.full((3, 1), 1e4)], dim=-1),
+        -1,
+        group="far_from_zero",
+        tolerance=coarse,
+    )
+    yield case(
+        "columns_far_apart",
+        (steps + torch.tensor([[-300.0], [0.0], [300.0]])).T.contiguous(),
+        0,
+        group="far_from_zero",
+        tolerance=coarse,
+    )
+
+    masked = draw.normal(4, 6)
+    masked[torch.tensor([0, 1, 1, 3]), torch.tensor([2, 0, 5, 1])] = -math.inf
+    yield case("some", masked, -1, group="minus_infinity")
+    alone = torch.full((3, 5), -math.inf)
+    alone[torch.arange(3), draw.integers(0, 5, 3)] = draw.normal(3)
+    yield case("all_but_one", alone, -1, group="minus_infinity")
+
+    yield case("transposed", draw.normal(6, 4).T, -1, group="strided")
+    yield case("every_other_column", draw.normal(3, 4, 10)[..., ::2], 1, group="strided")
+
+    yield Case(
+        "matrix",
+        "inputs_after",
+        {"adapter": "run_softmax", "inputs": {"in_features": draw.normal(3, 5), "dim": -1}},
+        "untouched",
+    )
+    differentiated = {
+        "adapter": "run_softmax",
+        "inputs": {"in_features": draw.normal(3, 5), "dim": -1},
+        "wrt": ["in_features"],
+        "cotangent": draw.normal(3, 5),
+    }
+    yield Case("matrix", "gradients", differentiated, "gradients")

@@ -1,0 +1,55 @@
+"""Names and shapes of the weights that the block and the language model take, and how to draw them."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from .case import Draw
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def block_shapes(d_model: int, d_ff: int) -> Shapes:
+    """Shapes of the `weights` of `run_transformer_block`."""
+    return {
+        "attn.q_proj.weight": (d_model, d_model),
+        "attn.k_proj.weight": (d_model, d_model),
+        "attn.v_proj.weight": (d_model, d_model),
+        "attn.output_proj.weight": (d_model, d_model),
+        "ln1.weight": (d_model,),
+        "ffn.w1.weight": (d_ff, d_model),
+        "ffn.w2.weight": (d_model, d_ff),
+        "ffn.w3.weight": (d_ff, d_model),
+        "ln2.weight": (d_model,),
+    }
+
+
+def lm_shapes(vocab_size: int, d_model: int, num_layers: int, d_ff: int) -> Shapes:
+    """Shapes of the `weights` of `run_transformer_lm`."""
+    block = block_shapes(d_model, d_ff)
+    return {
+        "token_embeddings.weight": (vocab_size, d_model),
+        **{f"layers.{i}.{name}": shape for i in range(num_layers) for name, shape in block.items()},
+        "ln_final.weight": (d_model,),
+        "lm_head.weight": (vocab_size, d_model),
+    }
+
+
+def draw_weights(draw: Draw, shapes: Shapes) -> dict[str, Tensor]:
+    """Weights under which every part of a model shows in its output.
+
+    Gains differ from 1; queries and keys are large enough that attention is far from uniform, as it is in a trained
+    model and is not in a new one.
+    """
+    return {name: _draw(draw, name, shape) for name, shape in shapes.items()}
+
+
+def _draw(draw: Draw, name: str, shape: tuple[int, ...]) -> Tensor:
+    if len(shape) == 1:
+        return draw.uniform(*shape, low=0.5, high=1.5)
+    if name.startswith("token_embeddings"):
+        return draw.normal(*shape)
+    gain = 1.6 if "q_proj" in name or "k_proj" in name else 1.0
+    return draw.normal(*shape, scale=gain / math.sqrt(shape[-1]))

@@ -1,0 +1,252 @@
+"""How Linear goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .catalogue import Misconception
+
+
+def _starting(draw: Callable[[int, int], Tensor]):
+    """The constructor with another distribution of the initial weight: draw(in_features, out_features)."""
+
+    def init(self, in_features, out_features, device=None, dtype=None):
+        nn.Module.__init__(self)
+        self.weight = nn.Parameter(draw(in_features, out_features).to(device=device, dtype=dtype))
+
+    return init
+
+
+def _truncated(std: float, d_out: int, d_in: int) -> Tensor:
+    return nn.init.trunc_normal_(torch.empty(d_out, d_in), std=std, a=-3 * std, b=3 * std)
+
+
+def _with_bias(self, in_features, out_features, device=None, dtype=None):
+    nn.Module.__init__(self)
+    std = (2 / (in_features + out_features)) ** 0.5
+    self.weight = nn.Parameter(_truncated(std, out_features, in_features).to(device=device, dtype=dtype))
+    self.bias = nn.Parameter(torch.zeros(out_features, device=device, dtype=dtype))
+    self.register_load_state_dict_pre_hook(
+        lambda module, state, prefix, *_: state.setdefault(prefix + "bias", self.bias)
+    )
+
+
+def _as_buffer(self, in_features, out_features, device=None, dtype=None):
+    nn.Module.__init__(self)
+    std = (2 / (in_features + out_features)) ** 0.5
+    self.register_buffer("weight", _truncated(std, out_features, in_features).to(device=device, dtype=dtype))
+
+
+def _stored_transposed(self, in_features, out_features, device=None, dtype=None):
+    nn.Module.__init__(self)
+    std = (2 / (in_features + out_features)) ** 0.5
+    self.weight = nn.Parameter(_truncated(std, in_features, out_features).to(device=device, dtype=dtype))
+
+
+def _not_transposed(self, x):
+    return x @ self.weight
+
+
+def _batches_only(self, x):
+    return torch.einsum("b s i, o i -> b s o", x, self.weight)
+
+
+def _flattens(self, x):
+    return x.reshape(-1, x.shape[-1]) @ self.weight.T
+
+
+def _diagonal(self, x):
+    if self.weight.shape[0] != self.weight.shape[1]:
+        return x @ self.weight.T
+    return torch.einsum("... d, d d -> ... d", x, self.weight)
+
+
+def _scales(self, x):
+    return x @ self.weight.T / x.shape[-1] ** 0.5
+
+
+def _views(self, x):
+    return (x.view(-1, x.shape[-1]) @ self.weight.T).view(*x.shape[:-1], -1)
+
+
+def _detaches(self, x):
+    return x @ self.weight.data.T
+
+
+def _detaches_input(self, x):
+    return x.detach() @ self.weight.T
+
+
+def _clears_bias(self, x):
+    return x @ self.weight.T + self.weight.mean(-1)
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        id="linear-weight-not-transposed",
+        problem="linear",
+        replaces={"layers.Linear.forward": _not_transposed},
+        diagnosis="Your Linear multiplies by the weight as if it were stored as [in_features, out_features].",
+        hint="The weight has shape [d_out, d_in]: which of its dimensions has to meet the last one of the input?",
+        frequency="common",
+    ),
+    Misconception(
+        id="linear-weight-stored-transposed",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _stored_transposed, "layers.Linear.forward": _not_transposed},
+        diagnosis=(
+            "Your Linear keeps its weight as [in_features, out_features], so weights from a checkpoint do not fit."
+        ),
+        hint="Print the shape of the weight of Linear(3, 5) and compare it with the docstring.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-adds-to-result",
+        problem="linear",
+        replaces={"layers.Linear.forward": _clears_bias},
+        diagnosis="Your Linear adds something to the product of weight and input.",
+        hint="What does your layer give for an input of zeros?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-has-bias",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _with_bias},
+        diagnosis="Your Linear has a bias among its parameters.",
+        hint="List the named parameters of a new layer: which ones does the assignment ask for?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-weight-is-a-buffer",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _as_buffer},
+        diagnosis=(
+            "Your Linear keeps its weight as a tensor that is not an nn.Parameter, so no optimizer will ever see it."
+        ),
+        hint="What does list(layer.parameters()) contain?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-detaches-weight",
+        problem="linear",
+        replaces={"layers.Linear.forward": _detaches},
+        diagnosis="Your Linear multiplies by weight.data (or a detached weight), so the weight never gets a gradient.",
+        hint="Call backward() on the sum of an output: is weight.grad still None?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-detaches-input",
+        problem="linear",
+        replaces={"layers.Linear.forward": _detaches_input},
+        diagnosis="Your Linear detaches its input, so nothing that comes before the layer can learn.",
+        hint="Give it an input with requires_grad=True and call backward(): does the input get a gradient?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-three-dimensions-only",
+        problem="linear",
+        replaces={"layers.Linear.forward": _batches_only},
+        diagnosis="Your Linear takes inputs of shape [batch, seq, d_in] only.",
+        hint='Try it on a single vector. What does "..." in the signature stand for?',
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-flattens-batch",
+        problem="linear",
+        replaces={"layers.Linear.forward": _flattens},
+        diagnosis="Your Linear merges all leading dimensions into one and does not restore them.",
+        hint="Compare the shapes of input and output for an input of shape [2, 3, 4].",
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-einsum-diagonal",
+        problem="linear",
+        replaces={"layers.Linear.forward": _diagonal},
+        diagnosis="Your einsum uses one label for both dimensions of the weight, which picks its diagonal.",
+        hint='What does einsum("i i -> i", matrix) give?',
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-scales-output",
+        problem="linear",
+        replaces={"layers.Linear.forward": _scales},
+        diagnosis="Your Linear divides its output by sqrt(d_in).",
+        hint="With a weight of ones and an input of ones, what does y = W x give?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-views-strided-input",
+        problem="linear",
+        replaces={"layers.Linear.forward": _views},
+        diagnosis="Your Linear calls view on its input, which fails when the input is not contiguous in memory.",
+        hint="Try it on the transpose of a matrix.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-variance-as-std",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _starting(lambda i, o: _truncated(2 / (i + o), o, i))},
+        diagnosis="Your Linear uses the variance 2 / (d_in + d_out) where a standard deviation is due.",
+        hint="What is the standard deviation of the weight of Linear(200, 200), and what should it be?",
+        frequency="common",
+    ),
+    Misconception(
+        id="linear-initialised-by-fan-in",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _starting(lambda i, o: _truncated((2 / i) ** 0.5, o, i))},
+        diagnosis="Your Linear takes the variance of its initial weight from one of its two sizes only.",
+        hint="Compare the weights of Linear(10, 1000) and Linear(1000, 10): their spread should be the same.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-initialised-with-unit-variance",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _starting(lambda i, o: _truncated(1.0, o, i))},
+        diagnosis="Your Linear starts with weights of variance 1, whatever its size.",
+        hint="How large do outputs become when d_in is 1000 and the inputs have variance 1?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-initialised-without-cut",
+        problem="linear",
+        replaces={
+            "layers.Linear.__init__": _starting(lambda i, o: torch.randn(o, i) * (2 / (i + o)) ** 0.5),
+        },
+        diagnosis="Your Linear starts from a normal distribution that is not cut off at three standard deviations.",
+        hint="What is the largest weight of a new Linear(1000, 1000), in standard deviations?",
+        frequency="common",
+    ),
+    Misconception(
+        id="linear-cut-at-three-not-three-sigma",
+        problem="linear",
+        replaces={
+            "layers.Linear.__init__": _starting(
+                lambda i, o: nn.init.trunc_normal_(torch.empty(o, i), std=(2 / (i + o)) ** 0.5, a=-3, b=3)
+            ),
+        },
+        diagnosis="Your Linear cuts its initial weight off at -3 and 3, not at three standard deviations.",
+        hint="In which unit does trunc_normal_ take its bounds a and b?",
+        frequency="common",
+    ),
+    Misconception(
+        id="linear-initialised-uniform",
+        problem="linear",
+        replaces={
+            "layers.Linear.__init__": _starting(lambda i, o: (torch.rand(o, i) * 2 - 1) * (6 / (i + o)) ** 0.5),
+        },
+        diagnosis="Your Linear starts from a uniform distribution.",
+        hint="Draw a histogram of the weight of a new layer.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-starts-at-zero",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _starting(lambda i, o: torch.zeros(o, i))},
+        diagnosis="Your Linear starts with a weight of zeros, so that nothing behind it can learn.",
+        hint="Which gradient reaches the input of a layer whose weight is zero?",
+        frequency="rare",
+    ),
+)

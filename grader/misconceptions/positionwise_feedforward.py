@@ -1,0 +1,328 @@
+"""How SiLU and SwiGLU go wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from grader.reference import layers
+
+from .catalogue import Misconception
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def _silu(x):
+    return x * torch.sigmoid(x)
+
+
+def _sigmoid(x):
+    return torch.sigmoid(x)
+
+
+def _relu(x):
+    return x.clamp(min=0)
+
+
+def _gelu(x):
+    return 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
+
+
+def _gelu_by_sigmoid(x):
+    return x * torch.sigmoid(1.702 * x)
+
+
+def _positive_exponent(x):
+    return x * torch.exp(x) / (1 + torch.exp(x))
+
+
+def _sign_lost(x):
+    return x / (1 + torch.exp(x))
+
+
+def _silu_in_place(x):
+    return x.mul_(torch.sigmoid(x))
+
+
+def _detached_sigmoid(x):
+    return x * torch.sigmoid(x).detach()
+
+
+def _gated(activation: Activation):
+    """SwiGLU with another activation in its gate."""
+
+    def forward(self, x):
+        return self.w2(activation(self.w1(x)) * self.w3(x))
+
+    return forward
+
+
+def _branches_swapped(self, x):
+    return self.w2(self.w1(x) * _silu(self.w3(x)))
+
+
+def _activates_product(self, x):
+    return self.w2(_silu(self.w1(x) * self.w3(x)))
+
+
+def _activates_both(self, x):
+    return self.w2(_silu(self.w1(x)) * _silu(self.w3(x)))
+
+
+def _no_gate(self, x):
+    return self.w2(_silu(self.w1(x)))
+
+
+def _sum_of_branches(self, x):
+    return self.w2(_silu(self.w1(x)) + self.w3(x))
+
+
+def _one_branch_twice(self, x):
+    return self.w2(_silu(self.w1(x)) * self.w1(x))
+
+
+def _activates_output(self, x):
+    return _silu(self.w2(_silu(self.w1(x)) * self.w3(x)))
+
+
+def _residual(self, x):
+    return x + self.w2(_silu(self.w1(x)) * self.w3(x))
+
+
+def _detached_gate(self, x):
+    return self.w2(_silu(self.w1(x)).detach() * self.w3(x))
+
+
+def _batches_only(self, x):
+    batch, seq, _ = x.shape
+    hidden = (_silu(self.w1(x)) * self.w3(x)).reshape(batch * seq, -1)
+    return self.w2(hidden).reshape(batch, seq, -1)
+
+
+def _views(self, x):
+    flat = x.view(-1, x.shape[-1])
+    return self.w2(_silu(self.w1(flat)) * self.w3(flat)).view(x.shape)
+
+
+def _own_width(self, d_model, d_ff, device=None, dtype=None):
+    nn.Module.__init__(self)
+    d_ff = max(64, round(8 / 3 * d_model / 64) * 64)
+    self.w1 = layers.Linear(d_model, d_ff, device, dtype)
+    self.w2 = layers.Linear(d_ff, d_model, device, dtype)
+    self.w3 = layers.Linear(d_model, d_ff, device, dtype)
+
+
+def _branches_start_equal(self, d_model, d_ff, device=None, dtype=None):
+    nn.Module.__init__(self)
+    self.w1 = layers.Linear(d_model, d_ff, device, dtype)
+    self.w2 = layers.Linear(d_ff, d_model, device, dtype)
+    self.w3 = layers.Linear(d_model, d_ff, device, dtype)
+    self.w3.load_state_dict(self.w1.state_dict())
+
+
+def _default_initialisation(self, d_model, d_ff, device=None, dtype=None):
+    nn.Module.__init__(self)
+    self.w1 = nn.Linear(d_model, d_ff, False, device, dtype)
+    self.w2 = nn.Linear(d_ff, d_model, False, device, dtype)
+    self.w3 = nn.Linear(d_model, d_ff, False, device, dtype)
+
+
+MISCONCEPTIONS = (
+    Misconception(
+        id="silu-is-sigmoid",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _sigmoid},
+        diagnosis="Your SiLU is the sigmoid: the factor x is missing.",
+        hint="What should silu(10) be, about?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="silu-is-gelu",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _gelu},
+        diagnosis="Your SiLU is GELU: it multiplies x by the normal distribution function, not by the sigmoid.",
+        hint="Compare your silu(1) with 1 / (1 + e^-1).",
+        frequency="rare",
+    ),
+    Misconception(
+        id="silu-is-gelu-approximation",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _gelu_by_sigmoid},
+        diagnosis="Your SiLU is x * sigmoid(1.702 x), an approximation of GELU.",
+        hint="Which factor stands before x in the sigmoid of SiLU?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="silu-is-relu",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _relu},
+        diagnosis="Your SiLU is ReLU: it cuts negative numbers off.",
+        hint="What should silu(-1) be?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="silu-sign-of-exponent",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _sign_lost},
+        diagnosis="Your SiLU divides by 1 + e^x; the sign of the exponent is the other one.",
+        hint="What happens to your silu(x) as x grows?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="silu-overflows",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _positive_exponent},
+        diagnosis="Your SiLU computes e^x as it stands, which overflows above 88 and gives infinity / infinity.",
+        hint="What does your silu(torch.tensor(100.)) give?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="silu-changes-its-input",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _silu_in_place},
+        diagnosis="Your SiLU writes its result into its input.",
+        hint="Print the input before and after a call.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="silu-sigmoid-is-detached",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _detached_sigmoid},
+        diagnosis="Your SiLU treats the sigmoid as a constant, so part of the gradient is missing.",
+        hint="Compare your gradient at x = 1 with a finite difference.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-branches-swapped",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _branches_swapped},
+        diagnosis="Your SwiGLU applies SiLU to W3 x, not to W1 x.",
+        hint="In the formula, which of the two products does SiLU act on?",
+        frequency="common",
+    ),
+    Misconception(
+        id="swiglu-activates-product",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _activates_product},
+        diagnosis="Your SwiGLU applies SiLU after the two branches are multiplied.",
+        hint="In the formula, what stands inside the brackets of SiLU?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-activates-both",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _activates_both},
+        diagnosis="Your SwiGLU applies SiLU to both branches.",
+        hint="One of the two branches is linear: which one?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-without-gate",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _no_gate},
+        diagnosis="Your feed-forward network is W2 silu(W1 x): the branch with W3 is missing.",
+        hint="Set w3 to zero: what should the output be?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-adds-branches",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _sum_of_branches},
+        diagnosis="Your SwiGLU adds the two branches where it has to multiply them.",
+        hint="Set w3 to zero: what should the output be?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-uses-w1-twice",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _one_branch_twice},
+        diagnosis="Your SwiGLU uses W1 in both branches and never W3.",
+        hint="Change w3: does the output change?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-gate-is-sigmoid",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _gated(_sigmoid)},
+        diagnosis="Your network gates with the sigmoid (GLU), not with SiLU.",
+        hint="Which activation gives SwiGLU its name?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-gate-is-gelu",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _gated(_gelu)},
+        diagnosis="Your network gates with GELU (GEGLU), not with SiLU.",
+        hint="Which activation gives SwiGLU its name?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-activates-output",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _activates_output},
+        diagnosis="Your SwiGLU applies SiLU to its output once more.",
+        hint="How negative can an output of SiLU become, and how negative one of SwiGLU?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-adds-its-input",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _residual},
+        diagnosis="Your SwiGLU adds its input to its output; the residual connection belongs to the block around it.",
+        hint="Set w2 to zero: what should the output be?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-gate-is-detached",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _detached_gate},
+        diagnosis="Your SwiGLU detaches its gate, so W1 never learns.",
+        hint="Call backward() on the sum of an output: which of the three weights has no gradient?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-three-dimensions-only",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _batches_only},
+        diagnosis="Your SwiGLU takes inputs of shape [batch, seq, d_model] only.",
+        hint='Try it on a single vector. What does "..." in the signature stand for?',
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-views-strided-input",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _views},
+        diagnosis="Your SwiGLU calls view on its input, which fails when the input is not contiguous in memory.",
+        hint="Try it on a transposed tensor.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-ignores-d-ff",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _own_width},
+        diagnosis="Your SwiGLU computes the size of its hidden dimension itself and ignores the d_ff it is given.",
+        hint="Build SwiGLU(12, 7) and print the shapes of its weights.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-branches-start-equal",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _branches_start_equal},
+        diagnosis="The two branches of your SwiGLU start with the same numbers.",
+        hint="Compare w1.weight and w3.weight of a new network.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-initialised-by-default",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _default_initialisation},
+        diagnosis=(
+            "The weights of your SwiGLU start as PyTorch's own Linear does, uniform between -1/sqrt(d) and 1/sqrt(d)."
+        ),
+        hint="Draw a histogram of w1.weight of a new network. Which class makes the weight?",
+        frequency="occasional",
+    ),
+)

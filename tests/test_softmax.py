@@ -1,0 +1,65 @@
+"""Softmax: e^(x_i) / sum_j e^(x_j) along one dimension."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.cases
+def test_matches_reference(submission, case):
+    """Softmax divides e^x by the sum of e^x over the given dimension."""
+    case.check(submission.run_softmax(**case.inputs))
+
+
+@pytest.mark.cases("dimensions")
+def test_any_dimension(submission, case):
+    """Softmax works along any dimension, counted from the front or from the back."""
+    case.check(submission.run_softmax(**case.inputs))
+
+
+@pytest.mark.cases("far_from_zero")
+def test_far_from_zero(submission, case):
+    """Numbers whose exponential overflows or vanishes still give the right probabilities."""
+    case.check(submission.run_softmax(**case.inputs))
+
+
+@pytest.mark.cases("strided")
+def test_strided_input(submission, case):
+    """The layout of the input in memory does not matter."""
+    case.check(submission.run_softmax(**case.inputs))
+
+
+@given(first=st.integers(-40, 40), gap=st.integers(1, 40), shift=st.integers(-1000, 1000))
+def test_shift_invariance(submission, first, gap, shift):
+    """Adding one number to all inputs changes nothing, and a larger input gets a larger probability."""
+    # Eighths and whole numbers add without rounding in float32.
+    x = torch.tensor([first, first + gap]) / 8
+    before, after = (submission.run_softmax(in_features=v, dim=-1) for v in (x, x + shift))
+    assert before.shape == after.shape == x.shape, f"expected shape {tuple(x.shape)}, got {tuple(after.shape)}"
+    assert torch.allclose(before, after, rtol=1e-3, atol=0), (
+        f"adding {shift} to all of {x.tolist()} changes the probabilities from {before.tolist()} to {after.tolist()}"
+    )
+    assert abs(after.sum().item() - 1) < 1e-3, f"the probabilities of {x.tolist()} add up to {after.sum().item():.6g}"
+    assert (before.diff() > 0).all(), f"probabilities do not grow with the inputs: {x.tolist()} gives {before.tolist()}"
+
+
+@pytest.mark.edge
+@pytest.mark.cases("minus_infinity")
+def test_minus_infinity(submission, case):
+    """An input of minus infinity gets probability 0 and does not disturb the others."""
+    case.check(submission.run_softmax(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("untouched")
+def test_input_unchanged(submission, case):
+    """Softmax returns a new tensor and leaves its input as it was."""
+    case.check(submission.inputs_after(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("gradients")
+def test_gradients(submission, case):
+    """Gradients flow through numerator and denominator."""
+    case.check(submission.gradients(**case.inputs))
