@@ -29,7 +29,7 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
-from .faults import CallTimeout, Fault
+from .faults import CallTimeout, Fault, WorkerCrash
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
 from .processes import adopt_orphans, become_undumpable
@@ -40,7 +40,8 @@ from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 
 KIT = Path(__file__).resolve().parents[1]
-_TIMEOUTS_PER_PROBLEM = 2
+_GIVING_UP = {Result.TIMEOUT: 2, Result.CRASH: 2}
+"""After so many of these, the rest of a problem is not run: each costs the limit of a call, or a new process."""
 _TEXT_LIMIT = 4000
 
 
@@ -65,7 +66,7 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
-        self._timeouts: collections.Counter[str] = collections.Counter()
+        self._losses: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -87,9 +88,13 @@ class Examination:
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
             self.submission.call_limit_s = limit
-        if self._timeouts[problem] >= _TIMEOUTS_PER_PROBLEM:
+        if self._losses[problem, Result.TIMEOUT] >= _GIVING_UP[Result.TIMEOUT]:
             raise CallTimeout(
-                f"not run: {_TIMEOUTS_PER_PROBLEM} calls for {problem} had already taken longer than {limit:g} s."
+                f"not run: {_GIVING_UP[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
+            )
+        if self._losses[problem, Result.CRASH] >= _GIVING_UP[Result.CRASH]:
+            raise WorkerCrash(
+                f"not run: {_GIVING_UP[Result.CRASH]} calls for {problem} had already ended the process they ran in."
             )
 
     @pytest.hookimpl(wrapper=True)
@@ -100,7 +105,7 @@ class Examination:
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
             self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
-            self._timeouts[problem_of(item.path)] += result is Result.TIMEOUT
+            self._losses[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
