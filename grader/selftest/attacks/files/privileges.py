@@ -4,12 +4,16 @@ Stopped from: bubblewrap
 """
 
 import ctypes
+import os
 
 from honest import adapters as right
 from honest.adapters import *
 
 NEW_USER, NEW_MOUNT = 0x10000000, 0x00020000
-REACHED = ctypes.CDLL(None).unshare(NEW_USER | NEW_MOUNT) == 0
+child = os.fork()  # a process with threads may not
+if child == 0:
+    os._exit(ctypes.CDLL(None).unshare(NEW_USER | NEW_MOUNT) != 0)
+REACHED = os.waitpid(child, 0)[1] == 0
 
 
 def run_softmax(in_features, dim):

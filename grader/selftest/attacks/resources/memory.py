@@ -1,6 +1,6 @@
 """Takes as much memory as there is.
 
-Limits: memory_mib=1500
+Limits: memory_mib=700
 Call limit: 5
 """
 
