@@ -28,7 +28,8 @@ examples:
   python -m grader --section model          only one section
   python -m grader --list                   show every problem with its points
 
-A submission is a folder with adapters.py at its root, or with tests/adapters.py as in the public assignment.
+A submission is a folder with adapters.py at its root, or with tests/adapters.py as in the public assignment; or an
+archive of such a folder (.zip, .tar.gz, .tgz, .tar).
 
 exit codes: 0 graded, whatever the score; 1 below --fail-under; 2 bad usage, nothing to grade, or a damaged
 file; 3 the grader itself failed."""
@@ -67,7 +68,7 @@ def _parser(command: str, description: str, epilog: str = "") -> argparse.Argume
 def _grade(arguments: list[str]) -> int:
     parser = _parser("", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
-    add("submission", nargs="?", default=".", help="folder to grade (default: this one)")
+    add("submission", nargs="?", default=".", help="folder or archive to grade (default: this folder)")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--list", action="store_true", help="show problems, sections and points, and stop")
@@ -176,6 +177,7 @@ def _hint(arguments: list[str]) -> int:
     from .submission import locate
 
     rubric = load_rubric()
+    root = Path(locate(options.submission).root)
     report = grade(options.submission, rubric, rubric.select([options.problem]))
     (problem,) = report.problems
     if report.load_fault:
@@ -184,7 +186,7 @@ def _hint(arguments: list[str]) -> int:
         print(f"{problem.problem.id} has no tests: {problem.note}.")
     elif problem.score.status is Status.TODO:
         print(f"{problem.problem.id} is not written yet. {problem.tests[0].outcome.message}")
-    elif hint := next_hint(problem, Path(locate(options.submission).root)):
+    elif hint := next_hint(problem, root):
         print(f"hint {hint.step} of {hint.steps} for {problem.problem.id}\n\n{hint.text}")
         if hint.step < hint.steps:
             print(f"\nThe next one: python -m grader hint {problem.problem.id}")

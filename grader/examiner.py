@@ -7,8 +7,8 @@ an examiner that dies costs one test and a restart, not the report. The submissi
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `explained` (the known bugs behind failed tests) and
-`done`. `refused` ends the run with a sentence for the person who started it.
+test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `explained`
+(the known bugs behind failed tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
@@ -34,15 +35,17 @@ from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
 from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
-from .testing import FRESH, ORACLE, SUBMISSION, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
+from .worker.witness import Witness
 
-KIT = Path(__file__).resolve().parents[1]
-_GIVING_UP = {Result.TIMEOUT: 2, Result.CRASH: 2}
-"""After so many of these, the rest of a problem is not run: each costs the limit of a call, or a new process."""
+_LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
+"""After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
+
 _TEXT_LIMIT = 4000
+_USES_PER_PROBLEM = 50
 
 
 class Events:
@@ -66,7 +69,8 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
-        self._losses: collections.Counter[tuple[str, Result]] = collections.Counter()
+        self._witnessed: dict[str, list[Any]] = {}
+        self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -88,14 +92,13 @@ class Examination:
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
             self.submission.call_limit_s = limit
-        if self._losses[problem, Result.TIMEOUT] >= _GIVING_UP[Result.TIMEOUT]:
+        most = _LOST_WORKERS_PER_PROBLEM
+        if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:
             raise CallTimeout(
-                f"not run: {_GIVING_UP[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
+                f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
             )
-        if self._losses[problem, Result.CRASH] >= _GIVING_UP[Result.CRASH]:
-            raise WorkerCrash(
-                f"not run: {_GIVING_UP[Result.CRASH]} calls for {problem} had already ended the process they ran in."
-            )
+        if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
+            raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -105,13 +108,23 @@ class Examination:
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
             self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
-            self._losses[problem_of(item.path), result] += 1
+            self._lost[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
+            self._send_witnessed(problem_of(item.path))
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
+
+    def _send_witnessed(self, problem: str) -> None:
+        """Pass on what the worker saw of ready-made code, each use once per problem."""
+        known = self._witnessed.setdefault(problem, [])
+        new = [use for use in self.submission.witnessed if use not in known][: _USES_PER_PROBLEM - len(known)]
+        self.submission.witnessed.clear()
+        if new:
+            known += new
+            self.events.send("witnessed", problem=problem, uses=new)
 
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:
@@ -157,6 +170,7 @@ def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
     become_undumpable()
     adopt_orphans()
+    torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     events = Events()
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])
@@ -179,7 +193,8 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        code = pytest.main(_arguments(files), plugins=[examination, _Session(submission, oracle, seed)])
+        session = _Session(submission, oracle, seed)
+        code = pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session])
         explained = trail.explain()
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("done", exit_code=int(code))
@@ -194,19 +209,11 @@ class _Session:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
+        draw_no_tracebacks(config)
         if self.oracle is not None:
             config.stash[ORACLE] = self.oracle
             if self.seed is not None:
                 config.stash[FRESH] = (self.seed, self.oracle)
-
-
-def _arguments(files: list[Path]) -> list[str]:
-    """pytest's command line: the kit's own settings, no plugin or setting from anywhere else."""
-    return [
-        *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
-        *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=no"),
-        *map(str, files),
-    ]
 
 
 @contextlib.contextmanager
@@ -214,7 +221,7 @@ def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -
     if isolation.level is Level.NONE:
         from .in_process import InProcess
 
-        yield InProcess(import_adapters(layout))
+        yield InProcess(import_adapters(layout), Witness(layout.root))
         return
     with Behind(layout, limits, isolation, scratch) as submission:
         yield submission
@@ -241,7 +248,6 @@ def _reference() -> Oracle:
 
 
 if __name__ == "__main__":
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
     sys.exit(main())

@@ -34,7 +34,7 @@ _SYSTEM = (
     "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/mime.types", "/sys/devices/system",
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "SYSTEMROOT")
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _SMALL_BYTES, _SMALL_FILES = 64 << 20, 5000
 _SHARED_MEMORY_BYTES = 1 << 30
 _NEWER_OPTIONS = ("--disable-userns",)
@@ -257,6 +257,7 @@ class Cell:
             "USER": "submission",
             "LANG": "C.UTF-8",
             "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",  # small calls are several times slower when threads wait for a busy machine
             "TOKENIZERS_PARALLELISM": "false",
             "WANDB_MODE": "disabled",
         }

@@ -29,6 +29,13 @@ class Kind(enum.StrEnum):
     MANUAL = "manual"
 
 
+class Policy(enum.StrEnum):
+    """What a breach of the from-scratch rule that was seen to run does to a problem's points."""
+
+    ZERO = "zero"
+    WARN = "warn"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One row of the rubric.
@@ -36,6 +43,7 @@ class Problem:
     needs: problems whose code this one builds on.
     core_share: fraction of the points that its core tests carry; edge tests carry the rest.
     call_limit_s: seconds that one call of the student's code may take.
+    policy: what a breach of the from-scratch rule costs.
     """
 
     id: str
@@ -46,6 +54,7 @@ class Problem:
     needs: tuple[str, ...] = ()
     core_share: float = 0.75
     call_limit_s: float = 10.0
+    policy: Policy = Policy.ZERO
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,12 @@ def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
         raise RubricError(f"{path} is not UTF-8 text.") from error
     except tomllib.TOMLDecodeError as error:
         raise RubricError(f"{path} is not valid TOML: {error}.") from error
-    _check_keys(table, {"sections", "base_sections", "problem"}, path.name)
+    _check_keys(table, {"sections", "base_sections", "policy", "problem"}, path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
             raise RubricError(f"{path.name} has no {key!r}.")
-    problems = tuple(_problem(row, table["sections"], path.name) for row in table["problem"])
+    policy = _policy(table.get("policy", Policy.ZERO), path.name)
+    problems = tuple(_problem(row, table["sections"], policy, path.name) for row in table["problem"])
     ids = [problem.id for problem in problems]
     for problem in problems:
         if ids.count(problem.id) > 1:
@@ -118,7 +128,7 @@ def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
     return Rubric(dict(table["sections"]), tuple(table["base_sections"]), problems)
 
 
-def _problem(row: dict[str, Any], sections: dict[str, str], name: str) -> Problem:
+def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name: str) -> Problem:
     where = f"{name}, problem {row.get('id', '(without id)')!r}"
     _check_keys(row, {field.name for field in fields(Problem)}, where)
     for key, kind in (("id", str), ("title", str), ("section", str), ("kind", str), ("points", (int, float))):
@@ -132,7 +142,8 @@ def _problem(row: dict[str, Any], sections: dict[str, str], name: str) -> Proble
         raise RubricError(
             f"{where}: no kind is called {row['kind']!r}.{_did_you_mean(row['kind'], [str(k) for k in Kind])}"
         ) from None
-    problem = Problem(**{**row, "kind": kind_of_problem, "needs": tuple(row.get("needs", ()))})
+    policy = _policy(row.get("policy", policy), where)
+    problem = Problem(**{**row, "kind": kind_of_problem, "needs": tuple(row.get("needs", ())), "policy": policy})
     if problem.points < 0:
         raise RubricError(f"{where}: points must not be negative.")
     if not 0.7 <= problem.core_share <= 1:
@@ -140,6 +151,15 @@ def _problem(row: dict[str, Any], sections: dict[str, str], name: str) -> Proble
     if problem.call_limit_s <= 0:
         raise RubricError(f"{where}: call_limit_s must be positive.")
     return problem
+
+
+def _policy(word: Any, where: str) -> Policy:
+    try:
+        return Policy(word)
+    except ValueError:
+        known = [str(policy) for policy in Policy]
+        hint = _did_you_mean(str(word), known)
+        raise RubricError(f"{where}: policy is {' or '.join(map(repr, known))}, not {word!r}.{hint}") from None
 
 
 def _check_keys(table: dict[str, Any], known: set[str], where: str) -> None:

@@ -37,6 +37,7 @@ class Run:
     """What came of running tests.
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
+    witnessed: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
     seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
@@ -44,6 +45,7 @@ class Run:
     planned: tuple[PlannedTest, ...]
     outcomes: tuple[Outcome, ...]
     explanations: dict[str, Explanation]
+    witnessed: dict[str, list[Any]]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -128,6 +130,7 @@ def run_tests(
         planned=planned,
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,
+        witnessed=crew.witnessed,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -230,6 +233,7 @@ class _Crew:
         self.fresh = False
         self.load_fault: str | None = None
         self.explanations: dict[str, Explanation] = {}
+        self.witnessed: dict[str, list[Any]] = {}
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -279,6 +283,8 @@ class _Crew:
                 self._progress.started(event["id"])
             case "finished":
                 self._finish(examiner, Outcome.from_plain(event["outcome"]))
+            case "witnessed":
+                self.witnessed.setdefault(event["problem"], []).extend(event["uses"])
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":

@@ -69,6 +69,11 @@ def score_problem(
     return Score(earned, Status.PARTIAL if earned > 0 else Status.FAIL)
 
 
+def withheld(score: Score) -> Score:
+    """What is left of a score when ready-made code did the work: nothing, where there was something to lose."""
+    return Score(0.0, Status.FAIL) if score.status in (Status.PASS, Status.PARTIAL, Status.FAIL) else score
+
+
 def _fraction(problem: Problem, tests: Iterable[tuple[PlannedTest, Outcome]]) -> float:
     """The share of a problem's points that its claims earn, between 0 and 1."""
     claims: dict[str, list[tuple[PlannedTest, Outcome]]] = {}

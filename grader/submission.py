@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .archive import SUFFIXES
 from .complaints import Refused
+from .faults import AdapterMissing, Todo
 from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
@@ -23,8 +25,11 @@ class SubmissionNotFound(Refused):
     """There is nothing to grade at a path; the message says what was looked for."""
 
 
-def locate(path: str | os.PathLike[str]) -> Layout:
+def locate(path: str | os.PathLike[str], named: str | None = None) -> Layout:
     """Find the adapters of the submission at `path` without importing anything of it.
+
+    Args:
+        named: what messages call the submission; its path unless given.
 
     `adapters.py` in the folder itself comes first, then `tests/adapters.py`, then the same in subfolders up to
     three levels down (archives often add a folder or two); the least deep one wins.
@@ -33,20 +38,21 @@ def locate(path: str | os.PathLike[str]) -> Layout:
         SubmissionNotFound: no such folder, no adapters, several equally near, or a file that is not text.
     """
     root = Path(path).resolve()
+    named = named or os.fspath(path)
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
-        raise SubmissionNotFound(f"{os.fspath(path)} is {kind}; name the folder that holds adapters.py.")
+        raise SubmissionNotFound(
+            f"{named} is {kind}; name the folder that holds adapters.py, or an archive of it ({', '.join(SUFFIXES)})."
+        )
     for depth in range(_SEARCH_DEPTH + 1):
         found = [file for folder in _folders(root, depth) if (file := _adapters_in(folder))]
         if len(found) == 1:
             return _layout(found[0])
         if found:
             listed = ", ".join(os.path.relpath(file, root) for file in found)
-            raise SubmissionNotFound(
-                f"{os.fspath(path)} holds several submissions ({listed}); name the folder of one of them."
-            )
+            raise SubmissionNotFound(f"{named} holds several submissions ({listed}); name the folder of one of them.")
     raise SubmissionNotFound(
-        f"no adapters.py and no tests/adapters.py in {os.fspath(path)}; a submission connects its code to the tests "
+        f"no adapters.py and no tests/adapters.py in {named}; a submission connects its code to the tests "
         "there. Copy adapters.py from the skeleton into the folder, or name another folder."
     )
 
@@ -136,7 +142,7 @@ def _imports_relatively(source: str) -> bool:
     """Whether a module has relative imports and so must be imported as part of a package."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # the import in the worker will say what is wrong with it
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the worker's import will say what is wrong
         return bool(re.search(r"^\s*from\s+\.", source, re.MULTILINE))
     return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
 
@@ -157,6 +163,8 @@ class Submission(ABC):
         self._tokenizers: dict[Any, Tokenizer] = {}
         self.transcript: list[Any] | None = None
         """Whoever puts a list here finds in it what came of every call: the value, or the exception."""
+        self.witnessed: list[Any] = []
+        """Uses of ready-made code while calls ran, as `worker/witness.py` describes them: the worker's word."""
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation. Raises a `grader.faults.Fault` when it gives no value."""
@@ -214,6 +222,7 @@ class Tokenizer:
         self._opener = opener
         self._arguments = arguments  # also keeps alive the objects whose ids are the key in `Submission.tokenizer`
         self._handle: tuple[int, int] | None = None
+        self._absent: Todo | AdapterMissing | None = None
 
     def encode(self, text: str) -> list[int]:
         return self._ask("tokenizer_encode", text=text)
@@ -234,7 +243,13 @@ class Tokenizer:
         return self._ask("tokenizer_stream_memory", chunk=chunk, repeats=repeats)
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
+        if self._absent is not None:  # asking again with all of GPT-2's tables would take its time and change nothing
+            raise self._absent
         if self._handle is None or self._handle[0] != self._submission.generation:
-            handle = self._submission.perform(self._opener, self._arguments)
+            try:
+                handle = self._submission.perform(self._opener, self._arguments)
+            except (Todo, AdapterMissing) as fault:
+                self._absent = fault
+                raise
             self._handle = (self._submission.generation, handle)
         return self._submission.perform(operation, {"handle": self._handle[1], **arguments})

@@ -20,6 +20,17 @@ from .cases.store import fresh_cases, stored_cases
 from .faults import AdapterMissing, Todo
 from .submission import Submission, locate
 
+KIT = Path(__file__).resolve().parents[1]
+
+# The kit's own settings, and of pytest's plugins only what the tests use: the rest costs milliseconds per test.
+PYTEST_OPTIONS = [
+    *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
+    *(f"--override-ini={setting}" for setting in ("addopts=", f"pythonpath={KIT}")),
+    *("--import-mode=importlib", "--strict-markers", "--capture=no", "--disable-plugin-autoload"),
+    *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:logging"),
+    *("-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "no:doctest", "-p", "no:unittest"),
+]
+
 SUBMISSION = pytest.StashKey[Submission]()
 _TIMED_RUNS = 3
 
@@ -44,6 +55,11 @@ def _open(root: Path) -> Submission:
     from .worker.loader import import_adapters
 
     return InProcess(import_adapters(locate(root)))
+
+
+def draw_no_tracebacks(config: pytest.Config) -> None:
+    """Spare pytest's own picture of each failure, which nobody sees here and which takes a quarter of a second."""
+    config.option.tbstyle = "no"
 
 
 Yardstick = Callable[..., tuple[float, float]]

@@ -29,6 +29,7 @@ from .worker.loader import Layout
 
 _OUTPUT_KEPT = 4096
 _TEXT_LIMIT = 4000
+_USES_KEPT = 20
 _WATCH_S = 0.5
 _MIB = 1 << 20
 _PROCESS = Isolation(Level.PROCESS)
@@ -118,6 +119,7 @@ class Behind(Submission):
         except (CallTimeout, WorkerCrash):
             self.close()
             raise
+        self.witnessed += _uses(answer.get("witnessed"))
         match answer["kind"]:
             case "ok":
                 return answer["value"]
@@ -131,8 +133,9 @@ class Behind(Submission):
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
 
     def close(self) -> None:
-        """End the worker and everything it started."""
+        """End the worker and everything it started; what it kept is gone with it."""
         if self._worker is not None:
+            self.generation += 1
             self._worker.close()
             self._worker = None
 
@@ -140,6 +143,15 @@ class Behind(Submission):
 def _text(answer: dict[str, Any], key: str) -> str:
     text = answer.get(key)
     return text[:_TEXT_LIMIT] if isinstance(text, str) else ""
+
+
+def _uses(witnessed: Any) -> list[dict[str, str]]:
+    """What the worker says it saw of ready-made code, if it has the form that this should have."""
+    return [
+        use
+        for use in (witnessed[:_USES_KEPT] if type(witnessed) is list else [])
+        if type(use) is dict and len(use) <= 3 and all(type(text) is str and len(text) < 300 for text in use.values())
+    ]
 
 
 class _Worker:

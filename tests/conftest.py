@@ -1,6 +1,6 @@
 """What every test here shares. Start with any `test_<problem>.py`; `uv run pytest tests/test_rope.py` runs one."""
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
     pytest_addoption,
@@ -13,5 +13,13 @@ from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks her
 )
 
 # The same examples on every run: a test that fails today fails tomorrow.
-settings.register_profile("kit", derandomize=True, deadline=None, database=None, max_examples=25)
+# Without hypothesis' own explanation, which lists lines of code between the test's sentence and the student.
+settings.register_profile(
+    "kit",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=25,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
 settings.load_profile("kit")

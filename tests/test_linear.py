@@ -21,6 +21,7 @@ def test_any_leading_dimensions(submission, case):
     case.check(submission.run_linear(**case.inputs))
 
 
+@pytest.mark.edge
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of input and weight in memory does not matter."""

@@ -18,30 +18,6 @@ def drawn_inputs(draw: Draw) -> dict[str, Any]:
     return {"d_model": D_MODEL, "num_heads": 2, **weights, "in_features": draw.normal(2, SEQ_LEN, D_MODEL)}
 
 
-@pytest.mark.cases("without_rope")
-def test_without_rope(submission, case):
-    """Every head attends on its own features; W_O mixes what the heads found. There is no position embedding here."""
-    case.check(submission.run_multihead_self_attention(**case.inputs))
-
-
-@pytest.mark.cases("heads")
-def test_number_of_heads(submission, case):
-    """Any number of heads that divides d_model works, from one to d_model."""
-    case.check(submission.run_multihead_self_attention(**case.inputs))
-
-
-@pytest.mark.cases("with_rope")
-def test_with_rope(submission, case):
-    """With RoPE, queries and keys of every head are turned by their positions, and values are not."""
-    case.check(submission.run_multihead_self_attention_with_rope(**case.inputs))
-
-
-@pytest.mark.cases("positions")
-def test_positions(submission, case):
-    """RoPE uses the positions that it is given, whether or not they are 0, 1, 2, ..."""
-    case.check(submission.run_multihead_self_attention_with_rope(**case.inputs))
-
-
 def test_causal(submission):
     """No output depends on a later token, and every output depends on its own."""
     draw = Draw(0, "causal attention")
@@ -83,6 +59,31 @@ def test_shifted_positions(submission):
     assert (at_start - spread).abs().max() > 1e-3, "tripling all positions leaves the output as it was"
 
 
+@pytest.mark.cases("without_rope")
+def test_without_rope(submission, case):
+    """Every head attends on its own features; W_O mixes what the heads found. There is no position embedding here."""
+    case.check(submission.run_multihead_self_attention(**case.inputs))
+
+
+@pytest.mark.cases("heads")
+def test_number_of_heads(submission, case):
+    """Any number of heads that divides d_model works, beginning with one."""
+    case.check(submission.run_multihead_self_attention(**case.inputs))
+
+
+@pytest.mark.cases("with_rope")
+def test_with_rope(submission, case):
+    """With RoPE, queries and keys of every head are turned by their positions, and values are not."""
+    case.check(submission.run_multihead_self_attention_with_rope(**case.inputs))
+
+
+@pytest.mark.cases("positions")
+def test_positions(submission, case):
+    """RoPE uses the positions that it is given, whether or not they are 0, 1, 2, ..."""
+    case.check(submission.run_multihead_self_attention_with_rope(**case.inputs))
+
+
+@pytest.mark.edge
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of the input in memory does not matter."""

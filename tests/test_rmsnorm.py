@@ -26,6 +26,7 @@ def test_any_leading_dimensions(submission, case):
     case.check(submission.run_rmsnorm(**case.inputs))
 
 
+@pytest.mark.edge
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of the input in memory does not matter."""

@@ -7,6 +7,24 @@ from grader.cases.case import Draw
 from grader.cases.weights import block_shapes, draw_weights
 
 
+def test_causal(submission):
+    """No output depends on a later token, and every output depends on its own."""
+    draw = Draw(0, "causal block")
+    x = draw.normal(2, 6, 8)
+    inputs = {"d_model": 8, "num_heads": 2, "d_ff": 16, "max_seq_len": 6, "theta": 1e4}
+    weights = draw_weights(draw, block_shapes(8, 16))
+    before = submission.run_transformer_block(**inputs, weights=weights, in_features=x)
+    for t in (0, 3, 5):
+        changed = x.clone()
+        changed[:, t:] = draw.normal(2, 6 - t, 8)
+        after = submission.run_transformer_block(**inputs, weights=weights, in_features=changed)
+        change = (after - before).abs().amax(-1)
+        assert t == 0 or change[:, :t].max() < 1e-4, f"a change of the tokens from {t} on changes outputs before {t}"
+        assert change[:, t:].min() > 1e-5, (
+            f"a change of the tokens from {t} on leaves some output from {t} on as it was"
+        )
+
+
 @pytest.mark.cases
 def test_matches_reference(submission, case):
     """The block is y = x + attn(ln1(x)), then y + ffn(ln2(y)), with RoPE at positions 0, 1, 2, ..."""
@@ -39,24 +57,6 @@ def test_residual_connections(submission, case):
 def test_theta(submission, case):
     """The attention uses RoPE with the given theta as its base."""
     case.check(submission.run_transformer_block(**case.inputs))
-
-
-def test_causal(submission):
-    """No output depends on a later token, and every output depends on its own."""
-    draw = Draw(0, "causal block")
-    x = draw.normal(2, 6, 8)
-    inputs = {"d_model": 8, "num_heads": 2, "d_ff": 16, "max_seq_len": 6, "theta": 1e4}
-    weights = draw_weights(draw, block_shapes(8, 16))
-    before = submission.run_transformer_block(**inputs, weights=weights, in_features=x)
-    for t in (0, 3, 5):
-        changed = x.clone()
-        changed[:, t:] = draw.normal(2, 6 - t, 8)
-        after = submission.run_transformer_block(**inputs, weights=weights, in_features=changed)
-        change = (after - before).abs().amax(-1)
-        assert t == 0 or change[:, :t].max() < 1e-4, f"a change of the tokens from {t} on changes outputs before {t}"
-        assert change[:, t:].min() > 1e-5, (
-            f"a change of the tokens from {t} on leaves some output from {t} on as it was"
-        )
 
 
 @pytest.mark.edge

@@ -29,36 +29,6 @@ def drawn_model(draw: Draw) -> dict[str, Any]:
     return {**sizes, "rope_theta": 1e4, "weights": weights}
 
 
-@pytest.mark.cases
-def test_matches_reference(submission, case):
-    """The model embeds the tokens, applies every block, normalises once more and gives logits, not probabilities."""
-    case.check(submission.run_transformer_lm(**case.inputs))
-
-
-@pytest.mark.cases("truncated")
-def test_short_sequences(submission, case):
-    """Sequences may be shorter than context_length; there are as many outputs as tokens."""
-    case.check(submission.run_transformer_lm(**case.inputs))
-
-
-@pytest.mark.cases("untied")
-def test_head_is_not_tied(submission, case):
-    """The head has a weight of its own; the token embedding is not used twice."""
-    case.check(submission.run_transformer_lm(**case.inputs))
-
-
-@pytest.mark.cases("theta")
-def test_theta(submission, case):
-    """All blocks use RoPE with rope_theta as its base."""
-    case.check(submission.run_transformer_lm(**case.inputs))
-
-
-@pytest.mark.cases("trained")
-def test_trained_weights(submission, case):
-    """A model that was trained elsewhere gives its logits here."""
-    case.check(submission.run_transformer_lm(**case.inputs))
-
-
 def test_causal(submission):
     """No logits depend on a later token, and all depend on their own."""
     draw = Draw(0, "causal model")
@@ -87,6 +57,36 @@ def test_sequences_are_independent(submission):
         change = (alone[0] - together[i]).abs().max().item()
         assert change < 1e-4, f"sequence {i} alone and in a batch of 4 gives logits that differ by up to {change:.3g}"
     assert (together[0] - together[1]).abs().max() > 1e-2, "different sequences give the same logits"
+
+
+@pytest.mark.cases
+def test_matches_reference(submission, case):
+    """The model embeds the tokens, applies every block, normalises once more and gives logits, not probabilities."""
+    case.check(submission.run_transformer_lm(**case.inputs))
+
+
+@pytest.mark.cases("truncated")
+def test_short_sequences(submission, case):
+    """Sequences may be shorter than context_length; there are as many outputs as tokens."""
+    case.check(submission.run_transformer_lm(**case.inputs))
+
+
+@pytest.mark.cases("untied")
+def test_head_is_not_tied(submission, case):
+    """The head has a weight of its own; the token embedding is not used twice."""
+    case.check(submission.run_transformer_lm(**case.inputs))
+
+
+@pytest.mark.cases("theta")
+def test_theta(submission, case):
+    """All blocks use RoPE with rope_theta as its base."""
+    case.check(submission.run_transformer_lm(**case.inputs))
+
+
+@pytest.mark.cases("trained")
+def test_trained_weights(submission, case):
+    """A model that was trained elsewhere gives its logits here."""
+    case.check(submission.run_transformer_lm(**case.inputs))
 
 
 @pytest.mark.edge

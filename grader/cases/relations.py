@@ -55,15 +55,20 @@ def _of_same_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str
             if _close(expected.select(dimension, i), actual.select(dimension, i))
         ]
         if right and len(right) < expected.shape[dimension]:
-            yield f"Along the {name} dimension, only index {_span(right)} of {expected.shape[dimension]} is right."
+            where = f"Along the {name} dimension (of size {expected.shape[dimension]})"
+            yield (
+                f"{where}, only index {right[0]} is right."
+                if len(right) == 1
+                else (f"{where}, only indices {_span(right)} are right.")
+            )
             return
 
 
 def _dimensions(tensor: torch.Tensor) -> Iterator[tuple[int, str]]:
-    names = {1: ["last"], 2: ["first", "last"], 3: ["first", "second", "last"]}
-    for i, name in enumerate(names.get(tensor.ndim, [str(d) for d in range(tensor.ndim)])):
+    ordinals = ("first", "second", "third", "fourth", "fifth")
+    for i in range(min(tensor.ndim, len(ordinals))):
         if tensor.shape[i] > 1:
-            yield i, name
+            yield i, "last" if i == tensor.ndim - 1 else ordinals[i]
 
 
 def _span(indices: list[int]) -> str:

@@ -63,14 +63,14 @@ def in_processes(
 
 def _record(problem: str, index: int, building_on: tuple[str, ...]) -> Record:
     misconception = load_catalogue(problem)[index]
-    trials = {name: try_variant(misconception, name).failed for name in (problem, *building_on)}
+    trials = try_variant(misconception, problem, *building_on)
     return {
         "id": misconception.id,
         "problem": misconception.problem,
         "diagnosis": misconception.diagnosis,
         "hint": misconception.hint,
         "frequency": misconception.frequency,
-        "evidence": {name: dict(sorted(failed.items())) for name, failed in trials.items() if failed},
+        "evidence": {name: dict(sorted(trial.failed.items())) for name, trial in trials.items() if trial.failed},
     }
 
 

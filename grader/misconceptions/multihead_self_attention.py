@@ -225,10 +225,6 @@ def _adds_input(module, x, token_positions=None):
     return x + _RIGHT.forward()(module, x, token_positions)
 
 
-def _detached_scores(q, k, v, mask):
-    return _attend(q.detach(), k.detach(), v, mask)
-
-
 def _overwrites_input(module, x, token_positions=None):
     return x.copy_(_RIGHT.forward()(module, x, token_positions))
 
@@ -493,13 +489,6 @@ MISCONCEPTIONS = (
         _overwrites_input,
         diagnosis="Your attention writes its result into its input, which the residual connection still needs.",
         hint="Print the input before and after a call.",
-        frequency="rare",
-    ),
-    _mha(
-        "scores-are-detached",
-        {"attend": _detached_scores},
-        diagnosis="No gradient reaches queries and keys in your attention, so W_Q and W_K never learn.",
-        hint="Call backward() on the sum of an output: which weights have no gradient?",
         frequency="rare",
     ),
 )

@@ -245,16 +245,10 @@ MISCONCEPTIONS = (
         "mask-multiplied",
         _attending(close=lambda scores, mask: scores * mask),
         diagnosis=(
-            "Your attention multiplies the scores by the mask, so a closed key has the score 0, which still counts."
+            "Your attention gives closed keys a score of 0 or next to 0 (a product with the mask, or 1e-9 "
+            "for -1e9), which still counts."
         ),
         hint="What is e^0?",
-        frequency="occasional",
-    ),
-    _attention(
-        "mask-fills-with-zero-ish",
-        _attending(close=_closing_with(1e-9)),
-        diagnosis="Your attention gives closed keys a tiny score (1e-9), not a hugely negative one (-1e9).",
-        hint="Which score makes e^x vanish?",
         frequency="occasional",
     ),
     _attention(

@@ -424,7 +424,7 @@ class _NeedsText(PlainTrainer):
 
 class _NeedsPathObject(PlainTrainer):
     def train(self, input_path, vocab_size, special_tokens, **_):
-        with input_path.open("rb"):  # type: ignore[union-attr]
+        with input_path.open("rb"):
             return super().train(input_path, vocab_size, special_tokens)
 
 

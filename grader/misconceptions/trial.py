@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from ..cases.fingerprint import fingerprint_transcript
 from ..in_process import InProcess
-from ..testing import SUBMISSION
+from ..testing import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .catalogue import Variant
 
 KIT = Path(__file__).resolve().parents[2]
@@ -29,14 +28,16 @@ class Trial:
     passed: tuple[str, ...]
 
 
-def try_variant(variant: Variant, problem: str) -> Trial:
-    """Run the tests of `problem`, on stored cases and in this process, with `variant` planted."""
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
+    """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
     recorder = _Recorder(InProcess(importlib.import_module("grader.reference.adapters")))
-    options = ["-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "-p", "no:terminal", "-p", "no:cacheprovider"]
+    files = [str(KIT / "tests" / f"test_{name}.py") for name in (problem, *building_on)]
     with variant.planted():
-        pytest.main([*options, str(KIT / "tests" / f"test_{problem}.py")], plugins=[recorder])
-    return Trial(recorder.failed, tuple(recorder.passed))
+        pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
+    return {
+        name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())))
+        for name in (problem, *building_on)
+    }
 
 
 class _Recorder:
@@ -44,18 +45,20 @@ class _Recorder:
 
     def __init__(self, submission: InProcess) -> None:
         self.submission = submission
-        self.failed: dict[str, list[list[Any]]] = {}
-        self.passed: list[str] = []
+        self.failed: dict[str, dict[str, list[list[Any]]]] = {}
+        self.passed: dict[str, list[str]] = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
+        draw_no_tracebacks(config)
 
     def pytest_runtest_setup(self) -> None:
         self.submission.transcript = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        test_id = report.nodeid.rpartition("/")[2]
+        test_id = report.nodeid.removeprefix("tests/")
+        problem = problem_of(Path(test_id.partition("::")[0]))
         if report.failed or (report.skipped and report.when == "call"):
-            self.failed[test_id] = fingerprint_transcript(self.submission.transcript or [])
+            self.failed.setdefault(problem, {})[test_id] = fingerprint_transcript(self.submission.transcript or [])
         elif report.when == "call":
-            self.passed.append(test_id)
+            self.passed.setdefault(problem, []).append(test_id)

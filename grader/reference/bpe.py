@@ -1,13 +1,12 @@
 """Byte-pair encoding: learning a vocabulary and its merges from a text.
 
-Read `train_bpe` first, then `_learn_merges`. The text is counted once (`pretokenization.py`); merging then
-works on distinct pre-tokens and their counts, and touches only the places where a pair occurs (`_Corpus`). Encoding a
-text with what was learnt is the business of `tokenizer.py`.
+Encoding a text with what was learnt is the business of `tokenizer.py`.
 """
 
 import heapq
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +23,25 @@ def train_bpe(
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """Learn a byte-level BPE vocabulary from a text file.
 
-    The file is UTF-8; every byte counts, so line endings stay as they are. A malformed byte sequence counts as U+FFFD.
+    The file is UTF-8 and is read as it is: line endings are not translated. A malformed sequence of bytes
+    counts as U+FFFD.
 
-    1. The text is split at the special tokens, where several fit at the longest of them. They take no further
-       part in training: nothing is counted in them or merged across them.
-    2. What lies between is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token is a sequence of tokens, at first
-       its UTF-8 bytes. Merges never cross the border of a pre-token.
-    3. The pair of adjacent tokens that is most frequent in all pre-tokens is merged: from left to right, each of
-       its occurrences becomes one new token, whose bytes are those of the two. Of equally frequent
-       pairs the lexicographically greater is taken, comparing the first tokens' bytes, then the second tokens':
-       `max([(b"a", b"z"), (b"ab", b"a")])`.
-    4. Step 3 is repeated until the vocabulary has `vocab_size` entries or no pre-token has a pair left.
+    1. The text is split at the special tokens; where several fit, at the longest. They take no further part:
+       nothing in them is counted, and nothing is merged across them.
+    2. What lies between is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token is a sequence of
+       tokens, at first of its UTF-8 bytes. Merges never cross the border of a pre-token.
+    3. The pair of adjacent tokens that is most frequent over all pre-tokens is merged: from left to right,
+       each of its occurrences becomes one new token, whose bytes are those of the two. Of equally frequent
+       pairs the lexicographically greater is taken, comparing the bytes of the first tokens, then those of
+       the second: `max([(b"a", b"z"), (b"ab", b"a")])` is `(b"ab", b"a")`.
+    4. Step 3 is repeated until the vocabulary has `vocab_size` entries, or no pre-token has a pair left.
 
     Args:
         input_path: The training text.
-        vocab_size: The largest size of the vocabulary, counting special tokens, the 256 bytes and the merges.
-        special_tokens: Tokens such as `"<|endoftext|>"`, in the order of their ids; may be empty.
-        num_processes: How many processes may count pre-tokens side by side; as many as there are processors if None.
-            Does not change the result. Fewer are used where the file is too small to make it worth starting them.
+        vocab_size: The largest size of the vocabulary: special tokens, 256 bytes and merges together.
+        special_tokens: Tokens such as `"<|endoftext|>"`, in the order of their ids. There may be none.
+        num_processes: How many processes may count pre-tokens side by side; None means one for each
+            processor. It has no influence on the result, and small files are not worth a second process.
 
     Returns:
         vocab: Maps ids to bytes. Ids count from 0: first the special tokens in the order given, then the 256
@@ -49,11 +49,13 @@ def train_bpe(
         merges: The merged pairs `(first, second)` in the order of their creation.
 
     Raises:
-        ValueError: If a special token is empty or given twice, if `vocab_size` has no room for the special tokens and the
-            256 bytes, or if `num_processes` is less than 1.
+        ValueError: If a special token is empty or given twice, if `vocab_size` leaves no room for the special
+            tokens and the 256 bytes, or if `num_processes` is less than 1.
 
-    Sources: Sennrich et al. 2016, section 3.2 (https://arxiv.org/abs/1508.07909); Radford et al. 2019, "Language Models
-    are Unsupervised Multitask Learners", section 2.2, for bytes as base tokens and for pre-tokens.
+    Sources:
+        Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909, for byte-pair encoding.
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2, for bytes as
+        base tokens and for pre-tokens.
 
     Problem: train_bpe
     """
@@ -72,12 +74,16 @@ def train_bpe(
     return dict(enumerate([*(token.encode() for token in special_tokens), *tokens])), merges
 
 
+# The text is counted once, in `pretokenization.py`. What follows works on distinct pre-tokens and their counts, and
+# touches only the places where a pair occurs: start with `_learn_merges`, then see `_Corpus` and `_Queue`.
+
+
 def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    """Return the 256 bytes and the merged tokens, and the merges, of which there are `limit` or as many as can be.
+    """Learn up to `limit` merges, and return all tokens, from the 256 bytes on, and the merges.
 
     The next pairs in line are merged together as long as no one of them can change what comes next (see
-    `_Queue.take` and `_Corpus.merge`). The outcome is that of merging one after the other, and there are some thirty
-    times fewer rounds, so that the array operations of a round have enough to work on.
+    `_Queue.take` and `_Corpus.merge`). The outcome is that of merging one after the other, and there are some
+    thirty times fewer rounds, so that the array operations of a round have enough to work on.
     """
     tokens = [bytes([byte]) for byte in range(256)]
     merges: list[tuple[bytes, bytes]] = []
@@ -101,11 +107,13 @@ _NO_PAIR = 0  # in the place of a pair: no pair starts here
 class _Corpus:
     """The distinct pre-tokens of a text, as token ids one after the other, and an index of their pairs.
 
-    `token`, `before`, `after`, `weight` and `pair` are indexed by *place*. They make a linked list of the tokens that are
-    left, with the count of the pre-token that a place belongs to and the number of the pair that starts there.
+    `token`, `before`, `after`, `weight` and `pair` are indexed by *place*. They make a linked list of the
+    tokens that are left, with the count of the pre-token that a place belongs to and the number of the pair
+    that starts there.
 
-    `left`, `right` and `count` are indexed by pair, and counts are always exact. `_sites` lists the places where a pair
-    starts. When a place's pair changes it stays in the list of the old one, so `pair` has to be asked as well.
+    `left`, `right` and `count` are indexed by pair, and counts are always exact. `_sites` lists the places
+    where a pair starts. When a place's pair changes it stays in the list of the old one, so `pair` has to be
+    asked as well.
     """
 
     def __init__(self, pretoken_counts: Counter[str]) -> None:
@@ -122,8 +130,8 @@ class _Corpus:
         self.weight[1:] = np.repeat(counts, lengths + 1)
         self.pair = np.full(size, _NO_PAIR, dtype=np.int32)
 
-        # Each place is listed once at first, and twice more at most for each token that is merged away. Memory
-        # that is never written to is never taken.
+        # Each place is listed once at first, and twice more at most for each token that is merged away.
+        # Memory that is never written to is never taken.
         capacity = 3 * size
         self.left = np.empty(capacity, dtype=np.int32)
         self.right = np.empty(capacity, dtype=np.int32)
@@ -139,11 +147,11 @@ class _Corpus:
 
         Returns how many were merged, and the pairs that have come into being.
 
-        The batch holds the highest-ranking pairs, and none of its members overlaps another (`_Queue.take`). One
-        thing can still go wrong: that a new pair outranks a later member. Say it stems from merging (a, b) after t.
-        Then (t, ab) is at most as frequent as (t, a) was, and that is no member, so it ranks below all of them. Hence
-        (t, ab) can at most come to a tie with the last members, and only if every (t, a) has become one.
-        Then the batch ends before these members, or with the one that made (t, ab).
+        The batch holds the highest-ranking pairs, and none of its members overlaps another (`_Queue.take`).
+        One thing can still go wrong: that a new pair outranks a later member. Say that merging (a, b) makes
+        it of (t, a). It is at most as frequent as (t, a) was, which is no member and so ranks below them all.
+        Hence it can at most come to a tie with the last members, and only if every (t, a) has become one.
+        Then the batch ends with the member that made it.
         """
         pairs = np.array(batch)
         sites = [self._sites[self._sites_end[pair - 1] : self._sites_end[pair]] for pair in batch]
@@ -167,10 +175,7 @@ class _Corpus:
             may_tie = (self.count[vanishing] == 0) & (count_before >= count_of_last)
             if not may_tie.any():
                 break
-            keep = max(
-                int(np.tile(member, 2)[may_tie].min()) + 1,
-                int(np.count_nonzero(self.count[pairs] > count_of_last)),
-            )
+            keep = int(np.tile(member, 2)[may_tie].min()) + 1
             if keep >= len(batch):
                 break
             np.add.at(self.count, vanishing, weight)
@@ -189,7 +194,7 @@ class _Corpus:
         return len(batch), self._index(np.concatenate((left_neighbour, place[self.token[third] != _BORDER])))
 
     def _without_overlaps(self, place: np.ndarray) -> np.ndarray:
-        """Of the places where a pair of equal tokens starts, keep every second one of a run, from the left."""
+        """Keep every second place of each run of places where a pair of equal tokens starts."""
         place = np.sort(place)
         number = np.arange(len(place))
         continues = np.append(False, self.after[place[:-1]] == place[1:])
@@ -222,9 +227,9 @@ class _Corpus:
 class _Queue:
     """The pairs of a corpus in the order in which they are to be merged.
 
-    Counts only fall once a pair is there. An entry whose count is out of date is an upper bound, and is put back with the
-    new count when its turn comes. Pairs less frequent than `_floor` are kept out, most of them for good; when the queue
-    is empty, the floor is lowered.
+    Counts only fall once a pair is there. An entry whose count is out of date is an upper bound, and is put
+    back with the new count when its turn comes. Pairs less frequent than `_floor` are kept out, most of them
+    for good; when the queue is empty, the floor is lowered.
     """
 
     def __init__(self, corpus: _Corpus, tokens: list[bytes]) -> None:
@@ -234,20 +239,23 @@ class _Queue:
         self._heap: list[tuple[int, str, int]] = []
         self._floor = int(corpus.count[: corpus.num_pairs].max()) + 1
 
-    def put(self, pairs: range | list[int] | np.ndarray) -> None:
+    def put(self, pairs: Sequence[int] | np.ndarray) -> None:
         """Enter those of the pairs that are frequent enough."""
         self._sort_keys += map(_descending, self._tokens[len(self._sort_keys) :])
-        pairs = np.asarray(pairs, dtype=np.int64)
-        pairs = pairs[self._corpus.count[pairs] >= self._floor]
-        columns = (pairs, self._corpus.count[pairs], self._corpus.left[pairs], self._corpus.right[pairs])
+        all_pairs = np.asarray(pairs, dtype=np.int64)
+        frequent = all_pairs[self._corpus.count[all_pairs] >= self._floor]
+        columns = (
+            frequent,
+            *(table[frequent] for table in (self._corpus.count, self._corpus.left, self._corpus.right)),
+        )
         for pair, count, left, right in zip(*(column.tolist() for column in columns), strict=True):
             heapq.heappush(self._heap, (-count, self._sort_keys[left] + self._sort_keys[right], pair))
 
     def take(self, limit: int) -> list[int]:
         """Take the next pairs in line, as many as cannot overlap one another.
 
-        Pairs overlap where one's second token is the other's first. No pair of the batch then has its count changed
-        by another. The batch is empty when no pairs are left.
+        Pairs overlap where one's second token is the other's first. No pair of the batch then has its count
+        changed by another. The batch is empty when no pairs are left.
         """
         self._lower_floor()
         batch: list[int] = []

@@ -69,7 +69,7 @@ class Embedding(nn.Module):
     def forward(self, token_ids: Int[Tensor, " ..."]) -> Float[Tensor, " ... d_model"]:
         """Look up the vector of every token id; `token_ids` is an int64 tensor of any shape.
 
-        An id outside 0 .. num_embeddings - 1 is an IndexError.
+        An id of num_embeddings or more is an IndexError.
         """
         return self.weight[token_ids]
 

@@ -1,8 +1,7 @@
 """How text is cut before byte-pair encoding, in training and in encoding alike.
 
-Special tokens are cut out first; the text between them is split into *pre-tokens* by GPT-2's pattern, and no merge
-ever crosses the border of a pre-token. The pattern is the whole definition. Everything else here makes it fast
-(`_units`, `_split_unit`) or lets a text be read in pieces (`_recut`), without changing a single pre-token.
+Special tokens are cut out first; the text between them is split into *pre-tokens* by GPT-2's pattern, and no
+merge ever crosses the border of a pre-token. The pattern is the whole definition.
 """
 
 import codecs
@@ -17,16 +16,20 @@ from pathlib import Path
 
 import regex
 
-# GPT-2's pattern. The first alternative that fits wins: a contraction; a run of letters, of digits, or of other visible characters,
-# each with at most one space in front; white space. White space before a visible character leaves its last
-# character behind, so that a word gets its space.
+# GPT-2's pattern. The first alternative that fits wins: a contraction; a run of letters, of digits, or of
+# other visible characters, each with at most one space in front; white space. White space before a visible
+# character leaves its last character behind, so that a word gets its space.
 PRETOKEN_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 
-# A *unit* is a run of visible characters with the one white-space character in front of it, or what is then left of a
-# run of white space. Every pre-token lies inside a unit: where it holds a visible character it holds at most one
-# white-space character, the first; and of white space before a visible character the pattern, too, leaves the last
-# one behind. So the pre-tokens of a text are those of its units, and only distinct units need to be split.
-# U+001C to U+001F are white space to the standard library, but not to the pattern.
+# Everything below makes splitting fast (`_units`, `_split_unit`) or lets a text be read in pieces (`_recut`), without
+# changing a single pre-token.
+#
+# A *unit* is a run of visible characters with the one white-space character in front of it, or what is then
+# left of a run of white space. Every pre-token lies inside a unit: where it holds a visible character it
+# holds at most one white-space character, the first; and of white space before a visible character the
+# pattern, too, leaves the last one behind. So the pre-tokens of a text are those of its units, and units that
+# come again need not be split again. The standard library takes U+001C to U+001F for white space; the pattern
+# does not.
 _SPACE, _VISIBLE = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"
 _units = re.compile(rf"{_SPACE}?{_VISIBLE}+|{_SPACE}+(?!{_VISIBLE})").findall
 
@@ -35,8 +38,9 @@ _split_ascii = re.compile(
     r"""'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+""", re.ASCII
 ).findall
 
-# Between a visible character and one of another class, pre-tokens always have a border, and nothing on one side of it
-# changes how the other side is split. The exception is an apostrophe before a letter, maybe a contraction.
+# Between a visible character and one of another class, pre-tokens always have a border, and nothing on one
+# side of it changes how the other side is split. The exception is an apostrophe before a letter, maybe a
+# contraction.
 _last_border = regex.compile(
     r"""(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?=[\s\p{L}\p{N}])(?<!'(?=\p{L}))"""
 ).search
@@ -59,14 +63,15 @@ def _special_token_pattern(special_tokens: Iterable[str]) -> re.Pattern[str] | N
     return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
 
-# --- reading in pieces -----------------------------------------------------------------------------------------------
+# --- reading in pieces --------------------------------------------------------------------------------------
 
 
 def _recut(texts: Iterable[str], special_tokens: list[str]) -> Iterator[str]:
     """Cut a stream of texts anew, so that each piece can be split by itself.
 
-    The special tokens and pre-tokens of the pieces, one piece after the other, are those of the whole text. A piece
-    ends as far to the right as what has been read allows; only a pre-token longer than a piece makes it grow.
+    The special tokens and pre-tokens of the pieces, one piece after the other, are those of the whole text. A
+    piece ends as far to the right as what has been read allows; only a pre-token longer than a piece makes it
+    grow.
     """
     reach = max(map(len, special_tokens), default=1)
     held: list[str] = []  # the text since the last cut
@@ -100,13 +105,14 @@ def _last_cut(window: str, lowest: int, special_tokens: list[str]) -> int | None
 
 
 def _can_cut(window: str, place: int, special_tokens: list[str]) -> bool:
+    """Tell whether the window can be cut at a place, whatever text comes before and after it."""
     border = _last_border(window, endpos=place + 1)
     at_border = border is not None and border.start() == place
     return at_border and not _cuts_special_token(window, place, special_tokens)
 
 
 def _cuts_special_token(window: str, place: int, special_tokens: list[str]) -> bool:
-    """Tell whether a special token, as far as the window shows it, begins before the place and ends after it."""
+    """Tell whether a special token, as far as the window shows, begins before the place and ends after it."""
     for token in special_tokens:
         start = max(place - len(token), -1)
         while (start := window.find(token[0], start + 1, place)) >= 0:
@@ -115,7 +121,7 @@ def _cuts_special_token(window: str, place: int, special_tokens: list[str]) -> b
     return False
 
 
-# --- counting --------------------------------------------------------------------------------------------------------
+# --- counting -----------------------------------------------------------------------------------------------
 
 
 def _count_pretokens(path: Path, special_tokens: list[str], num_processes: int | None) -> Counter[str]:
@@ -145,14 +151,16 @@ def _useful_processes(path: Path, num_processes: int | None) -> int:
 def _share_borders(path: Path, special_tokens: list[str], count: int) -> list[int]:
     """Divide a file into at most `count` shares of about the same size that can be counted one by one."""
     size = path.stat().st_size
-    cuts = {_next_file_cut(path, special_tokens, size * number // count) for number in range(1, count)}
-    return [0, *sorted(cuts - {None, 0, size}), size]
+    cuts = [_next_file_cut(path, special_tokens, size * number // count) for number in range(1, count)]
+    found: set[int] = {cut for cut in cuts if cut is not None}
+    return [0, *sorted(found), size]
 
 
 def _next_file_cut(path: Path, special_tokens: list[str], position: int) -> int | None:
     """Find an offset not far behind `position` where the file may be cut, if there is one.
 
-    Only offsets before an ASCII space or line feed are tried: there a UTF-8 sequence has ended, well-formed or not.
+    Only offsets before an ASCII space or line feed are tried: there a UTF-8 sequence has ended, well-formed
+    or not.
     """
     reach = 4 * (1 + max(map(len, special_tokens), default=1))  # bytes that hold as many characters as matter
     with path.open("rb") as file:

@@ -1,7 +1,6 @@
 """Encoding text as token ids with a byte-level BPE vocabulary, and decoding ids as text.
 
-Read `Tokenizer.encode_iterable` and `_encode_pieces` for a text's way through the tokenizer, and `_merge` for the
-algorithm. How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
+How text is cut is in `pretokenization.py`; where vocabularies come from, in `bpe.py`.
 """
 
 import heapq
@@ -14,11 +13,13 @@ from pathlib import Path
 from .pretokenization import _recut, _special_token_pattern, _split_ascii, _split_unit, _units
 
 _NEVER = 1 << 62  # the rank of a pair that no merge joins
+_NOTHING = -1  # in the place of an id: no token, or no longer one; it pairs with nothing
 
-# Looking at all pairs again after each merge is the fastest for words, and quadratic: longer ones need a heap.
+# Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
 
 _CACHE_ENTRIES = 1 << 18  # some tens of megabytes
+_STREAM_CACHE_ENTRIES = 1 << 11  # less than one: `encode_iterable` is for when memory counts
 _CACHED_CHARS = 32  # what is longer hardly ever comes again
 
 
@@ -26,26 +27,29 @@ class Tokenizer:
     """A byte-level BPE tokenizer: text to token ids and back.
 
     To encode, a text is split at the special tokens, each of which becomes its own id; where several fit, the
-    longest is taken. The text between them is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token starts as
-    its UTF-8 bytes, one token per byte. Then, again and again, the adjacent pair that comes first in `merges`
-    is joined (the leftmost where there are several), until no pair of adjacent tokens is in `merges`. The id of a
-    token is whatever `vocab` says; it need not follow from the order of the merges.
+    longest is taken. The text between them is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token
+    starts as its UTF-8 bytes, one token for each. Then, again and again, of all adjacent pairs the one that
+    comes first in `merges` is joined, the leftmost where there are several, until no adjacent pair is in
+    `merges`. The id of a token is whatever `vocab` says; it need not follow from the order of the merges.
 
     Args:
         vocab: Maps ids to the bytes of tokens.
         merges: Pairs of tokens in the order of their creation, as returned by `train_bpe`.
-        special_tokens: Tokens that text is split at. Those that `vocab` lacks are added to the tokenizer's vocabulary, in
-            the order given, with the ids that follow the largest one. `None` and `[]` mean that there are none:
-            then a text such as `"<|endoftext|>"` is encoded like any other, whatever is in `vocab`.
+        special_tokens: Tokens that text is split at. Those that `vocab` lacks are added to the tokenizer's
+            vocabulary, in the order given, with the ids that follow the largest one. `None` and `[]` both
+            mean that there are none: then a text such as `"<|endoftext|>"` is encoded like any other, even
+            if `vocab` has it.
 
     Attributes:
-        vocab: The vocabulary, with the special tokens. The dictionary passed in is left as it is.
+        vocab: The vocabulary with the special tokens. The dictionary passed in is left as it is.
 
     Raises:
-        ValueError: If a merge's tokens or their concatenation are not in `vocab`, or if a special token is empty.
+        ValueError: If a token of a merge, or what the merge makes, is not in `vocab`, or if a special token
+            is empty.
 
-    Sources: Sennrich et al. 2016, section 3.2 (https://arxiv.org/abs/1508.07909); Radford et al. 2019, "Language Models
-    are Unsupervised Multitask Learners", section 2.2.
+    Sources:
+        Sennrich et al. 2016, section 3.2, https://arxiv.org/abs/1508.07909.
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
 
     Problem: tokenizer
     """
@@ -57,7 +61,8 @@ class Tokenizer:
         special_tokens: list[str] | None = None,
     ) -> None:
         self.vocab = dict(vocab)
-        ids = {token: token_id for token_id, token in self.vocab.items()}
+        # Of ids with the same bytes the first counts: `train_bpe` puts special tokens before bytes.
+        ids = {token: token_id for token_id, token in reversed(self.vocab.items())}
         special_tokens = list(special_tokens or ())
         self._special_pattern = _special_token_pattern(special_tokens)
         for token in map(str.encode, special_tokens):
@@ -66,8 +71,8 @@ class Tokenizer:
                 self.vocab[ids[token]] = token
         self._special_ids = {token: ids[token.encode()] for token in special_tokens}
 
-        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
-        self._ranks: dict[tuple[int, int], int] = {}
+        self._byte_ids = {token[0]: token_id for token, token_id in ids.items() if len(token) == 1}
+        self._ranks: dict[tuple[int | None, int | None], int] = {}
         self._products: list[int] = []  # by rank
         for rank, (left, right) in enumerate(merges):
             for token in (left, right, left + right):
@@ -79,8 +84,8 @@ class Tokenizer:
             self._ranks.setdefault((ids[left], ids[right]), rank)
             self._products.append(ids[left + right])
 
-        self._pretoken_ids = _Cache(self._encode_pretoken)
-        self._unit_ids = _Cache(self._encode_unit)
+        self._encode_ordinary = _OrdinaryEncoder(self._encode_pretoken, _CACHE_ENTRIES)
+        self._encode_stream = _OrdinaryEncoder(self._encode_pretoken, _STREAM_CACHE_ENTRIES)
 
     @classmethod
     def from_files(
@@ -91,23 +96,23 @@ class Tokenizer:
     ) -> "Tokenizer":
         """Read a tokenizer from two files in the format in which GPT-2's vocabulary was published.
 
-        Both are UTF-8 text in which a token's bytes are written in a printable alphabet. The bytes 0x21 to 0x7E, 0xA1
-        to 0xAC and 0xAE to 0xFF stand for themselves, as the characters with these code points. The other 68, in
-        ascending order, are written as the characters from U+0100 on: 0x00 as U+0100, the space as U+0120 (`Ġ`), 0xAD
-        as U+0143. Special tokens are written as they are.
+        Both are UTF-8 text in which a token's bytes are written in a printable alphabet. The bytes 0x21 to
+        0x7E, 0xA1 to 0xAC and 0xAE to 0xFF are written as the characters with these code points. The other
+        68, in ascending order, are written as the characters from U+0100 on: 0x00 as U+0100, the space as
+        U+0120 (`Ġ`), 0xAD as U+0143. Special tokens are written as they are.
 
         Args:
             vocab_filepath: A JSON object that maps tokens to ids.
             merges_filepath: One merge a line, in order: two tokens with a space between them. The first line
-                may be a comment that starts with `#version`. Empty lines count for nothing.
+                may be a comment that starts with `#version`. Empty lines are skipped.
             special_tokens: As for `Tokenizer`.
 
         Returns:
             The tokenizer.
 
         Raises:
-            ValueError: If a token has a character that stands for no byte, or a line does not have two tokens, and
-                where `Tokenizer` raises it.
+            ValueError: If a token has a character that stands for no byte, if a line of merges does not have
+                two tokens, and where `Tokenizer` raises it.
         """
         byte_of = {char: byte for byte, char in enumerate(_printable_alphabet())}
         literal = set(special_tokens or ())
@@ -140,43 +145,44 @@ class Tokenizer:
         """Encode a text as token ids.
 
         Args:
-            text: Any text, special tokens included. It may be empty.
+            text: Any text, with or without special tokens. It may be empty.
 
         Returns:
-            The ids. `decode` makes the same text of them.
+            The ids, from which `decode` makes the same text.
 
         Raises:
-            ValueError: If the text has a byte for which there is no token, or a lone surrogate, which has no UTF-8.
+            ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has
+                no UTF-8.
         """
-        return list(chain.from_iterable(self._encode_pieces([text])))
+        return list(chain.from_iterable(self._encode_pieces([text], self._encode_ordinary)))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
 
-        The ids are those of `encode("".join(iterable))`, wherever the chunks end: in a word, in a run of white space, in a
-        contraction, in a special token. Ids are yielded as soon as no further text can change them, and no more
-        text is held than that needs: a text far larger than memory can be encoded in constant memory.
+        The ids are those of `encode("".join(iterable))`, wherever the chunks end: in a word, in a run of
+        white space, in a contraction, in a special token. They are yielded as soon as no further text can
+        change them, and no more text is held than that takes: a text far larger than memory can be encoded.
 
         Args:
             iterable: The chunks, in order. They may be of any length, and empty.
 
         Returns:
-            An iterator over the ids. It asks for a chunk only when the ids of those before it have been taken.
+            An iterator over the ids. It asks for a chunk only when the ids that are settled have been taken.
 
         Raises:
-            ValueError: As `encode` does, when the place is reached.
+            ValueError: As for `encode`, when the place is reached.
         """
-        for ids in self._encode_pieces(iterable):
+        for ids in self._encode_pieces(iterable, self._encode_stream):
             yield from ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode token ids as text.
 
-        The tokens' bytes are put together first and decoded as UTF-8 then, since a character's bytes may belong to
-        several tokens. Malformed sequences, such as half a character, become U+FFFD.
+        The bytes of all tokens are joined first and decoded as UTF-8 then, since those of one character may
+        belong to several tokens. Malformed sequences, such as half a character, become U+FFFD.
 
         Args:
-            ids: Any ids of the vocabulary, special tokens included, in any order. There may be none.
+            ids: Any ids of the vocabulary, those of special tokens included. There may be none.
 
         Returns:
             The text.
@@ -192,32 +198,27 @@ class Tokenizer:
                 f"decode ids with the tokenizer that made them."
             ) from None
 
-    def _encode_pieces(self, texts: Iterable[str]) -> Iterator[Iterable[int]]:
+    # A text's way through the tokenizer: `_encode_pieces`, `_OrdinaryEncoder`, a cache, and for what the cache lacks
+    # `_encode_pretoken` and the algorithm itself, `_merge`.
+
+    def _encode_pieces(self, texts: Iterable[str], encode_ordinary: "_OrdinaryEncoder") -> Iterator[Iterable[int]]:
         for piece in _recut(texts, list(self._special_ids)):
             end = 0
             if self._special_pattern is not None:
                 for special_token in self._special_pattern.finditer(piece):
-                    yield self._encode_ordinary(piece[end : special_token.start()])
+                    yield encode_ordinary(piece[end : special_token.start()])
                     yield [self._special_ids[special_token[0]]]
                     end = special_token.end()
-            yield self._encode_ordinary(piece[end:])
-
-    def _encode_ordinary(self, text: str) -> Iterator[int]:
-        if text.isascii():
-            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
-        return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
-
-    def _encode_unit(self, unit: str) -> tuple[int, ...]:
-        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
+            yield encode_ordinary(piece[end:])
 
     def _encode_pretoken(self, pretoken: str) -> tuple[int, ...]:
-        ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
-        if None in ids:
-            missing = pretoken.encode()[ids.index(None)]
+        try:
+            ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
+        except KeyError as missing:
             raise ValueError(
-                f"The text has {pretoken!r}, but the byte {bytes([missing])!r} is not in the vocabulary; "
+                f"The text has {pretoken!r}, but the byte {bytes(missing.args)!r} is not in the vocabulary; "
                 f"a vocabulary for any text has all 256 bytes."
-            )
+            ) from None
         return tuple(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
 
     def _merge(self, ids: list[int]) -> list[int]:
@@ -237,7 +238,7 @@ class Tokenizer:
     def _merge_long(self, ids: list[int]) -> list[int]:
         """Do what `_merge` does in n log n steps, with a heap of pairs over a linked list of ids."""
         rank_of = self._ranks.get
-        tokens: list[int | None] = [*ids, None]  # None is no token, or no longer one, and pairs with nothing
+        tokens = [*ids, _NOTHING]
         before = list(range(-1, len(ids)))
         after = list(range(1, len(ids) + 2))
         heap = [(rank, i) for i, pair in enumerate(pairwise(ids)) if (rank := rank_of(pair)) is not None]
@@ -247,24 +248,42 @@ class Tokenizer:
             j = after[i]
             if rank_of((tokens[i], tokens[j])) != rank:
                 continue  # one of the two has been joined to its other neighbour
-            tokens[i], tokens[j] = self._products[rank], None
+            tokens[i], tokens[j] = self._products[rank], _NOTHING
             after[i] = after[j]
             before[after[i]] = i
             for left in (before[i], i):
                 if left >= 0 and (new_rank := rank_of((tokens[left], tokens[after[left]]))) is not None:
                     heapq.heappush(heap, (new_rank, left))
-        return [token for token in tokens if token is not None]
+        return [token for token in tokens if token != _NOTHING]
+
+
+class _OrdinaryEncoder:
+    """Encodes text without special tokens, through caches of `entries` pre-tokens."""
+
+    def __init__(self, encode_pretoken: Callable[[str], tuple[int, ...]], entries: int) -> None:
+        self._pretoken_ids = _Cache(encode_pretoken, entries)
+        self._unit_ids = _Cache(self._encode_unit, entries)
+
+    def __call__(self, text: str) -> Iterator[int]:
+        if text.isascii():
+            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
+        return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
+
+    def _encode_unit(self, unit: str) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
 
 
 class _Cache(dict):
-    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a long time.
+    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a
+    long time.
 
     When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
     """
 
-    def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
+    def __init__(self, compute: Callable[[str], tuple[int, ...]], entries: int) -> None:
         super().__init__()
         self._compute = compute
+        self._entries = entries
         self._older: dict[str, tuple[int, ...]] = {}
 
     def __missing__(self, key: str) -> tuple[int, ...]:
@@ -272,7 +291,7 @@ class _Cache(dict):
         if value is None:
             value = self._compute(key)
         if len(key) <= _CACHED_CHARS:
-            if len(self) >= _CACHE_ENTRIES:
+            if len(self) >= self._entries:
                 self._older = dict(self)
                 self.clear()
             self[key] = value

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
 from ..outcome import Explanation, Outcome, PlannedTest, Result
+from ..policy import Effect, Finding
 from ..rubric import Problem, Rubric
-from ..scoring import Score, Status, score_problem
+from ..scoring import Score, Status, score_problem, withheld
 
 SCHEMA_VERSION = 1
 
@@ -22,7 +23,8 @@ SCHEMA_VERSION = 1
 class TestReport:
     """One test and what came of it.
 
-    bug: the known bug that explains a failure; carried: whether it is carried forward from another problem.
+    bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
+    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution.
     """
 
     __test__ = False  # pytest should not try to collect this class
@@ -31,6 +33,7 @@ class TestReport:
     outcome: Outcome
     bug: KnownBug | None = None
     carried: bool = False
+    charged: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -51,6 +54,7 @@ class ProblemReport:
     """One problem of the rubric: its score and its tests.
 
     blocked_by: problems it builds on that have not passed, worth fixing first.
+    policy: breaches of the from-scratch rule.
     note: why the problem is not assessed, or "".
     """
 
@@ -58,7 +62,13 @@ class ProblemReport:
     score: Score
     tests: tuple[TestReport, ...] = ()
     blocked_by: tuple[str, ...] = ()
+    policy: tuple[Finding, ...] = ()
     note: str = ""
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the from-scratch rule took the points."""
+        return self.score.status is Status.FAIL and _costs_points(self.policy)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -70,7 +80,7 @@ class ProblemReport:
             "earned": self.score.earned,
             "status": str(self.score.status),
             "blocked_by": list(self.blocked_by),
-            "policy": [],
+            "policy": [finding.as_json() for finding in self.policy],
             "note": self.note,
             "tests": [test.as_json() for test in self.tests],
         }
@@ -129,12 +139,13 @@ def build_report(
     outcomes: Sequence[Outcome],
     explanations: Mapping[str, Explanation],
     *,
+    policy: Mapping[str, tuple[Finding, ...]],
     seed: int | None,
     isolation: dict[str, Any],
     environment: dict[str, Any],
     load_fault: str | None = None,
 ) -> Report:
-    """Score the outcomes and put everything together."""
+    """Score the outcomes and put everything together; `policy` holds the findings of each problem."""
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
     knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
@@ -146,12 +157,19 @@ def build_report(
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
         for problem in problems
     }
+    scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
 
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
-        return TestReport(test, outcome, bug, test.id in carried)
+        charged = knows_kit or not (test.own_adapter and outcome.result is Result.SKIP)
+        return TestReport(test, outcome, bug, test.id in carried, charged)
+
+    def upstream(problem: Problem) -> list[str]:
+        """The problems from which bugs are carried forward into this one."""
+        found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
+        return [bugs[e.bug].problem for e in found if e is not None and e.carried and e.bug in bugs]
 
     return Report(
         submission=submission,
@@ -161,7 +179,8 @@ def build_report(
                 problem=problem,
                 score=scores[problem.id],
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, by_problem[problem.id], scores),
+                blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
+                policy=policy.get(problem.id, ()),
                 note=_why_not_assessed(problem, scores[problem.id]),
             )
             for problem in problems
@@ -173,21 +192,29 @@ def build_report(
     )
 
 
+def _costs_points(findings: Sequence[Finding]) -> bool:
+    return any(finding.effect is Effect.ZERO for finding in findings)
+
+
 def _blocked_by(
-    problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]], scores: dict[str, Score]
+    problem: Problem,
+    tests: Sequence[tuple[PlannedTest, Outcome]],
+    scores: dict[str, Score],
+    upstream: Sequence[str],
 ) -> tuple[str, ...]:
     """The problems to fix before this one, when not all of its tests pass."""
     if all(outcome.result is Result.PASS for _, outcome in tests):
         return ()
     fine = (Status.PASS, Status.NOT_ASSESSED)
-    return tuple(needed for needed in problem.needs if needed in scores and scores[needed].status not in fine)
+    unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
+    return tuple(dict.fromkeys([*upstream, *unfinished]))
 
 
 def _why_not_assessed(problem: Problem, score: Score) -> str:
     if score.status is not Status.NOT_ASSESSED:
         return ""
     return {
-        "manual": "graded by a person",
+        "manual": "a person grades it",
         "artifact": "experiments are not read yet",
         "answer": "written answers are not read yet",
         "performance": "needs a GPU",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..outcome import Result
+from ..policy import Effect
 from ..scoring import Status
 from .model import ProblemReport, Report, TestReport
 
@@ -21,7 +23,6 @@ _STATUS = {
     Status.FAIL: ("✗ fail", "red"),
     Status.TODO: ("○ todo", "cyan"),
     Status.NOT_PROVIDED: ("– not provided", "dim"),
-    Status.NOT_ASSESSED: ("· not assessed", "dim"),
     Status.ERROR: ("! error", "red"),
 }
 _RESULT = {
@@ -32,21 +33,32 @@ _RESULT = {
     Result.TODO: "is not written yet",
     Result.SKIP: "is not provided",
 }
+_EFFECT = {
+    Effect.ZERO: "the problem's points are withheld",
+    Effect.CARRIED: "costs nothing here",
+    Effect.WARN: "costs no points",
+}
 _SHOWN_PER_PROBLEM = 3
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
 
 
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
+    console.print(_not_assessed(report))
     if report.load_fault:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
         )
     else:
+        if panel := _missing_packages(report):
+            console.print(panel)
         for problem in report.problems:
             if panel := _failures(problem):
                 console.print(panel)
+    if panel := _policy(report):
+        console.print(panel)
     console.print(_summary(report))
 
 
@@ -57,7 +69,8 @@ def _problem_table(report: Report) -> Table:
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("Tests", justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    for section, members in groupby(report.problems, key=lambda p: p.problem.section):
+    assessed = [problem for problem in report.problems if problem.score.status is not Status.NOT_ASSESSED]
+    for section, members in groupby(assessed, key=lambda p: p.problem.section):
         table.add_row(Text(report.sections[section], style="bold"))
         for problem in members:
             word, style = _STATUS[problem.score.status]
@@ -71,22 +84,31 @@ def _problem_table(report: Report) -> Table:
     return table
 
 
+def _not_assessed(report: Report) -> Text:
+    """One line per reason, with the problems that it keeps out of the total."""
+    text = Text(style="dim")
+    left_out = [problem for problem in report.problems if problem.score.status is Status.NOT_ASSESSED]
+    for reason in dict.fromkeys(problem.note for problem in left_out):
+        names = ", ".join(problem.problem.id for problem in left_out if problem.note == reason)
+        text.append(f"\nNot assessed, {reason}: {names}")
+    return text
+
+
 def _points(problem: ProblemReport) -> str:
-    if problem.score.status is Status.NOT_ASSESSED:
-        return f"– / {problem.problem.points:g}"
     return f"{problem.score.earned:g} / {problem.problem.points:g}"
 
 
 def _passed(problem: ProblemReport) -> str:
     if not problem.tests:
         return ""
-    passed = sum(test.outcome.result is Result.PASS for test in problem.tests)
-    return f"{passed}/{len(problem.tests)}"
+    charged = [test for test in problem.tests if test.charged]
+    passed = sum(test.outcome.result is Result.PASS for test in charged)
+    return f"{passed}/{len(charged)}"
 
 
 def _remark(problem: ProblemReport) -> str:
-    if problem.note:
-        return problem.note
+    if problem.is_withheld:
+        return "points withheld: from-scratch rule"
     if any(test.carried for test in problem.tests):
         return f"carried forward from {', '.join(problem.blocked_by)}"
     if problem.blocked_by:
@@ -94,27 +116,66 @@ def _remark(problem: ProblemReport) -> str:
     return ""
 
 
+def _missing_package(test: TestReport) -> str | None:
+    """The package whose absence made a test fail, if that is why."""
+    found = _NO_MODULE.search(test.outcome.message) if test.outcome.result is Result.ERROR else None
+    return found[1] if found else None
+
+
+def _missing_packages(report: Report) -> Panel | None:
+    """Each package that is not installed here, once, with the problems that need it."""
+    needed_by: dict[str, dict[str, None]] = {}
+    for problem in report.problems:
+        for test in problem.tests:
+            if package := _missing_package(test):
+                needed_by.setdefault(package, {})[problem.problem.id] = None
+    if not needed_by:
+        return None
+    lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in needed_by.items()]
+    advice = "Install them beside the grader, or import them only where the tests do not need them."
+    return Panel(
+        Text("\n".join([*lines, "", advice])), title="Not installed here", title_align="left", border_style="red"
+    )
+
+
 def _failures(problem: ProblemReport) -> Panel | None:
-    """What went wrong in a problem, the most telling claims first."""
-    failing = _one_per_claim(t for t in problem.tests if t.outcome.result is not Result.PASS and not t.carried)
+    """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
+    failing = _one_per_claim(
+        test
+        for test in problem.tests
+        if test.outcome.result is not Result.PASS and test.charged and not test.carried and not _missing_package(test)
+    )
     if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
         return None
     shown: list[RenderableType] = []
-    for test in failing[:_SHOWN_PER_PROBLEM]:
+    by_bug = {test.bug.id: test.bug for test in failing if test.bug}
+    for bug in by_bug.values():
+        its = [test for test in failing if test.bug and test.bug.id == bug.id]
+        shown += [Text(bug.diagnosis, style="bold yellow"), Text(bug.hint, style="yellow")]
+        shown += [*_describe(its[0]), Text()]
+        if len(its) > 1:
+            shown += [Text(f"The same shows in {', '.join(_name(test) for test in its[1:])}.", style="dim"), Text()]
+    unexplained = [test for test in failing if not test.bug]
+    for test in unexplained[:_SHOWN_PER_PROBLEM]:
         shown += [*_describe(test), Text()]
-    if len(failing) > _SHOWN_PER_PROBLEM:
-        shown += [Text(f"and {len(failing) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
+    if len(unexplained) > _SHOWN_PER_PROBLEM:
+        shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
     shown.append(Text(f"see it for yourself: uv run pytest tests/{failing[0].plan.id.split('[')[0]}", style="dim"))
     title = f"{problem.problem.id}: {problem.score.earned:g} of {problem.problem.points:g} points"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 
 
 def _one_per_claim(tests: Iterable[TestReport]) -> list[TestReport]:
-    """The first failing case of each claim, core claims first."""
+    """The first failing case of each claim: core claims before edge claims, values before properties."""
     first: dict[str, TestReport] = {}
     for test in tests:
         first.setdefault(test.plan.claim, test)
-    return sorted(first.values(), key=lambda test: test.plan.edge)
+    return sorted(first.values(), key=lambda test: (test.plan.edge, not test.plan.judges_values))
+
+
+def _name(test: TestReport) -> str:
+    """`test_matches_reference[batch]`."""
+    return test.plan.id.partition("::")[2]
 
 
 def _describe(test: TestReport) -> Iterator[Text]:
@@ -122,16 +183,28 @@ def _describe(test: TestReport) -> Iterator[Text]:
     if test.plan.edge:
         heading.append("  (edge)", style="dim")
     yield heading
-    name = test.plan.id.partition("::")[2]
-    yield Text(f"{name} {_RESULT[test.outcome.result]}", style="red")
-    if test.bug:
-        yield Text(f"  {test.bug.diagnosis}", style="bold yellow")
-        yield Text(f"  {test.bug.hint}", style="yellow")
+    yield Text(f"{_name(test)} {_RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
     detail = test.outcome.detail.splitlines()
     for line in detail[-_DETAIL_LINES:]:
         yield Text(f"  {line}", style="dim")
+
+
+def _policy(report: Report) -> Panel | None:
+    """Breaches of the from-scratch rule: what was used, where, and what that did to the points."""
+    shown: list[Text] = []
+    for problem in report.problems:
+        for finding in problem.policy:
+            line = Text(f"{problem.problem.id}  ", style="bold")
+            line.append(
+                f"{finding.rule} at {finding.where}", style="red" if finding.effect is Effect.ZERO else "yellow"
+            )
+            line.append(f"  ({_EFFECT[finding.effect]})", style="dim")
+            shown += [line, Text(f"  {finding.evidence}")]
+    if not shown:
+        return None
+    return Panel(Group(*shown), title="From-scratch rule", title_align="left", border_style="red")
 
 
 def _summary(report: Report) -> Text:
@@ -140,7 +213,7 @@ def _summary(report: Report) -> Text:
     rest = report.total - report.assessed
     if rest:
         text.append(f"; {rest:g} more are not assessed here")
-    text.append(".")
+    text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:
         text.append(f" Fresh inputs from seed {report.seed}; --seed {report.seed} repeats them.", style="dim")
     text.append(f"\nIsolation: {report.isolation['level']}.", style="dim")

@@ -13,14 +13,18 @@ from rich.table import Table
 class Row(Protocol):
     """What is shown of one case; see `grader.selftest.tolerances.Separation`."""
 
-    problem: str
-    case: str
-    honest: float
-    honest_id: str
-    allowed: float
-    nearest: float
-    nearest_id: str
-
+    @property
+    def problem(self) -> str: ...
+    @property
+    def case(self) -> str: ...
+    @property
+    def honest(self) -> float: ...
+    @property
+    def allowed(self) -> float: ...
+    @property
+    def nearest(self) -> float: ...
+    @property
+    def nearest_id(self) -> str: ...
     @property
     def is_wide(self) -> bool: ...
 

@@ -29,7 +29,8 @@ def honest_variants(problem: str) -> tuple[Variant, ...]:
 
 def try_honest(problem: str, index: int) -> Trial:
     """Run a problem's tests on one of its honest variants; -1 is the reference itself."""
-    return try_variant(Variant("reference", problem, {}) if index < 0 else honest_variants(problem)[index], problem)
+    variant = Variant("reference", problem, {}) if index < 0 else honest_variants(problem)[index]
+    return try_variant(variant, problem)[problem]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +87,7 @@ def _outdated(bugs: Sequence[KnownBug], problems: Sequence[str]) -> Iterator[str
     for bug in bugs:
         kept = stored.pop(bug.id, None)
         if kept is None or (kept.diagnosis, kept.hint) != (bug.diagnosis, bug.hint) or not _same(kept, bug):
-            yield f"outdated: {bug.id} in tests/fixtures/cases/misconceptions.msgpack; write it anew with `make fixtures`"
+            yield f"outdated: {bug.id} in tests/fixtures/cases/misconceptions.msgpack: run `make fixtures`"
     yield from (f"outdated: {name} is stored, but not in the catalogue any more" for name in stored)
 
 

@@ -1,8 +1,10 @@
-"""Submissions made from the reference, in the layouts in which real ones come."""
+"""Submissions for tests: made from the reference in the layouts in which real ones come, or written on the spot."""
 
 from __future__ import annotations
 
 import shutil
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 KIT = Path(__file__).resolve().parents[2]
@@ -15,6 +17,26 @@ def public_layout(root: Path) -> Path:
     (root / "tests").mkdir()
     shutil.copy(KIT / "adapters.py", root / "tests" / "adapters.py")
     return root
+
+
+def written(folder: Path, sources: str | Mapping[str, str]) -> Path:
+    """A submission of these files in a folder; a single text is its adapters.py."""
+    for name, source in ({"adapters.py": sources} if isinstance(sources, str) else sources).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source).lstrip("\n"), "utf-8")
+    return folder
+
+
+def marked(folder: Path, mark: str = "# here") -> str:
+    """`file:line` of the one line below a folder that ends with this mark."""
+    (place,) = (
+        f"{path.relative_to(folder).as_posix()}:{number}"
+        for path in sorted(folder.rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if line.endswith(mark)
+    )
+    return place
 
 
 def with_bug(root: Path, misconception: str) -> Path:

@@ -99,7 +99,7 @@ X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
         (X.T, "The values are right with the last two dimensions swapped."),
         (X.reshape(2, 12), "The values are right, in a different shape."),
         (torch.zeros(4, 6), "Every value is zero."),
-        (torch.cat([X[:1], X[1:] ** 2]), "Along the first dimension, only index 0 of 4 is right."),
+        (torch.cat([X[:1], X[1:] ** 2]), "Along the first dimension (of size 4), only index 0 is right."),
     ],
 )
 def test_simple_relations_are_said(actual, said):

@@ -26,14 +26,16 @@ def named(problem: ProblemReport) -> set[str]:
     return {test.bug.id for test in problem.tests if test.bug}
 
 
-def every_fifth(problem: str) -> list[str]:
-    return [bug.id for bug in load_catalogue(problem)][::5]
+def a_few(problem: str) -> list[str]:
+    """The first and the middle one; the kill matrix has them all, in process."""
+    bugs = [bug.id for bug in load_catalogue(problem)]
+    return [bugs[0], bugs[len(bugs) // 2]]
 
 
 CHEAP = ["rmsnorm", "softmax", "rope", "cross_entropy", "adamw", "gradient_clipping", "learning_rate_schedule"]
 
 
-@pytest.mark.parametrize(("problem", "bug"), [(problem, bug) for problem in CHEAP for bug in every_fifth(problem)])
+@pytest.mark.parametrize(("problem", "bug"), [(problem, bug) for problem in CHEAP for bug in a_few(problem)])
 def test_a_bug_of_the_catalogue_is_named(tmp_path, problem, bug):
     _, problems = graded(tmp_path, bug, problem)
     assert named(problems[problem]) == {bug}
@@ -65,6 +67,6 @@ def test_hints_come_in_steps_and_the_diagnosis_last(tmp_path):
     given = [next_hint(report.problems[0], tmp_path) for _ in range(4)]
     assert [(hint.step, hint.steps) for hint in given if hint] == [(1, 3), (2, 3), (3, 3), (3, 3)]
     diagnosis = next(bug.diagnosis for bug in load_catalogue("rmsnorm") if bug.id == "rmsnorm-eps-outside-root")
-    assert given[2] is not None
-    assert given[2].text == diagnosis
-    assert diagnosis not in given[0].text + given[1].text
+    texts = [hint.text for hint in given if hint]
+    assert texts[2] == diagnosis
+    assert diagnosis not in texts[0] + texts[1]

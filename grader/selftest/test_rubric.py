@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from grader.rubric import Kind, RubricError, load_rubric
+from grader.rubric import Kind, Policy, RubricError, load_rubric
 from grader.runner import KIT, has_tests
 
 MINIMAL = """
@@ -50,6 +50,8 @@ def test_every_test_file_belongs_to_a_problem():
         (('section = "model"', 'section = "modle"'), "Did you mean 'model'?"),
         (("points = 2", 'points = 2\nneeds = ["ropes"]'), "Did you mean 'rope'?"),
         (("points = 2", "points = 2\ncore_share = 0.5"), "core_share must lie between 0.7 and 1"),
+        (("points = 2", 'points = 2\npolicy = "zeros"'), "problem 'rope': policy is 'zero' or 'warn', not 'zeros'."),
+        (("[sections]", 'policy = "wran"\n[sections]'), "policy is 'zero' or 'warn', not 'wran'. Did you mean 'warn'?"),
         (('base_sections = ["model"]', 'base_sections = ["x"]'), "base section 'x'"),
         (('base_sections = ["model"]\n', ""), "has no 'base_sections'"),
     ],
@@ -59,6 +61,21 @@ def test_a_mistake_is_named(tmp_path, change, complaint):
     path.write_text(MINIMAL.replace(*change))
     with pytest.raises(RubricError, match=re.escape(complaint)):
         load_rubric(path)
+
+
+@pytest.mark.parametrize(
+    ("common", "own", "policy"),
+    [
+        ("", "", Policy.ZERO),
+        ('policy = "warn"', "", Policy.WARN),
+        ('policy = "warn"', 'policy = "zero"', Policy.ZERO),
+        ("", 'policy = "warn"', Policy.WARN),
+    ],
+)
+def test_a_problem_may_have_a_policy_of_its_own(tmp_path, common, own, policy):
+    path = tmp_path / "rubric.toml"
+    path.write_text(f"{common}\n{MINIMAL}{own}\n")
+    assert load_rubric(path)["rope"].policy is policy
 
 
 def test_an_unknown_problem_suggests_the_nearest():

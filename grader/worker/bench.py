@@ -8,6 +8,7 @@ from typing import Any
 
 from .drivers import DRIVERS
 from .faults import NotProvided
+from .witness import Witness
 
 # The public assignment's own tests call these by position, so a submission may name their parameters as it likes.
 _BY_POSITION = {"run_silu", "run_softmax", "run_cross_entropy", "run_gradient_clipping", "get_tokenizer"}
@@ -18,14 +19,27 @@ class Bench:
 
     Args:
         adapters: the imported adapters module.
+        witness: who watches what the submission calls, if anyone does.
     """
 
-    def __init__(self, adapters: types.ModuleType) -> None:
+    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None) -> None:
         self.adapters = adapters
+        self._witness = witness
         self.objects: dict[int, Any] = {}
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation, an adapter (`run_*`, `get_*`) or a driver, on plain data."""
+        witness, subject = self._witness, arguments.get("adapter") or arguments.get("factory")
+        if witness is None or not witness.is_due(operation, subject):
+            return self._perform(operation, arguments)
+        with witness.watching():
+            return self._perform(operation, arguments)
+
+    def witnessed(self) -> list[dict[str, str]]:
+        """The uses of ready-made code that were seen since the last time this was asked."""
+        return [] if self._witness is None else self._witness.take()
+
+    def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         if operation.startswith(("run_", "get_")):
             return self.adapter(operation, **arguments)
         return DRIVERS[operation](self, **arguments)
@@ -40,8 +54,12 @@ class Bench:
         if function is None:
             raise NotProvided(f"the submission has no adapter {name}")
         if name in _BY_POSITION and not _accepts(function, arguments):
-            return function(*arguments.values())
-        return function(**arguments)
+            result = function(*arguments.values())
+        else:
+            result = function(**arguments)
+        if self._witness is not None:
+            self._witness.inspect(function, result)
+        return result
 
     def keep(self, value: Any) -> int:
         """Store an object for later calls and return its handle."""

@@ -37,10 +37,12 @@ def main() -> None:
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:
         answer = worker.answer(request["operation"], request["arguments"])
+        frame = {"id": request["id"], "witnessed": worker.witnessed()}
         try:
-            body = wire.encode({"id": request["id"], **answer})
+            body = wire.encode({**frame, **answer})
         except wire.NotPlainData as error:
-            body = wire.encode({"id": request["id"], "kind": "not_plain", "message": str(error)})
+            message = str(error).replace("result['value']", "result", 1)
+            body = wire.encode({**frame, "kind": "not_plain", "message": message})
         channel.sendall(wire.LENGTH.pack(len(body)) + body)
 
 
@@ -113,9 +115,14 @@ class Worker:
         except BaseException as error:
             return self._failure("error", _one_line(error), error)
 
+    def witnessed(self) -> list[dict[str, str]]:
+        """What the request that was just answered used of ready-made code."""
+        return [] if self.bench is None else self.bench.witnessed()
+
     def _load(self, layout: dict[str, Any], import_path: list[str]) -> dict[str, Any]:
         from grader_worker.bench import Bench
         from grader_worker.loader import Layout, explain_import_error, import_adapters
+        from grader_worker.witness import Witness
 
         sys.path[:] = import_path
         where = Layout.from_plain(layout)
@@ -124,7 +131,7 @@ class Worker:
             adapters = import_adapters(where)
         except BaseException as error:
             return self._failure("error", explain_import_error(error, where), error)
-        self.bench = Bench(adapters)
+        self.bench = Bench(adapters, Witness(where.root))
         return {"kind": "ok", "value": None}
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:

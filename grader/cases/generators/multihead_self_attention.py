@@ -45,7 +45,7 @@ def generate(draw: Draw) -> Iterator[Case]:
 
     yield without("one_head", draw.normal(2, 6, 8), 1, "heads")
     yield without("two_features_per_head", draw.normal(2, 6, 12), 6, "heads")
-    yield without("one_feature_per_head", draw.normal(2, 6, 8), 8, "heads")
+    yield without("many_heads", draw.normal(2, 6, 32), 8, "heads")
 
     yield with_rope("batch", draw.normal(3, 7, 12), 3, torch.arange(7), "with_rope", max_seq_len=7)
     yield with_rope("leading_one", draw.normal(3, 7, 12), 3, torch.arange(7)[None], "with_rope")

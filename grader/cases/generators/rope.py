@@ -31,7 +31,6 @@ def generate(draw: Draw) -> Iterator[Case]:
         return torch.stack([torch.from_numpy(draw.random.permutation(length)) for _ in range(rows)])
 
     yield case("batch", draw.normal(3, 12, 16))
-    yield case("one_sequence", draw.normal(9, 8))
     yield case("two_features", draw.normal(2, 6, 2))
     yield case("one_token", draw.normal(2, 1, 8))
     yield case("longest_sequence", draw.normal(2, 10, 8), max_seq_len=10)
@@ -52,6 +51,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     )
     yield case("one_token_late", draw.normal(2, 1, 8), positions=torch.tensor([23]), group="positions")
 
+    yield case("no_batch", draw.normal(9, 8), group="heads")
     yield case("heads", draw.normal(2, 3, 7, 8), group="heads")
     yield case("as_many_heads_as_tokens", draw.normal(2, 5, 5, 8), group="heads")
     yield case("as_many_sequences_as_tokens", draw.normal(6, 2, 6, 8), group="heads")

@@ -1,4 +1,8 @@
-"""Drivers for the tokenizer: an object that is built once and asked many times."""
+"""Drivers for the tokenizer: an object that is built once and asked many times.
+
+`open_tokenizer` and the drivers that take its handle do that. Those above it do everything in one call, which is what
+a case's expected output and a timing need.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,58 @@ from ..faults import ContractBroken
 
 if TYPE_CHECKING:
     from ..bench import Bench
+
+
+def encode_texts(
+    bench: Bench,
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_tokens: list[str] | None,
+    texts: list[str],
+) -> list[Any]:
+    """Build a tokenizer and encode each of the texts with it."""
+    tokenizer = bench.adapter("get_tokenizer", vocab=vocab, merges=merges, special_tokens=special_tokens)
+    return [tokenizer.encode(text) for text in texts]
+
+
+def encode_streams(
+    bench: Bench,
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_tokens: list[str] | None,
+    streams: list[list[str]],
+) -> list[list[Any]]:
+    """Build a tokenizer and collect what `encode_iterable` yields for each stream of chunks."""
+    tokenizer = bench.adapter("get_tokenizer", vocab=vocab, merges=merges, special_tokens=special_tokens)
+    return [list(tokenizer.encode_iterable(iter(chunks))) for chunks in streams]
+
+
+def decode_ids(
+    bench: Bench,
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_tokens: list[str] | None,
+    sequences: list[list[int]],
+) -> list[Any]:
+    """Build a tokenizer and decode each of the sequences of ids with it."""
+    tokenizer = bench.adapter("get_tokenizer", vocab=vocab, merges=merges, special_tokens=special_tokens)
+    return [tokenizer.decode(ids) for ids in sequences]
+
+
+def decode_unknown(
+    bench: Bench, vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]], known: list[int], unknown: list[int]
+) -> dict[str, Any]:
+    """Decode ids that the vocabulary has, and then ids that it partly lacks.
+
+    Returns:
+        known: the text of the former; unknown: the text of the latter, or None when decoding them raised an exception.
+    """
+    tokenizer = bench.adapter("get_tokenizer", vocab=vocab, merges=merges, special_tokens=None)
+    text = tokenizer.decode(known)
+    try:
+        return {"known": text, "unknown": tokenizer.decode(unknown)}
+    except Exception:  # any refusal will do
+        return {"known": text, "unknown": None}
 
 
 def open_tokenizer(
@@ -103,6 +159,10 @@ def tokenizer_stream_memory(bench: Bench, handle: int, chunk: str, repeats: int)
 
 
 DRIVERS = (
+    encode_texts,
+    encode_streams,
+    decode_ids,
+    decode_unknown,
     open_tokenizer,
     open_tokenizer_from_files,
     tokenizer_encode,

@@ -1,0 +1,244 @@
+"""Unpack a submission that came as one file, trusting nothing in it.
+
+`unpacked` gives a folder and takes it away again. Names, sizes and links are the sender's words: every path is taken
+apart and put together anew below the folder, every byte is counted while it is written, and what is neither a file
+nor a folder is never created. Archives inside the archive stay closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import lzma
+import os
+import re
+import stat
+import tarfile
+import tempfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, cast
+
+from .complaints import Refused
+
+MIB = 1 << 20
+SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
+_CHUNK = 1 << 16
+_JUNK = re.compile(r"(?:^|/)(?:__MACOSX(?:/|$)|\.DS_Store$|\._)")  # what macOS adds to an archive
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What an archive may hold.
+
+    Sizes in MiB, unpacked. `ratio`: how many times larger than the archive its contents may be, counted from
+    `ratio_from_mib` on, since small texts compress well.
+    """
+
+    total_mib: float = 500
+    file_mib: float = 200
+    entries: int = 20_000
+    ratio: float = 100
+    ratio_from_mib: float = 16
+
+
+class ArchiveRefused(Refused):
+    """An archive is damaged, too large or tries to reach outside; the message says which and where."""
+
+
+def is_archive(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a file of one of the kinds that `unpacked` opens."""
+    return os.fspath(path).lower().endswith(SUFFIXES) and Path(path).is_file()
+
+
+@contextlib.contextmanager
+def unpacked(archive: str | os.PathLike[str], bounds: Bounds = Bounds()) -> Iterator[Path]:
+    """Unpack an archive into a temporary folder, which is gone when the block ends, however it ends.
+
+    Raises:
+        ArchiveRefused: before anything outside the folder could be touched.
+    """
+    with tempfile.TemporaryDirectory(prefix="submission-", ignore_cleanup_errors=True) as scratch:
+        folder = Path(scratch, "submission")
+        folder.mkdir()
+        target = _Target(folder, Path(archive), bounds)
+        try:
+            if os.fspath(archive).lower().endswith(".zip"):
+                _unpack_zip(target)
+            else:
+                _unpack_tar(target)
+            target.copy_linked_files()
+        except ArchiveRefused:
+            raise
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RecursionError) as error:
+            raise target.refusal(f"it is damaged ({type(error).__name__}: {error})") from error
+        except (NotImplementedError, ValueError, OSError) as error:
+            raise target.refusal(f"it cannot be unpacked ({error})") from error
+        yield folder
+
+
+def _unpack_zip(target: _Target) -> None:
+    with zipfile.ZipFile(target.archive) as archive:
+        members = archive.infolist()
+        target.expect(len(members), sum(member.file_size for member in members))
+        for member in members:
+            path = target.place(member.filename)
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if path is None or kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+                continue
+            if member.flag_bits & 0x1:
+                raise target.refusal(f"{member.filename} is encrypted; send it without a password")
+            if member.is_dir():
+                target.make_folder(path)
+                continue
+            with archive.open(member) as source:
+                if kind == stat.S_IFLNK:
+                    target.link(path, os.fsdecode(source.read(4096)))
+                else:
+                    target.write(path, source)
+
+
+def _unpack_tar(target: _Target) -> None:
+    with contextlib.ExitStack() as stack:
+        raw: IO[bytes] = stack.enter_context(target.archive.open("rb"))
+        if raw.read(2) == b"\x1f\x8b":
+            raw.seek(0)
+            raw = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
+        else:
+            raw.seek(0)
+        # As a stream, and through a reader that counts: headers and skipped members are unpacked bytes, too.
+        counted = cast(BinaryIO, _Counted(raw, target))
+        archive = stack.enter_context(tarfile.open(fileobj=counted, mode="r|"))
+        for count, member in enumerate(archive, start=1):
+            target.expect(count, 0)
+            path = target.place(member.name)
+            if path is None:
+                continue
+            if member.isdir():
+                target.make_folder(path)
+            elif member.issym():
+                target.link(path, member.linkname)
+            elif member.islnk():
+                target.link(path, member.linkname, relative_to_top=True)
+            elif member.isfile():
+                source = archive.extractfile(member)
+                assert source is not None
+                target.write(path, source)
+
+
+class _Counted:
+    """The unpacked bytes of a tar archive, refused from the point where they become too many."""
+
+    def __init__(self, raw: IO[bytes], target: _Target) -> None:
+        self._raw, self._target, self._read = raw, target, 0
+
+    def read(self, size: int) -> bytes:
+        part = self._raw.read(size)
+        self._read += len(part)
+        self._target.check_total(self._read)
+        return part
+
+
+class _Target:
+    """The folder that an archive is unpacked into, and the bookkeeping that keeps it inside."""
+
+    def __init__(self, folder: Path, archive: Path, bounds: Bounds) -> None:
+        self.archive = archive
+        self._folder = folder
+        self._bounds = bounds
+        self._archive_bytes = max(1, archive.stat().st_size)
+        self._written = 0
+        self._spelling: dict[str, str] = {}
+        self._files: set[PurePosixPath] = set()
+        self._links: list[tuple[PurePosixPath, PurePosixPath]] = []
+
+    def refusal(self, reason: str) -> ArchiveRefused:
+        """The error for this archive; its text is one line, whatever the archive's names hold."""
+        return ArchiveRefused(f"{self.archive.name} is refused: {_printable(reason)}.")
+
+    def expect(self, entries: int, size: int) -> None:
+        """Refuse by what the archive says of itself, before unpacking."""
+        if entries > self._bounds.entries:
+            raise self.refusal(
+                f"it has more than {self._bounds.entries:,} entries; leave out environments, data and caches"
+            )
+        self.check_total(size)
+
+    def check_total(self, size: int) -> None:
+        bounds = self._bounds
+        if size > bounds.total_mib * MIB:
+            raise self.refusal(f"it holds more than {bounds.total_mib:g} MiB; leave out data and checkpoints")
+        if size > bounds.ratio_from_mib * MIB and size > bounds.ratio * self._archive_bytes:
+            raise self.refusal(f"its contents are more than {bounds.ratio:g} times its own size, as in a zip bomb")
+
+    def place(self, name: str) -> PurePosixPath | None:
+        """Where an entry belongs below the folder; None for the folder itself and for what macOS adds.
+
+        Raises:
+            ArchiveRefused: for a name that leads out of the folder, or that some file systems take for another one.
+        """
+        name = name.replace("\\", "/")
+        if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+            raise self.refusal(f"{name} is an absolute path; pack the folder, not its full path")
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise self.refusal(f"{name} leads out of the archive")
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise self.refusal(f"the name {name} is not UTF-8") from None
+        path = PurePosixPath(*parts)
+        if not parts or _JUNK.search(str(path)):
+            return None
+        for ancestor in (*reversed(path.parents), path):
+            exact = str(ancestor)
+            other = self._spelling.setdefault(unicodedata.normalize("NFC", exact).casefold(), exact)
+            if other != exact:
+                raise self.refusal(f"{other} and {exact} are the same name on some file systems")
+        return path
+
+    def make_folder(self, path: PurePosixPath) -> None:
+        if any(ancestor in self._files for ancestor in (path, *path.parents)):
+            raise self.refusal(f"{path} is both a file and a folder")
+        Path(self._folder, path).mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: PurePosixPath, source: IO[bytes]) -> None:
+        """Write one file, counting its bytes."""
+        self.make_folder(path.parent)
+        destination = Path(self._folder, path)
+        if destination.is_dir() or path in self._files:
+            raise self.refusal(f"{path} is in it twice")
+        self._files.add(path)
+        size = 0
+        with destination.open("xb") as file:
+            while part := source.read(_CHUNK):
+                size += len(part)
+                self._written += len(part)
+                if size > self._bounds.file_mib * MIB:
+                    raise self.refusal(f"{path} is larger than {self._bounds.file_mib:g} MiB; leave it out")
+                self.check_total(self._written)
+                file.write(part)
+
+    def link(self, path: PurePosixPath, target: str, relative_to_top: bool = False) -> None:
+        """Take note of a link; one that leads out of the archive is refused."""
+        base = "" if relative_to_top else str(path.parent)
+        joined = os.path.normpath(os.path.join(base, target.replace("\\", "/")))
+        if joined.startswith(("/", "../")) or joined == ".." or re.match(r"[A-Za-z]:", joined):
+            raise self.refusal(f"{path} is a link out of it, to {target}; pack the file itself or leave it out")
+        self._links.append((path, PurePosixPath(joined)))
+
+    def copy_linked_files(self) -> None:
+        """Put a copy of the file in the place of each link: a folder without links has no way out of it."""
+        for path, target in self._links:
+            if target not in self._files:
+                raise self.refusal(f"{path} is a link to {target}, which is no file in it; pack the file itself")
+            with Path(self._folder, target).open("rb") as source:
+                self.write(path, source)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)[:500]

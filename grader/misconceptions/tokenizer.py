@@ -1,0 +1,697 @@
+"""How tokenizers go wrong.
+
+The reference takes short cuts on the way of a text; `PlainTokenizer` goes all of it, in steps that a subclass can get
+wrong one at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import regex
+
+from .catalogue import Misconception
+
+PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+
+Pair = tuple[bytes, bytes]
+
+
+@functools.cache
+def _bytes_of_characters() -> dict[str, int]:
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
+
+
+class PlainTokenizer:
+    """Splits at special tokens, cuts by the pattern, and joins the pair of lowest rank until there is none."""
+
+    def __init__(self, vocab: dict[int, bytes], merges: list[Pair], special_tokens: list[str] | None = None) -> None:
+        self.vocab = dict(vocab)
+        self.ids = {token: token_id for token_id, token in self.vocab.items()}
+        self.special_tokens = self.order(special_tokens or [])
+        self.append_missing(special_tokens or [])
+        self.ranks: dict[Pair, int] = {pair: rank for rank, pair in enumerate(merges)}
+        self.reach = max(map(len, self.special_tokens), default=0)
+        self.encode_piece = functools.lru_cache(2000)(self.encode_piece)  # type: ignore[method-assign]
+
+    @classmethod
+    def from_files(cls, vocab_filepath, merges_filepath, special_tokens=None):
+        entries = json.loads(Path(vocab_filepath).read_text("utf-8"))
+        lines = Path(merges_filepath).read_text("utf-8").split("\n")
+        pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+        vocab = {token_id: cls.token(text) for text, token_id in entries.items()}
+        return cls(vocab, [(cls.token(left), cls.token(right)) for left, right in pairs], special_tokens)
+
+    @classmethod
+    def token(cls, text: str) -> bytes:
+        return bytes(_bytes_of_characters()[character] for character in text)
+
+    def order(self, special_tokens: list[str]) -> list[str]:
+        return sorted(special_tokens, key=len, reverse=True)
+
+    def append_missing(self, special_tokens: list[str]) -> None:
+        for token in special_tokens:
+            if token.encode() not in self.ids:
+                self.ids[token.encode()] = len(self.vocab)
+                self.vocab[len(self.vocab)] = token.encode()
+
+    def encode(self, text: str) -> list[int]:
+        return [token_id for piece in self.pieces(text) for token_id in self.encode_piece(piece)]
+
+    def pieces(self, text: str) -> Iterator[str]:
+        """Special tokens and pre-tokens, in order."""
+        for part in self.split(text):
+            if part in self.special_tokens:
+                yield part
+            else:
+                yield from self.pretokens(part)
+
+    def split(self, text: str) -> list[str]:
+        if not self.special_tokens:
+            return [text]
+        return [part for part in regex.split(f"({'|'.join(map(regex.escape, self.special_tokens))})", text) if part]
+
+    def pretokens(self, text: str) -> Iterable[str]:
+        return regex.findall(PATTERN, text)
+
+    def encode_piece(self, piece: str) -> list[int]:
+        if piece in self.special_tokens:
+            return [self.ids[piece.encode()]]
+        return [self.ids[token] for token in self.merge(self.symbols(piece))]
+
+    def symbols(self, piece: str) -> list[bytes]:
+        return [bytes([byte]) for byte in piece.encode()]
+
+    def rank(self, left: bytes, right: bytes) -> float:
+        return self.ranks.get((left, right), float("inf"))
+
+    def merge(self, symbols: list[bytes]) -> list[bytes]:
+        while len(symbols) > 1:
+            ranks = [self.rank(left, right) for left, right in pairwise(symbols)]
+            lowest = min(ranks)
+            if lowest == float("inf"):
+                break
+            symbols = self.join(symbols, ranks, lowest)
+        return symbols
+
+    def join(self, symbols: list[bytes], ranks: list[float], lowest: float) -> list[bytes]:
+        """Join all pairs of the lowest rank, from the left."""
+        joined: list[bytes] = []
+        i = 0
+        while i < len(symbols):
+            if i < len(ranks) and ranks[i] == lowest:
+                joined.append(symbols[i] + symbols[i + 1])
+                i += 2
+            else:
+                joined.append(symbols[i])
+                i += 1
+        return joined
+
+    def encode_iterable(self, iterable: Iterable[str]) -> Iterator[Any]:
+        held = ""
+        for chunk in iterable:
+            held += chunk
+            settled = self.settled(held)
+            for piece in settled:
+                yield from self.encode_piece(piece)
+            held = held[sum(map(len, settled)) :]
+        yield from self.encode(held)
+
+    def settled(self, text: str) -> list[str]:
+        """The pieces at the beginning of a text that stay as they are, whatever comes after it."""
+        pieces, end, safe = list(self.pieces(text)), 0, 0
+        for piece in pieces:
+            end += len(piece)
+            safe += end <= len(text) - self.reach
+        return pieces[: max(0, safe - 2)]  # "'" and "l" may become "'ll"; white space depends on what follows it
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return b"".join(self.vocab[token_id] for token_id in ids).decode("utf-8", errors="replace")
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+class _ChunkByChunk(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        for chunk in iterable:
+            yield from self.encode(chunk)
+
+
+class _CutsAtSpaces(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        held = ""
+        for chunk in iterable:
+            held += chunk
+            cut = max(held.rfind(" "), held.rfind("\n")) + 1
+            yield from self.encode(held[:cut])
+            held = held[cut:]
+        yield from self.encode(held)
+
+
+class _WaitsForLineEnds(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        held = ""
+        for chunk in iterable:
+            *lines, held = (held + chunk).split("\n")
+            for line in lines:
+                yield from self.encode(line + "\n")
+        yield from self.encode(held)
+
+
+class _HoldsOnePretoken(PlainTokenizer):
+    """Right for special tokens and white space, not for contractions."""
+
+    def settled(self, text):
+        pieces, end, safe = list(self.pieces(text)), 0, 0
+        for piece in pieces:
+            end += len(piece)
+            safe += end <= len(text) - self.reach
+        return pieces[: max(0, safe - 1)]
+
+
+class _ForgetsCutSpecialTokens(PlainTokenizer):
+    def settled(self, text):
+        return list(self.pieces(text))[:-2]
+
+
+class _ReadsEverything(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        yield from self.encode("".join(iterable))
+
+
+class _CollectsIds(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        return iter(list(super().encode_iterable(iterable)))
+
+
+class _YieldsLists(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        for chunk in iterable:
+            yield self.encode(chunk)
+
+
+class _DropsTheRest(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        held = ""
+        for chunk in iterable:
+            held += chunk
+            settled = self.settled(held)
+            for piece in settled:
+                yield from self.encode_piece(piece)
+            held = held[sum(map(len, settled)) :]
+
+
+class _StripsLines(PlainTokenizer):
+    def encode_iterable(self, iterable):
+        for line in iterable:
+            yield from self.encode(line.rstrip("\n"))
+
+
+# --- special tokens --------------------------------------------------------------------------------------------------
+
+
+class _NeverAppends(PlainTokenizer):
+    def append_missing(self, special_tokens):
+        pass
+
+
+class _AppendsForEncodingOnly(PlainTokenizer):
+    def append_missing(self, special_tokens):
+        for token in special_tokens:
+            self.ids.setdefault(token.encode(), len(self.ids))
+
+
+class _NeedsAList(PlainTokenizer):
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, sorted(special_tokens, key=len))
+
+
+class _EmptyPatternCuts(PlainTokenizer):
+    def split(self, text):
+        return super().split(text) if self.special_tokens else list(text)
+
+
+class _InGivenOrder(PlainTokenizer):
+    def order(self, special_tokens):
+        return list(special_tokens)
+
+
+class _DoesNotEscape(PlainTokenizer):
+    def split(self, text):
+        if not self.special_tokens:
+            return [text]
+        parts, end = [], 0
+        for match in regex.finditer("|".join(f"(?:{token})" for token in self.special_tokens), text):
+            parts += [text[end : match.start()], match.group()]
+            end = match.end()
+        return [part for part in [*parts, text[end:]] if part]
+
+
+class _SpecialTokensAreText(PlainTokenizer):
+    def split(self, text):
+        return [text]
+
+
+class _SwallowsSpecialTokens(PlainTokenizer):
+    def split(self, text):
+        if not self.special_tokens:
+            return [text]
+        return regex.split("|".join(map(regex.escape, self.special_tokens)), text)
+
+
+class _AlwaysSpecial(PlainTokenizer):
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, list(dict.fromkeys([*(special_tokens or []), "<|endoftext|>"])))
+
+
+class _StripsParts(PlainTokenizer):
+    def split(self, text):
+        parts = super().split(text)
+        return parts if len(parts) < 2 else [part.strip() or part for part in parts]
+
+
+# --- merges ----------------------------------------------------------------------------------------------------------
+
+
+class _LongestMatch(PlainTokenizer):
+    def merge(self, symbols):
+        rest, tokens = b"".join(symbols), []
+        while rest:
+            length = next(n for n in range(len(rest), 0, -1) if rest[:n] in self.ids)
+            tokens.append(rest[:length])
+            rest = rest[length:]
+        return tokens
+
+
+class _RanksAreIds(PlainTokenizer):
+    def rank(self, left, right):
+        return self.ids.get(left + right, float("inf"))
+
+
+class _RankZeroIsFalse(PlainTokenizer):
+    def rank(self, left, right):
+        return self.ranks.get((left, right)) or float("inf")
+
+
+class _SkipsFirstPair(PlainTokenizer):
+    def merge(self, symbols):
+        return symbols[:1] + super().merge(symbols[1:]) if len(symbols) > 2 else super().merge(symbols)
+
+
+class _DropsLastSymbol(PlainTokenizer):
+    def join(self, symbols, ranks, lowest):
+        joined = super().join(symbols, ranks, lowest)
+        return joined if ranks[-1] == lowest else joined[:-1]
+
+
+class _FirstMergeFound(PlainTokenizer):
+    def merge(self, symbols):
+        while True:
+            places = [i for i, pair in enumerate(pairwise(symbols)) if pair in self.ranks]
+            if not places:
+                return symbols
+            i = places[0]
+            symbols = [*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]]
+
+
+class _JoinsFromTheRight(PlainTokenizer):
+    def join(self, symbols, ranks, lowest):
+        i = max(i for i, rank in enumerate(ranks) if rank == lowest)
+        return [*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]]
+
+
+class _JoinsOnce(PlainTokenizer):
+    """One pass over the merges, in which each joins the first place where it fits."""
+
+    def merge(self, symbols):
+        done = -1.0
+        while True:
+            ranks = [self.rank(left, right) for left, right in pairwise(symbols)]
+            rank = min((rank for rank in ranks if rank > done), default=float("inf"))
+            if rank == float("inf"):
+                return symbols
+            i, done = ranks.index(rank), rank
+            symbols = [*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]]
+
+
+class _MergesAcrossPretokens(PlainTokenizer):
+    def pretokens(self, text):
+        return [text] if text else []
+
+    def merge(self, symbols):
+        return super().merge(symbols) if len(symbols) < 400 else symbols  # quick enough to be tested
+
+
+class _SymbolsAreCharacters(PlainTokenizer):
+    def symbols(self, piece):
+        return [character.encode() for character in piece]
+
+
+class _CodePointsAreBytes(PlainTokenizer):
+    def symbols(self, piece):
+        return [bytes([ord(character) % 256]) for character in piece]
+
+
+class _SplitsAtWhiteSpace(PlainTokenizer):
+    def pretokens(self, text):
+        return regex.findall(r" ?\S+|\s+", text)
+
+
+class _RecursesPerMerge(PlainTokenizer):
+    def merge(self, symbols):
+        ranks = [self.rank(left, right) for left, right in pairwise(symbols)]
+        if not ranks or min(ranks) == float("inf"):
+            return symbols
+        i = ranks.index(min(ranks))
+        return self.merge([*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]])
+
+
+# --- decoding and files ----------------------------------------------------------------------------------------------
+
+
+class _DecodesTokenByToken(PlainTokenizer):
+    def decode(self, ids):
+        return "".join(self.vocab[token_id].decode("utf-8", errors="replace") for token_id in ids)
+
+
+class _DecodesStrictly(PlainTokenizer):
+    def decode(self, ids):
+        return b"".join(self.vocab[token_id] for token_id in ids).decode("utf-8")
+
+
+class _IgnoresMalformedBytes(PlainTokenizer):
+    def decode(self, ids):
+        return b"".join(self.vocab[token_id] for token_id in ids).decode("utf-8", errors="ignore")
+
+
+class _DropsUnknownIds(PlainTokenizer):
+    def decode(self, ids):
+        return b"".join(self.vocab.get(token_id, b"") for token_id in ids).decode("utf-8", errors="replace")
+
+
+class _DropsSpecialTokens(PlainTokenizer):
+    def decode(self, ids):
+        special = {self.ids[token.encode()] for token in self.special_tokens}
+        return super().decode([token_id for token_id in ids if token_id not in special])
+
+
+class _ReadsFilesAsText(PlainTokenizer):
+    @classmethod
+    def token(cls, text):
+        return text.encode()
+
+
+def _wrong(name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str, frequency: str) -> Misconception:
+    return Misconception(
+        id=f"tokenizer-{name}",
+        problem="tokenizer",
+        replaces={"tokenizer.Tokenizer": tokenizer},
+        diagnosis=diagnosis,
+        hint=hint,
+        frequency=frequency,
+    )
+
+
+MISCONCEPTIONS = (
+    _wrong(
+        "chunk-by-chunk",
+        _ChunkByChunk,
+        "Your encode_iterable encodes each chunk on its own, so what lies across the end of a chunk is cut in two.",
+        "Compare encode('hello') with the ids for the chunks 'hel' and 'lo'. What must be held back?",
+        "common",
+    ),
+    _wrong(
+        "stream-cut-at-spaces",
+        _CutsAtSpaces,
+        "Your encode_iterable cuts the stream at white space, but runs of white space are pre-tokens too.",
+        "Compare encode('a   b') with what you yield for it character by character.",
+        "common",
+    ),
+    _wrong(
+        "stream-cut-at-lines",
+        _WaitsForLineEnds,
+        "Your encode_iterable cuts the stream at every newline, but several newlines can be one pre-token.",
+        "Which ids do encode('a\\n\\n\\nb') and your stream of the same text give?",
+        "occasional",
+    ),
+    _wrong(
+        "stream-holds-one-pretoken",
+        _HoldsOnePretoken,
+        "Your encode_iterable holds back the last pre-token, but an apostrophe before it may belong to it.",
+        'Which pre-tokens has "we\'l", and which has "we\'ll"? How many of the former survive in the latter?',
+        "occasional",
+    ),
+    _wrong(
+        "stream-cuts-special-tokens",
+        _ForgetsCutSpecialTokens,
+        "Your encode_iterable does not recognise a special token that begins in one chunk and ends in another.",
+        "Yield '<|endof' and 'text|>' as two chunks. How long may the beginning of a special token be?",
+        "common",
+    ),
+    _wrong(
+        "stream-reads-everything",
+        _ReadsEverything,
+        "Your encode_iterable joins all chunks before it encodes, so it needs memory for the whole text.",
+        "What would happen with a generator that never ends? How much of the input is needed for the first id?",
+        "common",
+    ),
+    _wrong(
+        "stream-collects-ids",
+        _CollectsIds,
+        "Your encode_iterable collects all ids before it returns the first one.",
+        "What would happen with a generator that never ends? When does a function with `yield` begin to run?",
+        "occasional",
+    ),
+    _wrong(
+        "stream-yields-lists",
+        _YieldsLists,
+        "Your encode_iterable yields lists of ids, one for each chunk, instead of ids.",
+        "What is the type of next(iter(tokenizer.encode_iterable(['a b'])))? What does `yield from` do?",
+        "common",
+    ),
+    _wrong(
+        "stream-drops-the-rest",
+        _DropsTheRest,
+        "Your encode_iterable never yields what it still holds back when the stream ends.",
+        "Count the characters that go in and those that decode back from what comes out.",
+        "occasional",
+    ),
+    _wrong(
+        "stream-strips-lines",
+        _StripsLines,
+        "Your encode_iterable removes the newline at the end of each line.",
+        "Decode what you yield for a file of two lines: is it the file?",
+        "occasional",
+    ),
+    _wrong(
+        "missing-special-token",
+        _NeverAppends,
+        "Your tokenizer does not add special tokens to the vocabulary when they are missing from it.",
+        "Make a tokenizer with special_tokens=['<|new|>']: which id has '<|new|>', and what does it decode to?",
+        "common",
+    ),
+    _wrong(
+        "appended-for-encoding-only",
+        _AppendsForEncodingOnly,
+        "Your tokenizer gives a missing special token an id, but decode does not know that id.",
+        "Which of your tables has the new token? Try decode(encode('<|new|>')).",
+        "occasional",
+    ),
+    _wrong(
+        "special-tokens-none",
+        _NeedsAList,
+        "Your tokenizer fails when special_tokens is None, which is its default.",
+        "What do sorted(None) and `for token in None` do?",
+        "common",
+    ),
+    _wrong(
+        "empty-pattern-cuts",
+        _EmptyPatternCuts,
+        "Without special tokens, your pattern is empty and cuts the text between all characters.",
+        "What does '|'.join([]) give, and where does that match?",
+        "common",
+    ),
+    _wrong(
+        "shorter-special-token-first",
+        _InGivenOrder,
+        "Your tokenizer tries special tokens in the given order, so a shorter one can hide a longer one.",
+        "What does re.findall('a|aa', 'aa') give? In which order must the alternatives stand?",
+        "common",
+    ),
+    _wrong(
+        "special-tokens-not-escaped",
+        _DoesNotEscape,
+        "Your split takes special tokens for regular expressions, so characters such as | and * mean something else.",
+        "What does the pattern 'a|b' match in the text 'a|b'? Which function of re makes a string match itself?",
+        "common",
+    ),
+    _wrong(
+        "special-tokens-are-text",
+        _SpecialTokensAreText,
+        "Your tokenizer encodes special tokens as text, in several pieces.",
+        "How many ids does encode('<|endoftext|>') give?",
+        "common",
+    ),
+    _wrong(
+        "special-tokens-swallowed",
+        _SwallowsSpecialTokens,
+        "Your tokenizer splits the text at special tokens and loses them.",
+        "What does re.split return with a capturing group in the pattern, and what without one?",
+        "occasional",
+    ),
+    _wrong(
+        "special-token-hard-coded",
+        _AlwaysSpecial,
+        "Your tokenizer treats <|endoftext|> as a special token although special_tokens does not name it.",
+        "Search your code for the string <|endoftext|>. What should encode give when there are no special tokens?",
+        "occasional",
+    ),
+    _wrong(
+        "stripped-at-special-tokens",
+        _StripsParts,
+        "Your tokenizer drops the white space on both sides of a special token.",
+        "Decode the ids of 'a <|endoftext|> b': are the spaces there?",
+        "occasional",
+    ),
+    _wrong(
+        "longest-match",
+        _LongestMatch,
+        "Your tokenizer takes the longest token that fits at each place, instead of applying the merges in order.",
+        "Follow the merges by hand for a word that comes out wrong: which pair is joined first?",
+        "common",
+    ),
+    _wrong(
+        "ranks-are-ids",
+        _RanksAreIds,
+        "Your tokenizer joins pairs in the order of token ids, not in the order of the merges.",
+        "Give the same tokens other ids: should the text be cut differently?",
+        "occasional",
+    ),
+    _wrong(
+        "rank-zero-is-false",
+        _RankZeroIsFalse,
+        "Your tokenizer never applies the first merge, because its rank 0 counts as False.",
+        "What does `if rank` do when rank is 0? Which word would show it?",
+        "common",
+    ),
+    _wrong(
+        "first-pair-skipped",
+        _SkipsFirstPair,
+        "Your tokenizer never joins the first two bytes of a pre-token.",
+        "Which index does your loop over pairs begin with, and what if the best pair is at index 0?",
+        "occasional",
+    ),
+    _wrong(
+        "last-symbol-dropped",
+        _DropsLastSymbol,
+        "Your merge loses the last symbol of a pre-token that does not end in the merged pair.",
+        "Join the tokens of each word after encoding: are they the bytes that you began with?",
+        "occasional",
+    ),
+    _wrong(
+        "first-merge-found",
+        _FirstMergeFound,
+        "Your tokenizer joins the leftmost pair that has a merge, not the pair whose merge comes first in the list.",
+        "Write down the ranks of all pairs of a word: which one is joined first?",
+        "common",
+    ),
+    _wrong(
+        "joins-from-the-right",
+        _JoinsFromTheRight,
+        "Where a pair occurs several times, your tokenizer joins the last occurrence first.",
+        "Into which tokens is 'aaa' cut when (a, a) is a merge?",
+        "rare",
+    ),
+    _wrong(
+        "each-merge-once",
+        _JoinsOnce,
+        "Your tokenizer applies each merge at one place only and leaves its other occurrences in the word.",
+        "Into which tokens is 'banana' cut when (a, n) is the only merge?",
+        "occasional",
+    ),
+    _wrong(
+        "no-pretokens",
+        _MergesAcrossPretokens,
+        "Your tokenizer does not cut the text into pre-tokens, so merges reach across words.",
+        "Which tokens does 'a b' have, and can any of them hold both letters?",
+        "rare",
+    ),
+    _wrong(
+        "symbols-are-characters",
+        _SymbolsAreCharacters,
+        "Your tokenizer starts from whole characters, which the vocabulary need not have, instead of their bytes.",
+        "How many symbols does '🙂' have before the first merge? How many bytes does it have in UTF-8?",
+        "common",
+    ),
+    _wrong(
+        "code-points-are-bytes",
+        _CodePointsAreBytes,
+        "Your tokenizer takes the number of a character for a byte, instead of encoding it as UTF-8.",
+        "Compare ord('é') with list('é'.encode()).",
+        "occasional",
+    ),
+    _wrong(
+        "split-at-white-space",
+        _SplitsAtWhiteSpace,
+        "Your tokenizer cuts text at white space only, and leaves punctuation and contractions with their words.",
+        'Which pre-tokens does "it\'s 3." have by the specified pattern?',
+        "occasional",
+    ),
+    _wrong(
+        "recursion",
+        _RecursesPerMerge,
+        "Your tokenizer calls itself for every merge, and long pre-tokens exceed Python's recursion limit.",
+        "How deep do the calls go for a word of 4,000 letters? Can a loop do the same?",
+        "rare",
+    ),
+    _wrong(
+        "decodes-token-by-token",
+        _DecodesTokenByToken,
+        "Your decode turns each token into text on its own, and characters spread over two tokens are lost.",
+        "Decode the ids of '🙃'. At which point do bytes become characters?",
+        "common",
+    ),
+    _wrong(
+        "decodes-strictly",
+        _DecodesStrictly,
+        "Your decode raises an exception for bytes that are not valid UTF-8.",
+        "What does the `errors` argument of bytes.decode do? A model may produce any sequence of ids.",
+        "common",
+    ),
+    _wrong(
+        "malformed-bytes-ignored",
+        _IgnoresMalformedBytes,
+        "Your decode leaves out malformed bytes instead of replacing them by U+FFFD.",
+        "Compare errors='ignore' with errors='replace' for b'a\\xffb'.",
+        "occasional",
+    ),
+    _wrong(
+        "unknown-ids-dropped",
+        _DropsUnknownIds,
+        "Your decode leaves out ids that the vocabulary does not have, without saying so.",
+        "What does dict.get return for a key that is not there? Who would notice a wrong id?",
+        "occasional",
+    ),
+    _wrong(
+        "special-tokens-not-decoded",
+        _DropsSpecialTokens,
+        "Your decode leaves out special tokens.",
+        "Is decode(encode('a<|endoftext|>b')) the same text?",
+        "occasional",
+    ),
+    _wrong(
+        "files-read-as-text",
+        _ReadsFilesAsText,
+        "Your from_files takes tokens as they are written in the files, where each character stands for a byte.",
+        "What does 'Ġ' stand for in GPT-2's vocab.json? How many tokens of the file hold a space?",
+        "occasional",
+    ),
+)

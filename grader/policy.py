@@ -1,0 +1,203 @@
+"""The from-scratch rule, from evidence to findings. Pure, but for reading the submission's source.
+
+Two kinds of evidence: *static*, what the source of the submission mentions where its adapters can reach it
+(`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`). What a name means in
+which problem is said in one place for both, `worker/from_scratch.py`.
+
+Only what ran may cost points, and only where it replaces a piece that the assignment asks for; the rest is for a
+person to look at. One use costs once: a Linear built on `F.linear` costs the points of the first problem in the
+rubric that runs it, and is mentioned in the Transformer that is built on it.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .callgraph import Mention, Program, TooInvolved
+from .rubric import Policy, Problem
+from .worker.from_scratch import Rule, canonical, rule_against
+from .worker.loader import Layout
+
+ADAPTERS: dict[str, tuple[str, ...]] = {
+    "train_bpe": ("run_train_bpe",),
+    "tokenizer": ("get_tokenizer", "get_tokenizer_from_files"),
+    "linear": ("run_linear", "get_linear_module"),
+    "embedding": ("run_embedding", "get_embedding_module"),
+    "rmsnorm": ("run_rmsnorm", "get_rmsnorm_module"),
+    "positionwise_feedforward": ("run_silu", "run_swiglu", "get_swiglu_module"),
+    "rope": ("run_rope",),
+    "softmax": ("run_softmax",),
+    "scaled_dot_product_attention": ("run_scaled_dot_product_attention",),
+    "multihead_self_attention": ("run_multihead_self_attention", "run_multihead_self_attention_with_rope"),
+    "transformer_block": ("run_transformer_block",),
+    "transformer_lm": ("run_transformer_lm", "get_transformer_lm_module"),
+    "cross_entropy": ("run_cross_entropy",),
+    "adamw": ("get_adamw_cls",),
+    "learning_rate_schedule": ("run_get_lr_cosine_schedule",),
+    "gradient_clipping": ("run_gradient_clipping",),
+    "data_loading": ("run_get_batch",),
+    "checkpointing": ("run_save_checkpoint", "run_load_checkpoint"),
+}
+"""Where each problem begins in a submission's adapters; the reading of the source starts there."""
+
+
+class Kind(enum.StrEnum):
+    """What a finding rests on."""
+
+    STATIC = "static"
+    DYNAMIC = "dynamic"
+
+
+class Effect(enum.StrEnum):
+    """What a finding does to the points of its problem.
+
+    CARRIED: nothing, because the same use costs another problem's points.
+    """
+
+    ZERO = "zero"
+    CARRIED = "carried"
+    WARN = "warn"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One breach of the rule in one problem.
+
+    rule: stable id; where: `file:line` in the submission; evidence: a sentence.
+    """
+
+    problem: str
+    rule: str
+    where: str
+    evidence: str
+    kind: Kind
+    effect: Effect
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: str(value) for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One use of a forbidden name: where, how (see `worker/witness.py`), and the rule against it."""
+
+    name: str
+    where: str
+    how: str
+    rule: Rule
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What is reported once: a name of torch in a file, or a whole library of tokenizers in a file."""
+        root = self.name.partition(".")[0]
+        return self.name if root == "torch" else root, self.where.rpartition(":")[0]
+
+
+def mentions_in(layout: Layout, problems: Iterable[Problem]) -> dict[str, list[Mention]]:
+    """{problem: what its adapters can reach of other libraries}, from the source alone."""
+    mentions: dict[str, list[Mention]] = {}
+    try:
+        program = Program(Path(layout.root), layout.adapters, layout.package, layout.import_path)
+        for problem in problems:
+            mentions[problem.id] = program.reached_from(ADAPTERS.get(problem.id, ()))
+    except (RecursionError, TooInvolved):  # source nested or entangled beyond reason; what runs is still seen
+        return mentions
+    return mentions
+
+
+def find_breaches(
+    problems: Sequence[Problem],
+    mentions: Mapping[str, Sequence[Mention]],
+    witnessed: Mapping[str, Sequence[Any]],
+) -> dict[str, tuple[Finding, ...]]:
+    """Put the evidence together: {problem: findings}, for problems that have any.
+
+    Args:
+        problems: in the order of the rubric.
+        mentions: static evidence, from `mentions_in`.
+        witnessed: dynamic evidence as it came from behind the wall, so anything at all.
+    """
+    findings: dict[str, tuple[Finding, ...]] = {}
+    ran_before: dict[tuple[str, str], str] = {}
+    shown: set[tuple[str, str]] = set()
+    for problem in problems:
+        ran = _seen_to_run(problem, witnessed.get(problem.id, ()))
+        here = [_from_dynamic(problem, use, ran_before) for use in _one_per_file(ran, ran_before)]
+        subjects = {use.subject for use in ran}
+        for use in _mentioned(problem, mentions.get(problem.id, ())):
+            if use.subject not in subjects and (use.name, use.where) not in shown:
+                here.append(_from_static(problem, use))
+                subjects.add(use.subject)
+            shown.add((use.name, use.where))
+        for use in ran:
+            ran_before.setdefault((use.name, use.where), problem.id)
+            shown.add((use.name, use.where))
+        if here:
+            findings[problem.id] = tuple(sorted(here, key=lambda finding: list(Effect).index(finding.effect)))
+    return findings
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][\w.<>]{0,199}")
+_HOW = frozenset({"ran", "returned", "derived"})
+
+
+def _seen_to_run(problem: Problem, witnessed: Iterable[Any]) -> list[_Use]:
+    """The witnessed uses that the rule forbids in this problem."""
+    uses = []
+    for record in witnessed:
+        match record:
+            case {"name": str(name), "where": str(where), "how": str(how)} if (
+                _PLAIN_NAME.fullmatch(name) and len(where) < 300 and where.isprintable() and how in _HOW
+            ):
+                if rule := rule_against(name, problem.id):
+                    uses.append(_Use(name, where, how, rule))
+    return list(dict.fromkeys(sorted(uses, key=lambda use: (_place(use.where), use.name))))
+
+
+def _mentioned(problem: Problem, mentions: Iterable[Mention]) -> list[_Use]:
+    uses = []
+    for mention in mentions:
+        name = canonical(mention.name)
+        if rule := rule_against(name, problem.id):
+            uses.append(_Use(name, mention.where, "derived" if mention.is_base else "mentioned", rule))
+    return sorted(uses, key=lambda use: (_place(use.where), use.name))
+
+
+def _place(where: str) -> tuple[str, int]:
+    file, _, line = where.rpartition(":")
+    return file, int(line) if line.isascii() and line.isdigit() else 0
+
+
+def _one_per_file(uses: Iterable[_Use], ran_before: Mapping[tuple[str, str], str]) -> list[_Use]:
+    """The first use of each subject, where new uses come before those that already count elsewhere."""
+    first: dict[tuple[str, str], _Use] = {}
+    for use in sorted(uses, key=lambda use: (use.name, use.where) in ran_before):
+        first.setdefault(use.subject, use)
+    return list(first.values())
+
+
+def _from_dynamic(problem: Problem, use: _Use, ran_before: Mapping[tuple[str, str], str]) -> Finding:
+    happened = {
+        "ran": f"{use.name} ran when this line called it",
+        "returned": f"this adapter returned {use.name}, or something made of it",
+        "derived": f"this class, which ran, is derived from {use.name}",
+    }[use.how]
+    finding = Finding(problem.id, use.rule.id, use.where, f"{happened}; {use.rule.says}.", Kind.DYNAMIC, Effect.ZERO)
+    if not use.rule.ready_made or problem.policy is Policy.WARN:
+        return replace(finding, effect=Effect.WARN)
+    if earlier := ran_before.get((use.name, use.where)):
+        evidence = f"{finding.evidence} The same use counts in {earlier} already."
+        return replace(finding, evidence=evidence, effect=Effect.CARRIED)
+    return finding
+
+
+def _from_static(problem: Problem, use: _Use) -> Finding:
+    what = f"this class is derived from {use.name}" if use.how == "derived" else f"{use.name} is used here"
+    adapters = " or ".join(ADAPTERS[problem.id])
+    evidence = f"{what}, where {adapters} can reach it; {use.rule.says}. It was not seen to run: a person decides."
+    return Finding(problem.id, use.rule.id, use.where, evidence, Kind.STATIC, Effect.WARN)

@@ -1,0 +1,262 @@
+"""The from-scratch rule: honest code raises no finding, disguises are seen through, and only what ran costs points."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.outcome import Outcome, PlannedTest, Result
+from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in
+from grader.report.model import build_report
+from grader.report.terminal import show
+from grader.rubric import Policy, Problem, load_rubric
+from grader.runner import KIT
+from grader.scoring import Status
+from grader.selftest.layouts import marked, public_layout, written
+from grader.submission import locate
+
+RUBRIC = load_rubric()
+SNIPPETS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("policy_snippets.toml").read_text("utf-8"))
+HONEST, DISGUISED = SNIPPETS["honest"], SNIPPETS["disguised"]
+
+
+def submission_of(snippet: dict[str, Any], folder: Path) -> Path:
+    adapters = {"adapters.py": snippet["adapters"]} if "adapters" in snippet else {}
+    return written(folder, {**adapters, **snippet.get("files", {})})
+
+
+def static_findings(folder: Path, problem: str) -> tuple[Finding, ...]:
+    problems = [RUBRIC[problem]]
+    return find_breaches(problems, mentions_in(locate(folder), problems), {}).get(problem, ())
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Reading the source
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_code_raises_no_finding(tmp_path, name):
+    assert static_findings(submission_of(HONEST[name], tmp_path), HONEST[name]["problem"]) == ()
+
+
+@pytest.mark.parametrize("layout", ["reference", "skeleton", "public"])
+def test_our_own_code_raises_no_finding(tmp_path, layout):
+    place = {"reference": KIT / "grader" / "reference", "skeleton": KIT}.get(layout) or public_layout(tmp_path / "s")
+    assert find_breaches(RUBRIC.problems, mentions_in(locate(place), RUBRIC.problems), {}) == {}
+
+
+def test_the_reading_reaches_what_the_adapters_use(tmp_path):
+    (problem,) = RUBRIC.select(["transformer_lm"])
+    mentions = mentions_in(locate(public_layout(tmp_path / "s")), [problem])["transformer_lm"]
+    names = {mention.name for mention in mentions}
+    assert {"torch.nn.ModuleList", "torch.nn.Parameter", "torch.nn.init.trunc_normal_"} <= names
+
+
+def test_every_adapter_of_the_reference_belongs_to_a_problem():
+    import grader.reference.adapters as adapters
+
+    known = {name for names in ADAPTERS.values() for name in names}
+    assert {name for name in vars(adapters) if name.startswith(("run_", "get_"))} <= known
+    assert set(ADAPTERS) <= {problem.id for problem in RUBRIC.problems}
+
+
+@pytest.mark.parametrize("name", DISGUISED)
+def test_a_disguise_is_seen_through(tmp_path, name):
+    snippet = DISGUISED[name]
+    findings = static_findings(submission_of(snippet, tmp_path), snippet["problem"])
+    assert [(f.rule, f.where, f.problem, f.kind, f.effect) for f in findings] == [
+        (snippet["rule"], marked(tmp_path), snippet["problem"], "static", Effect.WARN)
+    ]
+
+
+def test_nothing_outside_the_submission_is_read(tmp_path):
+    (tmp_path / "secret.py").write_text("from torch.nn.functional import softmax\n")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "linked.py").symlink_to(tmp_path / "secret.py")
+    source = """
+        from linked import softmax
+        from ..secret import softmax as other
+        def run_softmax(in_features, dim):
+            return softmax(other(in_features))
+        """
+    written(tmp_path / "s", source)
+    assert static_findings(tmp_path / "s", "softmax") == ()
+
+
+ENTANGLED = {
+    "a name in terms of itself": "x = f(x, x)\nx = g(x, x)\n" * 40,
+    "texts that double": "".join(f"t{i + 1} = t{i} + t{i}\n" for i in range(60)) + "t0 = 'softmax'\n",
+    "classes of classes": "".join(f"class C{i}(C{i + 1}, C{i + 2}, C{i + 1}): pass\n" for i in range(60)),
+    "names in a circle": "".join(f"y{i} = y{(i + 1) % 50}(y{(i + 2) % 50})\n" for i in range(50)),
+    "a long sum": "z = " + " + ".join(["a"] * 3000) + "\n",
+    "a long chain": "z = a" + ".b" * 900 + "\n",
+}
+
+
+@pytest.mark.parametrize("name", ENTANGLED)
+def test_entangled_source_is_read_quickly(tmp_path, name):
+    source = ENTANGLED[name] + "def run_softmax(in_features, dim):\n    return getattr(x, t60)(C0(y0), z)\n"
+    start = time.process_time()
+    assert static_findings(written(tmp_path, source), "softmax") == ()
+    assert time.process_time() - start < 5
+
+
+def test_source_that_refers_to_itself_ends(tmp_path):
+    adapters = """
+        from a import *
+        from adapters import run_softmax as x
+        y = z
+        z = y
+        class A(A):
+            pass
+        def run_softmax(in_features, dim):
+            return x(y(q(A())))
+        """
+    a = "from b import *\nfrom b import q\n"
+    b = "from a import *\nfrom a import q\n"
+    written(tmp_path, {"adapters.py": adapters, "a.py": a, "b.py": b})
+    assert static_findings(tmp_path, "softmax") == ()
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# From evidence to points
+
+
+def use(name: str, where: str = "a.py:1") -> dict[str, str]:
+    return {"name": name, "where": where, "how": "ran"}
+
+
+def problems(*ids: str, policy: Policy = Policy.ZERO) -> list[Problem]:
+    return [replace(RUBRIC[problem], policy=policy) for problem in ids]
+
+
+def effects(findings: dict[str, tuple[Finding, ...]]) -> dict[str, list[str]]:
+    return {problem: [str(finding.effect) for finding in found] for problem, found in findings.items()}
+
+
+def test_one_use_costs_once():
+    seen = {"linear": [use("torch.nn.functional.linear")], "transformer_lm": [use("torch.nn.functional.linear")]}
+    assert effects(find_breaches(problems(*seen), {}, seen)) == {"linear": ["zero"], "transformer_lm": ["carried"]}
+
+
+def test_another_place_is_another_use():
+    seen = {"linear": [use("torch.nn.functional.linear")], "rope": [use("torch.nn.functional.linear", "b.py:2")]}
+    assert effects(find_breaches(problems(*seen), {}, seen)) == {"linear": ["zero"], "rope": ["zero"]}
+
+
+def test_the_rubric_may_only_warn():
+    seen = {"linear": [use("torch.nn.functional.linear")]}
+    assert effects(find_breaches(problems("linear", policy=Policy.WARN), {}, seen)) == {"linear": ["warn"]}
+
+
+@pytest.mark.parametrize(
+    ("problem", "name"),
+    [
+        ("cross_entropy", "torch.nn.functional.one_hot"),
+        ("transformer_block", "torch.nn.Dropout"),
+    ],
+)
+def test_what_replaces_no_piece_is_only_mentioned(problem, name):
+    assert effects(find_breaches(problems(problem), {}, {problem: [use(name)]})) == {problem: ["warn"]}
+
+
+@pytest.mark.parametrize(
+    ("problem", "name"),
+    [
+        ("scaled_dot_product_attention", "torch.softmax"),
+        ("cross_entropy", "torch.logsumexp"),
+        ("cross_entropy", "torch.log_softmax"),
+        ("rmsnorm", "torch.rsqrt"),
+        ("checkpointing", "torch.optim.AdamW"),
+        ("linear", "tiktoken.Encoding"),
+        ("tokenizer", "torch.nn.functional.pad"),
+    ],
+)
+def test_what_is_allowed_in_a_problem_is_no_finding_there(problem, name):
+    assert find_breaches(problems(problem), {}, {problem: [use(name)]}) == {}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        *(None, 3, "torch.nn.Linear", [], {}, {"name": "torch.nn.Linear"}),
+        {"name": 1, "where": "a.py:1", "how": "ran"},
+        {"name": "torch.nn.Linear", "where": "a\n.py:1", "how": "ran"},
+        {"name": "torch.nn.Linear", "where": "a" * 400, "how": "ran"},
+        {"name": "torch.nn.Linear", "where": "a.py:1", "how": "because"},
+        {"name": "torch.nn.Linear [bold]", "where": "a.py:1", "how": "ran"},
+    ],
+)
+def test_nonsense_from_behind_the_wall_is_dropped(record):
+    assert find_breaches(problems("linear"), {}, {"linear": [record]}) == {}
+
+
+def report_of(findings: dict[str, tuple[Finding, ...]], result: Result = Result.PASS):
+    return build_report(
+        "here",
+        RUBRIC,
+        problems("linear"),
+        [PlannedTest("t::a", "linear", "a", "A claim", False, True, False)],
+        [Outcome("t::a", result)],
+        {},
+        policy=findings,
+        seed=None,
+        isolation={"level": "process", "missing": []},
+        environment={"seconds": 0.0},
+    )
+
+
+def test_points_are_withheld_for_what_ran():
+    findings = find_breaches(problems("linear"), {}, {"linear": [use("torch.nn.Linear")]})
+    (problem,) = report_of(findings).problems
+    assert (problem.score.earned, problem.score.status) == (0, Status.FAIL)
+    (finding,) = problem.as_json()["policy"]
+    assert finding.keys() >= {"rule", "where", "evidence", "kind", "problem", "effect"}
+
+
+def test_points_stay_where_there_is_only_a_warning():
+    findings = find_breaches(problems("linear", policy=Policy.WARN), {}, {"linear": [use("torch.nn.Linear")]})
+    (problem,) = report_of(findings).problems
+    assert (problem.score.earned, problem.score.status) == (1, Status.PASS)
+
+
+def test_an_unwritten_problem_stays_todo():
+    findings = find_breaches(problems("linear"), {}, {"linear": [use("torch.nn.Linear")]})
+    assert report_of(findings, Result.TODO).problems[0].score.status is Status.TODO
+
+
+def test_the_terminal_says_which_rule_where_and_what_it_costs(capsys):
+    from rich.console import Console
+
+    findings = find_breaches(problems("linear"), {}, {"linear": [use("torch.nn.Linear", "lm/layers.py:12")]})
+    show(report_of(findings), Console(width=200))
+    shown = capsys.readouterr().out
+    assert "torch.nn at lm/layers.py:12  (the problem's points are withheld)" in shown
+    assert "torch.nn.Linear ran when this line called it" in shown
+    assert "points withheld: from-scratch rule" in shown
+
+
+def test_a_grade_from_end_to_end(tmp_path):
+    written(
+        tmp_path,
+        """
+        import torch
+        def run_rmsnorm(d_model, eps, weights, in_features):
+            return torch.nn.functional.rms_norm(in_features, (d_model,), weights, eps)  # here
+        """,
+    )
+    command = [sys.executable, "-m", "grader", str(tmp_path), "--problem", "rmsnorm", "--json", "-"]
+    result = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True)
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert (problem["earned"], problem["status"]) == (1, "pass")
+    assert [(f["rule"], f["where"], f["kind"], f["effect"]) for f in problem["policy"]] == [
+        ("torch.nn.functional", marked(tmp_path), "dynamic", "warn")
+    ]

@@ -1,0 +1,161 @@
+"""The from-scratch rule: which names of which libraries the assignment lets nobody use, and in which problems.
+
+The assignment's words: nothing from torch.nn, torch.nn.functional or torch.optim but Parameter, Module and the
+containers of torch.nn, and the base class torch.optim.Optimizer; anything else of PyTorch may be used. Read as here:
+
+- `torch.nn.init` is allowed, and so is what only wraps modules (`torch.nn.parallel`, `Identity`).
+- The operators behind those namespaces under another name (`torch.rms_norm`, `torch.embedding`, `torch._C._nn.silu`,
+  `torch.ops.aten.scaled_dot_product_attention`) are the same thing. `torch.sigmoid`, `einsum`, `logsumexp`, `rsqrt`
+  and their like are building blocks and no finding anywhere.
+- A ready-made softmax is a finding in the problem that asks for one; elsewhere `torch.softmax` is allowed.
+  That includes `torch.log_softmax` in cross_entropy: like `logsumexp`, it is a step of the loss and not the loss.
+- What these namespaces hold beside the pieces of this assignment (`F.pad`, `F.one_hot`, `nn.Dropout`) breaks the letter
+  of the rule and earns nobody a point: it is mentioned.
+- Ready-made tokenizers are findings in the two problems about tokenizers.
+- Checkpointing handles models and optimizers that are PyTorch's own; nothing of torch is a finding there.
+
+Pure, and without torch: the worker asks it what to look for, the judge what a name means.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+TOKENIZER_PACKAGES = frozenset(
+    {
+        *("tiktoken", "tokenizers", "transformers", "sentencepiece", "rustbpe", "bpeasy", "minbpe"),
+        *("youtokentome", "tokenmonster"),
+    }
+)
+MODEL_PACKAGES = frozenset(
+    {"transformers", "flash_attn", "xformers", "apex", "liger_kernel", "x_transformers", "torchtune", "fairseq"}
+)
+
+_TOKENIZER_PROBLEMS = frozenset({"train_bpe", "tokenizer"})
+_OWN_OBJECTS = frozenset({"checkpointing"})
+"""Problems whose model and optimizer the tests bring along."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is wrong with a use.
+
+    id: stable, for reports; says: the rule in a sentence; ready_made: whether the use replaces a piece that the
+    assignment asks for (that may cost points), or only breaks the letter of the rule (that is mentioned).
+    """
+
+    id: str
+    says: str
+    ready_made: bool = True
+
+
+_NN = "the assignment allows Parameter, Module and containers of torch.nn, and torch.nn.init"
+_FUNCTIONAL = "the assignment allows nothing from torch.nn.functional"
+_OPTIM = "the assignment allows only the base class Optimizer of torch.optim"
+_OPERATOR = "this operator is a ready-made piece of the assignment under another name"
+_SOFTMAX = "this problem asks for a softmax of your own"
+_TOKENIZER = "this problem asks for a tokenizer of your own"
+_LIBRARY = "this library holds ready-made pieces of the assignment"
+
+_ALLOWED_CLASSES = frozenset(
+    {
+        *("Parameter", "Buffer", "Module", "ModuleList", "ModuleDict", "Sequential", "ParameterList", "ParameterDict"),
+        *("Container", "UninitializedParameter", "UninitializedBuffer", "Identity", "DataParallel"),
+    }
+)
+_NO_FUNCTIONS = frozenset({"math", "np", "warnings", "importlib", "dataclasses", "grad", "boolean_dispatch"})
+"""Lower-case names that torch.nn.functional only imports."""
+
+# Names in torch.nn and torch.nn.functional that are a piece of this assignment.
+_PIECE = re.compile(
+    r"linear|embedding|norm|softm|silu|glu|attention|transformer|loss|entropy|nll|kl_div|conv", re.IGNORECASE
+)
+_NO_PIECE = re.compile(r"upsampl|gumbel", re.IGNORECASE)
+_CLIPPING = frozenset(
+    {"clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"}
+)
+
+_SOFTMAX_NAMES = re.compile(r"_?(?:special_|safe_|sparse_|masked_)?(?:log_)?softmax|softmin")
+_OPERATORS = re.compile(
+    r"_?(?:native_|fused_)?(?:rms|layer|group|batch|instance)_norm(?:_.*)?"
+    r"|_?embedding(?:_bag)?|linear|bilinear|silu_?|glu"
+    r"|_?(?:native_)?(?:scaled_dot_product|multi_head)\w*_?attention\w*|_transformer_encoder_layer_fwd"
+    r"|cross_entropy\w*|nll_loss\w*|kl_div|\w+_loss|binary_cross_entropy\w*"
+    r"|_fused_(?:adamw?|sgd|adagrad)_"
+)
+
+_SAME = (
+    # (pattern of a dotted name, what it is another name for)
+    (r"torch\.(?:[\w.]+\.)?F\.", "torch.nn.functional."),
+    (r"torch\.(?:[\w.]+\.)?torch\.", "torch."),
+    (r"torch\._C\._nn\.", "torch.nn.functional."),
+    (r"torch\._refs\.nn\.functional\.", "torch.nn.functional."),
+    (r"torch\.nn\.modules\.functional\.", "torch.nn.functional."),
+    (r"torch\.nn\.modules\.(?:[a-z_]+\.)?(?=[A-Z])", "torch.nn."),
+    (r"torch\.(?:ao\.nn|nn\.q\w*|nn\.intrinsic)\.(?:[a-z_]+\.)*(?=[A-Z])", "torch.nn."),
+    (r"torch\.optim\.(?!lr_scheduler)[a-z_]+\.(?=[A-Z])", "torch.optim."),
+    (r"torch\.nn\.utils\.clip_grad\.", "torch.nn.utils."),
+    (r"torch\.ops\.aten\.(\w+)(?:\.\w+)?$", r"torch.\1"),
+    (r"torch\.(?:_C\._VariableFunctions|_C\._special|_C\._sparse|_VF|_refs(?:\.special)?|special|sparse|masked(?:\._ops)?"
+     r"|Tensor|_C\.TensorBase)\.", "torch."),
+)  # fmt: skip
+
+
+def canonical(name: str) -> str:
+    """The public name for what a dotted name reaches: `torch.nn.modules.linear.Linear` -> `torch.nn.Linear`."""
+    for pattern, replacement in _SAME:
+        name = re.sub(rf"^{pattern}", replacement, name)
+    return name
+
+
+def rule_against(name: str, problem: str) -> Rule | None:
+    """The rule that forbids a dotted name such as `torch.nn.Linear` in a problem; None where it may be used."""
+    root = name.partition(".")[0]
+    if problem in _TOKENIZER_PROBLEMS and root in TOKENIZER_PACKAGES:
+        return Rule("ready-made tokenizer", _TOKENIZER)
+    if problem in _OWN_OBJECTS or problem in _TOKENIZER_PROBLEMS:
+        return None
+    if root in MODEL_PACKAGES:
+        return Rule("ready-made library", _LIBRARY)
+    if root == "scipy" and name.rpartition(".")[2] in ("softmax", "log_softmax") and problem == "softmax":
+        return Rule("ready-made softmax", _SOFTMAX)
+    return _rule_of_torch(canonical(name).split("."), problem) if root == "torch" else None
+
+
+def of_interest(name: str) -> bool:
+    """Whether a name is a finding in any problem at all; in which one is the judge's question."""
+    return any(rule_against(name, problem) for problem in ("softmax", "tokenizer"))
+
+
+def _rule_of_torch(parts: list[str], problem: str) -> Rule | None:
+    match parts[1:]:
+        case ["nn", "functional", name, *_] if name not in _NO_FUNCTIONS and not name[0].isupper():
+            return Rule("torch.nn.functional", _FUNCTIONAL, ready_made=_is_piece(name))
+        case ["nn", "utils", name, *_] if name in _CLIPPING:
+            return Rule("torch.nn", _NN)
+        case ["nn", "attention", *_, name] if _is_piece(name):
+            return Rule("torch.nn", _NN)
+        case ["nn", name, *_] if name[0].isupper() and name not in _ALLOWED_CLASSES:
+            return Rule("torch.nn", _NN, ready_made=_is_piece(name))
+        case ["optim", "lr_scheduler", _, *_]:
+            return Rule("torch.optim", _OPTIM, ready_made=problem == "learning_rate_schedule")
+        case ["optim", "Optimizer" | "optimizer" | "swa_utils", *_]:
+            return None
+        case ["optim", name, *_] if name[0].isupper():
+            return Rule("torch.optim", _OPTIM)
+        case ["optim", _, name, *_] if not name.startswith("_"):  # torch.optim.adamw.AdamW and .adamw
+            return Rule("torch.optim", _OPTIM)
+        case [name]:
+            return _rule_of_operator(name, problem)
+    return None
+
+
+def _rule_of_operator(operator: str, problem: str) -> Rule | None:
+    if problem == "softmax" and _SOFTMAX_NAMES.fullmatch(operator):
+        return Rule("ready-made softmax", _SOFTMAX)
+    return Rule("ready-made operator", _OPERATOR) if _OPERATORS.fullmatch(operator) else None
+
+
+def _is_piece(name: str) -> bool:
+    return bool(_PIECE.search(name)) and not _NO_PIECE.search(name)
