@@ -69,6 +69,7 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
+        self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
@@ -92,6 +93,9 @@ class Examination:
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
             self.submission.call_limit_s = limit
+            if problem != self._problem:
+                self.submission.end_leftovers()
+        self._problem = problem
         most = _LOST_WORKERS_PER_PROBLEM
         if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:
             raise CallTimeout(

@@ -132,6 +132,11 @@ class Behind(Submission):
             case _:
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
 
+    def end_leftovers(self) -> None:
+        """Begin anew if the calls so far have left processes running, which would burden whatever comes next."""
+        if self._worker is not None and self._worker.has_company():
+            self.close()
+
     def close(self) -> None:
         """End the worker and everything it started; what it kept is gone with it."""
         if self._worker is not None:
@@ -252,6 +257,11 @@ class _Worker:
         self._channel.close()
         self._output.close()
         self.cell.scratch.remove()
+
+    def has_company(self) -> bool:
+        """Whether more runs than the worker itself."""
+        own = 3 if self.cell.isolation.level is Level.BUBBLEWRAP else 1  # it keeps a process on each side
+        return sum(not process.zombie for process in processes.started_here(self._others())) > own
 
     def _others(self) -> set[int]:
         return self._at_work - {self._process.pid}

@@ -1,6 +1,6 @@
 """Stops its own process (SIGSTOP), which then neither answers nor ends.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 import os

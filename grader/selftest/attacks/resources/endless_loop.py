@@ -1,6 +1,6 @@
 """Loops for ever.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 from honest.adapters import *

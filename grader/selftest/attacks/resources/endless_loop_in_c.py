@@ -1,6 +1,6 @@
 """Loops for ever in native code, where no Python signal handler runs.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 from honest.adapters import *

@@ -1,6 +1,5 @@
-"""Returns a result of a gigabyte that takes no memory to make.
+"""Returns a result of 128 MiB, twice what is accepted, that takes no memory to make.
 
-Limits: memory_mib=3000
 Call limit: 10
 """
 
@@ -9,4 +8,4 @@ from honest.adapters import *
 
 
 def run_softmax(in_features, dim):
-    return torch.zeros(1).expand(1 << 28)
+    return torch.zeros(1).expand(1 << 25)

@@ -1,6 +1,6 @@
 """Takes as much memory as there is.
 
-Limits: memory_mib=700
+Limits: memory_mib=500
 Call limit: 5
 """
 

@@ -1,4 +1,7 @@
-"""Recurses until something gives."""
+"""Recurses until something gives.
+
+Limits: memory_mib=600
+"""
 
 import sys
 

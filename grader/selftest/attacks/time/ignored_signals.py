@@ -1,6 +1,6 @@
 """Ignores every signal that can be ignored, and loops.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 import signal

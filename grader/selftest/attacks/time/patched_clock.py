@@ -1,6 +1,6 @@
 """Stops every clock of its process, then sleeps.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 import time

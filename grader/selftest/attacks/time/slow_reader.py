@@ -1,6 +1,6 @@
 """Never reads the next question.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 import sys

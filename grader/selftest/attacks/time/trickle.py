@@ -1,6 +1,6 @@
 """Sends its answer one byte at a time, each just in time.
 
-Call limit: 1
+Call limit: 0.5
 """
 
 import os
