@@ -35,7 +35,7 @@ from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
 from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
-from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
+from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
@@ -133,6 +133,8 @@ class Examination:
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:
     """The result, message and detail that an exception in a test stands for."""
+    if isinstance(error, NothingToTest):
+        error = error.fault
     notes = "\n".join(getattr(error, "__notes__", []))
     if isinstance(error, Fault):
         return error.result, error.message, "\n".join(filter(None, [error.detail, notes]))

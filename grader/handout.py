@@ -15,7 +15,10 @@ CONTENTS = (
 )  # fmt: skip
 """What students get, as far as it exists."""
 
-STAFF_ONLY = ("reference", "misconceptions", "selftest", "generators", "fixtures", "stubs.py")
+STAFF_ONLY = (
+    *("reference", "misconceptions", "selftest", "generators", "fixtures", "stubs.py"),
+    *("kernels", "performance"),
+)
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 
 

@@ -126,19 +126,25 @@ def _drawn_once(problem: str, seed: int | None, oracle: Oracle | None) -> list[C
     return stored_cases(problem) + fresh
 
 
+class NothingToTest(pytest.skip.Exception):
+    """Stands for a `Todo` or an `AdapterMissing` in pytest, which draws no long traceback for what is skipped."""
+
+    def __init__(self, fault: Todo | AdapterMissing) -> None:
+        super().__init__(f"{fault.result}: {fault.message}")
+        self.fault = fault
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """An unwritten stub is todo and an absent adapter is skipped; neither is a failure."""
+    fault = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(fault, (Todo, AdapterMissing)):
+        call.excinfo = pytest.ExceptionInfo.from_exception(NothingToTest(fault).with_traceback(fault.__traceback__))
     report = yield
-    if call.excinfo is not None and isinstance(call.excinfo.value, (Todo, AdapterMissing)):
-        fault = call.excinfo.value
-        path, line, _ = item.location
-        report.outcome = "skipped"
-        report.longrepr = (path, (line or 0) + 1, f"{fault.result}: {fault.message}")
-        if isinstance(fault, Todo):
-            report.todo = True  # type: ignore[attr-defined]  # read by pytest_report_teststatus
+    if isinstance(fault, Todo):
+        report.todo = True  # type: ignore[attr-defined]  # read by pytest_report_teststatus
     return report
 
 

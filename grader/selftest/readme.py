@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
         copy = Path(shutil.copytree(KIT, Path(folder, "kit"), ignore=ignored))
         (copy / ".venv").symlink_to(KIT / ".venv")
-        public_layout(Path(folder, "their-solution"))
+        theirs = public_layout(Path(folder, "their-solution"))
+        shutil.make_archive(str(theirs), "zip", theirs)
         environment = {
             **os.environ,
             "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}",

@@ -1,0 +1,155 @@
+"""Cross-entropy of logits and its gradient, without probabilities in memory.
+
+    loss = mean over rows of (log sum_k exp x_k - x_target)
+    dx_j = (softmax(x)_j - [j = target]) / rows
+
+M rows of V logits of s bytes: the loss alone moves MVs bytes, loss and gradient 2MVs, at about 8 FLOPs per
+logit; the time is the bytes'. As the loss is a scalar, its gradient is known up to a factor while the logits
+are still at hand, so the forward pass writes it, over the logits if the caller allows, and the backward pass
+has nothing left to read (Hsu et al. 2024, arXiv:2410.10989, section 3.2). That factor is 1 unless the loss is
+scaled.
+
+A program takes one row. Up to 32,768 logits are read once, into the registers of up to 1,024 threads. A wider
+row is read from memory once too: the first sweep keeps a running maximum and a sum that is rescaled whenever
+it grows (Milakov & Gimelshein 2018, arXiv:1805.02867), and the second runs from the row's end back to its
+start, over what the first has left in the caches (132 rows of 131,072 bf16 logits are 35 MB).
+"""
+
+from __future__ import annotations
+
+from math import e, log2
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .rows import MOST_WARPS, as_rows, grid_limits, row_tile, vector_length
+
+WIDEST_TILE = 32_768  # logits that one program keeps in registers
+SWEEP = 16_384  # logits per step over a wider row: 16 in each of 1,024 threads
+LOG2_E = tl.constexpr(log2(e))  # exp2 is one instruction, exp is four
+LOWEST = tl.constexpr(-3.4028234663852886e38)  # float32's; unlike -inf it may be subtracted from itself
+SCALE_BLOCK = 2_048  # elements per step when a gradient is scaled: 16 in each of 128 threads
+
+
+@triton.jit
+def _cross_entropy(
+    x_ptr, target_ptr, loss_ptr, dx_ptr, columns, x_stride, dx_stride, dloss,
+    WHOLE_ROW: tl.constexpr, WITH_GRADIENT: tl.constexpr, VECTOR: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    x_ptr += row * x_stride
+    dx_ptr += row * dx_stride
+    lane = tl.arange(0, BLOCK)
+    target = tl.load(target_ptr + row).to(tl.int32)
+    target_logit = tl.load(x_ptr + target).to(tl.float32)  # before the gradient may overwrite it
+
+    if WHOLE_ROW:
+        x = tl.load(x_ptr + lane, mask=lane < columns, other=float("-inf")).to(tl.float32)
+        largest = tl.max(x, axis=0)
+        total = tl.sum(tl.exp2((x - largest) * LOG2_E), axis=0)
+    else:
+        # Each vector that a thread loads keeps its own maximum and sum: no step waits for other threads.
+        group_largest = tl.full([BLOCK // VECTOR], LOWEST, tl.float32)
+        group_total = tl.zeros([BLOCK // VECTOR], tl.float32)
+        for start in tl.range(0, columns, BLOCK, loop_unroll_factor=2):
+            inside = start + lane < columns
+            x = tl.load(x_ptr + start + lane, mask=inside, other=float("-inf")).to(tl.float32)
+            x = tl.reshape(x, [BLOCK // VECTOR, VECTOR])
+            new_largest = tl.maximum(group_largest, tl.max(x, axis=1))
+            group_total *= tl.exp2((group_largest - new_largest) * LOG2_E)
+            group_total += tl.sum(tl.exp2((x - new_largest[:, None]) * LOG2_E), axis=1)
+            group_largest = new_largest
+        largest = tl.max(group_largest, axis=0)
+        total = tl.sum(group_total * tl.exp2((group_largest - largest) * LOG2_E), axis=0)
+
+    tl.store(loss_ptr + row, tl.log(total) + largest - target_logit)
+
+    if WITH_GRADIENT:
+        scale = dloss / total
+        if WHOLE_ROW:
+            dx = tl.exp2((x - largest) * LOG2_E) * scale - tl.where(lane == target, dloss, 0.0)
+            tl.store(dx_ptr + lane, dx, mask=lane < columns)
+        else:
+            for back in tl.range(0, columns, BLOCK):
+                column = (columns - 1) // BLOCK * BLOCK - back + lane
+                x = tl.load(x_ptr + column, mask=column < columns, other=0.0).to(tl.float32)
+                dx = tl.exp2((x - largest) * LOG2_E) * scale - tl.where(column == target, dloss, 0.0)
+                tl.store(dx_ptr + column, dx, mask=column < columns)
+
+
+@triton.jit
+def _scale(dx_ptr, factor_ptr, count, BLOCK: tl.constexpr):
+    factor = tl.load(factor_ptr).to(tl.float32)
+    if factor != 1.0:  # decided on the device: the host need not wait for the value
+        for start in tl.range(tl.program_id(0).to(tl.int64) * BLOCK, count, tl.num_programs(0) * BLOCK):
+            at = start + tl.arange(0, BLOCK)
+            dx = tl.load(dx_ptr + at, mask=at < count).to(tl.float32)
+            tl.store(dx_ptr + at, dx * factor, mask=at < count)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits: Tensor, targets: Tensor, overwrite_logits: bool) -> Tensor:
+        with_gradient = ctx.needs_input_grad[0]
+        x = as_rows(logits)
+        count, columns = x.shape
+        losses = torch.empty(count, dtype=torch.float32, device=x.device)
+        dx = x  # where the gradient goes, if at all
+        if with_gradient and not overwrite_logits:
+            dx = torch.empty((count, columns), dtype=x.dtype, device=x.device)
+        whole_row = columns <= WIDEST_TILE
+        tile = row_tile(columns)
+        _cross_entropy[(count,)](
+            x, targets, losses, dx, columns, x.stride(0), dx.stride(0), 1.0 / count,
+            whole_row, with_gradient, vector_length(x), tile.columns if whole_row else SWEEP,
+            num_warps=tile.num_warps if whole_row else MOST_WARPS,
+        )  # fmt: skip
+        ctx.gradient = dx if with_gradient else None
+        ctx.shape = logits.shape
+        return losses.mean()
+
+    @staticmethod
+    def backward(ctx, dloss: Tensor) -> tuple[Tensor, None, None]:
+        dx, ctx.gradient = ctx.gradient, None
+        if dx is None:
+            raise RuntimeError(
+                "cross_entropy hands its gradient on, so it can be backpropagated through once. "
+                "Call cross_entropy again instead of retaining the graph."
+            )
+        programs = min(triton.cdiv(dx.numel(), SCALE_BLOCK), 8 * grid_limits(dx.device).multiprocessors)
+        _scale[(programs,)](dx, dloss, dx.numel(), SCALE_BLOCK, num_warps=4)
+        return dx.view(ctx.shape), None, None
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, *, overwrite_logits: bool = False) -> Tensor:
+    """Mean over all rows of -log softmax(logits)[target], differentiable in the logits, once.
+
+    Args:
+        logits: [..., vocabulary] in float32, bf16 or fp16; rows with adjacent columns are read where they
+            lie, other layouts are copied first. In fp16, gradients below 6e-8 become zero before a
+            gradient scaler can raise them: prefer bf16 there.
+        targets: [...], integers in [0, vocabulary), which are not checked.
+        overwrite_logits: write the gradient over the logits, which are useless afterwards. Autograd does not
+            notice: nothing else may need their values, and a matrix product that made them does not.
+
+    Returns:
+        The loss, a float32 scalar. All arithmetic is in float32.
+
+    Raises:
+        ValueError: there are no rows, shapes do not fit each other, or `overwrite_logits` is asked for logits
+            that are not contiguous.
+        RuntimeError: on a second backward pass through the same loss.
+
+    Moves numel · itemsize bytes without and 2 · numel · itemsize with gradient; as much again where the loss
+    is scaled by anything but 1.
+    """
+    if targets.shape != logits.shape[:-1] or logits.numel() == 0:
+        raise ValueError(
+            "cross_entropy needs at least one row of logits and one target per row, "
+            f"but got logits {tuple(logits.shape)} and targets {tuple(targets.shape)}."
+        )
+    if overwrite_logits and not logits.is_contiguous():
+        raise ValueError("cross_entropy can overwrite contiguous logits only; pass logits.contiguous().")
+    return _CrossEntropy.apply(logits, targets.contiguous(), overwrite_logits)
