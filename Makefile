@@ -11,7 +11,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade stubs fixtures bench kill-matrix mutants lint
+.PHONY: help setup test grade stubs fixtures bench kill-matrix attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -52,6 +52,9 @@ mutants: setup ## staff: mutate the reference and see which mutants no test noti
 	$(PY) -m pip install --quiet mutmut
 	OMP_NUM_THREADS=1 $(PY) -m mutmut run
 	$(PY) -m mutmut results
+
+attacks: setup ## staff: hostile submissions, and what each level of isolation does about them
+	$(PY) -m grader.selftest.attacks
 
 bench: setup ## staff: speed and memory, as ratios taken in one run
 	$(PY) -m benchmarks

@@ -76,10 +76,10 @@ def _grade(arguments: list[str]) -> int:
     add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
     add(
         "--isolation",
-        choices=("auto", "process", "none"),
+        choices=("auto", "bubblewrap", "landlock", "process", "none"),
         default="auto",
-        help="auto: the strongest there is; process: a process of its own; none: in the grader's own process, for "
-        "debugging code you trust (default: auto)",
+        help="how strongly the code is shut in, strongest first; none: in the grader's own process, for debugging code "
+        "you trust; auto: the strongest that works here (default: auto)",
     )
     add("--jobs", type=int, default=1, metavar="N", help="examiners side by side (default: 1)")
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,9 @@ from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .faults import CallTimeout, Fault, WorkerCrash
+from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
+from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
 from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
 from .trail import Trail
@@ -66,6 +69,7 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
+        self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._outcome: Outcome | None = None
@@ -89,6 +93,9 @@ class Examination:
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
             self.submission.call_limit_s = limit
+            if problem != self._problem:
+                self.submission.end_leftovers()
+        self._problem = problem
         most = _LOST_WORKERS_PER_PROBLEM
         if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:
             raise CallTimeout(
@@ -167,6 +174,8 @@ def _plan(item: pytest.Item) -> PlannedTest:
 
 def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
+    become_undumpable()
+    adopt_orphans()
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     events = Events()
     order = json.loads(sys.stdin.readline())
@@ -174,7 +183,9 @@ def main() -> int:
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     trail = Trail({problem["id"]: tuple(problem["needs"]) for problem in order["problems"]})
     examination = Examination(events, limits_s, set(order["finished"]), trail)
-    with _open(layout, order["isolation"], Limits(**order["limits"])) as submission:
+    isolation = Isolation.from_plain(order["isolation"])
+    scratch = Path(order["scratch"])
+    with _open(layout, isolation, Limits(**order["limits"]), scratch) as submission:
         examination.submission = submission
         fault = _load(submission)
         oracle = _reference() if has_generators() else None
@@ -212,13 +223,13 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _open(layout: Layout, isolation: str, limits: Limits) -> Generator[Submission, None, None]:
-    if isolation == "none":
+def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
+    if isolation.level is Level.NONE:
         from .in_process import InProcess
 
         yield InProcess(import_adapters(layout), Witness(layout.root))
         return
-    with Behind(layout, limits) as submission:
+    with Behind(layout, limits, isolation, scratch) as submission:
         yield submission
 
 

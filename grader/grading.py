@@ -8,16 +8,13 @@ from pathlib import Path
 
 from .archive import is_archive, unpacked
 from .environment import describe_environment
+from .isolation import choose
 from .policy import find_breaches, mentions_in
+from .processes import become_undumpable
 from .report.model import Report, build_report
 from .rubric import Problem, Rubric
 from .runner import Progress, has_tests, run_tests
 from .submission import locate
-
-_MISSING = {
-    "process": ["a private file system", "network isolation"],
-    "none": ["any wall: the code ran in the grader's own process"],
-}
 
 
 def grade(
@@ -33,19 +30,21 @@ def grade(
     """Grade these problems of the submission in a folder or an archive.
 
     Args:
-        isolation: "auto" (the strongest level there is), "process" or "none"; see `runner.run_tests` for the rest.
+        isolation: "auto" (the strongest level that works here) or the name of a level; see `runner.run_tests` for the
+            rest.
 
     Raises:
         SubmissionNotFound: there is nothing to grade.
         ArchiveRefused: the archive is damaged, too large or reaches outside.
         Refused, Failed: as `runner.run_tests`.
     """
-    level = "process" if isolation == "auto" else isolation
+    become_undumpable()  # it knows the seed, and the submission runs as the same user
     tested = [problem for problem in problems if has_tests(problem)]
     with _folder(submission) as folder:
         layout = locate(folder, named=submission)
+        chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
-        run = run_tests(layout, tested, seed=seed, isolation=level, jobs=jobs, progress=progress)
+        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
     return build_report(
         submission=submission,
         rubric=rubric,
@@ -55,7 +54,7 @@ def grade(
         explanations=run.explanations,
         policy=find_breaches(tested, mentions, run.witnessed),
         seed=run.seed,
-        isolation={"level": level, "missing": _MISSING[level]},
+        isolation=chosen.as_json(),
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},
         load_fault=run.load_fault,
     )

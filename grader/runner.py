@@ -15,14 +15,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from .complaints import Failed, Refused
+from .isolation import Isolation
 from .outcome import Explanation, Outcome, PlannedTest, Result
+from .processes import adopt_orphans, end
 from .rubric import Kind, Problem
+from .scratch import Scratch
 from .worker.loader import Layout
 
 KIT = Path(__file__).resolve().parents[1]
@@ -71,10 +74,11 @@ def run_tests(
     problems: Sequence[Problem],
     *,
     seed: int | None = None,
-    isolation: str = "process",
+    isolation: Isolation,
     jobs: int = 1,
     limits: dict[str, float] | None = None,
     progress: Progress | None = None,
+    launch: Launch | None = None,
 ) -> Run:
     """Run the tests of these problems against a submission.
 
@@ -82,9 +86,10 @@ def run_tests(
         layout: where the submission is.
         problems: those with tests (`has_tests`).
         seed: of the fresh cases; drawn after the submission was loaded when None.
-        isolation: "process" (behind the wall) or "none" (in the examiner itself: for debugging trusted code).
+        isolation: how strongly to shut the submission in (`isolation.choose`).
         jobs: how many examiners work side by side.
         limits: fields of `wall.Limits` that differ from its defaults.
+        launch: how to start an examiner, when not as a new Python.
 
     Raises:
         Refused: for a fixture that cannot be read and the like.
@@ -92,20 +97,25 @@ def run_tests(
     """
     start = time.monotonic()
     progress = progress or Progress()
+    adopt_orphans()
+    scratch = Scratch()
     orders = [
         {
             "layout": layout.as_plain(),
             "problems": [{"id": p.id, "call_limit_s": p.call_limit_s, "needs": p.needs} for p in share],
-            "isolation": isolation,
+            "isolation": isolation.as_plain(),
+            "scratch": str(scratch.path),
             "limits": limits or {},
         }
         for share in _shares(problems, jobs)
     ]
-    crew = _Crew([_Examiner(order) for order in orders], seed, progress)
+    crew = _Crew([_Examiner(order, launch or _launch) for order in orders], seed, progress)
     try:
         crew.work()
     finally:
         crew.stop()
+        end()  # what an examiner that died has left: its worker's processes and files
+        scratch.remove()
     planned = tuple(test for examiner in crew.examiners for test in examiner.planned)
     outcomes = {o.id: o for examiner in crew.examiners for o in examiner.outcomes}
     lost = [test.id for test in planned if test.id not in outcomes]
@@ -142,12 +152,40 @@ def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
     return [sorted(share, key=lambda p: position[p.id]) for share in shares if share]
 
 
+class ExaminerProcess(Protocol):
+    """What a crew needs of an examiner's process; `subprocess.Popen` has it."""
+
+    @property
+    def stdin(self) -> IO[str] | None: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> int: ...
+
+
+Launch = Callable[[IO[bytes]], ExaminerProcess]
+"""Starts an examiner; the argument is where it complains."""
+
+
+def _launch(complaints: IO[bytes]) -> ExaminerProcess:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "grader.examiner"],
+        cwd=KIT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        text=True,
+    )
+
+
 @dataclass
 class _Examiner:
     """One examiner process and what it has reported so far."""
 
     order: dict[str, Any]
-    process: subprocess.Popen[str] | None = None
+    launch: Launch
+    process: ExaminerProcess | None = None
     planned: list[PlannedTest] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     running: str | None = None
@@ -158,15 +196,7 @@ class _Examiner:
     def start(self) -> IO[str]:
         """Start the process; gives the stream of its events."""
         self.starts += 1
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "grader.examiner"],
-            cwd=KIT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.complaints,
-            text=True,
-        )
+        self.process = self.launch(self.complaints)
         self.tell({**self.order, "finished": [outcome.id for outcome in self.outcomes]})
         assert self.process.stdout is not None
         return self.process.stdout

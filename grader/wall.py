@@ -8,50 +8,70 @@ a call may take, ends the whole process group when it takes longer, and starts a
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from . import processes
 from .faults import AdapterMissing, CallTimeout, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Submission
 from .worker import wire
 from .worker.loader import Layout
 
-_SERVE = Path(__file__).with_name("worker") / "serve.py"
-_KIT = Path(__file__).resolve().parents[1]
 _OUTPUT_KEPT = 4096
+_TEXT_LIMIT = 4000
 _USES_KEPT = 20
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_WATCH_S = 0.5
+_MIB = 1 << 20
+_PROCESS = Isolation(Level.PROCESS)
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the judge allows a submission.
 
-    call_s: seconds for one call; load_s: seconds to import it; memory_mib: private memory of each process, in MiB.
+    call_s: seconds for one call; load_s: seconds to import it; memory_mib: private memory of each process, in MiB (all
+    of them together may have twice as much); disk_mib, files: what it may write; processes: how many may run at once;
+    answer_mib: size of one result.
     """
 
     call_s: float = 10.0
     load_s: float = 60.0
     memory_mib: int = 4096
+    disk_mib: int = 4096
+    files: int = 20_000
+    processes: int = max(128, 4 * (os.cpu_count() or 1))
+    answer_mib: int = 64
 
 
 class Behind(Submission):
-    """A submission behind the wall. Close it (or use it as a context manager) to end its process."""
+    """A submission behind the wall. Close it (or use it as a context manager) to end its process.
 
-    def __init__(self, layout: Layout, limits: Limits = Limits()) -> None:
+    Args:
+        scratch: an existing folder for what its processes write, or None for the system's.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        limits: Limits = Limits(),
+        isolation: Isolation = _PROCESS,
+        scratch: Path | None = None,
+    ) -> None:
         super().__init__()
         self.layout = layout
         self.limits = limits
+        self.isolation = isolation
+        self.scratch = scratch
         self.call_limit_s = limits.call_s
         """Seconds for the next calls; the examiner sets it per problem."""
         self._worker: _Worker | None = None
@@ -73,17 +93,13 @@ class Behind(Submission):
             raise self._load_fault
         if self._worker is not None:
             return
-        worker = _Worker(self.layout)
+        worker = _Worker(self.layout, self.limits, self.isolation, self.scratch)
         self.generation += 1
-        arguments = {
-            "layout": self.layout.as_plain(),
-            "import_path": _third_party_path(),
-            "memory_mib": self.limits.memory_mib,
-        }
         try:
-            answer = worker.ask("load", arguments, self.limits.load_s)["value"]
-            if not answer["loaded"]:
-                raise StudentError(str(answer["message"]), str(answer["traceback"]))
+            arguments = {"layout": worker.cell.layout.as_plain(), "import_path": third_party_path()}
+            answer = worker.ask("load", arguments, self.limits.load_s)
+            if answer["kind"] != "ok":
+                raise StudentError(_text(answer, "message"), _text(answer, "traceback"))
         except Fault as fault:
             worker.close()
             self._load_fault = fault
@@ -116,6 +132,11 @@ class Behind(Submission):
             case _:
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
 
+    def end_leftovers(self) -> None:
+        """Begin anew if the calls so far have left processes running, which would burden whatever comes next."""
+        if self._worker is not None and self._worker.has_company():
+            self.close()
+
     def close(self) -> None:
         """End the worker and everything it started; what it kept is gone with it."""
         if self._worker is not None:
@@ -125,7 +146,8 @@ class Behind(Submission):
 
 
 def _text(answer: dict[str, Any], key: str) -> str:
-    return str(answer.get(key, ""))
+    text = answer.get(key)
+    return text[:_TEXT_LIMIT] if isinstance(text, str) else ""
 
 
 def _uses(witnessed: Any) -> list[dict[str, str]]:
@@ -137,33 +159,35 @@ def _uses(witnessed: Any) -> list[dict[str, str]]:
     ]
 
 
-def _third_party_path() -> list[str]:
-    """This process' import path without the kit itself and the working directory."""
-    hidden = {_KIT, Path.cwd()}
-    return [entry for entry in sys.path if entry and Path(entry).resolve() not in hidden]
-
-
 class _Worker:
-    """One worker process."""
+    """One worker process, with its cell and whatever it starts."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._scratch = tempfile.mkdtemp(prefix="grader-")
-        for name in ("home", "tmp"):
-            Path(self._scratch, name).mkdir()
+    _at_work: ClassVar[set[int]] = set()
+
+    def __init__(self, layout: Layout, limits: Limits, isolation: Isolation, scratch: Path | None) -> None:
+        self.limits = limits
+        self.cell = Cell(layout, isolation, scratch)
         ours, theirs = socket.socketpair()
         self._channel = ours
+        order = {
+            "memory_mib": limits.memory_mib,
+            "processes": limits.processes if isolation.level is Level.BUBBLEWRAP else None,
+            "landlock": self.cell.landlock(),
+        }
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-X", "utf8", str(_SERVE), str(theirs.fileno())],
+                self.cell.worker_command(theirs.fileno(), json.dumps(order)),
                 pass_fds=(theirs.fileno(),),
-                cwd=layout.root,
-                env=_environment(self._scratch),
+                cwd=self.cell.directory,
+                env=self.cell.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._at_work.add(self._process.pid)
         self._output = _Tail(self._process)
+        self._watch = _Watch(self.cell, limits, self._others, self._end)
 
     def ask(self, operation: str, arguments: dict[str, Any], limit_s: float) -> dict[str, Any]:
         """Send one request and wait for its answer.
@@ -174,22 +198,21 @@ class _Worker:
         """
         token = int.from_bytes(os.urandom(7))
         body = wire.encode({"id": token, "operation": operation, "arguments": arguments})
+        most = self.limits.answer_mib * _MIB
         deadline = time.monotonic() + limit_s
         try:
             self._channel.settimeout(limit_s)
             self._channel.sendall(wire.LENGTH.pack(len(body)) + body)
             (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, deadline))
-            if size > wire.MAX_MESSAGE_BYTES:
-                raise wire.WireError(f"an answer of {size:,} bytes")
-            answer = wire.decode(self._receive(size, deadline))
+            if size > most:
+                raise wire.WireError(f"a result of {size:,} bytes, where {most:,} are accepted")
+            answer = _checked(wire.decode(self._receive(size, deadline)), token)
         except TimeoutError:
             raise CallTimeout(f"{operation} did not return within {limit_s:g} s.", self._output.describe()) from None
         except (EOFError, OSError):
             raise WorkerCrash(self._obituary(operation), self._output.describe()) from None
         except wire.WireError as error:
             raise WorkerCrash(f"{operation} broke the channel to the judge: {error}.") from None
-        if not isinstance(answer, dict) or answer.get("id") != token or not isinstance(answer.get("kind"), str):
-            raise WorkerCrash(f"{operation} broke the channel to the judge: an answer to no question.")
         return answer
 
     def _receive(self, size: int, deadline: float) -> bytearray:
@@ -207,13 +230,17 @@ class _Worker:
 
     def _obituary(self, operation: str) -> str:
         """How the process ended, in words."""
+        if self._watch.excess:
+            return f"{operation} was stopped: {self._watch.excess}."
         try:
             code = self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             return f"{operation} closed the channel to the judge."
+        if self.cell.isolation.level is Level.BUBBLEWRAP and code > 128:
+            code = 128 - code  # as shells do, bubblewrap gives the signal in its own exit code
         if code >= 0:
             return f"{operation} ended the process (exit code {code}), as os._exit does."
-        name = signal.Signals(-code).name
+        name = _signal_name(-code)
         reason = {
             "SIGSEGV": "a segmentation fault",
             "SIGKILL": "killed, as happens when memory runs out",
@@ -222,28 +249,87 @@ class _Worker:
         return f"{operation} ended the process: {reason} ({name})."
 
     def close(self) -> None:
-        """End the process group and remove what it wrote."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End everything that runs and remove what it wrote."""
+        self._watch.stop()
+        self._end()
         self._process.wait()
+        self._at_work.discard(self._process.pid)
         self._channel.close()
         self._output.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self.cell.scratch.remove()
+
+    def has_company(self) -> bool:
+        """Whether more runs than the worker itself."""
+        own = 3 if self.cell.isolation.level is Level.BUBBLEWRAP else 1  # it keeps a process on each side
+        return sum(not process.zombie for process in processes.started_here(self._others())) > own
+
+    def _others(self) -> set[int]:
+        return self._at_work - {self._process.pid}
+
+    def _end(self) -> None:
+        processes.end(self._process.pid, self._others())
 
 
-def _environment(scratch: str) -> dict[str, str]:
-    """A clean environment: what programs need, nothing of the judge's, and quiet logging services."""
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {
-        **passed_on,
-        "HOME": str(Path(scratch, "home")),
-        "TMPDIR": str(Path(scratch, "tmp")),
-        "LANG": "C.UTF-8",
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",  # small calls are several times slower when threads wait for a busy machine
-        "TOKENIZERS_PARALLELISM": "false",
-        "WANDB_MODE": "disabled",
-    }
+def _checked(answer: Any, token: int) -> dict[str, Any]:
+    """An answer, if it is one to this question; whoever runs beside the worker may have written it.
+
+    Raises:
+        wire.WireError: when it is not.
+    """
+    if not isinstance(answer, dict) or answer.get("id") != token or not isinstance(answer.get("kind"), str):
+        raise wire.WireError("an answer to no question")
+    if answer["kind"] == "ok" and "value" not in answer:
+        raise wire.WireError("an answer without a value")
+    return answer
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class _Watch(threading.Thread):
+    """Looks twice a second at what the worker's processes use together, and ends them when it is too much.
+
+    excess: what was too much, as words for a student; empty as long as nothing was.
+    """
+
+    def __init__(self, cell: Cell, limits: Limits, others: Callable[[], set[int]], end: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.excess = ""
+        self._cell, self._limits, self._others, self._end = cell, limits, others, end
+        self._stopped = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._stopped.wait(_WATCH_S):
+            self.excess = self._find_excess()
+            if self.excess:
+                self._end()
+                return
+
+    def _find_excess(self) -> str:
+        running = processes.started_here(self._others())
+        if len(running) > self._limits.processes:
+            return f"it ran {len(running)} processes at once, where {self._limits.processes} are allowed"
+        most = 2 * self._limits.memory_mib * _MIB
+        if sum(process.resident for process in running) > most:
+            used = sum(processes.share_of_memory(process.pid) for process in running)
+            if used > most:
+                return f"its processes used {used // _MIB:,} MiB of memory together, where {most // _MIB:,} are allowed"
+        size, entries = self._cell.scratch.usage(self._limits.files)
+        size += processes.unlinked_bytes(process.pid for process in running)
+        if size > self._limits.disk_mib * _MIB:
+            return f"it wrote {size // _MIB:,} MiB of files, where {self._limits.disk_mib:,} are allowed"
+        if entries > self._limits.files:
+            return f"it wrote more than {self._limits.files:,} files"
+        return ""
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
 
 
 class _Tail(threading.Thread):

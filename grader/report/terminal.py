@@ -216,8 +216,7 @@ def _summary(report: Report) -> Text:
     text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:
         text.append(f" Fresh inputs from seed {report.seed}; --seed {report.seed} repeats them.", style="dim")
-    missing = report.isolation.get("missing", [])
-    text.append(f"\nIsolation: {report.isolation['level']}", style="dim")
-    if missing:
-        text.append(f" (without {', '.join(missing)})", style="dim")
+    text.append(f"\nIsolation: {report.isolation['level']}.", style="dim")
+    for sentence in report.isolation["missing"]:
+        text.append(f" {sentence}", style="dim")
     return text

@@ -20,6 +20,7 @@ import torch
 
 from grader.cases.compare import Mismatch, compare
 from grader.faults import AdapterMissing, CallTimeout, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from grader.isolation import Isolation, Level, choose
 from grader.outcome import Result
 from grader.report.model import ProblemReport, Report, build_report
 from grader.rubric import Problem, load_rubric
@@ -56,11 +57,19 @@ def problems(*ids: str, call_limit_s: float = 10.0) -> list[Problem]:
     return [dataclasses.replace(RUBRIC[problem], call_limit_s=call_limit_s) for problem in ids]
 
 
-def grade(root: Path, chosen: list[Problem], progress: Progress | None = None, **limits: float) -> Report:
-    run: Run = run_tests(locate(root), chosen, seed=1, limits=limits, progress=progress)
+def grade(
+    root: Path,
+    chosen: list[Problem],
+    progress: Progress | None = None,
+    isolation: Isolation | None = None,
+    **limits: float,
+) -> Report:
+    layout = locate(root)
+    isolation = isolation or choose("auto", layout)
+    run: Run = run_tests(layout, chosen, seed=1, isolation=isolation, limits=limits, progress=progress)
     return build_report(
         str(root), RUBRIC, chosen, run.planned, run.outcomes, run.explanations,
-        policy={}, seed=run.seed, isolation={"level": "process", "missing": []}, environment={},
+        policy={}, seed=run.seed, isolation=isolation.as_json(), environment={},
         load_fault=run.load_fault,
     )  # fmt: skip
 
@@ -438,7 +447,8 @@ def test_bad_adapters_cost_only_their_own_problems(tmp_path):
     path.write_text(path.read_text("utf-8") + BAD_ADAPTERS, "utf-8")
     loops = problems("learning_rate_schedule", call_limit_s=0.5)
     others = problems("rmsnorm", "cross_entropy", "gradient_clipping", "data_loading", "checkpointing")
-    found = by_id(grade(root, [*loops, *others]))
+    remembers = Isolation(Level.PROCESS)  # elsewhere a new worker finds the folder as it was sent
+    found = by_id(grade(root, [*loops, *others], isolation=remembers))
 
     assert found["data_loading"].score.status is Status.PASS
     assert found["cross_entropy"].score.status is Status.TODO

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import pickle
+import struct
+import tracemalloc
 
+import msgpack
 import numpy as np
 import pytest
 import torch
@@ -143,3 +147,93 @@ def test_a_tensor_whose_bytes_do_not_fit_its_shape_is_refused():
     body = wire.encode(torch.zeros(4))
     with pytest.raises(wire.WireError):
         wire.decode(body.replace(b"shape\x91\x04", b"shape\x91\x7f"))
+
+
+BOMBS = {
+    "an array of 2^32 items": b"\xdd\xff\xff\xff\xff",
+    "arrays of 2^23 items in one another": b"\xdd\x00\x7f\xff\xff" * 900,
+    "maps of 2^23 items in one another": b"\xdf\x00\x7f\xff\xff" * 900,
+    "text of 2^32 bytes": b"\xdb\xff\xff\xff\xff",
+    "an extension of 2^32 bytes": b"\xc9\xff\xff\xff\xff\x02",
+    "a list of nine million empty lists": b"\xdd\x00\x89\x54\x40" + b"\x90" * 9_000_000,
+    "a list nested 500 deep": b"\x91" * 500 + b"\xc0",
+    "a tuple nested 500 deep": functools.reduce(
+        lambda body, _: msgpack.packb([msgpack.ExtType(1, body)]), range(500), b"\x90"
+    ),
+    "two messages": b"\x01\x02",
+    "a time stamp": b"\xd6\xff\x00\x00\x00\x01",
+    "a list as key": b"\x81\x90\x01",
+}
+
+
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
+def test_lengths_that_promise_more_than_there_is_cost_nothing(body):
+    tracemalloc.start()
+    try:
+        with pytest.raises(wire.WireError):
+            wire.decode(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000 + 80 * len(body)
+
+
+def tensor_message(header: dict, raw: bytes) -> bytes:
+    packed = msgpack.packb(header)
+    return msgpack.packb(msgpack.ExtType(2, struct.pack(">I", len(packed)) + packed + raw))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"dtype": "float32", "shape": [2], "strides": [1 << 40]},
+        {"dtype": "float32", "shape": [2], "strides": ["x" * 1000]},
+        {"dtype": "float32", "shape": [2], "strides": [0]},
+        {"dtype": "float32", "shape": [2], "strides": [-1]},
+        {"dtype": "float32", "shape": [2], "strides": [1, 1]},
+        {"dtype": "float32", "shape": [2.0]},
+        {"dtype": "float32", "shape": [-2, -1]},
+        {"dtype": "float32", "shape": [1 << 62, 0]},
+        {"dtype": "float32", "shape": [1] * 70 + [2]},
+        {"dtype": ["float32"], "shape": [2]},
+        {"dtype": "float32"},
+        {"dtype": "quint8", "shape": [8]},
+    ],
+    ids=str,
+)
+def test_a_tensor_that_its_bytes_do_not_support_is_refused(header):
+    with pytest.raises(wire.WireError):
+        wire.decode(tensor_message(header, b"\0" * 8))
+
+
+def test_a_bool_is_true_or_false():
+    assert wire.decode(tensor_message({"dtype": "bool", "shape": [3]}, b"\0\1\2")).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda t: t.unfold(0, 3, 1), lambda t: t.as_strided((2, 4), (1, 1)), lambda t: t.expand(2, 6)],
+    ids=["windows", "overlapping", "expanded"],
+)
+def test_overlapping_views_are_sent_dense(view):
+    tensor = view(torch.arange(6.0))
+    assert torch.equal(there_and_back(tensor), tensor)
+
+
+def test_one_column_of_a_wide_matrix_is_sent_dense():
+    column = torch.randn(4, 1000)[:, 3]
+    assert torch.equal(there_and_back(column), column)
+
+
+def test_a_tensor_without_values_is_refused_by_name():
+    caught = []
+
+    def function(x):
+        with pytest.raises(wire.NotPlainData, match="result") as info:
+            wire.encode(x)
+        caught.append(info)
+        return x.sum()
+
+    torch.func.grad(function)(torch.ones(3))
+    torch.func.vmap(function)(torch.ones(3, 2))
+    assert len(caught) == 2

@@ -13,6 +13,13 @@ if sys.platform != "win32":
 
 MIB = 1 << 20
 _PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+
+_CPU_S = 4 * 3600
+_FILE_BYTES = 16 << 30  # sparse files may be longer than memory is large
+_OPEN_FILES = 1024
+_THREADS = 16  # per process
 
 
 def limit_memory(mib: int) -> None:
@@ -31,10 +38,40 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def forbid_core_dumps() -> None:
-    """A crash leaves no file behind."""
-    if sys.platform != "win32":
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def limit_resources(processes: int | None) -> None:
+    """Limits per process that honest code never meets; how long and how much is the judge's to decide.
+
+    Args:
+        processes: how many processes and threads may run, where the limit counts those of this sandbox only. Outside of
+            one it counts everything that the user runs.
+    """
+    if sys.platform == "win32":
+        return
+    _lower(resource.RLIMIT_CORE, 0)  # a crash leaves no file behind
+    _lower(resource.RLIMIT_CPU, _CPU_S)
+    _lower(resource.RLIMIT_FSIZE, _FILE_BYTES)
+    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    if processes is not None:
+        _lower(resource.RLIMIT_NPROC, processes * _THREADS)
+
+
+def _lower(kind: int, limit: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(kind, (limit, limit))
+
+
+def give_up_privileges() -> None:
+    """Drop every capability, for good: a grader that is run by root must not lend root's powers (Linux)."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    for capability in range(64):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those without privileges, who need it least
+    version_3_of_this_process = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if libc.capset(version_3_of_this_process, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "the capabilities of this process cannot be dropped")
 
 
 @contextlib.contextmanager

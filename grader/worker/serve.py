@@ -9,6 +9,7 @@ judge sees as a closed socket.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import socket
 import sys
@@ -23,16 +24,16 @@ _TEXT_LIMIT = 4000
 
 
 def main() -> None:
-    """Serve requests on the socket whose descriptor is given as the first argument."""
+    """Serve requests on the socket whose descriptor is the first argument; the second says how to shut oneself in."""
     channel = socket.socket(fileno=int(sys.argv[1]))
+    order = json.loads(sys.argv[2])
     # A submission's own child processes must not hold the judge's channel open, or its end would go unnoticed.
     os.set_inheritable(channel.fileno(), False)
     os.register_at_fork(after_in_child=channel.close)
     _import_own_package()
-    from grader_worker import limits, wire
+    _shut_in(**order)
+    from grader_worker import wire
 
-    limits.die_with_parent()
-    limits.forbid_core_dumps()
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:
         answer = worker.answer(request["operation"], request["arguments"])
@@ -43,6 +44,19 @@ def main() -> None:
             message = str(error).replace("result['value']", "result", 1)
             body = wire.encode({**frame, "kind": "not_plain", "message": message})
         channel.sendall(wire.LENGTH.pack(len(body)) + body)
+
+
+def _shut_in(memory_mib: int, processes: int | None, landlock: dict[str, list[str]] | None) -> None:
+    """Give up, before anything else is loaded, what a submission must not have."""
+    from grader_worker import limits
+    from grader_worker.landlock import confine
+
+    limits.die_with_parent()
+    limits.limit_resources(processes)
+    limits.limit_memory(memory_mib)
+    limits.give_up_privileges()
+    if landlock is not None:
+        confine(**landlock)
 
 
 def _import_own_package() -> None:
@@ -88,7 +102,7 @@ class Worker:
 
         try:
             if operation == "load":
-                return {"kind": "ok", "value": self._load(**arguments)}
+                return self._load(**arguments)
             return {"kind": "ok", "value": self.bench.perform(operation, arguments)}
         except NotProvided as error:
             return {"kind": "not_provided", "message": str(error)}
@@ -105,25 +119,20 @@ class Worker:
         """What the request that was just answered used of ready-made code."""
         return [] if self.bench is None else self.bench.witnessed()
 
-    def _load(self, layout: dict[str, Any], import_path: list[str], memory_mib: int) -> dict[str, Any]:
-        from grader_worker import limits
+    def _load(self, layout: dict[str, Any], import_path: list[str]) -> dict[str, Any]:
         from grader_worker.bench import Bench
         from grader_worker.loader import Layout, explain_import_error, import_adapters
         from grader_worker.witness import Witness
 
-        if memory_mib:
-            limits.limit_memory(memory_mib)
         sys.path[:] = import_path
         where = Layout.from_plain(layout)
         self.root = where.root
         try:
             adapters = import_adapters(where)
         except BaseException as error:
-            failure = self._failure("error", explain_import_error(error, where), error)
-            return {"loaded": False, "message": failure["message"], "traceback": failure["traceback"]}
+            return self._failure("error", explain_import_error(error, where), error)
         self.bench = Bench(adapters, Witness(where.root))
-        names = [name for name in dir(adapters) if name.startswith(("run_", "get_"))]
-        return {"loaded": True, "adapters": names}
+        return {"kind": "ok", "value": None}
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
         return {

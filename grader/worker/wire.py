@@ -6,14 +6,18 @@ dtype, its shape and its bytes. Nothing is pickled, and decoding never runs code
 
 `encode` refuses what is not plain data (`NotPlainData` says what was found and where), reads containers through
 their base class' own methods, and looks at exact types, so that a subclass cannot show one value to a test and
-another to the judge. `decode` checks every length before it allocates.
+another to the judge. That is a service to honest code: `encode` runs beside the submission, which may replace it or
+write to the channel itself. The judge relies on `decode` alone. It takes any bytes, gives plain data of exact types or
+`WireError`, and needs memory in proportion to the message: a length counts only when what it promises is there.
 """
 
 from __future__ import annotations
 
 import collections
+import enum
 import math
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
@@ -25,9 +29,14 @@ MAX_MESSAGE_BYTES = 1 << 30
 
 LENGTH = struct.Struct(">Q")
 
-_TUPLE, _TENSOR, _ARRAY, _SCALAR = 1, 2, 3, 4
 _MAX_DEPTH = 32
+_MAX_TUPLE_DEPTH = 16  # each level of them is a copy of what is inside
+_MAX_ELEMENTS = 1 << 23
+"""Items of all containers of a message together; in memory an item takes up to a hundred bytes more than in transit."""
 _MAX_DIMENSIONS = 64
+_MAX_HEADER_BYTES = 4096
+_MAX_STRETCH = 64
+"""A tensor with gaps between its elements keeps them if it covers at most so many times its own size."""
 
 TENSOR_DTYPES: dict[str, torch.dtype] = {
     str(dtype).removeprefix("torch."): dtype
@@ -36,8 +45,24 @@ TENSOR_DTYPES: dict[str, torch.dtype] = {
         torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128,
     )
 }  # fmt: skip
-_ARRAY_KINDS = "biufc"
+_ARRAY_DTYPES = {
+    np.dtype(code).newbyteorder("<").str: np.dtype(code).newbyteorder("<")
+    for code in ("?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "F", "D")
+}
+_KEY_TYPES = (int, str, bytes, bool)
+_CONTAINERS = {list, tuple, dict}
+_DECODED = {
+    *(type(None), bool, int, float, str, bytes, torch.Tensor, np.ndarray),
+    *_CONTAINERS,
+    *(dtype.type for dtype in _ARRAY_DTYPES.values()),
+}
 _DICT_TYPES = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
+
+
+class _Extension(enum.IntEnum):
+    """What the format has beyond MessagePack's own types."""
+
+    TUPLE, TENSOR, ARRAY, SCALAR = 1, 2, 3, 4
 
 
 class WireError(Exception):
@@ -71,20 +96,106 @@ def decode(body: bytes | bytearray | memoryview) -> Any:
         WireError: when the body is malformed, in whatever way.
     """
     try:
+        value = _Decoder().unpack(body)
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises a dozen unrelated types; each means the same thing here
+        raise WireError(f"malformed message: {type(error).__name__}: {error}") from error
+    if type(value) not in _DECODED:
+        raise WireError(f"a value of type {describe_type(type(value))}")
+    return value
+
+
+class _Decoder:
+    """Decodes one message, and keeps count of what it becomes."""
+
+    def __init__(self) -> None:
+        self._elements = 0
+        self._tuple_depth = 0
+        self._depths: dict[int, int] = {}
+        """How deep the containers are that no other has taken up yet, by id."""
+
+    def unpack(self, body: bytes | bytearray | memoryview) -> Any:
+        _check_lengths(body)
         return msgpack.unpackb(
             body,
             raw=False,
             strict_map_key=False,
             unicode_errors="surrogatepass",
-            ext_hook=_from_ext,
+            list_hook=self._list,
+            object_pairs_hook=self._dict,
+            ext_hook=self._extension,
             max_ext_len=MAX_MESSAGE_BYTES,
             max_bin_len=MAX_MESSAGE_BYTES,
             max_str_len=MAX_MESSAGE_BYTES,
+            max_array_len=_MAX_ELEMENTS,
+            max_map_len=_MAX_ELEMENTS,
         )
-    except WireError:
-        raise
-    except Exception as error:  # msgpack raises a dozen unrelated types; each means the same thing here
-        raise WireError(f"malformed message: {type(error).__name__}: {error}") from error
+
+    def _counted(self, container: Any, items: Iterable[Any]) -> Any:
+        self._elements += 1 + len(container)
+        if self._elements > _MAX_ELEMENTS:
+            raise WireError(f"more than {_MAX_ELEMENTS:,} items")
+        kinds = set(map(type, items))
+        if not kinds <= _DECODED:
+            raise WireError(f"a value of type {describe_type((kinds - _DECODED).pop())}")
+        depth = 1
+        if not kinds.isdisjoint(_CONTAINERS):
+            # There is but one empty tuple, however often it occurs, so it may be gone already.
+            depth += max(self._depths.pop(id(item), 1) for item in items if type(item) in _CONTAINERS)
+        if depth > _MAX_DEPTH + 1:
+            raise WireError(f"containers nested more than {_MAX_DEPTH} levels deep")
+        self._depths[id(container)] = depth
+        return container
+
+    def _list(self, items: list[Any]) -> list[Any]:
+        return self._counted(items, items)
+
+    def _dict(self, items: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        if any(type(key) not in _KEY_TYPES for key, _ in items):
+            raise WireError("a key that is neither int, str nor bytes")
+        values = dict(items)
+        return self._counted(values, values.values())
+
+    def _extension(self, code: int, data: bytes) -> Any:
+        match code:
+            case _Extension.TUPLE:
+                return self._tuple(data)
+            case _Extension.TENSOR:
+                return _unpack_tensor(data)
+            case _Extension.ARRAY:
+                return _unpack_array(data)
+            case _Extension.SCALAR:
+                return _unpack_array(data)[()]
+        raise WireError(f"unknown extension type {code}")
+
+    def _tuple(self, data: bytes) -> tuple[Any, ...]:
+        self._tuple_depth += 1
+        if self._tuple_depth > _MAX_TUPLE_DEPTH:
+            raise WireError(f"tuples nested more than {_MAX_TUPLE_DEPTH} levels deep")
+        items = self.unpack(data)
+        self._tuple_depth -= 1
+        if type(items) is not list:
+            raise WireError("malformed tuple")
+        value = tuple(items)
+        self._depths[id(value)] = self._depths.pop(id(items))
+        return value
+
+
+def _check_lengths(body: bytes | bytearray | memoryview) -> None:
+    """Walk over a message without making anything of it: unpacking believes a length and allocates for it at once."""
+    walker = msgpack.Unpacker(
+        max_buffer_size=len(body) + 1,
+        max_ext_len=MAX_MESSAGE_BYTES,
+        max_bin_len=MAX_MESSAGE_BYTES,
+        max_str_len=MAX_MESSAGE_BYTES,
+        max_array_len=_MAX_ELEMENTS,
+        max_map_len=_MAX_ELEMENTS,
+    )
+    walker.feed(body)
+    walker.skip()
+    if walker.tell() != len(body):
+        raise WireError("more than one message")
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:
@@ -100,15 +211,17 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if kind is tuple:
         items = [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-        return msgpack.ExtType(_TUPLE, msgpack.packb(items, use_bin_type=True, unicode_errors="surrogatepass"))
+        return msgpack.ExtType(
+            _Extension.TUPLE, msgpack.packb(items, use_bin_type=True, unicode_errors="surrogatepass")
+        )
     if kind in _DICT_TYPES:
         return {_plain_key(key, where): _plain(item, f"{where}[{key!r}]", depth + 1) for key, item in dict.items(value)}
     if kind in (torch.Tensor, torch.nn.Parameter):
         return _pack_tensor(value, where)
     if kind is np.ndarray:
-        return msgpack.ExtType(_ARRAY, _pack_array(value, where))
+        return msgpack.ExtType(_Extension.ARRAY, _pack_array(value, where))
     if isinstance(value, np.generic) and kind.__module__ == "numpy":
-        return msgpack.ExtType(_SCALAR, _pack_array(np.asarray(value), where))
+        return msgpack.ExtType(_Extension.SCALAR, _pack_array(np.asarray(value), where))
     raise NotPlainData(
         f"{where} has type {describe_type(kind)}; only plain data is judged (torch.Tensor itself, NumPy arrays, "
         "numbers, strings, bytes, lists, tuples, dicts)"
@@ -116,7 +229,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
 
 
 def _plain_key(key: Any, where: str) -> Any:
-    if type(key) in (int, str, bytes, bool):
+    if type(key) in _KEY_TYPES:
         return key
     if isinstance(key, np.integer):
         return int(key)
@@ -135,19 +248,24 @@ def _pack_tensor(tensor: torch.Tensor, where: str) -> msgpack.ExtType:
         raise NotPlainData(f"{where} is a tensor of dtype {tensor.dtype} and layout {tensor.layout}")
     if tensor.device.type == "meta":
         raise NotPlainData(f"{where} is a tensor on the 'meta' device: it has no values")
-    dense = tensor.detach().resolve_conj().resolve_neg().cpu()
+    try:
+        dense = tensor.detach().resolve_conj().resolve_neg().cpu()
+        raw = dense.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if dense.numel() else b""
+    except (RuntimeError, TypeError) as error:  # a tensor of torch.func or the like: a recipe, not values
+        raise NotPlainData(f"{where} is a tensor whose values cannot be read: {error}") from error
     header: dict[str, Any] = {"dtype": dtype, "shape": list(dense.shape)}
-    if not dense.is_contiguous() and 0 not in dense.stride():
-        header["strides"] = list(dense.stride())
-    raw = dense.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if dense.numel() else b""
-    return msgpack.ExtType(_TENSOR, _with_header(header, raw))
+    strides = list(dense.stride())
+    if not dense.is_contiguous() and _keeps_gaps(header["shape"], strides):
+        header["strides"] = strides
+    return msgpack.ExtType(_Extension.TENSOR, _with_header(header, raw))
 
 
 def _pack_array(array: np.ndarray, where: str) -> bytes:
-    if array.dtype.kind not in _ARRAY_KINDS:
+    name = array.dtype.newbyteorder("<").str
+    if name not in _ARRAY_DTYPES:
         raise NotPlainData(f"{where} is a NumPy array of dtype {array.dtype}")
-    header = {"dtype": array.dtype.newbyteorder("<").str, "shape": list(array.shape)}
-    return _with_header(header, np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    header = {"dtype": name, "shape": list(array.shape)}
+    return _with_header(header, np.ascontiguousarray(array, _ARRAY_DTYPES[name]).tobytes())
 
 
 def _with_header(header: dict[str, Any], raw: bytes) -> bytes:
@@ -157,8 +275,10 @@ def _with_header(header: dict[str, Any], raw: bytes) -> bytes:
 
 def _split_header(data: bytes) -> tuple[dict[str, Any], memoryview]:
     (length,) = struct.unpack_from(">I", data)
+    if length > _MAX_HEADER_BYTES:
+        raise WireError(f"a tensor header of {length:,} bytes")
     header = msgpack.unpackb(data[4 : 4 + length])
-    if not isinstance(header, dict) or not _is_shape(header.get("shape")):
+    if not isinstance(header, dict) or not isinstance(header.get("dtype"), str) or not _is_shape(header.get("shape")):
         raise WireError("malformed tensor header")
     return header, memoryview(data)[4 + length :]
 
@@ -171,22 +291,25 @@ def _is_shape(shape: Any) -> bool:
     )
 
 
-def _from_ext(code: int, data: bytes) -> Any:
-    if code == _TUPLE:
-        items = decode(data)
-        if type(items) is not list:
-            raise WireError("malformed tuple")
-        return tuple(items)
-    if code == _TENSOR:
-        return _unpack_tensor(data)
-    if code in (_ARRAY, _SCALAR):
-        header, raw = _split_header(data)
-        dtype = np.dtype(header["dtype"])
-        if dtype.kind not in _ARRAY_KINDS or math.prod(header["shape"]) * dtype.itemsize != len(raw):
-            raise WireError("array bytes do not match dtype and shape")
-        array = np.frombuffer(raw, dtype).reshape(header["shape"]).copy()
-        return array[()] if code == _SCALAR else array
-    raise WireError(f"unknown extension type {code}")
+def _keeps_gaps(shape: list[int], strides: list[int]) -> bool:
+    """Whether these strides give every element a place of its own, in a stretch of memory that is not absurd."""
+    needed = 1
+    for stride, length in sorted(zip(strides, shape, strict=True)):
+        if length > 1:
+            if stride < needed:
+                return False
+            needed = (length - 1) * stride + needed
+    return needed <= _MAX_STRETCH * max(1, math.prod(shape))
+
+
+def _unpack_array(data: bytes) -> np.ndarray:
+    header, raw = _split_header(data)
+    dtype, shape = _ARRAY_DTYPES.get(header["dtype"]), header["shape"]
+    if dtype is None or math.prod(shape) * dtype.itemsize != len(raw):
+        raise WireError("array bytes do not match dtype and shape")
+    if dtype.kind == "b":
+        return (np.frombuffer(raw, np.uint8) != 0).reshape(shape)  # a byte of 2 would be true and not equal to true
+    return np.frombuffer(raw, dtype).reshape(shape).copy()
 
 
 def _unpack_tensor(data: bytes) -> torch.Tensor:
@@ -196,10 +319,10 @@ def _unpack_tensor(data: bytes) -> torch.Tensor:
         raise WireError("tensor bytes do not match dtype and shape")
     if not len(raw):
         return torch.empty(shape, dtype=dtype)
-    tensor = torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
+    flat = torch.frombuffer(bytearray(raw), dtype=torch.uint8 if dtype is torch.bool else dtype)
+    tensor = (flat != 0 if dtype is torch.bool else flat).reshape(shape)
     if strides is None:
         return tensor
-    extent = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if not _is_shape(strides) or extent > 64 * max(1, tensor.numel()):
+    if not _is_shape(strides) or len(strides) != len(shape) or not _keeps_gaps(shape, strides):
         raise WireError("tensor strides do not fit its shape")
     return torch.empty_strided(shape, strides, dtype=dtype).copy_(tensor)

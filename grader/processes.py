@@ -1,0 +1,144 @@
+"""The judge's hold over the processes that a submission starts (Linux; elsewhere there is only its process group).
+
+A judge is a child subreaper: whatever a worker starts and abandons becomes the judge's own child instead of
+disappearing among the processes of the machine. Workers live in sessions of their own, and no process can go back to
+a session that it has left, so a descendant of the judge in another session than the judge's was started by a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+_ROUNDS = 200
+
+
+def become_undumpable() -> None:
+    """Close this process' memory, environment and descriptors to other processes of the same user (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One row of the process table. resident: bytes in memory, shared ones included."""
+
+    pid: int
+    parent: int
+    session: int
+    resident: int
+    zombie: bool
+
+
+def started_here(except_for: Set[int] = frozenset()) -> list[Process]:
+    """What workers of this process have started: the workers, their descendants, and the orphans among those.
+
+    Args:
+        except_for: workers that are left out, with all of their descendants but the orphans.
+    """
+    here, session = os.getpid(), os.getsid(0)
+    children: dict[int, list[Process]] = {}
+    for process in _table():
+        children.setdefault(process.parent, []).append(process)
+    found: list[Process] = []
+    waiting = [p for p in children.get(here, ()) if p.session != session and p.pid not in except_for]
+    while waiting:
+        process = waiting.pop()
+        found.append(process)
+        waiting += children.get(process.pid, ())
+    return found
+
+
+def end(worker: int | None = None, others: Set[int] = frozenset()) -> bool:
+    """End a worker with everything that it has started; gives whether nothing is left.
+
+    Each process is stopped before any is killed, so that one which starts others as fast as it can stands still first.
+
+    Args:
+        worker: its process id, which is also its process group; None when only orphans may be left.
+        others: the workers of this process that go on.
+    """
+    if worker is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker, signal.SIGKILL)
+    if sys.platform != "linux":
+        return True
+    for _ in range(_ROUNDS):
+        stopped: set[int] = set()
+        while new := [p.pid for p in started_here(others) if not p.zombie and p.pid not in stopped]:
+            for pid in new:
+                _signal(pid, signal.SIGSTOP)
+            stopped.update(new)
+        for pid in stopped:
+            _signal(pid, signal.SIGKILL)
+        left = [p for p in started_here(others) if p.pid != worker]
+        for process in left:
+            _reap(process.pid)
+        if not stopped and not left:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def share_of_memory(pid: int) -> int:
+    """Bytes that a process has in memory, with its part of what it shares with others; 0 when it has ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def unlinked_bytes(pids: Iterable[int]) -> int:
+    """Bytes of the files that these processes hold open and that no folder lists: deleted ones, or in memory only."""
+    sizes = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"/proc/{pid}/fd/{descriptor}")
+                    if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                        sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values())
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _reap(pid: int) -> None:
+    """Collect an adopted process that has ended; the worker itself is `subprocess`' to collect."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _table() -> Iterator[Process]:
+    """The process table, as /proc shows it (proc(5), section /proc/pid/stat)."""
+    if sys.platform != "linux":
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()  # the name before it may hold spaces and brackets
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        yield Process(int(entry), int(fields[1]), int(fields[3]), int(fields[21]) * page, fields[0] in b"ZX")

@@ -1,0 +1,178 @@
+"""Runs an attack at a level of isolation and says what it gained."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from grader import examiner, processes
+from grader.isolation import KIT, Isolation, Level
+from grader.isolation import available as levels_that_work
+from grader.rubric import Problem, load_rubric
+from grader.runner import run_tests
+from grader.scoring import score_problem
+from grader.submission import locate
+
+from .catalogue import MARK, Attack
+
+BYSTANDER = "learning_rate_schedule"
+_LOAD_S = 30
+_PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/", str(Path.home()), str(KIT), str(KIT / "grader"), str(KIT / "tests"))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of one attack. faults: what it gained or left behind, in words; empty when it was stopped."""
+
+    level: Level
+    faults: tuple[str, ...]
+    seconds: float
+    earned: dict[str, float] = field(default_factory=dict)
+
+
+def available(attack: Attack) -> list[Isolation]:
+    """The levels that work on this machine, strongest first, `none` excepted."""
+    with _submission(attack) as folder:
+        return [isolation for isolation in levels_that_work(locate(folder)) if isolation.level is not Level.NONE]
+
+
+def attempt(attack: Attack, isolation: Isolation) -> Report:
+    """Grade the attack's submission and look at what it earned and at what is left of it."""
+    start = time.monotonic()
+    with _submission(attack) as folder:
+        before = _contents(folder)
+        kit_before = _state_of_kit()
+        rubric = load_rubric()
+        attacked = dataclasses.replace(rubric[attack.problem], call_limit_s=attack.call_limit_s, needs=())
+        bystander = rubric[BYSTANDER]
+        earned = _earned(folder, isolation, attack, [attacked, bystander])
+        faults = [
+            *_wrong_points(attacked, earned[attacked.id], attack.earns),
+            *_wrong_points(bystander, earned[bystander.id], attack.bystander),
+            *(f"process {pid} is left" for pid in _left_running(folder.parent)),
+            *(f"{path} is left" for path in _left_lying(folder.parent / "tmp")),
+        ]
+        if _contents(folder) != before:
+            faults.append("the submission's folder has changed")
+        if _state_of_kit() != kit_before:
+            faults.append("the kit has changed")
+    return Report(isolation.level, tuple(faults), time.monotonic() - start, earned)
+
+
+@contextlib.contextmanager
+def _submission(attack: Attack) -> Iterator[Path]:
+    """The submission in a folder of its own, beside the temporary folder of its grade; somebody listens meanwhile."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        tmp = Path(folder, "tmp")
+        tmp.mkdir()
+        former, tempfile.tempdir = tempfile.tempdir, str(tmp)
+        try:
+            yield attack.write(Path(folder, "submission"), listener.getsockname()[1])
+        finally:
+            tempfile.tempdir = former
+
+
+def _earned(folder: Path, isolation: Isolation, attack: Attack, problems: list[Problem]) -> dict[str, float]:
+    run = run_tests(
+        locate(folder),
+        problems,
+        isolation=isolation,
+        limits={"load_s": _LOAD_S, **attack.limits},
+        launch=ForkedExaminer,
+    )
+    results = {outcome.id: outcome for outcome in run.outcomes}
+    tests = {p.id: [(test, results[test.id]) for test in run.planned if test.problem == p.id] for p in problems}
+    carried = {test for test, explanation in run.explanations.items() if explanation.carried}
+    return {p.id: score_problem(p, tests[p.id], carried=carried).earned for p in problems}
+
+
+def _wrong_points(problem: Problem, earned: float, expected: str) -> Iterator[str]:
+    allowed = {"nothing": (0.0,), "everything": (problem.points,), "any": (earned,)}[expected]
+    if earned not in allowed:
+        yield f"{problem.id} earned {earned:g} of {problem.points:g}, not {expected}"
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """{path: what is there}, links as links."""
+    return {str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*"))}
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return f"-> {os.readlink(path)}"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+
+
+def _state_of_kit() -> dict[str, tuple[int, int]]:
+    """{path: size and time} of the kit's own files; bytecode and caches come and go."""
+    files = (path for name in ("grader", "tests", "cs336_basics") for path in (KIT / name).rglob("*"))
+    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in files if "__pycache__" not in p.parts}
+
+
+def _left_running(folder: Path) -> Iterator[int]:
+    """Processes that an attack has left: children of this one's, or whoever works below its folder."""
+    yield from (process.pid for process in processes.started_here() if not process.zombie)
+    for entry in Path("/proc").iterdir() if sys.platform == "linux" else ():
+        with contextlib.suppress(OSError, ValueError):
+            if os.readlink(entry / "cwd").startswith(str(folder)):
+                yield int(entry.name)
+
+
+def _left_lying(tmp: Path) -> Iterator[Path]:
+    """Files that an attack has left; whatever is found is removed, so that the next attack is not blamed for it."""
+    yield from tmp.iterdir()
+    for place in _PLACES:
+        path = Path(place, MARK)
+        if path.exists():
+            path.unlink()
+            yield path
+
+
+class ForkedExaminer:
+    """An examiner that starts as a fork of this process, which has everything imported: seconds become milliseconds."""
+
+    def __init__(self, complaints: IO[bytes]) -> None:
+        order, report = os.pipe(), os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.dup2(order[0], 0)
+            os.dup2(report[1], 1)
+            os.dup2(complaints.fileno(), 2)
+            _examine()
+        os.close(order[0])
+        os.close(report[1])
+        self.stdin: IO[str] = os.fdopen(order[1], "w")
+        self.stdout: IO[str] = os.fdopen(report[0], "r")
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        return os.waitpid(self._pid, 0)[1]
+
+
+def _examine() -> None:
+    """What `python -m grader.examiner` does, in a process that is a copy of this one."""
+    import torch
+
+    torch.set_num_threads(1)  # the threads of the original are not in the copy
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False))
+    code = 1
+    try:
+        code = examiner.main()
+    finally:
+        os._exit(code)

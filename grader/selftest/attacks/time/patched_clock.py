@@ -1,0 +1,18 @@
+"""Stops every clock of its process, then sleeps.
+
+Call limit: 0.5
+"""
+
+import time
+
+from honest.adapters import *
+
+sleep = time.sleep
+for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
+    setattr(time, name, lambda: 0.0)
+    setattr(time, f"{name}_ns", lambda: 0)
+
+
+def run_softmax(in_features, dim):
+    sleep(600)
+    return in_features

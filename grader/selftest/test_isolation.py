@@ -1,0 +1,208 @@
+"""Levels of isolation, what they hide, and the private folders and processes that the judge keeps in hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader import isolation as module
+from grader import processes
+from grader.complaints import Refused
+from grader.isolation import KIT, Cell, Files, Isolation, Level, choose
+from grader.scratch import Scratch, copy_if_small
+from grader.submission import locate
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+
+ADAPTERS = "def run_softmax(in_features, dim): ...\n"
+
+
+@pytest.fixture
+def layout(tmp_path):
+    folder = tmp_path / "submission"
+    folder.mkdir()
+    (folder / "adapters.py").write_text(ADAPTERS)
+    (folder / "notes.txt").write_text("mine")
+    return locate(folder)
+
+
+def run_inside(cell: Cell, code: str) -> str:
+    command = cell.command("-c", code)
+    result = subprocess.run(
+        command, cwd=cell.directory, env=cell.environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def bubblewrap(layout) -> Isolation:
+    try:
+        return choose("bubblewrap", layout)
+    except Refused as error:
+        pytest.skip(str(error))
+
+
+def test_auto_takes_a_level_that_works(layout):
+    chosen = choose("auto", layout)
+    assert chosen.level is not Level.NONE
+    assert Isolation.from_plain(json.loads(json.dumps(chosen.as_plain()))) == chosen
+
+
+def test_what_does_not_work_here_is_refused_with_the_reason(layout, monkeypatch):
+    monkeypatch.setattr(module, "_find_bwrap", lambda: None)
+    if sys.platform == "linux":
+        with pytest.raises(Refused, match="install the package bubblewrap"):
+            choose("bubblewrap", layout)
+    assert choose("auto", layout).level is not Level.BUBBLEWRAP
+
+
+def test_weak_levels_say_what_they_lack(layout):
+    assert any("expected answers" in sentence for sentence in choose("process", layout).missing)
+    assert any("no wall" in sentence for sentence in choose("none", layout).missing)
+
+
+@linux
+def test_bubblewrap_hides_the_judge_and_the_machine(layout):
+    cell = Cell(layout, bubblewrap(layout))
+    try:
+        code = (
+            "import os, json; seen = lambda p: os.listdir(p) if os.path.isdir(p) else os.path.exists(p)\n"
+            f"print(json.dumps([seen({str(KIT)!r}), seen({str(KIT / 'grader')!r}), seen({str(Path.home())!r}), "
+            "seen('/tmp'), [p for p in os.listdir('/proc') if p.isdigit()], sorted(os.listdir('.'))]))"
+        )
+        kit, package, home, tmp, running, own = json.loads(run_inside(cell, code))
+        assert kit is False or set(kit) <= {"grader", ".venv"}
+        assert package is False or package == ["worker"]
+        assert home is False or not any(name.startswith(".ssh") for name in home)
+        assert str(Path(cell.scratch.path).name) not in tmp
+        assert len(running) <= 3
+        assert own == ["adapters.py", "notes.txt"]
+    finally:
+        cell.scratch.remove()
+
+
+@linux
+def test_bubblewrap_keeps_the_kit_to_itself_when_it_grades_its_own_folder():
+    layout = locate(KIT)
+    cell = Cell(layout, bubblewrap(layout))
+    try:
+        seen = json.loads(
+            run_inside(
+                cell,
+                "import os, json; print(json.dumps([os.path.exists('adapters.py'), os.listdir('grader'), "
+                "os.path.exists('tests/fixtures'), os.path.exists('.git/HEAD')]))",
+            )
+        )
+        assert seen == [True, ["worker"], False, False]
+    finally:
+        cell.scratch.remove()
+
+
+@linux
+@pytest.mark.parametrize("files", [Files.OVERLAY, Files.COPY, Files.READ_ONLY], ids=str)
+def test_writes_of_a_submission_stay_in_its_cell(layout, files):
+    chosen = bubblewrap(layout)
+    if files is Files.OVERLAY and chosen.files is not Files.OVERLAY:
+        pytest.skip("this bubblewrap or this file system has no overlays")
+    cell = Cell(layout, Isolation(chosen.level, files, chosen.bwrap))
+    try:
+        code = "import os; open('notes.txt', 'w').write('changed'); print(open('notes.txt').read())"
+        if files is Files.READ_ONLY:
+            code = f"try: exec({code!r})\nexcept OSError as error: print(error.strerror)"
+        said = run_inside(cell, code)
+        assert said == ("Read-only file system" if files is Files.READ_ONLY else "changed")
+    finally:
+        cell.scratch.remove()
+    assert Path(layout.root, "notes.txt").read_text() == "mine"
+
+
+def test_a_copy_is_made_of_small_folders_only(tmp_path):
+    source = tmp_path / "source"
+    (source / ".git").mkdir(parents=True)
+    (source / ".git" / "objects").write_bytes(b"x" * 1000)
+    (source / "empty").mkdir()
+    (source / "data.bin").write_bytes(b"x" * 100)
+    (source / "link").symlink_to("/does/not/exist")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(source / "pipe")
+    assert copy_if_small(source, tmp_path / "copy", (), most_bytes=500, most_files=10)
+    assert {path.name for path in (tmp_path / "copy").iterdir()} == {"empty", "data.bin", "link"}
+    assert not copy_if_small(source, tmp_path / "another", (), most_bytes=50, most_files=10)
+    assert not copy_if_small(source, tmp_path / "third", (), most_bytes=500, most_files=1)
+
+
+def test_a_private_folder_is_removed_whatever_is_in_it(tmp_path):
+    scratch = Scratch(tmp_path)
+    (scratch / "locked" / "inner").mkdir(parents=True)
+    (scratch / "locked" / "inner" / "file").touch()
+    (scratch / "locked" / "inner").chmod(0)
+    (scratch / "locked").chmod(0)
+    (scratch / "link").symlink_to(tmp_path)
+    here = os.getcwd()
+    os.chdir(scratch.path)
+    try:
+        for _ in range(1500):
+            os.mkdir("a folder with a long name")
+            os.chdir("a folder with a long name")
+    finally:
+        os.chdir(here)
+    size, entries = scratch.usage(100_000)
+    assert size > 0
+    assert entries > 100  # what lies deeper than a path can be long is not counted
+    scratch.remove()
+    assert not scratch.path.exists()
+    assert tmp_path.exists()
+
+
+@linux
+def test_abandoned_processes_are_found_and_ended():
+    code = """
+import os, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from grader import processes
+processes.adopt_orphans()
+worker = subprocess.Popen(
+    [sys.executable, "-c", "import os, time\\nif os.fork() == 0:\\n os.setsid()\\n if os.fork() == 0: time.sleep(60)\\n"
+     " os._exit(0)\\nos.wait()\\nprint('ready', flush=True)"],
+    start_new_session=True, stdout=subprocess.PIPE)
+worker.stdout.readline()
+worker.wait()
+before = [p for p in processes.started_here() if not p.zombie]
+gone = processes.end(worker.pid)
+print(len(before), gone, len(processes.started_here()))
+"""
+    result = subprocess.run([sys.executable, "-c", code, str(KIT)], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["1", "True", "0"]
+
+
+@linux
+def test_an_undumpable_judge_keeps_its_environment_to_itself():
+    code = """
+import subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from grader.processes import become_undumpable
+from grader.worker.limits import give_up_privileges
+become_undumpable()
+child = "import os, sys; sys.path.insert(0, sys.argv[1])\\n" \\
+    "from grader.worker.limits import give_up_privileges; give_up_privileges()\\n" \\
+    "try: open(f'/proc/{os.getppid()}/environ').read(); print('read')\\n" \\
+    "except PermissionError: print('refused')"
+print(subprocess.run([sys.executable, "-c", child, sys.argv[1]], capture_output=True, text=True).stdout)
+"""
+    result = subprocess.run([sys.executable, "-c", code, str(KIT)], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "refused"
+
+
+@linux
+def test_memory_that_no_folder_lists_is_counted():
+    file = os.memfd_create("test")
+    os.write(file, b"x" * (1 << 20))
+    try:
+        assert processes.unlinked_bytes([os.getpid()]) >= 1 << 20
+    finally:
+        os.close(file)
