@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from grader import examiner, processes
+from grader.integrity import Suspicion, find_suspicions
 from grader.isolation import KIT, Isolation, Level
 from grader.isolation import available as levels_that_work
 from grader.rubric import Problem, load_rubric
@@ -40,6 +41,7 @@ class Report:
     faults: tuple[str, ...]
     seconds: float
     earned: dict[str, float] = field(default_factory=dict)
+    suspicions: tuple[Suspicion, ...] = ()
 
 
 def available(attack: Attack) -> list[Isolation]:
@@ -57,8 +59,9 @@ def attempt(attack: Attack, isolation: Isolation) -> Report:
         rubric = load_rubric()
         attacked = dataclasses.replace(rubric[attack.problem], call_limit_s=attack.call_limit_s, needs=())
         bystander = rubric[BYSTANDER]
-        earned = _earned(folder, isolation, attack, [attacked, bystander])
+        earned, suspicions = _graded(folder, isolation, attack, [attacked, bystander])
         faults = [
+            *_wrong_verdict(attack, suspicions),
             *_wrong_points(attacked, earned[attacked.id], attack.earns),
             *_wrong_points(bystander, earned[bystander.id], attack.bystander),
             *(f"process {pid} is left" for pid in _left_running(folder.parent)),
@@ -68,7 +71,7 @@ def attempt(attack: Attack, isolation: Isolation) -> Report:
             faults.append("the submission's folder has changed")
         if _state_of_kit() != kit_before:
             faults.append("the kit has changed")
-    return Report(isolation.level, tuple(faults), time.monotonic() - start, earned)
+    return Report(isolation.level, tuple(faults), time.monotonic() - start, earned, suspicions)
 
 
 @contextlib.contextmanager
@@ -84,9 +87,13 @@ def _submission(attack: Attack) -> Iterator[Path]:
             tempfile.tempdir = former
 
 
-def _earned(folder: Path, isolation: Isolation, attack: Attack, problems: list[Problem]) -> dict[str, float]:
+def _graded(
+    folder: Path, isolation: Isolation, attack: Attack, problems: list[Problem]
+) -> tuple[dict[str, float], tuple[Suspicion, ...]]:
+    """Points per problem, and what the integrity verdict lists."""
+    layout = locate(folder)
     run = run_tests(
-        locate(folder),
+        layout,
         problems,
         isolation=isolation,
         limits={"load_s": _LOAD_S, **attack.limits},
@@ -95,7 +102,16 @@ def _earned(folder: Path, isolation: Isolation, attack: Attack, problems: list[P
     results = {outcome.id: outcome for outcome in run.outcomes}
     tests = {p.id: [(test, results[test.id]) for test in run.planned if test.problem == p.id] for p in problems}
     carried = {test for test, explanation in run.explanations.items() if explanation.carried}
-    return {p.id: score_problem(p, tests[p.id], carried=carried).earned for p in problems}
+    earned = {p.id: score_problem(p, tests[p.id], carried=carried).earned for p in problems}
+    return earned, find_suspicions(layout, run.noticed, [pair for pairs in tests.values() for pair in pairs])
+
+
+def _wrong_verdict(attack: Attack, suspicions: tuple[Suspicion, ...]) -> Iterator[str]:
+    kinds = {suspicion.kind for suspicion in suspicions}
+    if missed := set(attack.noticed) - kinds:
+        yield f"the integrity verdict does not say: {', '.join(sorted(missed))}"
+    if attack.family == "controls":
+        yield from (f"honest code is suspected: {suspicion.evidence}" for suspicion in suspicions)
 
 
 def _wrong_points(problem: Problem, earned: float, expected: str) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Replaces the encoder, so that its object crosses the wall as it is."""
+"""Replaces the encoder, so that its object crosses the wall as it is.
+
+Noticed: patched
+"""
 
 import pickle
 
