@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -135,7 +137,7 @@ def test_answers_agree_when_they_are_the_same():
 
 
 def test_a_decoy_has_other_values_as_valid_as_before():
-    arguments = {"ids": torch.tensor([[1, 2], [3, 4]]), "mask": torch.tensor([True, False]), "n": 2}
+    arguments: dict[str, Any] = {"ids": torch.tensor([[1, 2], [3, 4]]), "mask": torch.tensor([True, False]), "n": 2}
     other = decoy("run_embedding", arguments)
     assert other is not None
     assert sorted(other["ids"].flatten().tolist()) == [1, 2, 3, 4]
@@ -158,7 +160,7 @@ def test_the_first_call_of_each_operation_is_made_again_and_then_some_by_the_see
 
 
 def test_buffers_are_filled_in_place_if_they_fit():
-    kept = {"w": {"a": torch.zeros(2, 3).T}, "n": 1}
+    kept: dict[str, Any] = {"w": {"a": torch.zeros(2, 3).T}, "n": 1}
     inner = kept["w"]["a"]
     assert fill(kept, {"w": {"a": torch.ones(3, 2)}, "n": 1})
     assert inner.sum() == 6

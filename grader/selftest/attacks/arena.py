@@ -21,9 +21,10 @@ from grader import examiner, processes
 from grader.integrity import Suspicion, find_suspicions
 from grader.isolation import KIT, Isolation, Level
 from grader.isolation import available as levels_that_work
+from grader.policy import find_breaches, mentions_in
+from grader.report.model import build_report
 from grader.rubric import Problem, load_rubric
 from grader.runner import run_tests
-from grader.scoring import score_problem
 from grader.submission import locate
 
 from .catalogue import MARK, Attack
@@ -99,11 +100,20 @@ def _graded(
         limits={"load_s": _LOAD_S, **attack.limits},
         launch=ForkedExaminer,
     )
-    results = {outcome.id: outcome for outcome in run.outcomes}
-    tests = {p.id: [(test, results[test.id]) for test in run.planned if test.problem == p.id] for p in problems}
-    carried = {test for test, explanation in run.explanations.items() if explanation.carried}
-    earned = {p.id: score_problem(p, tests[p.id], carried=carried).earned for p in problems}
-    return earned, find_suspicions(layout, run.noticed, [pair for pairs in tests.values() for pair in pairs])
+    report = build_report(
+        submission=str(folder),
+        rubric=load_rubric(),
+        problems=problems,
+        planned=run.planned,
+        outcomes=run.outcomes,
+        explanations=run.explanations,
+        policy=find_breaches(problems, mentions_in(layout, problems), run.witnessed),
+        seed=run.seed,
+        isolation=isolation.as_json(),
+        environment={},
+        suspicions=find_suspicions(layout, run.noticed, zip(run.planned, run.outcomes, strict=True)),
+    )
+    return {p.problem.id: p.score.earned for p in report.problems}, report.suspicions
 
 
 def _wrong_verdict(attack: Attack, suspicions: tuple[Suspicion, ...]) -> Iterator[str]:
