@@ -27,6 +27,7 @@ _KINDS = {
     "processes": "reached for another process",
     "searched": "searched the interpreter for objects",
     "shadowed": "shadows modules",
+    "tampered": "replaced the grader's own code",
     "writes": "tried to write outside its own folders",
 }
 _FEWEST_STORED = 3

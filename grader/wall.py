@@ -77,6 +77,7 @@ class Behind(Submission):
         """Seconds for the next calls; the examiner sets it per problem."""
         self.crosscheck: Crosscheck | None = None
         """Which calls are made again; none while there is none."""
+        self._tampered = ""
         self._worker: _Worker | None = None
         self._load_fault: Fault | None = None
 
@@ -156,6 +157,8 @@ class Behind(Submission):
             self.close()
             raise
         self._hear(answer)
+        if self._tampered:
+            raise WrongResult(f"No answer is taken from this process any more: {self._tampered}, code of the grader's.")
         match answer["kind"]:
             case "ok":
                 return answer["value"]
@@ -171,7 +174,9 @@ class Behind(Submission):
     def _hear(self, answer: dict[str, Any]) -> None:
         """Take down what the worker says beside its answer."""
         self.witnessed += _remarks(answer.get("witnessed"))
-        self.noticed += _remarks(answer.get("noticed"))
+        noticed = _remarks(answer.get("noticed"))
+        self.noticed += noticed
+        self._tampered = next((n.get("evidence", "") for n in noticed if n.get("kind") == "tampered"), self._tampered)
 
     def _note_forgery(self, fault: Fault) -> None:
         if isinstance(fault, ChannelBroken):

@@ -17,6 +17,7 @@ import os
 import socket
 import sys
 import time
+import tracemalloc
 import types
 from collections.abc import Iterable
 from operator import attrgetter
@@ -24,6 +25,7 @@ from typing import Any
 
 import torch
 
+_PACKAGE = __name__.rpartition(".")[0] + "."
 _KEPT = 20
 _TEXT_LIMIT = 200
 _DEVICES = ("/dev/", "/proc/self/task/")
@@ -39,6 +41,7 @@ _RELIED_ON: dict[str, tuple[Any, tuple[str, ...]]] = {
     "json": (json, ("dumps", "loads")),
     "os": (os, ("_exit", "kill", "read", "write", "getpid")),
     "socket": (socket, ("socket", "socket.sendall", "socket.recv", "socket.recv_into")),
+    "tracemalloc": (tracemalloc, ("start", "stop", "get_traced_memory", "reset_peak")),
     "torch": (torch, ("equal", "allclose", "isclose", "isfinite", "isnan", "Tensor.__eq__", "testing.assert_close")),
 }
 """What a patched clock or a comparison that always agrees would be set in place of."""
@@ -80,7 +83,8 @@ class Sentry:
         now = _relied_on()
         for name, value in self._original.items():
             if now.get(name) is not value:
-                self._note("patched", f"it replaced {name}", "")
+                ours = name.startswith((_PACKAGE, "tracemalloc."))
+                self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
         self._original = now
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
@@ -166,16 +170,15 @@ class Sentry:
 def _relied_on() -> dict[str, Any]:
     """{dotted name: what it is now}, for functions of libraries and for those between the submission and the judge."""
     found = {f"{name}.{path}": _reached(module, path) for name, (module, paths) in _RELIED_ON.items() for path in paths}
-    package = __name__.rpartition(".")[0]
-    for name in ("wire", "bench"):
-        module = sys.modules[f"{package}.{name}"]
-        classes = (value for value in vars(module).values() if isinstance(value, type))
-        owners: list[Any] = [module, *(value for value in classes if value.__module__ == module.__name__)]
+    for module_name, module in list(sys.modules.items()):
+        if not module_name.startswith(_PACKAGE):
+            continue
+        owners: list[Any] = [module, *(v for v in vars(module).values() if getattr(v, "__module__", "") == module_name)]
         for owner in owners:
-            place = name if owner is module else f"{name}.{owner.__name__}"
-            for attribute, value in vars(owner).items():
-                if callable(value):
-                    found[f"{place}.{attribute}"] = getattr(value, "__code__", value)
+            if owner is module or isinstance(owner, type):
+                for attribute, value in vars(owner).items():
+                    if callable(value):
+                        found[f"{module_name}.{owner.__name__}.{attribute}"] = getattr(value, "__code__", value)
     return found
 
 

@@ -1,6 +1,7 @@
 """Replaces the encoder, so that its object crosses the wall as it is.
 
-Noticed: patched
+Bystander: nothing
+Noticed: tampered
 """
 
 import pickle
