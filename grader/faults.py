@@ -70,3 +70,7 @@ class WorkerCrash(Fault):
     """The process that ran the code ended."""
 
     result = Result.CRASH
+
+
+class ChannelBroken(WorkerCrash):
+    """The process sent something that is no answer."""

@@ -38,6 +38,7 @@ class Run:
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
     witnessed: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
+    noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
@@ -46,6 +47,7 @@ class Run:
     outcomes: tuple[Outcome, ...]
     explanations: dict[str, Explanation]
     witnessed: dict[str, list[Any]]
+    noticed: dict[str, list[Any]]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -131,6 +133,7 @@ def run_tests(
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,
         witnessed=crew.witnessed,
+        noticed=crew.noticed,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -234,6 +237,7 @@ class _Crew:
         self.load_fault: str | None = None
         self.explanations: dict[str, Explanation] = {}
         self.witnessed: dict[str, list[Any]] = {}
+        self.noticed: dict[str, list[Any]] = {}
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -285,6 +289,8 @@ class _Crew:
                 self._finish(examiner, Outcome.from_plain(event["outcome"]))
             case "witnessed":
                 self.witnessed.setdefault(event["problem"], []).extend(event["uses"])
+            case "noticed":
+                self.noticed.setdefault(event["problem"], []).extend(event["remarks"])
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":
