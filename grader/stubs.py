@@ -156,7 +156,7 @@ class _Module:
                 return self._text(node)
         raise StubError(
             f"{self.reference}:{node.lineno}: a skeleton is cut from imports, plain assignments, functions, "
-            "classes and `if __name__ == \"__main__\":` only; move this statement into a function."
+            'classes and `if __name__ == "__main__":` only; move this statement into a function.'
         )
 
     def _definition(self, node: Definition, owner: str, problem: str | None) -> str:

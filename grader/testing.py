@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .artifacts.held_out import held_out_loss
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.store import fresh_cases, stored_cases
@@ -86,6 +87,16 @@ def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardsti
         return min(seconds["submission"]), min(seconds["reference"])
 
     return measure
+
+
+@pytest.fixture
+def judge_loss(request: pytest.FixtureRequest, submission: Submission) -> Callable[..., float]:
+    """Measure a model: `judge_loss(config, weights, tokens)` is its mean loss on held-out tokens.
+
+    The weights are loaded into the reference's model. Where there is no reference, in students' copies, the submission's
+    own model has to do, which its own tests check.
+    """
+    return functools.partial(held_out_loss, request.config.stash.get(ORACLE, submission.perform))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

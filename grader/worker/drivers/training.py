@@ -47,9 +47,7 @@ def training_run(
         return _files(Path(full["out"]))
 
 
-def training_interrupted(
-    bench: Bench, config: dict[str, Any], train: np.ndarray, valid: np.ndarray
-) -> dict[str, Any]:
+def training_interrupted(bench: Bench, config: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
     """Train in a process of its own, kill it (SIGKILL) after its first checkpoint, and train again with the same
     configuration.
 
@@ -88,7 +86,7 @@ def training_refused(
             is then removed, as if the run had not ended.
 
     Returns:
-        error: type and text of the exception; None when there was none.
+        error: type and text of the exception; None when there was none. is_value_error: whether it is a ValueError.
         changed: names of the files in the run's folder that are not what they were.
     """
     with _laid_out(config, train, valid) as full:
@@ -101,16 +99,16 @@ def training_refused(
             if cut not in full:
                 (folder / "model.safetensors").unlink(missing_ok=True)
         contents = _contents(folder)
-        error = None
+        error, is_value_error = None, False
         try:
             bench.adapter("run_train", config=full)
         except NotImplementedError:
             raise
         except Exception as refusal:
-            error = f"{type(refusal).__name__}: {refusal}"
+            error, is_value_error = f"{type(refusal).__name__}: {refusal}", isinstance(refusal, ValueError)
         after = _contents(folder)
         changed = [name for name in sorted(contents | after) if contents.get(name) != after.get(name)]
-        return {"error": error, "changed": changed}
+        return {"error": error, "is_value_error": is_value_error, "changed": changed}
 
 
 @contextlib.contextmanager
