@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from . import processes
 from .faults import AdapterMissing, CallTimeout, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Submission
 from .worker import wire
@@ -67,7 +68,7 @@ class Behind(Submission):
         isolation: Isolation = _PROCESS,
         scratch: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Files(layout.root))
         self.layout = layout
         self.limits = limits
         self.isolation = isolation
