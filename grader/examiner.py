@@ -8,8 +8,8 @@ answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
 test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `for_staff`
-(free text that a person reads), `explained` (the known bugs behind failed tests) and `done`. `refused` ends the run with
-a sentence for the person who started it.
+(free text that a person reads), `explained` (the known bugs behind failed tests) and `done`. `refused` ends the run
+with a sentence for the person who started it.
 """
 
 from __future__ import annotations
