@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .answers import Answers, answers_to
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.store import fresh_cases, stored_cases
@@ -91,6 +92,12 @@ def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardsti
         return min(seconds["submission"]), min(seconds["reference"])
 
     return measure
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest, submission: Submission) -> Answers:
+    """What the submission's `answers.toml` says to the problem that the test file is about."""
+    return answers_to(problem_of(request.path), submission.files)
 
 
 @pytest.fixture
