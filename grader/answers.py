@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .artifacts.parsing import parse_toml, shown
 from .faults import NothingToAssess, Todo, WrongResult
 from .files import Files
 
@@ -22,7 +22,6 @@ ANSWERS = "answers.toml"
 _LIMIT = 1 << 18
 _TEXT_LIMIT = 20_000
 _LARGEST = 10.0**18
-_QUOTED = 60
 _KIT = Path(__file__).resolve().parents[1]
 
 
@@ -41,7 +40,7 @@ class Answers:
         """
         value = self._value(key)
         if not isinstance(value, str):
-            raise WrongResult(f"{self._name(key)} is {_shown(value)}; it has to be text, in quotation marks.")
+            raise WrongResult(f"{self._name(key)} is {shown(value)}; it has to be text, in quotation marks.")
         return value
 
     def number(self, key: str) -> float:
@@ -52,9 +51,9 @@ class Answers:
         """
         value = self._value(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise WrongResult(f"{self._name(key)} is {_shown(value)}; it has to be a number, without quotation marks.")
+            raise WrongResult(f"{self._name(key)} is {shown(value)}; it has to be a number, without quotation marks.")
         if (isinstance(value, float) and not math.isfinite(value)) or abs(value) > _LARGEST:
-            raise WrongResult(f"{self._name(key)} is {_shown(value)}; it has to be a finite number below 1e18.")
+            raise WrongResult(f"{self._name(key)} is {shown(value)}; it has to be a finite number below 1e18.")
         return value
 
     def choice(self, key: str, options: Sequence[str]) -> str:
@@ -66,7 +65,7 @@ class Answers:
         word = self.text(key).strip().lower()
         if word not in options:
             listed = ", ".join(repr(option) for option in options)
-            raise WrongResult(f"{self._name(key)} is {_shown(word)}; it has to be one of {listed}.")
+            raise WrongResult(f"{self._name(key)} is {shown(word)}; it has to be one of {listed}.")
         return word
 
     def close(self, key: str, measured: float, relative: float = 0.01) -> None:
@@ -105,7 +104,7 @@ def answers_to(problem: str, files: Files) -> Answers:
         Todo: that has no table for the problem.
         WrongResult: it is no TOML file, or the problem's table is none.
     """
-    table = _parse(files.read_text(ANSWERS, _LIMIT))
+    table = parse_toml(files.read_text(ANSWERS, _LIMIT), ANSWERS)
     if problem not in table:
         raise Todo(f"{ANSWERS} has no table [{problem}].{_did_they_mean(problem, table)}")
     if not isinstance(table[problem], dict):
@@ -119,17 +118,6 @@ def remarks_on(problem: str, files: Files) -> Answers:
         return answers_to(problem, files)
     except (NothingToAssess, Todo, WrongResult):
         return Answers(problem, {})
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise WrongResult(f"{ANSWERS} is not valid TOML: {error}.") from error
-    except (ValueError, OverflowError) as error:  # a number of thousands of digits, a date that is none
-        raise WrongResult(f"{ANSWERS} has a value that cannot be read: {str(error)[:200]}.") from error
-    except RecursionError as error:
-        raise WrongResult(f"{ANSWERS} is nested too deeply; every answer is a text or a number.") from error
 
 
 def question(problem: str, key: str) -> str:
@@ -159,16 +147,6 @@ def questions(template: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def _shown(value: Any) -> str:
-    """A value as it may stand in a sentence, whatever it is."""
-    if isinstance(value, (dict, list)):
-        return "a table" if isinstance(value, dict) else "a list"
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
-        return f"a number of {value.bit_length():,} bits"
-    text = repr(value)
-    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
-
-
 def _did_they_mean(word: str, known: dict[str, Any]) -> str:
     close = difflib.get_close_matches(word, [key for key in known if len(key) < 100][:200], n=1)
-    return f" There is {_shown(close[0])}; was that meant?" if close else ""
+    return f" There is {shown(close[0])}; was that meant?" if close else ""

@@ -17,7 +17,7 @@ CONTENTS = (
 
 STAFF_ONLY = (
     *("reference", "misconceptions", "selftest", "generators", "fixtures", "stubs.py"),
-    *("kernels", "performance"),
+    *("kernels", "performance", "measure.py"),
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 

@@ -10,6 +10,9 @@ from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks her
     pytest_generate_tests,
     pytest_report_teststatus,
     pytest_runtest_makereport,
+    reference,
+    remarks,
+    runs,
     submission,
     yardstick,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import tiktoken
 from ..cases.assets import byte_decoder
 from ..faults import WrongResult
 from ..files import Files
+from .parsing import parse_json, parse_toml, shown
 
 _LIMIT = 16 << 20
 _MOST_TOKENS = 1 << 18
@@ -167,22 +167,39 @@ def _merges(text: str, name: str) -> list[tuple[bytes, bytes]]:
     return merges
 
 
-def parse_json(text: str, name: str) -> Any:
-    """The value of a JSON text in which no key appears twice.
+@dataclass(frozen=True)
+class Training:
+    """What a run folder says about a BPE training.
 
-    Raises:
-        WrongResult: when it is none.
+    text: the file name of what was trained on; longest_token: as the author found it.
     """
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        if len(table) < len(pairs):
-            raise WrongResult(f"{name} has an object with the same key twice.")
-        return table
+    folder: str
+    text: str
+    vocab_size: int
+    special_tokens: tuple[str, ...]
+    longest_token: str
+    seconds: float
+    peak_memory_mib: float
 
-    try:
-        return json.loads(text, object_pairs_hook=once)
-    except RecursionError as error:
-        raise WrongResult(f"{name} is nested too deeply.") from error
-    except ValueError as error:  # not JSON, or a number of thousands of digits
-        raise WrongResult(f"{name} is not valid JSON: {str(error)[:200]}.") from error
+
+def read_training(files: Files, folder: str) -> Training:
+    """The `config.toml` of a folder with a tokenizer.
+
+    Raises:
+        NothingToAssess: there is none; WrongResult: a key is missing or of the wrong type.
+    """
+    name = f"{folder}/config.toml"
+    table = parse_toml(files.read_text(name, 1 << 16), name)
+    kinds = {"text": str, "vocab_size": int, "special_tokens": list, "longest_token": str}
+    kinds |= {"seconds": float, "peak_memory_mib": float}
+    for key, kind in kinds.items():
+        value = table.get(key)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            what = {str: "text", int: "a whole number", list: "a list of texts", float: "a number"}[kind]
+            raise WrongResult(f"{name}: {key} is {shown(value)}; it has to be {what}.")
+    special = table["special_tokens"]
+    if not all(isinstance(token, str) for token in special) or len(special) > 100:
+        raise WrongResult(f"{name}: special_tokens has to be a list of texts.")
+    values = {key: table[key] for key in kinds if key != "special_tokens"}
+    return Training(folder, special_tokens=tuple(special), **values)

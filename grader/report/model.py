@@ -223,9 +223,11 @@ def _blocked_by(
 
 def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:
     """What is missing for the tests that had nothing to look at, or why there is no test; else nothing."""
+    if problem.kind is Kind.MANUAL:
+        return "a person grades it"
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
-    return {Kind.MANUAL: "a person grades it", Kind.PERFORMANCE: "needs a GPU"}.get(problem.kind, "no tests yet")
+    return "needs a GPU" if problem.kind is Kind.PERFORMANCE else "no tests yet"
 
 
 def write_json(report: Report, path: str | os.PathLike[str]) -> None:
