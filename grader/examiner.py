@@ -7,9 +7,9 @@ an examiner that dies costs one test and a restart, not the report. The submissi
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `for_staff`
-(free text that a person reads), `explained` (the known bugs behind failed tests) and `done`. `refused` ends the run
-with a sentence for the person who started it.
+test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `noticed` (what
+honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
+tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import collections
 import contextlib
 import json
 import os
+import random
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
@@ -31,6 +32,7 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
+from .crosscheck import Crosscheck
 from .faults import CallTimeout, Fault, WorkerCrash
 from .files import Files
 from .isolation import Isolation, Level
@@ -58,6 +60,7 @@ _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
+_REMARKS_PER_TEST = 5
 
 
 class Events:
@@ -76,6 +79,7 @@ class Examination:
     """A pytest plugin that plans, runs and reports the tests of some problems."""
 
     def __init__(self, events: Events, limits_s: dict[str, float], finished: set[str], trail: Trail) -> None:
+        self.seed: int | None = None
         self.events = events
         self.limits_s = limits_s
         self.finished = finished
@@ -94,7 +98,17 @@ class Examination:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self.events.send("planned", tests=[_plan(item).as_plain() for item in items], left_out=self._left_out(items))
-        items[:] = [item for item in items if _id(item) not in self.finished]
+        items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
+
+    def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The items of each problem in an order that a submission cannot foresee."""
+        if self.seed is None:
+            return items
+        chance = random.Random(self.seed)
+        position: dict[str, int] = {}
+        for item in items:
+            position.setdefault(problem_of(item.path), len(position))
+        return sorted(items, key=lambda item: (position[problem_of(item.path)], chance.random()))
 
     def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
         """Problems without a test that could run here, each with the reason."""
@@ -141,6 +155,7 @@ class Examination:
             if texts := item.stash.get(FOR_STAFF, []):
                 plain = [text.as_plain() for text in texts]
                 self.events.send("for_staff", problem=problem_of(item.path), texts=plain)
+            self.send_noticed(problem_of(item.path))
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
@@ -152,6 +167,12 @@ class Examination:
         if new:
             known += new
             self.events.send("witnessed", problem=problem, uses=new)
+
+    def send_noticed(self, problem: str) -> None:
+        """Pass on what the submission did beside answering; `problem` is "" while it is imported."""
+        if new := self.submission.noticed[:_REMARKS_PER_TEST]:
+            self.events.send("noticed", problem=problem, remarks=new)
+        self.submission.noticed.clear()
 
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:
@@ -214,7 +235,10 @@ def main() -> int:
         oracle = _reference() if has_generators() else None
         examination.has_reference = oracle is not None
         events.send("loaded", fault=fault, fresh=oracle is not None)
-        seed = json.loads(sys.stdin.readline())["seed"]
+        examination.send_noticed("")
+        seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
+        if isinstance(submission, Behind) and seed is not None:
+            submission.crosscheck = Crosscheck(seed)
         files = [KIT / "tests" / f"test_{problem}.py" for problem in limits_s]
         try:
             for problem in limits_s:

@@ -76,3 +76,7 @@ class WorkerCrash(Fault):
     """The process that ran the code ended."""
 
     result = Result.CRASH
+
+
+class ChannelBroken(WorkerCrash):
+    """The process sent something that is no answer."""

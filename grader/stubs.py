@@ -161,9 +161,11 @@ class _Module:
             case ast.Assign(targets=[target]) | ast.AnnAssign(target=target):
                 names = [part.id for part in ast.walk(target) if isinstance(part, ast.Name)]
                 return None if all(map(_is_private, names)) else self._text(node)
+            case ast.If(orelse=[]) if ast.unparse(node.test) == "__name__ == '__main__'":
+                return self._text(node)
         raise StubError(
-            f"{self.reference}:{node.lineno}: a skeleton is cut from imports, plain assignments, functions "
-            "and classes only; move this statement into a function."
+            f"{self.reference}:{node.lineno}: a skeleton is cut from imports, plain assignments, functions, "
+            'classes and `if __name__ == "__main__":` only; move this statement into a function.'
         )
 
     def _definition(self, node: Definition, owner: str, problem: str | None) -> str:

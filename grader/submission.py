@@ -171,6 +171,8 @@ class Submission(ABC):
         """Whoever puts a list here finds in it what came of every call: the value, or the exception."""
         self.witnessed: list[Any] = []
         """Uses of ready-made code while calls ran, as `worker/witness.py` describes them: the worker's word."""
+        self.noticed: list[dict[str, str]] = []
+        """What honest code has no reason for, as `worker/sentry.py` describes it, and what the judge itself saw."""
 
     @property
     def files(self) -> Files:

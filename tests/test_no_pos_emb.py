@@ -29,6 +29,6 @@ def test_the_weights_are_at_home_in_this_architecture(runs, reference):
     run = best_of(runs)
     here, there = reference.validation_loss(run), reference.validation_loss(run, position="rope")
     assert abs(here - there) >= CLEARLY, (
-        f"{run.folder}: the weights have a loss of {here:.3f} with position = {run.config.position!r} and of {there:.3f} "
-        "with 'rope'; trained with one of them, they should not fit the other"
+        f"{run.folder}: these weights have a loss of {here:.3f} with position = {run.config.position!r}, "
+        f"of {there:.3f} with 'rope'; trained with one of them, they should not fit the other"
     )

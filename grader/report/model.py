@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
+from ..integrity import Suspicion
 from ..outcome import Explanation, Outcome, PlannedTest, Result, Written
 from ..policy import Effect, Finding
 from ..rubric import Kind, Problem, Rubric
@@ -95,7 +96,8 @@ class Report:
     """Everything that one grade found.
 
     submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
-    isolation: {"level": ..., "missing": [...]}; load_fault: why nothing of the submission could run, or None.
+    isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
+    load_fault: why nothing of the submission could run, or None.
     """
 
     submission: str
@@ -104,6 +106,7 @@ class Report:
     seed: int | None
     isolation: dict[str, Any]
     environment: dict[str, Any]
+    suspicions: tuple[Suspicion, ...] = ()
     load_fault: str | None = None
 
     @property
@@ -128,7 +131,10 @@ class Report:
             "isolation": self.isolation,
             "score": {"earned": self.earned, "assessed": self.assessed, "total": self.total},
             "problems": [problem.as_json() for problem in self.problems],
-            "integrity": {"verdict": "clean", "findings": []},
+            "integrity": {
+                "verdict": "suspicious" if self.suspicions else "clean",
+                "findings": [suspicion.as_json() for suspicion in self.suspicions],
+            },
             "performance": [],
             "environment": self.environment,
             "load_fault": self.load_fault,
@@ -147,6 +153,7 @@ def build_report(
     seed: int | None,
     isolation: dict[str, Any],
     environment: dict[str, Any],
+    suspicions: tuple[Suspicion, ...] = (),
     load_fault: str | None = None,
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
@@ -199,6 +206,7 @@ def build_report(
         seed=seed,
         isolation=isolation,
         environment=environment,
+        suspicions=suspicions,
         load_fault=load_fault,
     )
 

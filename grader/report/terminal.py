@@ -44,6 +44,7 @@ _SHOWN_PER_PROBLEM = 3
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
 _ANSWER_LENGTH = 300
+_SUSPICIONS_SHOWN = 8
 
 
 def show(report: Report, console: Console) -> None:
@@ -62,6 +63,8 @@ def show(report: Report, console: Console) -> None:
     if panel := _for_staff(report):
         console.print(panel)
     if panel := _policy(report):
+        console.print(panel)
+    if panel := _integrity(report):
         console.print(panel)
     console.print(_summary(report))
 
@@ -229,6 +232,21 @@ def _policy(report: Report) -> Panel | None:
     if not shown:
         return None
     return Panel(Group(*shown), title="From-scratch rule", title_align="left", border_style="red")
+
+
+def _integrity(report: Report) -> Panel | None:
+    """What the submission did that honest code has no reason for, for a person to look at."""
+    if not report.suspicions:
+        return None
+    shown: list[Text] = []
+    for suspicion in report.suspicions[:_SUSPICIONS_SHOWN]:
+        line = Text(f"{suspicion.problem or 'while importing'}  ", style="bold")
+        line.append(suspicion.title + (f" at {suspicion.where}" if suspicion.where else ""), style="red")
+        shown += [line, Text(f"  {suspicion.evidence}")]
+    if rest := len(report.suspicions) - _SUSPICIONS_SHOWN:
+        shown += [Text(f"and {rest} more in the JSON report", style="dim")] if rest > 0 else []
+    shown.append(Text("This costs no points by itself: a person should look at it.", style="dim"))
+    return Panel(Group(*shown), title="Integrity: suspicious", title_align="left", border_style="red")
 
 
 def _summary(report: Report) -> Text:
