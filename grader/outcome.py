@@ -17,6 +17,8 @@ class Result(enum.StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"
     SKIP = "skip"
+    ABSENT = "absent"
+    """What the test would look at is not there: no statement about it, neither for nor against."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,23 @@ class Outcome:
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Outcome:
         return cls(**{**fields, "result": Result(fields["result"])})
+
+
+@dataclass(frozen=True)
+class Written:
+    """Free text of a submission that a person reads: no points follow from it by themselves."""
+
+    question: str
+    answer: str
+
+    @classmethod
+    def legible(cls, question: str, answer: str) -> Written:
+        """With what would move a terminal's cursor, change its colours or reorder its text written out as escapes."""
+        kept = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in answer)
+        return cls(question, "".join(kept))
+
+    def as_plain(self) -> dict[str, str]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)

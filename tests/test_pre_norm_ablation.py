@@ -1,0 +1,34 @@
+"""`runs/pre_norm_ablation`: what becomes of the model when the sums are normalised instead."""
+
+import pytest
+
+from grader.artifacts.claims import CLEARLY, check_architecture, check_curves
+from grader.artifacts.run import best_of
+
+
+def test_the_model_is_what_it_is_said_to_be(runs):
+    """The model is a post-norm Transformer, and is like the usual one in everything else."""
+    check_architecture(runs, norm="post")
+
+
+def test_the_curves_belong_to_the_configurations(runs, remarks):
+    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end."""
+    remarks("comment")
+    check_curves(runs)
+
+
+@pytest.mark.decisive
+def test_the_final_loss_is_that_of_the_weights(runs, reference):
+    """The last validation loss of the curve is what the weights have in a model with post-norm."""
+    reference.check_claimed_loss(best_of(runs))
+
+
+@pytest.mark.decisive
+def test_the_weights_are_at_home_in_this_architecture(runs, reference):
+    """In the usual architecture, the same weights have clearly another loss."""
+    run = best_of(runs)
+    here, there = reference.validation_loss(run), reference.validation_loss(run, norm="pre")
+    assert abs(here - there) >= CLEARLY, (
+        f"{run.folder}: the weights have a loss of {here:.3f} with norm = {run.config.norm!r} and of {there:.3f} "
+        "with 'pre'; trained with one of them, they should not fit the other"
+    )
