@@ -152,7 +152,7 @@ def test_learns(submission, language, judge_loss):
     if not loss < bigram:
         own = held_out_loss(submission.perform, language.config, language.weights, HELD_OUT)
         raise AssertionError(
-            f"after {language.config.steps} steps the weights have a loss of {loss:.3f} nats per byte on held-out text; "
+            f"after {language.config.steps} steps the weights have a loss of {loss:.3f} nats per byte on other text; "
             f"counting pairs of bytes gives {bigram:.3f}. In your own model they have {own:.3f}"
             f"{', so the model differs from the assignment: look at transformer_lm first' if own < bigram else ''}"
         )
