@@ -134,6 +134,9 @@ def train(config: TrainConfig) -> float:
                            one: it is replaced in one step, by its finished successor
         model.safetensors  at the end: the weights in float32, under the names that `run_transformer_lm` lists
         curve.svg          the learning curve: both losses over the steps (a .png is as good)
+        vocab.json, merges.txt, data.toml
+                           copies of those beside train_data, if there are any: the folder then says what its token ids
+                           mean, and what text it was trained on
 
     If the folder has a checkpoint of the same configuration, the run goes on after it, and ends with the very weights
     and metrics (but for `seconds`) that it would have had without the interruption: no step is missing, and none is

@@ -233,6 +233,20 @@ def test_clips(train):
 
 
 @pytest.mark.edge
+def test_own_gradients(train):
+    """Every step is made with the gradient of its own batch alone."""
+    one_window = {"train": TOKENS[: SMALL["context_length"] + 1]}
+    # A step of lr * gradient / eps, which is so short that the next gradient is nearly the same.
+    straight = BY_LENGTH | {"eps": 1e3, "beta1": 0.0, "beta2": 0.0, "max_grad_norm": 1e9}
+    start = train(FROZEN)
+    one, four = (moved(train(straight | {"steps": steps}, **one_window), start) for steps in (1, 4))
+    assert one > 1e-6, f"a step with a learning rate of 0.5 moves the weights by {one:.3g} only"
+    assert 3.5 < four / one < 4.5, (
+        f"on data with one window, 4 short steps should lead 4 times as far as one, and not {four / one:.1f} times"
+    )
+
+
+@pytest.mark.edge
 def test_accumulation(train):
     """A batch in several parts gives the same step as the batch in one: the mean gradient of the same windows."""
     changes = BY_LENGTH | {"max_grad_norm": 1e9}
@@ -261,11 +275,27 @@ def interrupted(submission, tmp_path_factory):
 def test_resumes(interrupted):
     """A run that is killed (SIGKILL) and started again ends with the weights that it would have had, bit for bit."""
     whole, resumed, result = interrupted
+    steps = len(result["killed_at"].splitlines())
     check_same_weights(
         whole,
         resumed,
-        f"killed after step {result['lines']} and resumed, the run should end with the same weights (is all of the "
-        "optimizer restored, does the schedule go on where it was, do the batches?)",
+        f"killed after step {steps} and resumed, the run should end with the same weights (is all of the optimizer "
+        "restored, does the schedule go on where it was, do the batches?)",
+    )
+
+
+@pytest.mark.edge
+def test_goes_on(interrupted):
+    """Resuming goes on from the checkpoint: the metrics of the steps before it stay as they were, seconds and all."""
+    _, resumed, result = interrupted
+    done = result["killed_at"].splitlines()[: INTERRUPTED["checkpoint_every"]]
+    kept = resumed.files.read("run/metrics.jsonl", 1 << 24).splitlines()[: len(done)]
+    assert len(done) == INTERRUPTED["checkpoint_every"], (
+        f"there was a checkpoint.pt when metrics.jsonl had {len(done)} lines; the first is due after "
+        f"{INTERRUPTED['checkpoint_every']} steps, and its steps should be in the metrics by then"
+    )
+    assert [json.loads(line) for line in done] == [json.loads(line) for line in kept], (
+        "the steps before the checkpoint have other metrics after resuming: were they made again?"
     )
 
 

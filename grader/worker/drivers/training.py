@@ -52,21 +52,22 @@ def training_interrupted(bench: Bench, config: dict[str, Any], train: np.ndarray
     configuration.
 
     Returns:
-        files: as `training_run`, at the end; lines: of metrics when the process was killed.
+        files: as `training_run`, at the end; killed_at: metrics.jsonl when the process was killed.
         in_place: whether the checkpoint that was there then has been written over, and not replaced by another file.
     """
     for _ in range(_ATTEMPTS):
         with _laid_out(config, train, valid) as full:
             folder = Path(full["out"])
             _train_and_kill(bench, full)
-            lines = _lines(folder / "metrics.jsonl")
-            if lines >= config["steps"]:
+            metrics = folder / "metrics.jsonl"
+            killed_at = metrics.read_bytes() if metrics.exists() else b""
+            if killed_at.count(b"\n") >= config["steps"]:
                 continue  # it was done before it could be killed
             checkpoint, kept = folder / "checkpoint.pt", folder.with_name(_KEPT)
             os.link(checkpoint, kept)  # a second name of the same file: what is written into it shows here, too
             before = kept.read_bytes()
             bench.adapter("run_train", config=full)
-            return {"files": _files(folder), "lines": lines, "in_place": kept.read_bytes() != before}
+            return {"files": _files(folder), "killed_at": killed_at, "in_place": kept.read_bytes() != before}
     raise ContractBroken(f"checkpoint.pt was not there before the training of {config['steps']} steps was over")
 
 
