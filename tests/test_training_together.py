@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from grader.artifacts.held_out import bigram_loss, held_out_loss
+from grader.artifacts.held_out import bigram_loss, english, held_out_loss
 from grader.artifacts.run import Run, faults_of_curve, faults_of_weights
-from grader.cases import assets
 from grader.files import Files
 
 pytestmark = pytest.mark.own_adapter
@@ -71,14 +70,7 @@ FROZEN = {"eps": 1e9, "weight_decay": 0.0}
 BY_LENGTH = {"eps": 1.0, "weight_decay": 0.0, "max_lr": 0.5, "min_lr": 0.5, "warmup_steps": 0, "steps": 4}
 
 
-def as_tokens(text):
-    """The bytes of a text as token ids."""
-    return np.frombuffer(text, np.uint8).astype(np.uint16)
-
-
-PARAGRAPHS = assets.read("text/english.txt").split(b"\n\n")
-ENGLISH = as_tokens(b"\n\n".join(paragraph for i, paragraph in enumerate(PARAGRAPHS) if i % 10 != 9))
-HELD_OUT = as_tokens(b"\n\n".join(PARAGRAPHS[9::10]))
+ENGLISH, HELD_OUT = english()
 TOKENS = np.random.default_rng(336).integers(0, 64, 6000).astype(np.uint16)
 VALID = np.random.default_rng(337).integers(0, 64, 900).astype(np.uint16)
 

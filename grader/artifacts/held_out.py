@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..cases import assets
 from ..cases.case import Oracle
 from .run import Config
 
@@ -38,6 +39,14 @@ def held_out_loss(perform: Oracle, config: Config, weights: dict[str, torch.Tens
         logits = perform(operation, {**model, "in_indices": inputs}).double()
         total -= float(logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).sum())
     return total / (windows * length)
+
+
+def english() -> tuple[np.ndarray, np.ndarray]:
+    """English text to train on and to measure on, as token ids: its bytes. Every tenth paragraph is held out."""
+    paragraphs = assets.read("text/english.txt").split(b"\n\n")
+    kept = [paragraph for i, paragraph in enumerate(paragraphs) if i % 10 != 9]
+    train, valid = (np.frombuffer(b"\n\n".join(part), np.uint8) for part in (kept, paragraphs[9::10]))
+    return train.astype(np.uint16), valid.astype(np.uint16)
 
 
 def bigram_loss(train_tokens: np.ndarray, valid_tokens: np.ndarray, vocab_size: int) -> float:

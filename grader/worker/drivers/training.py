@@ -27,8 +27,8 @@ _REPORTED = ("config.toml", "metrics.jsonl", "model.safetensors", "curve.svg", "
 _MOST_BYTES = 16 << 20  # per file
 _ATTEMPTS = 3
 _POLL_S = 0.002
-_PATIENCE_S = 0.1  # for metrics that are written in blocks
 _START_S = 60.0
+_STEPS_AFTER = 3  # between the checkpoint and the end
 _KEPT = "of-the-judge"
 
 
@@ -129,28 +129,36 @@ def _laid_out(config: dict[str, Any], train: np.ndarray, valid: np.ndarray, padd
 
 def _train_and_kill(bench: Bench, config: dict[str, Any]) -> None:
     """Train in a process of its own until there is a checkpoint, and metrics of the steps after it."""
-    folder = Path(config["out"])
+    checkpoint, metrics = (Path(config["out"], name) for name in ("checkpoint.pt", "metrics.jsonl"))
     with tempfile.TemporaryFile() as output:
         process = alone.start(bench.adapters, "run_train", {"config": config}, output)
         try:
             deadline = time.monotonic() + _START_S
-            while not (folder / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+            while (first := _version(checkpoint)) is None and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-            lines, patience = _lines(folder / "metrics.jsonl"), time.monotonic() + _PATIENCE_S
-            while _lines(folder / "metrics.jsonl") < lines + 3 and process.poll() is None:
-                if time.monotonic() > patience:
-                    break
+            lines = _lines(metrics) + _STEPS_AFTER
+            # Metrics that are written in blocks do not show the steps; the next checkpoint shows that there were some.
+            while _lines(metrics) < lines and _version(checkpoint) == first and process.poll() is None:
                 time.sleep(_POLL_S)
         finally:
             process.kill()
             process.wait()
-        if not (folder / "checkpoint.pt").exists():
+        if not checkpoint.exists():
             output.seek(0)
             said = output.read().decode("utf-8", "replace").strip().splitlines()
             raise ContractBroken(
                 "run_train, in a process of its own, left no checkpoint.pt in the run's folder"
                 + (f"; the last it printed: {said[-1][:300]}" if said else "")
             )
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes whenever a file is replaced or written; None as long as it is not there."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _lines(path: Path) -> int:
