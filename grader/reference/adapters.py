@@ -383,3 +383,35 @@ def get_transformer_lm_module(
     from .transformer import TransformerLM
 
     return TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Decoding
+
+
+def run_next_token_probabilities(
+    logits: Float[Tensor, " ... vocab_size"], temperature: float, top_p: float
+) -> Float[Tensor, " ... vocab_size"]:
+    """Return the distribution from which the next token is drawn: temperature first, then nucleus sampling."""
+    from .decoding import next_token_probabilities
+
+    return next_token_probabilities(logits, temperature, top_p)
+
+
+def run_generate(
+    model: nn.Module,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    stop_token: int | None,
+    context_length: int | None,
+    generator: torch.Generator | None,
+) -> list[list[int]]:
+    """Continue every prompt and return the new tokens, without the prompts.
+
+    `model` maps token ids [batch, seq] to logits [batch, seq, vocab_size] and is causal.
+    """
+    from .decoding import generate
+
+    return generate(model, prompts, max_new_tokens, temperature, top_p, stop_token, context_length, generator)
