@@ -213,25 +213,34 @@ def test_draws_are_independent(submission):
     check_frequencies(side_by_side, expected, "token {j} in the sequence beside that of token {i}")
 
 
+COINS = {"prompts": [[i % VOCAB_SIZE] for i in range(8)], "max_new_tokens": 25}
+
+
 @pytest.mark.edge
 def test_generator(submission):
-    """All randomness comes from the generator: its state decides the tokens, and it moves on from call to call."""
-    drawing = {"tables": known_coin(), "prompts": [[0], [1]], "max_new_tokens": 40}
-    first, second = submission.sampled(**drawing, seed=1, calls=2)
-    assert as_tensor(first, 40).unique().numel() > 1, "all tokens are the same"
-    again, _ = submission.sampled(**drawing, seed=1, global_seed=6, calls=2)
+    """All randomness comes from the generator: its seed decides the tokens, and nothing else does."""
+    drawing = {"tables": known_coin(), **COINS}
+    (first,), (again,) = (submission.sampled(**drawing, seed=1, global_seed=seed) for seed in (5, 6))
+    assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
     assert first == again, "two generators with the same seed give different tokens"
-    assert first != second, "a second call with the same generator, which has moved on, gives the same tokens again"
     (other,) = submission.sampled(**drawing, seed=2)
     assert first != other, "generators with different seeds give the same tokens"
 
 
 @pytest.mark.edge
+def test_generator_moves_on(submission):
+    """A second call with the same generator, which has moved on, draws other tokens."""
+    first, second = submission.sampled(tables=known_coin(), **COINS, seed=1, calls=2)
+    assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
+    assert first != second, "a second call with the same generator gives the same tokens again"
+
+
+@pytest.mark.edge
 def test_global_generator(submission):
     """Without a generator, torch.manual_seed makes the tokens repeatable."""
-    drawing = {"tables": known_coin(), "prompts": [[0], [1]], "max_new_tokens": 40, "seed": None}
+    drawing = {"tables": known_coin(), **COINS, "seed": None}
     (first,), (again,), (other,) = (submission.sampled(**drawing, global_seed=seed) for seed in (1, 1, 2))
-    assert as_tensor(first, 40).unique().numel() > 1, "all tokens are the same"
+    assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
     assert first == again, "after torch.manual_seed with the same seed, the tokens are different"
     assert first != other, "torch.manual_seed with another seed changes nothing"
 

@@ -49,9 +49,12 @@ def _nucleus(
     return nucleus
 
 
+_SMALLEST_SET = _nucleus()
+
+
 def _distribution(
     scale: Callable[..., torch.Tensor] = _scaled,
-    nucleus: Callable[..., torch.Tensor] = _nucleus(),
+    nucleus: Callable[..., torch.Tensor] = _SMALLEST_SET,
     widen: Callable[..., torch.Tensor] = torch.Tensor.float,
     greedy: Callable[..., torch.Tensor] = _largest,
     always: bool = False,

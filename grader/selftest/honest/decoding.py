@@ -107,7 +107,7 @@ def _by_length(
         raise ValueError("empty prompt")
     was_training = model.training
     model.eval()
-    result = [[] for _ in prompts]
+    result: list[list[int]] = [[] for _ in prompts]
     for length in sorted({len(prompt) for prompt in prompts}):
         members = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
         tokens = torch.tensor([prompts[i] for i in members])
@@ -132,7 +132,7 @@ def _gumbel(
         raise ValueError("empty prompt")
     was_training = model.training
     model.eval()
-    new = [[] for _ in prompts]
+    new: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
     for _ in range(max_new_tokens):
         if all(done):
