@@ -3,62 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from ...reference.accounting import ModelConfig, training_memory
 from ..case import Case, Draw
-from .transformer_accounting import Config, drawn, family, huge
+from .transformer_accounting import Config, Parts, account, drawn, family, huge
 
 
 def generate(draw: Draw) -> Iterator[Case]:
-    def case(group: str, name: str, config: Config, **inputs: Any) -> Case:
-        return Case(name, f"run_{group}", {"config": config, **inputs}, group)
-
     configs = {**family(), "drawn": drawn(draw), "drawn_small": drawn(draw, small=True)}
     for name, config in configs.items():
         size = draw.integer(2, 20)
-        yield case("activation_counts", name, config, batch_size=size)
-        yield case("training_memory", name, config, batch_size=size)
-        yield case("adamw_flops", name, config)
-        yield case("training_flops", name, config, batch_size=size)
+        yield Case(name, "run_activation_counts", {"config": config, "batch_size": size}, "activation_counts")
+        yield _memory(name, config, size)
+        yield account(name, config, "adamw_flops", {"parameter_counts": {}})
+        yield account(name, config, "training_flops", {"matmul_flops": {}}, batch_size=size)
         # Bytes that are so many times what a sequence takes that a factor of 1.07 (GiB for GB) makes a difference.
         largest = draw.integer(20, 60)
-        yield case("max_batch_size", name, config, memory_bytes=peak(config, largest) + one_more(config) // 2)
-        yield case(
-            "training_days",
-            name,
-            config,
-            steps=draw.integer(1_000, 500_000),
-            batch_size=draw.integer(8, 1_024),
-            peak_flops_per_second=draw.number(1e12, 1e15),
-            mfu=draw.number(0.2, 0.7),
-        )
-    xl = configs["gpt2_xl"]
-    yield case("max_batch_size", "gpt2_xl_in_80_gb", xl, memory_bytes=80 * 10**9)
-    a100 = {"peak_flops_per_second": 19.5e12, "mfu": 0.5}
-    yield case("training_days", "gpt2_xl_on_an_a100", xl, steps=400_000, batch_size=1_024, **a100)
+        yield _fitting(name, config, peak(config, largest) + (peak(config, 1) - peak(config, 0)) // 2)
+        steps, size = draw.integer(1_000, 500_000), draw.integer(8, 1_024)
+        yield _days(name, config, steps, size, draw.integer(10, 1_000) * 1e12, draw.integer(20, 70) / 100)
+    yield _fitting("gpt2_xl_in_80_gb", configs["gpt2_xl"], 80 * 10**9)
+    yield _days("gpt2_xl_on_an_a100", configs["gpt2_xl"], 400_000, 1_024, 19.5e12, 0.5)
 
-    for name, config in (("gpt2_small", family()["gpt2_small"]), ("drawn", drawn(draw))):
-        largest = draw.integer(2, 30)
-        enough = peak(config, largest)
-        for what, memory in (("to_the_byte", enough), ("a_byte_short", enough - 1)):
-            yield Case(f"{name}_{what}", "run_max_batch_size", {"config": config, "memory_bytes": memory}, "exact_fit")
-    short = {"one_sequence_too_many": peak(xl, 1) - 1, "not_even_the_model": peak(xl, 0) // 3}
-    for name, memory in short.items():
-        yield Case(name, "run_max_batch_size", {"config": xl, "memory_bytes": memory}, "nothing_fits")
+    for name, config in (("gpt2_small", configs["gpt2_small"]), ("drawn", drawn(draw))):
+        enough = peak(config, draw.integer(2, 30))
+        yield _fitting(f"{name}_to_the_byte", config, enough, "exact_fit")
+        yield _fitting(f"{name}_a_byte_short", config, enough - 1, "exact_fit")
+    yield _fitting("one_sequence_too_many", configs["gpt2_xl"], peak(configs["gpt2_xl"], 1) - 1, "nothing_fits")
+    yield _fitting("not_even_the_model", configs["gpt2_xl"], peak(configs["gpt2_xl"], 0) // 3, "nothing_fits")
 
-    big = huge(draw)
-    for function in ("activation_counts", "training_memory", "training_flops"):
-        yield Case(function, f"run_{function}", {"config": big, "batch_size": 3}, "exact")
-    yield Case("max_batch_size", "run_max_batch_size", {"config": big, "memory_bytes": peak(big, 12_345)}, "exact")
+    yield _memory("training_memory", huge(draw), 3, "exact")
+    yield account("training_flops", huge(draw), "training_flops", {"matmul_flops": {}}, group="exact", batch_size=3)
+
+
+def _memory(name: str, config: Config, batch_size: int, group: str | None = None) -> Case:
+    parts: Parts = {"parameter_counts": {}, "activation_counts": {"batch_size": batch_size}}
+    return account(name, config, "training_memory", parts, group, batch_size=batch_size)
+
+
+def _fitting(name: str, config: Config, memory_bytes: int, group: str | None = None) -> Case:
+    parts: Parts = {"training_memory": {"batch_size": 1}}
+    return account(name, config, "max_batch_size", parts, group, memory_bytes=memory_bytes)
+
+
+def _days(name: str, config: Config, steps: int, batch_size: int, peak_flops_per_second: float, mfu: float) -> Case:
+    options = {"steps": steps, "batch_size": batch_size, "peak_flops_per_second": peak_flops_per_second, "mfu": mfu}
+    return account(name, config, "training_days", {"training_flops": {"batch_size": batch_size}}, **options)
 
 
 def peak(config: Config, batch_size: int) -> int:
     """Bytes of training: the sum of `training_memory`."""
-    from ...reference.accounting import ModelConfig, training_memory
-
     return sum(training_memory(ModelConfig(**config), batch_size).values())
-
-
-def one_more(config: Config) -> int:
-    """Bytes that one more sequence takes."""
-    return peak(config, 1) - peak(config, 0)

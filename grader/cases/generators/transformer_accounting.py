@@ -8,6 +8,7 @@ from typing import Any
 from ..case import Case, Draw
 
 Config = dict[str, int]
+Parts = dict[str, dict[str, Any]]
 
 GPT2 = {
     "gpt2_small": (12, 768, 12),
@@ -19,34 +20,36 @@ GPT2 = {
 
 
 def generate(draw: Draw) -> Iterator[Case]:
-    def case(group: str, name: str, config: Config, **inputs: Any) -> Case:
-        return Case(name, f"run_{group}", {"config": config, **inputs}, group)
-
     configs = {**family(), "drawn": drawn(draw), "drawn_small": drawn(draw, small=True)}
+    parameters: Parts = {"parameter_counts": {}}
+    flops: Parts = {"matmul_flops": {}}
     for name, config in configs.items():
-        yield case("parameter_counts", name, config)
-        yield case("num_parameters", name, config)
-        yield case("parameter_memory", name, config, bytes_per_parameter=4)
-        yield case("matmul_flops", name, config)
-        yield case("forward_flops", name, config, batch_size=1)
-        yield case("flops_shares", name, config)
+        for function in ("parameter_counts", "matmul_flops"):
+            yield Case(name, f"run_{function}", {"config": config}, function)
+        yield account(name, config, "num_parameters", parameters)
+        yield account(name, config, "parameter_memory", {"num_parameters": {}}, bytes_per_parameter=4)
+        yield account(name, config, "forward_flops", flops, batch_size=1)
+        yield account(name, config, "flops_shares", flops)
 
-    for context_length in (16_384, draw.integer(2_000, 50_000)):
-        for name, config in (("gpt2_xl", family()["gpt2_xl"]), ("drawn", drawn(draw))):
+    for context_length, length in ((16_384, "16384"), (draw.integer(2_000, 50_000), "drawn_length")):
+        for name, config in (("gpt2_xl", configs["gpt2_xl"]), ("drawn", drawn(draw))):
             long = config | {"context_length": context_length}
-            for function in ("matmul_flops", "flops_shares"):
-                which = "16384" if context_length == 16_384 else "drawn_length"
-                yield Case(f"{function}_{name}_{which}", f"run_{function}", {"config": long}, "long_context")
+            yield account(f"{name}_{length}", long, "flops_shares", flops, group="long_context")
 
     for name, size in (("two", 2), ("drawn", draw.integer(3, 100))):
-        inputs = {"config": drawn(draw), "batch_size": size}
-        yield Case(f"batch_{name}", "run_forward_flops", inputs, "batch")
+        yield account(name, drawn(draw), "forward_flops", flops, group="batch", batch_size=size)
     for name, size in (("bfloat16", 2), ("float64", 8)):
-        inputs = {"config": drawn(draw), "bytes_per_parameter": size}
-        yield Case(name, "run_parameter_memory", inputs, "bytes")
+        config = drawn(draw)
+        yield account(name, config, "parameter_memory", {"num_parameters": {}}, group="bytes", bytes_per_parameter=size)
 
-    yield Case("parameters", "run_num_parameters", {"config": huge(draw)}, "exact")
-    yield Case("flops", "run_forward_flops", {"config": huge(draw), "batch_size": 3}, "exact")
+    yield account("parameters", huge(draw), "num_parameters", parameters, group="exact")
+    yield account("flops", huge(draw), "forward_flops", flops, group="exact", batch_size=3)
+
+
+def account(name: str, config: Config, wanted: str, parts: Parts, group: str | None = None, **options: Any) -> Case:
+    """A case that asks for a quantity and for others that it follows from."""
+    inputs = {"config": config, "wanted": wanted, "options": options, "parts": parts}
+    return Case(name, "accounted", inputs, group or wanted)
 
 
 def family() -> dict[str, Config]:
