@@ -40,6 +40,7 @@ from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
 from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
 from .trail import Trail
+from .visible import visible
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
@@ -126,7 +127,8 @@ class Examination:
         report = yield
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
-            self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
+            message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
+            self._outcome = Outcome(_id(item), result, message, detail, call.duration)
             self._lost[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
@@ -265,7 +267,7 @@ def _load(submission: Submission) -> dict[str, str] | None:
     try:
         submission.load()
     except Fault as fault:
-        return {"message": fault.message, "detail": fault.detail}
+        return {"message": visible(fault.message), "detail": visible(fault.detail)}
     return None
 
 
