@@ -184,7 +184,7 @@ def _hint(arguments: list[str]) -> int:
     if report.load_fault:
         print(report.load_fault)
     elif problem.score.status is Status.NOT_ASSESSED:
-        print(f"{problem.problem.id} has no tests: {problem.note}.")
+        print(f"{problem.problem.id} is not assessed: {problem.note}.")
     elif problem.score.status is Status.TODO:
         print(f"{problem.problem.id} is not written yet. {problem.tests[0].outcome.message}")
     elif hint := next_hint(problem, root):

@@ -8,8 +8,8 @@ answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
 test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `noticed` (what
-honest code has no reason for), `explained`
-(the known bugs behind failed tests) and `done`. `refused` ends the run with a sentence for the person who started it.
+honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
+tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,22 @@ from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .crosscheck import Crosscheck
 from .faults import CallTimeout, Fault, WorkerCrash
+from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
 from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
-from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
+from .testing import (
+    FOR_STAFF,
+    FRESH,
+    KIT,
+    ORACLE,
+    PYTEST_OPTIONS,
+    SUBMISSION,
+    NothingToTest,
+    draw_no_tracebacks,
+    problem_of,
+)
 from .trail import Trail
 from .visible import visible
 from .wall import Behind, Limits
@@ -75,6 +86,7 @@ class Examination:
         self.finished = finished
         self.trail = trail
         self.submission: Submission
+        self.has_reference = False
         self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
@@ -86,7 +98,7 @@ class Examination:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.events.send("planned", tests=[_plan(item).as_plain() for item in items])
+        self.events.send("planned", tests=[_plan(item).as_plain() for item in items], left_out=self._left_out(items))
         items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
@@ -98,6 +110,13 @@ class Examination:
         for item in items:
             position.setdefault(problem_of(item.path), len(position))
         return sorted(items, key=lambda item: (position[problem_of(item.path)], chance.random()))
+
+    def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
+        """Problems without a test that could run here, each with the reason."""
+        if self.has_reference:
+            return {}  # an empty test file is a fault of ours, which the runner reports
+        planned = {problem_of(item.path) for item in items}
+        return {problem: "needs the staff's copy of the kit" for problem in self.limits_s if problem not in planned}
 
     def pytest_runtest_logstart(self) -> None:
         self._outcome = None
@@ -136,6 +155,9 @@ class Examination:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
             self._send_witnessed(problem_of(item.path))
             self.send_noticed(problem_of(item.path))
+            if texts := item.stash.get(FOR_STAFF, []):
+                plain = [text.as_plain() for text in texts]
+                self.events.send("for_staff", problem=problem_of(item.path), texts=plain)
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
@@ -190,7 +212,7 @@ def _plan(item: pytest.Item) -> PlannedTest:
         claim=f"{item.path.name}::{item.originalname}",
         title=documentation.splitlines()[0],
         edge=item.get_closest_marker("edge") is not None,
-        judges_values=item.get_closest_marker("cases") is not None,
+        judges_values=any(item.get_closest_marker(mark) is not None for mark in ("cases", "decisive")),
         own_adapter=item.get_closest_marker("own_adapter") is not None,
         fresh=case is not None and case.fresh,
     )
@@ -213,6 +235,7 @@ def main() -> int:
         examination.submission = submission
         fault = _load(submission)
         oracle = _reference() if has_generators() else None
+        examination.has_reference = oracle is not None
         events.send("loaded", fault=fault, fresh=oracle is not None)
         examination.send_noticed("")
         seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
@@ -254,7 +277,7 @@ def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -
     if isolation.level is Level.NONE:
         from .in_process import InProcess
 
-        yield InProcess(import_adapters(layout), Witness(layout.root))
+        yield InProcess(import_adapters(layout), Witness(layout.root), Files(layout.root))
         return
     with Behind(layout, limits, isolation, scratch) as submission:
         yield submission

@@ -60,6 +60,8 @@ def grade(
         isolation=chosen.as_json(),
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},
         load_fault=run.load_fault,
+        for_staff=run.for_staff,
+        left_out=run.left_out,
     )
 
 

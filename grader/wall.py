@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from . import processes
 from .crosscheck import Crosscheck, complaint, decoy
 from .faults import AdapterMissing, CallTimeout, ChannelBroken, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Submission
 from .worker import wire
@@ -68,7 +69,7 @@ class Behind(Submission):
         isolation: Isolation = _PROCESS,
         scratch: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Files(layout.root))
         self.layout = layout
         self.limits = limits
         self.isolation = isolation
