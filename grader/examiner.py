@@ -59,6 +59,9 @@ from .worker.witness import Witness
 _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 """After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
 
+_CALLS_PER_PROBLEM = 8
+"""All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
+
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
 _REMARKS_PER_TEST = 5
@@ -90,6 +93,7 @@ class Examination:
         self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
+        self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -136,6 +140,8 @@ class Examination:
             raise CallTimeout(
                 f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
             )
+        if self._spent_s[problem] > _CALLS_PER_PROBLEM * limit:
+            raise CallTimeout(f"not run: the tests of {problem} before this one took {self._spent_s[problem]:.0f} s.")
         if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
             raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
 
@@ -144,6 +150,7 @@ class Examination:
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        self._spent_s[problem_of(item.path)] += call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
             message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
