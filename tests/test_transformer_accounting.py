@@ -127,6 +127,6 @@ def test_heads_change_nothing(submission, config, heads):
     for name, counts in one.items():
         assert isinstance(counts, dict), f"{name}: expected a dict, got {type(counts).__name__}"
         assert counts, f"{name} is empty"
-        assert all(value > 0 for value in counts.values()), f"{name} has an entry that is not positive: {counts}"
+        assert any(counts.values()), f"all entries of {name} are 0"
         many = submission.perform(f"run_{name}", {"config": config | {"num_heads": heads}})
         check_counts(counts, many, (name, f"{heads} heads, where what is expected is your result for 1 head"))

@@ -16,7 +16,7 @@ from typing import Any
 from .case import Case
 
 _ROUNDING = 1e-9
-"""Of the expected value: what floating-point arithmetic may do. A norm of GPT-2 XL too many is a thousand times that."""
+"""Of the expected value: what floating-point arithmetic may do. A norm of GPT-2 XL too many is far more."""
 
 _ROUGHLY = 4
 """A part that is off by no more than this factor is good enough for something to follow from it."""

@@ -48,7 +48,7 @@ def _fitting(name: str, config: Config, memory_bytes: int, group: str | None = N
 
 def _days(name: str, config: Config, steps: int, batch_size: int, peak_flops_per_second: float, mfu: float) -> Case:
     options = {"steps": steps, "batch_size": batch_size, "peak_flops_per_second": peak_flops_per_second, "mfu": mfu}
-    return account(name, config, "training_days", {"training_flops": {"batch_size": batch_size}}, **options)
+    return account(name, config, "training_days", {"training_flops": {"batch_size": batch_size}}, None, **options)
 
 
 def peak(config: Config, batch_size: int) -> int:
