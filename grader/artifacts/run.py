@@ -114,6 +114,11 @@ class Run:
                 raise WrongResult(f"{name}: {shown(key)} has values that are not finite.")
         return weights
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights were handed in, too."""
+        return self.files.has(f"{self.folder}/model.safetensors")
+
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """Raises: NothingToAssess, WrongResult: no tokenizer here or above, or files that are none."""
