@@ -99,8 +99,8 @@ class Reference:
         ((key, value),) = other.items()
         here, there = self.validation_loss(run), self.validation_loss(run, **other)
         assert abs(here - there) >= 3 * _tolerance(run), (
-            f"{run.folder}: with {key} = {getattr(run.config, key)!r} the weights have a loss of {here:.3f}, with {value!r} "
-            f"one of {there:.3f}; trained with one of them, they should not fit the other as well"
+            f"{run.folder}: with {key} = {getattr(run.config, key)!r} the weights have a loss of {here:.3f}, "
+            f"with {value!r} one of {there:.3f}; trained with one of them, they should not fit the other as well"
         )
 
     def _check_claimed_loss(self, run: Run) -> None:

@@ -33,6 +33,7 @@ from grader.submission import locate
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
 PROBLEMS = [*TOKENIZERS, *dict.fromkeys(name.partition("/")[0] for name in RUNS), *COPIES, "experiment_log"]
 REFERENCE = Reference()
+ONLY_SAID = [("no_pos_emb", "position", "rope"), ("pre_norm_ablation", "norm", "pre")]
 
 
 @pytest.fixture(scope="module")
@@ -265,19 +266,17 @@ def test_a_forged_run_fails(copy, forge):
     assert not any(complaint.startswith("absent") for complaint in complaints.values())
 
 
-@pytest.mark.parametrize(
-    ("problem", "key", "value"), [("no_pos_emb", "position", "none"), ("pre_norm_ablation", "norm", "post")]
-)
-def test_an_ablation_that_was_only_said_to_be_one_fails(copy, problem, key, value):
+@pytest.mark.parametrize(("problem", "key", "usual"), ONLY_SAID)
+def test_an_ablation_that_was_only_said_to_be_one_fails(copy, problem, key, usual):
     """Weights of the usual model have the same names and shapes; only their loss gives them away."""
     run = copy / "runs" / problem
     for name in ("model.safetensors", "metrics.jsonl"):
         shutil.copy(copy / "runs" / "learning_rate" / "1e-2" / name, run)
     assert set(offended(problem, copy)) == {"test_the_final_loss_is_that_of_the_weights"}
-    config(run, **{key: {"position": "rope", "norm": "pre"}[key]})
+    config(run, **{key: usual})
     assert set(offended(problem, copy)) == {
         "test_the_model_is_what_it_is_said_to_be",
-        *(["test_the_weights_are_at_home_in_this_architecture"]),
+        "test_the_weights_are_at_home_in_this_architecture",
     }
 
 
@@ -501,7 +500,5 @@ def test_a_foreign_tokenizer_has_the_size_that_is_asked_for(copy, trained):
 
 def test_a_log_names_every_run(copy):
     (copy / "runs" / "experiment_log" / "log.md").write_text("nothing")
-    assert (
-        "does not name runs/batch_size_experiment/16"
-        in offended("experiment_log", copy)["test_the_log_names_every_run"]
-    )
+    complaint = offended("experiment_log", copy)["test_the_log_names_every_run"]
+    assert "does not name runs/batch_size_experiment/16" in complaint
