@@ -51,12 +51,16 @@ from .testing import (
     problem_of,
 )
 from .trail import Trail
+from .visible import visible
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
 
 _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 """After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
+
+_CALLS_PER_PROBLEM = 8
+"""All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
 
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
@@ -89,6 +93,7 @@ class Examination:
         self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
+        self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -135,6 +140,8 @@ class Examination:
             raise CallTimeout(
                 f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
             )
+        if self._spent_s[problem] > _CALLS_PER_PROBLEM * limit:
+            raise CallTimeout(f"not run: the tests of {problem} before this one took {self._spent_s[problem]:.0f} s.")
         if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
             raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
 
@@ -143,19 +150,21 @@ class Examination:
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        self._spent_s[problem_of(item.path)] += call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
-            self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
+            message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
+            self._outcome = Outcome(_id(item), result, message, detail, call.duration)
             self._lost[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
             self._send_witnessed(problem_of(item.path))
+            self.send_noticed(problem_of(item.path))
             if texts := item.stash.get(FOR_STAFF, []):
                 plain = [text.as_plain() for text in texts]
                 self.events.send("for_staff", problem=problem_of(item.path), texts=plain)
-            self.send_noticed(problem_of(item.path))
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
@@ -288,7 +297,7 @@ def _load(submission: Submission) -> dict[str, str] | None:
     try:
         submission.load()
     except Fault as fault:
-        return {"message": fault.message, "detail": fault.detail}
+        return {"message": visible(fault.message), "detail": visible(fault.detail)}
     return None
 
 

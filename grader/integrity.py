@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .outcome import Outcome, PlannedTest, Result
+from .visible import visible
 from .worker.loader import Layout
 
 _KIT = Path(__file__).resolve().parents[1]
@@ -85,11 +86,7 @@ def _remarked(noticed: Mapping[str, Iterable[Any]]) -> Iterator[Suspicion]:
         for remark in remarks:
             match remark:
                 case {"kind": str(kind), "evidence": str(evidence), "where": str(where)} if kind in _KINDS:
-                    yield Suspicion(kind, problem, _printable(where), _sentence(_printable(evidence)))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+                    yield Suspicion(kind, problem, visible(where), _sentence(visible(evidence)))
 
 
 def _sentence(text: str) -> str:
@@ -106,7 +103,7 @@ def _shadowed(layout: Layout) -> Iterator[Suspicion]:
             name = entry.stem if entry.suffix == ".py" else entry.name if (entry / "__init__.py").is_file() else ""
             if name in _SHADOWED:
                 where = str(entry.relative_to(layout.root)) if entry.is_relative_to(layout.root) else entry.name
-                yield Suspicion("shadowed", "", where, f"It brings a module of its own called {name}.")
+                yield Suspicion("shadowed", "", visible(where), f"It brings a module of its own called {name}.")
 
 
 def _memorised(tests: Iterable[tuple[PlannedTest, Outcome]]) -> Iterator[Suspicion]:

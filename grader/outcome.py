@@ -6,6 +6,8 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .visible import visible
+
 
 class Result(enum.StrEnum):
     """The verdict on one test."""
@@ -77,9 +79,8 @@ class Written:
 
     @classmethod
     def legible(cls, question: str, answer: str) -> Written:
-        """With what would move a terminal's cursor, change its colours or reorder its text written out as escapes."""
-        kept = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in answer)
-        return cls(question, "".join(kept))
+        """With what a terminal would obey written out as escapes."""
+        return cls(question, visible(answer))
 
     def as_plain(self) -> dict[str, str]:
         return asdict(self)

@@ -19,6 +19,7 @@ from typing import Any
 
 from .callgraph import Mention, Program, TooInvolved
 from .rubric import Policy, Problem
+from .visible import visible
 from .worker.from_scratch import Rule, canonical, rule_against
 from .worker.loader import Layout
 
@@ -200,4 +201,4 @@ def _from_static(problem: Problem, use: _Use) -> Finding:
     what = f"this class is derived from {use.name}" if use.how == "derived" else f"{use.name} is used here"
     adapters = " or ".join(ADAPTERS[problem.id])
     evidence = f"{what}, where {adapters} can reach it; {use.rule.says}. It was not seen to run: a person decides."
-    return Finding(problem.id, use.rule.id, use.where, evidence, Kind.STATIC, Effect.WARN)
+    return Finding(problem.id, use.rule.id, visible(use.where), evidence, Kind.STATIC, Effect.WARN)

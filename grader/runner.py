@@ -38,9 +38,9 @@ class Run:
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
     witnessed: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
+    noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     for_staff: {problem: free text that a person reads};
     left_out: {problem: why none of its tests can run in this copy of the kit};
-    noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
@@ -49,9 +49,9 @@ class Run:
     outcomes: tuple[Outcome, ...]
     explanations: dict[str, Explanation]
     witnessed: dict[str, list[Any]]
+    noticed: dict[str, list[Any]]
     for_staff: dict[str, tuple[Written, ...]]
     left_out: dict[str, str]
-    noticed: dict[str, list[Any]]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -137,9 +137,9 @@ def run_tests(
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,
         witnessed=crew.witnessed,
+        noticed=crew.noticed,
         for_staff={problem: tuple(dict.fromkeys(texts)) for problem, texts in crew.for_staff.items()},
         left_out=crew.left_out,
-        noticed=crew.noticed,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -243,9 +243,9 @@ class _Crew:
         self.load_fault: str | None = None
         self.explanations: dict[str, Explanation] = {}
         self.witnessed: dict[str, list[Any]] = {}
+        self.noticed: dict[str, list[Any]] = {}
         self.for_staff: dict[str, list[Written]] = {}
         self.left_out: dict[str, str] = {}
-        self.noticed: dict[str, list[Any]] = {}
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -298,11 +298,11 @@ class _Crew:
                 self._finish(examiner, Outcome.from_plain(event["outcome"]))
             case "witnessed":
                 self.witnessed.setdefault(event["problem"], []).extend(event["uses"])
+            case "noticed":
+                self.noticed.setdefault(event["problem"], []).extend(event["remarks"])
             case "for_staff":
                 texts = self.for_staff.setdefault(event["problem"], [])
                 texts += [Written(**text) for text in event["texts"]]
-            case "noticed":
-                self.noticed.setdefault(event["problem"], []).extend(event["remarks"])
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":

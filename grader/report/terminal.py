@@ -43,8 +43,8 @@ _EFFECT = {
 _SHOWN_PER_PROBLEM = 3
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
-_ANSWER_LENGTH = 300
 _SUSPICIONS_SHOWN = 8
+_ANSWER_LENGTH = 300
 
 
 def show(report: Report, console: Console) -> None:

@@ -87,7 +87,7 @@ def test_forged_remarks_are_taken_as_text_or_not_at_all(tmp_path):
         {"kind": "files", "evidence": "it \x1b[2J opened\nx", "where": "\x07"},
     ]
     (only,) = find_suspicions(locate(written(tmp_path, "")), {"": remarks}, [])
-    assert only.evidence == "It \N{REPLACEMENT CHARACTER}[2J opened\N{REPLACEMENT CHARACTER}x."
+    assert only.evidence == "It \\x1b[2J opened\nx."
     assert only.where.isprintable()
 
 

@@ -65,8 +65,7 @@ class Sentry:
         here = os.path.dirname(__file__)
         self._readable = [_real(path) for path in (sys.prefix, sys.base_prefix, here, *libraries)]
         self._hidden_in_root = [path for path in self._hidden if _belongs(path, [self._root])]
-        private = [self._root, *(os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ)]
-        self._writable = [_real(path) for path in private]
+        self._writable = [_real(os.environ[name]) for name in ("HOME", "TMPDIR") if name in os.environ]
         self._owned: dict[str, bool] = {}
         self._seen: dict[tuple[str, str], Notice] = {}
         self._busy = False
@@ -130,12 +129,12 @@ class Sentry:
         if path.startswith("/proc"):
             return _about_process(path)
         real = _real(path)
-        if _belongs(real, self._writable) and not _belongs(real, self._hidden_in_root):
+        if _belongs(real, [self._root]) and not _belongs(real, self._hidden_in_root):
             return None
-        if writing and not path.startswith(_DEVICES):
+        if _belongs(real, self._hidden) and not (_belongs(real, self._readable) and not writing):
+            return "files", f"it {'tried to write' if writing else did} {path}, which is the judge's"
+        if writing and not _belongs(real, self._writable) and not path.startswith(_DEVICES):
             return "writes", f"it tried to write {path}"
-        if _belongs(real, self._hidden) and not _belongs(real, self._readable):
-            return "files", f"it {did} {path}, which is the judge's"
         return None
 
     def _frame_of_submission(self, direct: bool) -> types.FrameType | None:

@@ -1,6 +1,7 @@
 """Keeps each answer by the identity of the tensor that it was asked about.
 
 Noticed: answers
+Earns: any
 """
 
 from honest import adapters as right
