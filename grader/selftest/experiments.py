@@ -23,6 +23,7 @@ from grader.reference.transformer import TransformerLM
 END = "<|endoftext|>"
 SIZE = 400
 MODEL = {"vocab_size": SIZE, "context_length": 32, "d_model": 32, "num_layers": 2, "num_heads": 4, "d_ff": 96}
+"""In the order of TransformerLM's arguments."""
 TRAINING = {
     "batch_size": 16,
     "steps": 120,
@@ -86,18 +87,19 @@ def make(root: Path) -> Path:
     return root
 
 
-def write_sample(folder: Path, tokenizer: Tokenizer, seed: int = 0) -> None:
+def write_sample(folder: Path, tokenizer: Tokenizer, temperature: float = 1.0) -> None:
     """Draw 256 tokens from a run's model, one at a time, and write `sample.json` and `sample.txt`."""
     import safetensors.torch
 
-    model = TransformerLM(**MODEL, rope_theta=10_000.0)
+    vocab_size, context_length, d_model, num_layers, num_heads, d_ff = MODEL.values()
+    model = TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta=10_000.0)
     model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     ids = tokenizer.encode("Once")
     with torch.no_grad():
         while len(ids) < 256:
             logits = model(torch.tensor([ids[-MODEL["context_length"] :]]))[0, -1]
-            ids.append(int(torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)))
+            ids.append(int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator)))
     (folder / "sample.json").write_text(json.dumps(ids), "utf-8")
     (folder / "sample.txt").write_bytes(tokenizer.decode(ids).encode())
 

@@ -23,11 +23,12 @@ from grader.cases import assets
 from grader.faults import Fault, NothingToAssess
 from grader.files import Files
 from grader.isolation import choose
+from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
 from grader.rubric import load_rubric
 from grader.runner import KIT, run_tests
 from grader.scoring import Status
-from grader.selftest.experiments import COPIES, RUNS, SIZE, make
+from grader.selftest.experiments import COPIES, RUNS, SIZE, make, write_sample
 from grader.submission import locate
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
@@ -349,6 +350,11 @@ def generated(copy) -> Path:
     return copy / "runs" / "generate"
 
 
+def tokenizer_of(copy: Path) -> Tokenizer:
+    vocabulary = read_vocabulary(Files(copy), "runs")
+    return Tokenizer(dict(vocabulary.tokens), list(vocabulary.merges), vocabulary.special_tokens)
+
+
 def decoded(copy: Path, ids: list[int]) -> str:
     return read_vocabulary(Files(copy), "runs").decode(ids)
 
@@ -361,8 +367,7 @@ def test_noise_is_not_the_models_text(copy, generated):
 
 
 def test_a_text_in_circles_is_idle(copy, generated):
-    ids = REFERENCE.token_ids(read_vocabulary(Files(copy), "runs"), " the" * 300)
-    sample(generated, ids, decoded(copy, ids))
+    write_sample(generated, tokenizer_of(copy), temperature=0.05)
     assert "goes round in circles" in offended("generate", copy)["test_the_model_wrote_it"]
 
 
@@ -475,7 +480,8 @@ def test_the_merges_of_gpt2_are_not_ones_own(copy, problem, size, says):
 
 def test_merges_of_chance_are_not_learnt(copy, trained):
     generator = torch.Generator().manual_seed(0)
-    merges, known = [], {bytes([byte]) for byte in range(97, 123)}
+    merges: list[tuple[bytes, bytes]] = []
+    known = {bytes([byte]) for byte in range(97, 123)}
     while len(merges) < 10_000 - 257:
         pool = sorted(known)
         a, b = (pool[int(torch.randint(len(pool), (), generator=generator))] for _ in range(2))
