@@ -444,6 +444,19 @@ def test_tables_that_contradict_one_another_are_named(copy, trained):
     assert "the same key twice" in offended("train_bpe_tinystories", copy)[claim]
 
 
+@pytest.mark.parametrize("id", [-1, 1 << 40, 10**400, 1.5, None, True])
+def test_what_is_no_id_is_refused(copy, trained, id):
+    (trained / "vocab.json").write_text(json.dumps({"a": id}))
+    assert "whole numbers from 0 on" in offended("train_bpe_tinystories", copy)["test_the_longest_token"]
+
+
+def test_a_hundred_thousand_special_tokens_are_refused(copy, trained):
+    vocab = json.loads((trained / "vocab.json").read_text())
+    tables(trained, vocab | {f"<|{number}|>": len(vocab) + number for number in range(100_000)})
+    complaint = offended("train_bpe_tinystories", copy)["test_the_tables_are_those_of_a_training"]
+    assert "100,001 tokens are neither bytes nor made by a merge" in complaint
+
+
 def claimed(folder: Path, **changes: Any) -> None:
     config(folder, **changes)
 
