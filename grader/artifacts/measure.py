@@ -25,8 +25,9 @@ _ACTIVATION_BYTES = 1 << 29
 _LONGEST_CONTEXT = 8192
 _UNLIKELIER = 1.0  # nats per token
 _DIFFERENT = 20
-_TOLERANCE = {"float32": 0.003, "bfloat16": 0.02}
-"""Nats per token by which the same weights' loss may differ between two machines. On a CPU it is 1e-6."""
+_TOLERANCE, _TOLERANCE_IN_HALF = 0.003, 0.01
+"""Nats per token by which the same weights' loss may differ: between machines (1e-6 where both are CPUs), and where
+weights were stored or the loss was computed in bfloat16."""
 
 
 @dataclass
@@ -134,7 +135,8 @@ class Reference:
 
 
 def _tolerance(run: Run) -> float:
-    return _TOLERANCE.get(run.config.dtype, _TOLERANCE["float32"])
+    in_full = run.config.dtype == "float32" and all(weight.dtype != torch.bfloat16 for weight in run.weights.values())
+    return _TOLERANCE if in_full else _TOLERANCE_IN_HALF
 
 
 def _module(name: str) -> Any:
