@@ -33,6 +33,6 @@ def test_the_merges_are_learnt_from_the_text(training, vocabulary, reference):
 
 
 def test_the_longest_token(training, vocabulary, remarks):
-    """The longest token is the one that is named."""
+    """The longest token, special ones left aside, is the one that is named."""
     remarks("comment")
     check_longest_token(training, vocabulary)

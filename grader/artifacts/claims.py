@@ -141,9 +141,11 @@ def check_learnt(
 
 
 def check_longest_token(training: Training, vocabulary: Vocabulary) -> None:
-    """The longest token is the one that is named; a space that it begins with may be left out."""
-    length = max(len(token) for token in vocabulary.tokens.values())
-    longest = {token for token in vocabulary.tokens.values() if len(token) == length}
+    """The longest token that was learnt is the one that is named; a space that it begins with may be left out."""
+    special = {token.encode() for token in vocabulary.special_tokens}
+    learnt = {token for token in vocabulary.tokens.values() if token not in special}
+    length = max(map(len, learnt), default=0)
+    longest = {token for token in learnt if len(token) == length}
     named = training.longest_token.encode("utf-8", "replace")
     assert longest & {named, b" " + named}, (
         f"longest_token is {shown(training.longest_token)}; there are tokens of {length} bytes"

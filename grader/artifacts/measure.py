@@ -135,7 +135,7 @@ class Reference:
 
 
 def _tolerance(run: Run) -> float:
-    in_full = run.config.dtype == "float32" and all(weight.dtype != torch.bfloat16 for weight in run.weights.values())
+    in_full = run.config.dtype == "float32" and all(w.dtype.itemsize >= 4 for w in run.weights.values())
     return _TOLERANCE if in_full else _TOLERANCE_IN_HALF
 
 

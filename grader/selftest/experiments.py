@@ -108,7 +108,7 @@ def _tokenizer(folder: Path, text: str, size: int) -> Tokenizer:
     """Train a tokenizer and write its files, with the configuration that goes with them."""
     vocab, merges = _trained(text, size)
     save_tokenizer(vocab, merges, [END], folder)
-    longest = max(vocab.values(), key=len).decode()
+    longest = max((token for token in vocab.values() if token != END.encode()), key=len).decode()
     if folder.name != "runs":
         (folder / "config.toml").write_text(
             f'text = "{text}"\nvocab_size = {size}\nspecial_tokens = ["{END}"]\n'

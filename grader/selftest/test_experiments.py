@@ -472,7 +472,7 @@ def foreign(folder: Path, merges: list[tuple[bytes, bytes]], size: int, text: st
 
     vocab = dict(enumerate([b"<|endoftext|>", *(bytes([b]) for b in range(256)), *(a + b for a, b in merges)]))
     save_tokenizer(vocab, merges, ["<|endoftext|>"], folder)
-    longest = max(vocab.values(), key=len).decode("utf-8", "replace")
+    longest = max((a + b for a, b in merges), key=len).decode("utf-8", "replace")
     claimed(folder, text=text, vocab_size=size, longest_token=longest)
 
 
