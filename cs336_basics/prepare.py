@@ -46,8 +46,8 @@ def prepare(
 ) -> None:
     """Train a tokenizer on the training text, and encode both texts with it.
 
-    The folder `out` then holds vocab.json, merges.txt, train.npy and valid.npy, and the arguments of the training loop
-    `train_data`, `valid_data` and `vocab_size` follow from it.
+    The folder `out` then holds vocab.json, merges.txt, train.npy, valid.npy, and data.toml, which says what they were
+    made of: `train_text` and `valid_text`, the two paths as they were given.
 
     Raises:
         ValueError: more than 65,536 token ids do not fit into uint16; nothing is written.

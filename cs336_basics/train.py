@@ -126,13 +126,17 @@ def train(config: TrainConfig) -> float:
     gradients, and lets AdamW make one update with the learning rate of the schedule. The run's folder then holds:
 
         config.toml          the configuration, all keys of it
-        metrics.jsonl        one JSON object a line for each step: `step` (from 1), `tokens` (seen up to then), `seconds`
-                             (of training up to then), `lr` (that the step was made with), `train_loss` (of its batch,
-                             before the update), and `val_loss` where it was measured, after the update
-        checkpoint.pt        the latest checkpoint. Whenever the process ends, by a power cut too, there is a complete
-                             one: it is replaced in one step, by its finished successor
-        model.safetensors    at the end: the weights, float32, under the names that `run_transformer_lm` lists
-        curve.svg            the learning curve: both losses over the steps
+        config.toml        the configuration, all keys of it
+        metrics.jsonl      one JSON object a line for each step: `step` (from 1), `tokens` (seen up to then), `seconds`
+                           (of training up to then), `lr` (that the step was made with), `train_loss` (of its batch,
+                           before the update), and `val_loss` where it was measured, after the update
+        checkpoint.pt      the latest checkpoint. Whenever the process ends, even by a power cut, there is a complete
+                           one: it is replaced in one step, by its finished successor
+        model.safetensors  at the end: the weights in float32, under the names that `run_transformer_lm` lists
+        curve.svg          the learning curve: both losses over the steps (a .png is as good)
+        vocab.json, merges.txt, data.toml
+                           copies of those beside train_data, if there are any: the folder then says what its token ids
+                           mean, and what text it was trained on
 
     If the folder has a checkpoint of the same configuration, the run goes on after it, and ends with the very weights
     and metrics (but for `seconds`) that it would have had without the interruption: no step is missing, and none is

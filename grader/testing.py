@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .answers import Answers, answers_to, remarks_on
+from .artifacts.held_out import held_out_loss
 from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
@@ -96,6 +97,16 @@ def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardsti
         return min(seconds["submission"]), min(seconds["reference"])
 
     return measure
+
+
+@pytest.fixture
+def judge_loss(request: pytest.FixtureRequest, submission: Submission) -> Callable[..., float]:
+    """Measure a model: `judge_loss(config, weights, tokens)` is its mean loss on held-out tokens.
+
+    The weights are loaded into the reference's model. Where there is no reference, as in students' copies, the
+    submission's own model has to do, which its own tests check.
+    """
+    return functools.partial(held_out_loss, request.config.stash.get(ORACLE, submission.perform))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from hypothesis import Phase, settings
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
     answers,
     for_staff,
+    judge_loss,
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_generate_tests,

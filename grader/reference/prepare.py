@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -74,8 +75,8 @@ def prepare(
 ) -> None:
     """Train a tokenizer on the training text, and encode both texts with it.
 
-    The folder `out` then holds vocab.json, merges.txt, train.npy and valid.npy, and the arguments of the training loop
-    `train_data`, `valid_data` and `vocab_size` follow from it.
+    The folder `out` then holds vocab.json, merges.txt, train.npy, valid.npy, and data.toml, which says what they were
+    made of: `train_text` and `valid_text`, the two paths as they were given.
 
     Raises:
         ValueError: more than 65,536 token ids do not fit into uint16; nothing is written.
@@ -88,6 +89,9 @@ def prepare(
     tokenizer = Tokenizer(vocab, merges, list(special_tokens))
     Path(out).mkdir(parents=True, exist_ok=True)
     save_tokenizer(vocab, merges, special_tokens, out)
+    origin = {"train_text": os.fspath(train_text), "valid_text": os.fspath(valid_text)}
+    lines = [f"{key} = {json.dumps(path, ensure_ascii=False)}\n" for key, path in origin.items()]
+    Path(out, "data.toml").write_text("".join(lines), "utf-8")
     for name, text in (("train.npy", train_text), ("valid.npy", valid_text)):
         count = encode_file(tokenizer, text, Path(out, name))
         size = Path(text).stat().st_size
@@ -116,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write_header(file, count: int) -> None:
+def _write_header(file: BinaryIO, count: int) -> None:
     """The header of a .npy file; numpy leaves room in it for the length to grow."""
     header = {"descr": np.dtype(np.uint16).str, "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_1_0(file, header)

@@ -39,6 +39,7 @@ from .transformer import FeedForward, Norm, Position, TransformerLM
 
 _CONFIG, _METRICS, _CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.pt"
 _WEIGHTS, _CURVE = "model.safetensors", "curve.svg"
+_ORIGIN = ("vocab.json", "merges.txt", "data.toml")  # as `prepare` writes them
 _MAY_CHANGE = ("out", "device")  # for a run may go on elsewhere
 _SCANNED = 1 << 24  # token ids looked at in one go
 _POINTS = 1000  # that a curve is drawn with
@@ -185,6 +186,9 @@ def train(config: TrainConfig) -> float:
                            one: it is replaced in one step, by its finished successor
         model.safetensors  at the end: the weights in float32, under the names that `run_transformer_lm` lists
         curve.svg          the learning curve: both losses over the steps (a .png is as good)
+        vocab.json, merges.txt, data.toml
+                           copies of those beside train_data, if there are any: the folder then says what its token ids
+                           mean, and what text it was trained on
 
     If the folder has a checkpoint of the same configuration, the run goes on after it, and ends with the very weights
     and metrics (but for `seconds`) that it would have had without the interruption: no step is missing, and none is
@@ -215,6 +219,9 @@ def train(config: TrainConfig) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / _CONFIG).exists():
         _replace(folder / _CONFIG, _as_toml(config).encode())
+    for name in _ORIGIN:
+        if (beside := Path(config.train_data).with_name(name)).exists() and not (folder / name).exists():
+            _replace(folder / name, beside.read_bytes())
     if not (folder / _WEIGHTS).exists():
         try:
             _run(config, model, optimizer, train_tokens, valid_tokens, records)

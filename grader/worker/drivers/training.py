@@ -27,8 +27,8 @@ _REPORTED = ("config.toml", "metrics.jsonl", "model.safetensors", "curve.svg", "
 _MOST_BYTES = 16 << 20  # per file
 _ATTEMPTS = 3
 _POLL_S = 0.002
-_PATIENCE_S = 0.1  # for metrics that are written in blocks
 _START_S = 60.0
+_STEPS_AFTER = 3  # between the checkpoint and the end
 _KEPT = "of-the-judge"
 
 
@@ -52,21 +52,22 @@ def training_interrupted(bench: Bench, config: dict[str, Any], train: np.ndarray
     configuration.
 
     Returns:
-        files: as `training_run`, at the end; lines: of metrics when the process was killed.
+        files: as `training_run`, at the end; killed_at: metrics.jsonl when the process was killed.
         in_place: whether the checkpoint that was there then has been written over, and not replaced by another file.
     """
     for _ in range(_ATTEMPTS):
         with _laid_out(config, train, valid) as full:
             folder = Path(full["out"])
             _train_and_kill(bench, full)
-            lines = _lines(folder / "metrics.jsonl")
-            if lines >= config["steps"]:
+            metrics = folder / "metrics.jsonl"
+            killed_at = metrics.read_bytes() if metrics.exists() else b""
+            if killed_at.count(b"\n") >= config["steps"]:
                 continue  # it was done before it could be killed
             checkpoint, kept = folder / "checkpoint.pt", folder.with_name(_KEPT)
             os.link(checkpoint, kept)  # a second name of the same file: what is written into it shows here, too
             before = kept.read_bytes()
             bench.adapter("run_train", config=full)
-            return {"files": _files(folder), "lines": lines, "in_place": kept.read_bytes() != before}
+            return {"files": _files(folder), "killed_at": killed_at, "in_place": kept.read_bytes() != before}
     raise ContractBroken(f"checkpoint.pt was not there before the training of {config['steps']} steps was over")
 
 
@@ -86,7 +87,7 @@ def training_refused(
             is then removed, as if the run had not ended.
 
     Returns:
-        error: type and text of the exception; None when there was none.
+        error: type and text of the exception; None when there was none. is_value_error: whether it is a ValueError.
         changed: names of the files in the run's folder that are not what they were.
     """
     with _laid_out(config, train, valid) as full:
@@ -99,16 +100,16 @@ def training_refused(
             if cut not in full:
                 (folder / "model.safetensors").unlink(missing_ok=True)
         contents = _contents(folder)
-        error = None
+        error, is_value_error = None, False
         try:
             bench.adapter("run_train", config=full)
         except NotImplementedError:
             raise
         except Exception as refusal:
-            error = f"{type(refusal).__name__}: {refusal}"
+            error, is_value_error = f"{type(refusal).__name__}: {refusal}", isinstance(refusal, ValueError)
         after = _contents(folder)
         changed = [name for name in sorted(contents | after) if contents.get(name) != after.get(name)]
-        return {"error": error, "changed": changed}
+        return {"error": error, "is_value_error": is_value_error, "changed": changed}
 
 
 @contextlib.contextmanager
@@ -128,28 +129,36 @@ def _laid_out(config: dict[str, Any], train: np.ndarray, valid: np.ndarray, padd
 
 def _train_and_kill(bench: Bench, config: dict[str, Any]) -> None:
     """Train in a process of its own until there is a checkpoint, and metrics of the steps after it."""
-    folder = Path(config["out"])
+    checkpoint, metrics = (Path(config["out"], name) for name in ("checkpoint.pt", "metrics.jsonl"))
     with tempfile.TemporaryFile() as output:
         process = alone.start(bench.adapters, "run_train", {"config": config}, output)
         try:
             deadline = time.monotonic() + _START_S
-            while not (folder / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+            while (first := _version(checkpoint)) is None and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-            lines, patience = _lines(folder / "metrics.jsonl"), time.monotonic() + _PATIENCE_S
-            while _lines(folder / "metrics.jsonl") < lines + 3 and process.poll() is None:
-                if time.monotonic() > patience:
-                    break
+            lines = _lines(metrics) + _STEPS_AFTER
+            # Metrics that are written in blocks do not show the steps; the next checkpoint shows that there were some.
+            while _lines(metrics) < lines and _version(checkpoint) == first and process.poll() is None:
                 time.sleep(_POLL_S)
         finally:
             process.kill()
             process.wait()
-        if not (folder / "checkpoint.pt").exists():
+        if not checkpoint.exists():
             output.seek(0)
             said = output.read().decode("utf-8", "replace").strip().splitlines()
             raise ContractBroken(
                 "run_train, in a process of its own, left no checkpoint.pt in the run's folder"
                 + (f"; the last it printed: {said[-1][:300]}" if said else "")
             )
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes whenever a file is replaced or written; None as long as it is not there."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _lines(path: Path) -> int:
