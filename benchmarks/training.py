@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
 
 from grader.artifacts.held_out import bigram_loss, english, held_out_loss
+from grader.artifacts.run import Run
+from grader.files import Files
 from grader.in_process import InProcess
 from grader.reference.train import make_config, train
 
@@ -42,20 +43,19 @@ CONFIG = {
 
 def main() -> None:
     """Train, measure and print."""
-    texts = dict(zip(("train_data", "valid_data"), english(), strict=True))
+    train_tokens, valid_tokens = english()
     with tempfile.TemporaryDirectory() as name:
-        paths = {key: str(Path(name, f"{key}.npy")) for key in texts}
-        for key, tokens in texts.items():
-            np.save(paths[key], tokens)
-        config = make_config({**CONFIG, **paths, "out": str(Path(name, "run"))})
+        paths = {key: str(Path(name, f"{key}.npy")) for key in ("train_data", "valid_data")}
+        np.save(paths["train_data"], train_tokens)
+        np.save(paths["valid_data"], valid_tokens)
         start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
-        train(config)
+        train(make_config({**CONFIG, **paths, "out": str(Path(name, "run"))}))
         seconds = time.perf_counter() - start
         cpu_seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
-        weights = load_file(Path(config.out, "model.safetensors"))
-    reference = InProcess(importlib.import_module("grader.reference.adapters"))
-    loss = held_out_loss(reference.perform, config, weights, texts["valid_data"])
-    bigram = bigram_loss(*texts.values(), config.vocab_size)
+        run = Run(Files(name), "run")
+        reference = InProcess(importlib.import_module("grader.reference.adapters"))
+        loss = held_out_loss(reference.perform, run.config, run.weights, valid_tokens)
+    bigram = bigram_loss(train_tokens, valid_tokens, run.config.vocab_size)
     print(f"training        {seconds:.0f} s, {cpu_seconds:.0f} s of them of a core's time")
     print(f"held-out text   {loss:.3f} nats per byte")
     print(f"bigram model    {bigram:.3f} nats per byte")
