@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from ..cases import assets
 from ..faults import NothingToAssess
-from .run import Config, Run, best_of, faults_of_curve, faults_of_weights, has_ended
-from .vocabulary import Vocabulary
+from .parsing import shown
+from .run import Config, Run, best_of, faults_of_curve, faults_of_weights, has_ended, kit_text
+from .vocabulary import Training, Vocabulary
 
 CLEARLY = 0.1
 """Nats per token by which a loss has to differ for the difference to be more than chance."""
@@ -99,6 +100,56 @@ def check_not_copied(run: Run) -> None:
     pieces = [text[start : start + length] for start in range(0, len(text) - length + 1, max(1, length // 20))]
     copied = next((piece for piece in pieces if piece in run.train_text), None)
     assert copied is None, f"{run.folder}/sample.txt is copied from the training text: {copied[:60]!r} and on"
+
+
+def check_tables(training: Training, vocabulary: Vocabulary, size: int) -> None:
+    """The tables are those of a training with these settings, and of the size that the assignment asks for.
+
+    On a text of the kit any size will do, and fewer tokens than were asked for when pairs ran out.
+    """
+    none_of(vocabulary.faults())
+    assert set(training.special_tokens) == set(vocabulary.special_tokens), (
+        f"config.toml lists the special tokens {list(training.special_tokens)}, the vocabulary has "
+        f"{vocabulary.special_tokens[:5]}"
+    )
+    found = len(vocabulary.tokens)
+    ran_out = kit_text(training.text) is not None and found < training.vocab_size
+    assert found == training.vocab_size or ran_out, (
+        f"vocab.json has {found} tokens, config.toml says {training.vocab_size}"
+    )
+    assert found == size or kit_text(training.text) is not None, (
+        f"the assignment asks for {size:,} tokens; vocab.json has {found:,}"
+    )
+
+
+def check_learnt(
+    training: Training,
+    vocabulary: Vocabulary,
+    train_bpe: Callable[[bytes, int, list[str]], tuple[set[bytes], list[tuple[bytes, bytes]]]],
+    otherwise: Callable[[Vocabulary], None],
+) -> None:
+    """The merges are what `train_bpe` gives on the same text; `otherwise` judges those of texts that the kit lacks."""
+    text = kit_text(training.text)
+    if text is None:
+        otherwise(vocabulary)
+        return
+    tokens, merges = train_bpe(text.encode(), training.vocab_size, list(training.special_tokens))
+    for number, (own, right) in enumerate(zip(vocabulary.merges, merges, strict=False), start=1):
+        assert own == right, f"merge {number} is {own}; training on {training.text} gives {right}"
+    assert len(vocabulary.merges) == len(merges), f"{len(vocabulary.merges)} merges; the training gives {len(merges)}"
+    assert set(vocabulary.tokens.values()) == tokens, "the tokens are not those that the training gives"
+
+
+def check_longest_token(training: Training, vocabulary: Vocabulary) -> None:
+    """The longest token that was learnt is the one that is named; a space that it begins with may be left out."""
+    special = {token.encode() for token in vocabulary.special_tokens}
+    learnt = {token for token in vocabulary.tokens.values() if token not in special}
+    length = max(map(len, learnt), default=0)
+    longest = {token for token in learnt if len(token) == length}
+    named = training.longest_token.encode("utf-8", "replace")
+    assert longest & {named, b" " + named}, (
+        f"longest_token is {shown(training.longest_token)}; there are tokens of {length} bytes"
+    )
 
 
 def check_of_stories(vocabulary: Vocabulary) -> None:

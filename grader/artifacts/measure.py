@@ -18,14 +18,16 @@ from typing import Any
 import torch
 
 from ..faults import NothingToAssess, WrongResult
-from .run import Config, Run, faults_of_weights, has_ended
+from .run import Config, Run, best_of, faults_of_weights, has_ended
 from .vocabulary import Vocabulary
 
 _ACTIVATION_BYTES = 1 << 29
 _LONGEST_CONTEXT = 8192
 _UNLIKELIER = 1.0  # nats per token
 _DIFFERENT = 20
-_TOLERANCE = {"float32": 0.02, "bfloat16": 0.05}
+_TOLERANCE, _TOLERANCE_IN_HALF = 0.003, 0.01
+"""Nats per token by which the same weights' loss may differ: between machines (1e-6 where both are CPUs), and where
+weights were stored or the loss was computed in bfloat16."""
 
 
 @dataclass
@@ -84,11 +86,27 @@ class Reference:
         """
         return self._loss(run, list(ids), run.config)
 
-    def check_claimed_loss(self, run: Run) -> None:
-        """Raise an AssertionError unless the last val_loss that a run claims is what its weights have."""
+    def check_claimed_losses(self, runs: Sequence[Run]) -> None:
+        """Raise an AssertionError unless the last val_loss of every run is what its weights have.
+
+        The best run has to have weights; of the others, those that have.
+        """
+        best = best_of(list(runs))
+        for run in [best, *(run for run in runs if run is not best and has_ended(run) and run.has_weights)]:
+            self._check_claimed_loss(run)
+
+    def check_at_home(self, run: Run, **other: str) -> None:
+        """Raise an AssertionError unless a run's weights clearly have another loss in another architecture."""
+        ((key, value),) = other.items()
+        here, there = self.validation_loss(run), self.validation_loss(run, **other)
+        assert abs(here - there) >= 3 * _tolerance(run), (
+            f"{run.folder}: with {key} = {getattr(run.config, key)!r} the weights have a loss of {here:.3f}, "
+            f"with {value!r} one of {there:.3f}; trained with one of them, they should not fit the other as well"
+        )
+
+    def _check_claimed_loss(self, run: Run) -> None:
         measured, claimed = self.validation_loss(run), run.final_loss
-        allowed = _TOLERANCE.get(run.config.dtype, _TOLERANCE["float32"])
-        assert abs(measured - claimed) <= allowed, (
+        assert abs(measured - claimed) <= _tolerance(run), (
             f"{run.folder}: metrics.jsonl ends with a val_loss of {claimed:.4f}, but the weights in model.safetensors "
             f"have {measured:.4f} on the same windows"
         )
@@ -114,6 +132,11 @@ class Reference:
         if key not in self._losses:
             self._losses[key] = _mean_loss(_model(run, config), ids, config)
         return self._losses[key]
+
+
+def _tolerance(run: Run) -> float:
+    in_full = run.config.dtype == "float32" and all(w.dtype.itemsize >= 4 for w in run.weights.values())
+    return _TOLERANCE if in_full else _TOLERANCE_IN_HALF
 
 
 def _module(name: str) -> Any:

@@ -31,8 +31,8 @@ from .parsing import parse_json, parse_toml, shown
 from .vocabulary import Vocabulary, read_vocabulary
 
 MIB = 1 << 20
-_CONFIG_LIMIT, _METRICS_LIMIT, _WEIGHTS_LIMIT, _SAMPLE_LIMIT = 1 << 16, 64 * MIB, 768 * MIB, 1 << 20
-_MOST_RUNS, _MOST_RECORDS = 100, 1_000_000
+_CONFIG_LIMIT, _METRICS_LIMIT, _WEIGHTS_LIMIT, _SAMPLE_LIMIT = 1 << 16, 32 * MIB, 768 * MIB, 1 << 18
+_MOST_RUNS, _MOST_RECORDS, _MOST_IDS = 100, 300_000, 8192
 _LARGEST = 1 << 40
 _CHOICES = {"norm": ("pre", "post", "none"), "position": ("rope", "none"), "ffn": ("swiglu", "silu")}
 
@@ -95,7 +95,9 @@ class Run:
         if lines and not lines[-1]:
             lines.pop()
         if not 0 < len(lines) <= _MOST_RECORDS:
-            raise WrongResult(f"{name} has {len(lines):,} lines; one for each step is expected, at most a million.")
+            raise WrongResult(
+                f"{name} has {len(lines):,} lines; one for each step is expected, at most {_MOST_RECORDS:,}."
+            )
         return tuple(_record(line, f"{name}, line {number}") for number, line in enumerate(lines, start=1))
 
     @functools.cached_property
@@ -113,6 +115,11 @@ class Run:
             if not bool(torch.isfinite(weight).all()):
                 raise WrongResult(f"{name}: {shown(key)} has values that are not finite.")
         return weights
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights were handed in, too."""
+        return self.files.has(f"{self.folder}/model.safetensors")
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
@@ -175,6 +182,10 @@ class Run:
             ids = ids.get("ids")
         if not isinstance(ids, list) or not all(type(id) is int and 0 <= id < _LARGEST for id in ids):
             raise WrongResult(f"{name} has to be a list of token ids, or an object with such a list under 'ids'.")
+        if len(ids) > _MOST_IDS:
+            raise WrongResult(
+                f"{name} has {len(ids):,} ids; at most {_MOST_IDS:,} are looked at, and 256 are asked for."
+            )
         return ids, self.files.read(f"{self.folder}/sample.txt", _SAMPLE_LIMIT).decode("utf-8", "replace")
 
 

@@ -17,6 +17,7 @@ from .parsing import parse_json, parse_toml, shown
 _LIMIT = 16 << 20
 _MOST_TOKENS = 1 << 18
 _LONGEST_TOKEN = 4096
+_MOST_SPECIAL = 100
 _BYTES = [bytes([byte]) for byte in range(256)]
 _PRETOKEN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's, as the assignment's
 
@@ -34,13 +35,19 @@ class Vocabulary:
 
     @functools.cached_property
     def special_tokens(self) -> list[str]:
-        """The tokens that are neither single bytes nor made by a merge."""
+        """The tokens that are neither single bytes nor made by a merge.
+
+        Raises:
+            WrongResult: for more of them than any tokenizer has.
+        """
         made = {left + right for left, right in self.merges}
-        return [
-            token.decode("utf-8", "replace")
-            for _, token in sorted(self.tokens.items())
-            if len(token) != 1 and token not in made
-        ]
+        special = [token for _, token in sorted(self.tokens.items()) if len(token) != 1 and token not in made]
+        if len(special) > _MOST_SPECIAL:
+            raise WrongResult(
+                f"{self.where}: {len(special):,} tokens are neither bytes nor made by a merge, the first of them "
+                f"{shown(special[0])}; merges.txt and vocab.json do not belong together."
+            )
+        return [token.decode("utf-8", "replace") for token in special]
 
     def faults(self) -> Iterator[str]:
         """What keeps the tables from being those of a byte-level BPE training, as sentences."""
@@ -132,8 +139,8 @@ def vocabulary_from(where: str, trained: Any) -> Vocabulary:
 
 def _tokens(text: str, name: str) -> dict[int, bytes]:
     entries = parse_json(text, name)
-    if not isinstance(entries, dict) or not all(type(id) is int for id in entries.values()):
-        raise WrongResult(f"{name} has to be one JSON object that maps tokens to ids, which are whole numbers.")
+    if not isinstance(entries, dict) or not all(type(id) is int and 0 <= id < 1 << 31 for id in entries.values()):
+        raise WrongResult(f"{name} has to be one JSON object that maps tokens to ids, whole numbers from 0 on.")
     if not 0 < len(entries) <= _MOST_TOKENS:
         raise WrongResult(f"{name} has {len(entries):,} tokens; 1 to {_MOST_TOKENS:,} are accepted.")
     if len(set(entries.values())) < len(entries):
