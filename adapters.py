@@ -386,6 +386,59 @@ def get_transformer_lm_module(
 
 
 # ------------------------------------------------------------------------------------------------------------
+# The training loop, and the architectures of the ablations
+
+
+def run_train(config: dict[str, Any]) -> None:
+    """Train as a configuration says; what comes of it is the run's folder, `config["out"]`.
+
+    `config` has the keys of TrainConfig, or too many, or too few.
+    """
+    from cs336_basics.train import make_config, train
+
+    train(make_config(config))
+
+
+def run_transformer_lm_variant(
+    vocab_size: int,
+    context_length: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int,
+    rope_theta: float,
+    norm: str,
+    position: str,
+    ffn: str,
+    weights: dict[str, Tensor],
+    in_indices: Int[Tensor, "batch seq"],
+) -> Float[Tensor, "batch seq vocab_size"]:
+    """As `run_transformer_lm`, with the parts that an ablation takes away or exchanges.
+
+    The weights lack what the model lacks: `ln1`, `ln2` and `ln_final` with norm "none", `ffn.w3` with ffn "silu".
+    """
+    from cs336_basics.transformer import TransformerLM
+
+    like = weights["lm_head.weight"]
+    model = TransformerLM(
+        vocab_size,
+        context_length,
+        d_model,
+        num_layers,
+        num_heads,
+        d_ff,
+        rope_theta,
+        like.device,
+        like.dtype,
+        norm=norm,  # type: ignore[arg-type]
+        position=position,  # type: ignore[arg-type]
+        ffn=ffn,  # type: ignore[arg-type]
+    )
+    model.load_state_dict(weights)
+    return model(in_indices)
+
+
+# ------------------------------------------------------------------------------------------------------------
 # Decoding
 
 

@@ -42,6 +42,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "gradient_clipping": ("run_gradient_clipping",),
     "data_loading": ("run_get_batch",),
     "checkpointing": ("run_save_checkpoint", "run_load_checkpoint"),
+    "training_together": ("run_train",),
 }
 """Where each problem begins in a submission's adapters; the reading of the source starts there."""
 
