@@ -63,8 +63,8 @@ def test_every_problem_has_a_section_with_its_title_and_points(problem: Problem)
     assert (section.title, section.points) == (problem.title, problem.points)
 
 
-def test_every_section_belongs_to_a_problem_in_the_order_of_the_rubric_within_its_part():
-    assert set(SECTIONS) == {problem.id for problem in RUBRIC.problems}
+def test_sections_come_in_the_order_of_the_rubric():
+    assert list(SECTIONS) == [problem.id for problem in RUBRIC.problems]
 
 
 def test_the_total_is_the_rubrics():
