@@ -58,7 +58,13 @@ def already_run() -> set[str]:
 
 def copy_of_kit(folder: Path, *, solved: bool) -> Path:
     """A copy to run commands in, with the kit's own environment; solved: with the reference for the skeleton."""
-    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "data", "runs")
+    anywhere = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+
+    def ignored(where: str, names: list[str]) -> set[str]:
+        here = {"data"} if Path(where) == KIT else set()
+        results = {name for name in names if name != "README.md"} if Path(where) == KIT / "runs" else set()
+        return {*anywhere(where, names), *here, *results}
+
     copy = Path(shutil.copytree(KIT, folder, ignore=ignored))
     (copy / ".venv").symlink_to(KIT / ".venv")
     if solved:
