@@ -113,7 +113,7 @@ class Sentry:
             if target in own or _descends_from_us(target):
                 return None
             return "processes", f"it sent signal {int(details[1])} to process {target}"
-        paths = [os.path.abspath(os.fsdecode(item)) for item in details[:2] if isinstance(item, (str, bytes))]
+        paths = [_absolute(os.fsdecode(item)) for item in details[:2] if isinstance(item, (str, bytes))]
         if event == "open":
             paths = paths[:1]
             mode, flags = details[1], details[2]
@@ -128,12 +128,15 @@ class Sentry:
     def _about_path(self, path: str, writing: bool, did: str) -> tuple[str, str] | None:
         if path.startswith("/proc"):
             return _about_process(path)
-        real = _real(path)
-        if _belongs(real, [self._root]) and not _belongs(real, self._hidden_in_root):
+        if _belongs(path, [self._root]) and not _belongs(path, self._hidden_in_root):
             return None
-        if _belongs(real, self._hidden) and not (_belongs(real, self._readable) and not writing):
+        if not _belongs(path, self._hidden):
+            if _belongs(path, self._writable) or path.startswith(_DEVICES):
+                return None
+            path = _real(path)  # resolved only here: in a deep folder it takes its time
+        if _belongs(path, self._hidden) and (writing or not _belongs(path, self._readable)):
             return "files", f"it {'tried to write' if writing else did} {path}, which is the judge's"
-        if writing and not _belongs(real, self._writable) and not path.startswith(_DEVICES):
+        if writing and not _belongs(path, [*self._writable, self._root]):
             return "writes", f"it tried to write {path}"
         return None
 
@@ -210,6 +213,12 @@ def _descends_from_us(process: int) -> bool:
         if process == os.getpid():
             return True
     return False
+
+
+def _absolute(path: str) -> str:
+    """As os.path.abspath, but in a folder that lies too deep for the system it fails at once instead of searching."""
+    here = os.readlink("/proc/self/cwd") if sys.platform == "linux" and not os.path.isabs(path) else ""
+    return os.path.abspath(os.path.join(here, path))
 
 
 def _real(path: str) -> str:
