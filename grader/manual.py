@@ -157,13 +157,16 @@ def _entry(problem: Mapping[str, Any]) -> Iterator[str]:
     yield f"[{problem['id']}]"
     assessed = points - problem["unassessed"]
     tested = f"the tests gave {problem['earned']:g} of {assessed:g}" if assessed else "no points from the tests"
-    yield f"# {title}: {points:g} points, {tested}."
+    yield f"# {title}, worth {points:g}; {tested}."
     for test in problem.get("tests", []):
         if problem.get("kind") == "manual":
             yield from _commented(f"{test['outcome']}: {test['title']} {test['message']}")
     for written in problem["for_staff"]:
         yield from _commented(str(written.get("question", "")))
-        yield from (f"#   {line.removeprefix('# ')}" for line in _commented(str(written.get("answer", ""))))
+        yield from (
+            f"#   {line.removeprefix('#').removeprefix(' ')}".rstrip()
+            for line in _commented(str(written.get("answer", "")))
+        )
     given = problem.get("manual", {})
     score = given.get("score")
     yield f"score = {json.dumps('' if score is None else score)}"
@@ -175,4 +178,4 @@ def _commented(text: str) -> Iterable[str]:
     import textwrap
 
     for line in visible(text).split("\n"):
-        yield from (f"# {part}" for part in textwrap.wrap(line, _WIDTH) or [""])
+        yield from (f"# {part}".rstrip() for part in textwrap.wrap(line, _WIDTH) or [""])
