@@ -22,14 +22,12 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) -V). Name another one: make setup PYTHON=python3.12"; exit 1; }
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && uv pip install --python .venv -r pyproject.toml --group dev; \
-	else \
-	  $(PYTHON) -m venv .venv && \
-	  $(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
-	    print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt && \
-	  $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; \
-	fi
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
+	else $(PYTHON) -m venv .venv; fi
+	@$(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt
+	@if command -v uv >/dev/null 2>&1; then uv pip install --python .venv -r .venv/requirements.txt; \
+	else $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; fi
 	@touch $@
 
 # Students have no grader/selftest/; what is left then is their own code.
