@@ -18,6 +18,7 @@ and say what is wrong first. The submission's code runs in a process of its own,
 _EPILOG = """\
 other commands (each explains itself with --help):
   python -m grader hint rope                the next hint for a problem, and no more than that
+  python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
   python -m grader manual REPORT SCORES     put scores given by hand into a report (staff)
   python -m grader explain tolerances       how far honest code strays, and how near known bugs come (staff)
@@ -39,7 +40,7 @@ file; 3 the grader itself failed."""
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    commands = {"explain": _explain, "handout": _handout, "hint": _hint, "manual": _manual}
+    commands = {"data": _data, "explain": _explain, "handout": _handout, "hint": _hint, "manual": _manual}
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from .complaints import Failed, Refused
@@ -194,6 +195,36 @@ def _hint(arguments: list[str]) -> int:
             print(f"\nThe next one: python -m grader hint {problem.problem.id}")
     else:
         print(f"{problem.problem.id} passes all {len(problem.tests)} tests; there is nothing to hint at.")
+    return GRADED
+
+
+def _data(arguments: list[str]) -> int:
+    from .download import CORPORA, FILES, fetch, human
+
+    listing = "\n".join(
+        f"  {file.corpus:12} {file.name:30} {human(file.transfer.size):>8} to fetch, {human(file.text.size):>8} on disk"
+        for file in FILES
+    )
+    parser = _parser(
+        " data",
+        "Download the corpora of the large experiments. An interrupted download goes on where it stopped; every\n"
+        "file is checked by its size and SHA-256, and one that is there already is checked and kept.\n\n" + listing,
+        "HF_ENDPOINT=https://... in the environment names a mirror of huggingface.co. Nothing else in the kit needs\n"
+        "these files, or a network.",
+    )
+    parser.add_argument("corpus", nargs="*", metavar="CORPUS", help=f"{' or '.join(CORPORA)} (default: both)")
+    parser.add_argument("--folder", default="data", metavar="DIR", help="where to put the files (default: data)")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.corpus).difference(CORPORA):
+        parser.error(f"no corpus is called {', '.join(sorted(unknown))}; there are {' and '.join(CORPORA)}")
+
+    from rich.console import Console
+
+    from .report.download import DownloadBar
+
+    wanted = options.corpus or CORPORA
+    with DownloadBar(Console()) as bar:
+        fetch([file for file in FILES if file.corpus in wanted], Path(options.folder), observer=bar)
     return GRADED
 
 
