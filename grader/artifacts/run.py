@@ -394,7 +394,7 @@ def _finite(table: dict[str, Any], key: str, where: str) -> float:
 
 
 def _loss(table: dict[str, Any], key: str, where: str) -> float:
-    """A loss; one that is not finite, in whatever way it is written, is infinite."""
+    """A loss; one that is not finite, in whatever way it is written, or beyond all bounds, is infinite."""
     value = table.get(key)
     if value is None and key in table:
         return math.inf
@@ -402,6 +402,6 @@ def _loss(table: dict[str, Any], key: str, where: str) -> float:
         raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a number.")
     if isinstance(value, float) and not math.isfinite(value):
         return math.inf
-    if not 0 <= value < _LARGEST:  # type: ignore[operator]
+    if value < 0:  # type: ignore[operator]
         raise WrongResult(f"{where}: {key} is {shown(value)}; a cross-entropy is 0 or more.")
-    return float(value)  # type: ignore[arg-type]
+    return float(value) if value < _LARGEST else math.inf  # type: ignore[arg-type, operator]

@@ -313,6 +313,12 @@ def test_a_run_that_diverged_and_stopped_is_part_of_a_sweep(copy):
     assert not offended("learning_rate", copy)
 
 
+def test_a_loss_may_explode_on_the_way(copy):
+    highest = copy / "runs" / "learning_rate" / "1"
+    metrics(highest, lambda records: [r | ({"train_loss": 2.4e12} if r["step"] == 30 else {}) for r in records])
+    assert not offended("learning_rate", copy)
+
+
 def test_what_changes_beside_the_rate_is_named(copy):
     config(copy / "runs" / "learning_rate" / "1e-3", d_ff=128)
     assert "differs from runs/learning_rate/1 in d_ff" in offended("learning_rate", copy)["test_at_least_three_rates"]
