@@ -164,7 +164,7 @@ class Examination:
             self.send_noticed(problem_of(item.path))
             if texts := item.stash.get(FOR_STAFF, []):
                 plain = [text.as_plain() for text in texts]
-                self.events.send("for_staff", problem=problem_of(item.path), texts=plain)
+                self.events.send("for_staff", id=_id(item), texts=plain)
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 

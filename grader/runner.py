@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -138,12 +138,22 @@ def run_tests(
         explanations=crew.explanations,
         witnessed=crew.witnessed,
         noticed=crew.noticed,
-        for_staff={problem: tuple(dict.fromkeys(texts)) for problem, texts in crew.for_staff.items()},
+        for_staff=_for_staff(planned, crew.for_staff),
         left_out=crew.left_out,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
     )
+
+
+def _for_staff(
+    planned: Sequence[PlannedTest], passed_on: Mapping[str, Sequence[Written]]
+) -> dict[str, tuple[Written, ...]]:
+    """{problem: what its tests passed on}, in the order of the tests rather than in that in which they ran."""
+    texts: dict[str, dict[Written, None]] = {}
+    for test in planned:
+        texts.setdefault(test.problem, {}).update(dict.fromkeys(passed_on.get(test.id, ())))
+    return {problem: tuple(written) for problem, written in texts.items()}
 
 
 def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
@@ -301,8 +311,7 @@ class _Crew:
             case "noticed":
                 self.noticed.setdefault(event["problem"], []).extend(event["remarks"])
             case "for_staff":
-                texts = self.for_staff.setdefault(event["problem"], [])
-                texts += [Written(**text) for text in event["texts"]]
+                self.for_staff[event["id"]] = [Written(**text) for text in event["texts"]]
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":

@@ -44,7 +44,7 @@ _SHOWN_PER_PROBLEM = 3
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
 _SUSPICIONS_SHOWN = 8
-_ANSWER_LENGTH = 300
+_ANSWER_LENGTH = 160
 
 
 def show(report: Report, console: Console) -> None:
