@@ -38,7 +38,7 @@ from .submission import Submission
 from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
 from .trail import Trail
 from .wall import Behind, Limits
-from .worker.loader import Layout, import_adapters
+from .worker.loader import Layout
 from .worker.witness import Witness
 
 _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
@@ -225,9 +225,9 @@ class _Session:
 @contextlib.contextmanager
 def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
     if isolation.level is Level.NONE:
-        from .in_process import InProcess
+        from .in_process import open_in_process
 
-        yield InProcess(import_adapters(layout), Witness(layout.root))
+        yield open_in_process(layout, Witness(layout.root))
         return
     with Behind(layout, limits, isolation, scratch) as submission:
         yield submission

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .complaints import Refused
+from .interpreter import INTERPRETED
 from .scratch import Scratch, copy_if_small
 from .worker.loader import Layout
 
@@ -257,6 +258,7 @@ class Cell:
             "USER": "submission",
             "LANG": "C.UTF-8",
             "CUDA_VISIBLE_DEVICES": "",
+            **INTERPRETED,
             "OMP_NUM_THREADS": "1",  # small calls are several times slower when threads wait for a busy machine
             "TOKENIZERS_PARALLELISM": "false",
             "WANDB_MODE": "disabled",

@@ -51,10 +51,9 @@ def submission(request: pytest.FixtureRequest) -> Submission:
 
 
 def _open(root: Path) -> Submission:
-    from .in_process import InProcess
-    from .worker.loader import import_adapters
+    from .in_process import open_in_process
 
-    return InProcess(import_adapters(locate(root)))
+    return open_in_process(locate(root))
 
 
 def draw_no_tracebacks(config: pytest.Config) -> None:

@@ -383,3 +383,28 @@ def get_transformer_lm_module(
     from .transformer import TransformerLM
 
     return TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Kernels (optional), under the names of the public systems assignment
+
+
+def get_flashattention_autograd_function_pytorch() -> type[torch.autograd.Function]:
+    """Return the class of your FlashAttention in PyTorch; the tests call `.apply(Q, K, V, is_causal)`."""
+    from .kernels import FlashAttentionPyTorch
+
+    return FlashAttentionPyTorch
+
+
+def get_flashattention_autograd_function_triton() -> type[torch.autograd.Function]:
+    """Return the class of your FlashAttention in Triton; the tests call `.apply(Q, K, V, is_causal)`."""
+    from .kernels import FlashAttentionTriton
+
+    return FlashAttentionTriton
+
+
+def get_rmsnorm_autograd_function_triton() -> type[torch.autograd.Function]:
+    """Return the class of your RMSNorm in Triton; the tests call `.apply(x, weight)`, with eps at 1e-5."""
+    from .kernels import FusedRMSNorm
+
+    return FusedRMSNorm
