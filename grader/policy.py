@@ -42,6 +42,9 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "gradient_clipping": ("run_gradient_clipping",),
     "data_loading": ("run_get_batch",),
     "checkpointing": ("run_save_checkpoint", "run_load_checkpoint"),
+    "flash_attention_pytorch": ("get_flashattention_autograd_function_pytorch",),
+    "flash_attention_triton": ("get_flashattention_autograd_function_triton",),
+    "fused_rmsnorm": ("get_rmsnorm_autograd_function_triton",),
 }
 """Where each problem begins in a submission's adapters; the reading of the source starts there."""
 

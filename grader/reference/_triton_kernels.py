@@ -102,9 +102,7 @@ def attention_backward_queries(
     for first_key in range(0, end, ROWS):
         k = load_rows(k_ptr + sequence * keys * DIM, first_key, keys, ROWS, DIM, BLOCK)
         v = load_rows(v_ptr + sequence * keys * DIM, first_key, keys, ROWS, DIM, BLOCK)
-        _, ds = score_gradients(
-            q, k, v, do, lse, delta, first_query, first_key, keys, scale, CAUSAL, ROWS, ACCUMULATOR
-        )
+        _, ds = score_gradients(q, k, v, do, lse, delta, first_query, first_key, keys, scale, CAUSAL, ROWS, ACCUMULATOR)
         dq += tl.dot(ds.to(k.dtype), k, out_dtype=ACCUMULATOR, input_precision="ieee")
     store_rows(dq_ptr + sequence * queries * DIM, first_query, queries, dq * scale, ROWS, DIM, BLOCK)
 

@@ -166,9 +166,7 @@ class FusedRMSNorm(torch.autograd.Function):
         inverse_rms = torch.empty(x.shape[:-1], dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
         ctx.block = _power_of_two(columns)
         if x.numel():
-            rmsnorm_forward[(inverse_rms.numel(),)](
-                x, weight, y, inverse_rms, columns, eps, ctx.block, _accumulator(x)
-            )
+            rmsnorm_forward[(inverse_rms.numel(),)](x, weight, y, inverse_rms, columns, eps, ctx.block, _accumulator(x))
         ctx.save_for_backward(x, weight, inverse_rms)
         return y
 

@@ -14,7 +14,9 @@ from ..case import Case, Draw
 from ..compare import Tolerance
 
 _PRECISE = Tolerance(1e-4)
-_HALF = Tolerance(8e-3)  # float16 has 11 bits, and tiles of P may be rounded to it, too
+# float16 has 11 bits, and tiles of P and dS may be rounded to it, too. Honest code strays by up to 1e-3 and 8e-3, sums
+# in float16 by 1e-2 and 1e-1.
+_HALF, _HALF_GRADIENTS = Tolerance(4e-3), Tolerance(2.5e-2)
 OUTPUT, LOG_SUM_EXP, GRADIENTS = "attention_output", "attention_log_sum_exp", "attention_gradients"
 
 
@@ -73,8 +75,10 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
     yield from cases("one_key", "lengths", queries=16, keys=1, operations=[OUTPUT])
     yield from cases("narrow", "lengths", queries=20, keys=20, d=5, operations=[OUTPUT, GRADIENTS])
 
-    half = {"queries": 32, "keys": 32, "dtype": torch.float16}
-    yield from cases("half", "half", _HALF, operations=[OUTPUT, GRADIENTS], **half)
+    # Scores of 16 and more: rounded to float16, they would be off by a hundredth.
+    half = {"queries": 32, "keys": 32, "dtype": torch.float16, "scale": 4.0}
+    yield from cases("half", "half", _HALF, operations=[OUTPUT], **half)
+    yield from cases("half", "half", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
 
     apart = inputs(queries=32, keys=32, batch=2)
     for name in "QKV":
