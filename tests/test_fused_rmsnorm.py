@@ -15,7 +15,7 @@ def test_output(submission, case):
 
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """The backward pass gives the gradients of the input, vector by vector, and of the gain, summed over all of them."""
+    """The backward pass gives the gradients of the input, and of the gain, summed over all vectors."""
     case.check(submission.fused_rmsnorm_gradients(**case.inputs))
 
 

@@ -14,9 +14,9 @@ from ..case import Case, Draw
 from ..compare import Tolerance
 
 _PRECISE = Tolerance(1e-4)
-# float16 has 11 bits, and tiles of P and dS may be rounded to it, too. Honest code strays by up to 1e-3 and 8e-3, sums
-# in float16 by 1e-2 and 1e-1.
-_HALF, _HALF_GRADIENTS = Tolerance(4e-3), Tolerance(2.5e-2)
+# float16 has 11 bits, and tiles of P and dS may be rounded to it, too. Honest code strays by up to 1e-3 (output) and
+# 6e-3 (gradients), with sums in float16 it is 6e-3 and 2e-2.
+_HALF, _HALF_GRADIENTS = Tolerance(3e-3), Tolerance(1.2e-2)
 OUTPUT, LOG_SUM_EXP, GRADIENTS = "attention_output", "attention_log_sum_exp", "attention_gradients"
 
 
@@ -75,8 +75,8 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
     yield from cases("one_key", "lengths", queries=16, keys=1, operations=[OUTPUT])
     yield from cases("narrow", "lengths", queries=20, keys=20, d=5, operations=[OUTPUT, GRADIENTS])
 
-    # Scores of 16 and more: rounded to float16, they would be off by a hundredth.
-    half = {"queries": 32, "keys": 32, "dtype": torch.float16, "scale": 4.0}
+    # Scores of 10 and more: rounded to float16, they would be off by a hundredth.
+    half = {"queries": 48, "keys": 96, "dtype": torch.float16, "scale": 3.0}
     yield from cases("half", "half", _HALF, operations=[OUTPUT], **half)
     yield from cases("half", "half", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
 

@@ -131,7 +131,7 @@ def _gradients(
 
 @contextlib.contextmanager
 def _as_if_on_a_gpu(factory: str) -> Iterator[None]:
-    """Let tensors say that they are on a GPU: code with Triton kernels asserts so, and the interpreter does not mind."""
+    """Let tensors say that they are on a GPU: code with kernels asserts so, and the interpreter does not mind."""
     if not factory.endswith("triton"):
         yield
         return
