@@ -370,6 +370,13 @@ def get_swiglu_module(d_model: int, d_ff: int) -> nn.Module:
     return SwiGLU(d_model, d_ff)
 
 
+def get_rope_module(d_k: int, theta: float, max_seq_len: int) -> nn.Module:
+    """Make a RotaryPositionalEmbedding, which is called with vectors and their positions."""
+    from .rope import RotaryPositionalEmbedding
+
+    return RotaryPositionalEmbedding(theta, d_k, max_seq_len)
+
+
 def get_transformer_lm_module(
     vocab_size: int,
     context_length: int,

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import bpe, checkpoint, data, functional, kernels, modules, optimizer, tokenizer
+from . import bpe, checkpoint, data, functional, kernels, modules, optimizer, timing, tokenizer
 
 DRIVERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for module in (bpe, checkpoint, data, functional, kernels, modules, optimizer, tokenizer)
+    for module in (bpe, checkpoint, data, functional, kernels, modules, optimizer, timing, tokenizer)
     for function in module.DRIVERS
 }

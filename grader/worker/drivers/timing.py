@@ -96,13 +96,28 @@ def timed_release(bench: Bench, subject: int) -> None:
 
 
 def _function(
-    bench: Bench, weights: Tensors, device: torch.device, adapter: str, constants: dict[str, Any], modules: bool = False
+    bench: Bench,
+    weights: Tensors,
+    device: torch.device,
+    adapter: str,
+    constants: dict[str, Any],
+    modules: bool = False,
+    rename: dict[str, str] | None = None,
+    gather: str = "",
 ) -> Call:
-    """An adapter of the form `run_*`. modules: it builds a module at each call, which must land on the device."""
+    """An adapter of the form `run_*`.
+
+    Args:
+        modules: it builds a module at each call, which must land on the device.
+        rename: {weight: the argument that takes it}; gather: the one argument that takes all weights, as a dict.
+    """
+    names = rename or {}
+    given: dict[str, Any] = {names.get(name, name): value for name, value in weights.items()}
+    given = {**constants, **({gather: given} if gather else given)}
 
     def call(inputs: Tensors) -> Sequence[torch.Tensor]:
         with torch.no_grad():
-            return [bench.adapter(adapter, **inputs, **weights, **constants)]
+            return [bench.adapter(adapter, **inputs, **given)]
 
     def call_on_device(inputs: Tensors) -> Sequence[torch.Tensor]:
         with device:
@@ -111,20 +126,32 @@ def _function(
     return call_on_device if modules and device.type != "cpu" else call
 
 
-def _module(bench: Bench, weights: Tensors, device: torch.device, adapter: str, config: dict[str, Any]) -> Call:
-    """A module that an adapter of the form `get_*_module` makes, with the judge's weights."""
+def _module(
+    bench: Bench,
+    weights: Tensors,
+    device: torch.device,
+    adapter: str,
+    config: dict[str, Any],
+    positions: str = "",
+) -> Call:
+    """A module that an adapter of the form `get_*_module` makes, with the judge's weights.
+
+    Args:
+        positions: the weight, if any, that is no parameter but the second argument of each call.
+    """
     module = bench.adapter(adapter, **config)
+    further = [weights[positions]] if positions else []
+    wanted = {name: value for name, value in weights.items() if name != positions}
     names = {name for name, _ in module.named_parameters()}
-    if names != set(weights):
-        raise ContractBroken(f"the module of {adapter} has the parameters {sorted(names)}, not {sorted(weights)}")
+    if names != set(wanted):
+        raise ContractBroken(f"the module of {adapter} has the parameters {sorted(names)}, not {sorted(wanted)}")
     module.to(device)
-    with torch.no_grad():
-        for name, parameter in list(module.named_parameters()):
-            parameter.data = weights[name]
+    for name, parameter in list(module.named_parameters()):
+        parameter.data = wanted[name]
 
     def call(inputs: Tensors) -> Sequence[torch.Tensor]:
         with torch.no_grad():
-            return [module(*inputs.values())]
+            return [module(*inputs.values(), *further)]
 
     return call
 
@@ -143,22 +170,26 @@ def _autograd(
     return call
 
 
-def _optimizer(bench: Bench, weights: Tensors, device: torch.device, adapter: str, options: dict[str, Any]) -> Call:
-    """One step of an optimizer that starts anew with each call: inputs are parameters p0, p1, ... and gradients g0, ...
+def _optimizer(
+    bench: Bench,
+    weights: Tensors,
+    device: torch.device,
+    adapter: str,
+    options: dict[str, Any],
+    steps: int,
+) -> Call:
+    """Steps of an optimizer that starts anew with each call: of parameters p0, ..., with gradients g0_1, ..., g0_2, ...
 
-    Its state is made in the call, too, for it belongs to no other parameters than these.
+    The parameters are copies: what a call is given stays as it was, for the check.
     """
     kind = bench.adapter(adapter)
 
     def call(inputs: Tensors) -> Sequence[torch.Tensor]:
-        parameters = []
-        for name, value in inputs.items():
-            if name.startswith("p"):
-                parameter = torch.nn.Parameter(value)
-                parameter.grad = inputs[f"g{name[1:]}"]
-                parameters.append(parameter)
+        parameters = [torch.nn.Parameter(value.clone()) for name, value in inputs.items() if name.startswith("p")]
         optimizer = kind(parameters, **options)
-        for _ in range(3):
+        for step in range(1, steps + 1):
+            for i, parameter in enumerate(parameters):
+                parameter.grad = inputs[f"g{i}_{step}"]
             optimizer.step()
         return [parameter.detach() for parameter in parameters]
 

@@ -1,0 +1,239 @@
+"""Races between a submission and the reference, and what is said about them.
+
+The reference lives behind the same wall, and is started, stopped, asked and checked like the submission. On a GPU its
+adapters are those of `grader/kernels`, on the CPU those of the staff solution.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..faults import AdapterMissing, Fault, Todo
+from ..isolation import KIT, Isolation
+from ..submission import locate
+from ..worker.arena import ALIGNMENT
+from ..worker.loader import Layout
+from .devices import Ceilings, Device, DeviceBusy
+from .duel import duel
+from .lane import Lane, Prepared, WrongAnswer
+from .races import RACES, Race
+from .statistics import Pair, Thresholds, estimate, verdict
+
+FEWEST_SLOTS, MOST_SLOTS = 4, 256
+IMPOSSIBLE = 0.85
+"""A time below this share of the least possible one cannot be; ceilings are measured, and measured ones vary."""
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """What came of one race.
+
+    status: "measured", "wrong" (a timed call was), "impossible" (faster than the device), "failed" (it raised, or ended),
+    "todo", "not_provided" or "busy" (the device was, so that nothing could be measured); message: more on that.
+    verdict: see `statistics.Verdict`; share: of the points for this race, between 0 and 1.
+    student_ms, reference_ms, roofline_ms: medians for one call, and the time in which the device could do it at best.
+    work, unit: what a call moves or computes at least, so that work / time is a rate in `unit` per second.
+    """
+
+    problem: str
+    tensors: str
+    status: str
+    message: str = ""
+    verdict: str = ""
+    ratio: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    full: float = 0.0
+    none: float = 0.0
+    share: float = 0.0
+    pairs: int = 0
+    student_ms: float = 0.0
+    reference_ms: float = 0.0
+    roofline_ms: float = 0.0
+    work: float = 0.0
+    unit: str = ""
+    student_mib: float = 0.0
+    reference_mib: float = 0.0
+
+    def as_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> RaceResult:
+        return cls(**fields)
+
+    @property
+    def is_assessed(self) -> bool:
+        return self.status != "busy"
+
+
+def summed_up(
+    problem: str, tensors: str, pairs: list[Pair], thresholds: Thresholds, calls: int, **further: Any
+) -> RaceResult:
+    """The result of a race whose answers were right."""
+    found = estimate(pairs)
+    return RaceResult(
+        problem,
+        tensors,
+        "measured",
+        verdict=str(verdict(found, thresholds)),
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        full=thresholds.full,
+        none=thresholds.none,
+        share=thresholds.fraction(found.ratio),
+        pairs=len(pairs),
+        student_ms=1e3 * statistics.median(pair.student for pair in pairs) / calls,
+        reference_ms=1e3 * statistics.median(pair.reference for pair in pairs) / calls,
+        **further,
+    )
+
+
+def without_time(problem: str, tensors: str, error: Exception) -> RaceResult:
+    """The result of a race that an error has ended."""
+    match error:
+        case WrongAnswer():
+            return RaceResult(problem, tensors, "wrong", str(error))
+        case Todo():
+            return RaceResult(problem, tensors, "todo", error.message)
+        case AdapterMissing():
+            return RaceResult(problem, tensors, "not_provided", error.message)
+        case DeviceBusy():
+            return RaceResult(problem, tensors, "busy", str(error))
+        case Fault():
+            return RaceResult(problem, tensors, "failed", error.message)
+    raise error
+
+
+class Contest:
+    """A submission and the reference, side by side on one device.
+
+    student, reference: their lanes; problems: those whose races they are there for.
+    """
+
+    def __init__(self, student: Lane, reference: Lane, device: Device, ceilings: Ceilings) -> None:
+        self.student, self.reference = student, reference
+        self.device, self.ceilings = device, ceilings
+        self._chance = secrets.SystemRandom()
+
+    def run(self, race: Race, budget_s: float) -> RaceResult:
+        """Hold one race."""
+        try:
+            return self._run(race, budget_s)
+        except (WrongAnswer, Fault, DeviceBusy) as error:
+            return without_time(race.problem, race.tensors, error)
+
+    def _run(self, race: Race, budget_s: float) -> RaceResult:
+        slots = self._slots_for(race)
+        before = self.device.used_bytes()
+        with self._prepared(self.reference, race, slots) as reference:
+            between = self.device.used_bytes()
+            with self._prepared(self.student, race, slots) as student:
+                reference_turn = _trusted(reference)
+                pairs = duel(
+                    student.turn,
+                    reference_turn,
+                    race.thresholds,
+                    chance=random.Random(self._chance.getrandbits(62)),
+                    budget_s=budget_s,
+                )
+                after = self.device.used_bytes()
+        peaks = between - before, after - between
+        if self.device.name == "cpu":
+            peaks = self.reference.submission.peak_memory(), self.student.submission.peak_memory()
+        bytes_, flops = race.all_bytes, race.least_flops
+        least_s = self.ceilings.least_seconds(bytes_, flops, race.product_dtype)
+        counts_bytes = not flops or bytes_ / self.ceilings.bandwidth >= least_s
+        result = summed_up(
+            race.problem,
+            race.tensors,
+            pairs,
+            race.thresholds,
+            slots,
+            roofline_ms=1e3 * least_s,
+            work=float(bytes_ if counts_bytes else flops),
+            unit="B" if counts_bytes else "FLOP",
+            reference_mib=peaks[0] / (1 << 20),
+            student_mib=peaks[1] / (1 << 20),
+        )
+        if result.student_ms < IMPOSSIBLE * result.roofline_ms:
+            message = (
+                f"{race.tensors}: {result.student_ms:.4g} ms for a call, where the device needs "
+                f"{result.roofline_ms:.4g} ms at least: something else than this computation was timed."
+            )
+            return RaceResult(
+                **{**result.as_plain(), "status": "impossible", "message": message, "share": 0.0, "verdict": ""}
+            )
+        return result
+
+    def _slots_for(self, race: Race) -> int:
+        """How many calls a turn has: as many as make it long enough, as far as memory goes."""
+        state = sum(given.nbytes for given in race.state.values()) + ALIGNMENT * len(race.state)
+        per_slot = race.slot_bytes + ALIGNMENT * (len(race.inputs) + len(race.outputs))
+        room = (self.reference.arena.size - state) // per_slot
+        if room < FEWEST_SLOTS:
+            raise ValueError(f"{race.id} takes more memory than there is")
+        with self._prepared(self.reference, race, FEWEST_SLOTS) as reference:
+            turn = _trusted(reference)
+            turn(1)
+            per_call = min(turn(seed) for seed in (2, 3)) / FEWEST_SLOTS
+        return max(FEWEST_SLOTS, min(int(self.device.batch_s / per_call), MOST_SLOTS, room))
+
+    @contextlib.contextmanager
+    def _prepared(self, lane: Lane, race: Race, slots: int) -> Iterator[Prepared]:
+        prepared = Prepared(lane, race, slots)
+        try:
+            yield prepared
+        finally:
+            with contextlib.suppress(Fault):  # it may have ended, and all is forgotten
+                prepared.release()
+
+
+def _trusted(prepared: Prepared):
+    """A turn of the reference: when that is wrong or fails, the grader is at fault and not the submission."""
+
+    def turn(seed: int) -> float:
+        try:
+            return prepared.turn(seed)
+        except (WrongAnswer, Fault) as error:
+            raise RuntimeError(f"the reference failed in {prepared.race.id}: {error}") from error
+
+    return turn
+
+
+def reference_layout(device: str) -> Layout:
+    """Where the code is that submissions are compared with."""
+    return locate(KIT / "grader" / ("kernels" if device == "cuda" else "reference"))
+
+
+def arena_bytes(device: Device) -> int:
+    """The size of an arena in which every race of the device has room for its fewest slots."""
+    most = 0
+    for races in RACES.values():
+        for race in races(device.name):
+            state = sum(given.nbytes for given in race.state.values())
+            tensors = len(race.state) + FEWEST_SLOTS * (len(race.inputs) + len(race.outputs))
+            most = max(most, state + FEWEST_SLOTS * race.slot_bytes + ALIGNMENT * tensors)
+    return max(most, device.memory_bytes)
+
+
+@contextlib.contextmanager
+def contest(
+    layout: Layout, isolation: Isolation, device: Device, scratch: Path | None = None, reference: Layout | None = None
+) -> Iterator[Contest]:
+    """Open a submission and the reference, and measure the device."""
+    size = arena_bytes(device)
+    ceilings = device.ceilings()
+    with (
+        Lane(reference or reference_layout(device.name), isolation, device, size, scratch) as theirs,
+        Lane(layout, isolation, device, size, scratch) as ours,
+    ):
+        yield Contest(ours, theirs, device, ceilings)
