@@ -81,6 +81,9 @@ def _grade(arguments: list[str]) -> int:
         help="how strongly the code is shut in, strongest first; none: in the grader's own process, for debugging code "
         "you trust; auto: the strongest that works here (default: auto)",
     )
+    gpu = parser.add_mutually_exclusive_group()
+    gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
+    gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="leave out the races that need a GPU")
     add("--jobs", type=int, default=1, metavar="N", help="examiners side by side (default: 1)")
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")
     options = parser.parse_args(arguments)
@@ -113,6 +116,7 @@ def _grade(arguments: list[str]) -> int:
             seed=options.seed,
             isolation=options.isolation,
             jobs=options.jobs,
+            gpu=options.gpu,
             progress=progress,
         )
     show(report, console)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .archive import is_archive, unpacked
 from .environment import describe_environment
-from .isolation import choose
+from .isolation import Isolation, Level, choose
 from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
 from .report.model import Report, build_report
-from .rubric import Problem, Rubric
+from .rubric import Kind, Problem, Rubric
 from .runner import Progress, has_tests, run_tests
+from .speed import NO_RACES, Speed
 from .submission import locate
+from .worker.loader import Layout
 
 
 def grade(
@@ -25,6 +28,7 @@ def grade(
     seed: int | None = None,
     isolation: str = "auto",
     jobs: int = 1,
+    gpu: bool | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Grade these problems of the submission in a folder or an archive.
@@ -32,6 +36,7 @@ def grade(
     Args:
         isolation: "auto" (the strongest level that works here) or the name of a level; see `runner.run_tests` for the
             rest.
+        gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
 
     Raises:
         SubmissionNotFound: there is nothing to grade.
@@ -45,6 +50,9 @@ def grade(
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
         run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
+        raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
+        # After the tests, when nothing else of this grade is running.
+        speed = _hold_races(layout, raced, chosen, gpu, progress) if not run.load_fault else NO_RACES
     return build_report(
         submission=submission,
         rubric=rubric,
@@ -55,9 +63,27 @@ def grade(
         policy=find_breaches(tested, mentions, run.witnessed),
         seed=run.seed,
         isolation=chosen.as_json(),
-        environment={**describe_environment(), "seconds": round(run.seconds, 2)},
+        environment={**describe_environment(), "seconds": round(run.seconds + speed.seconds, 2)},
         load_fault=run.load_fault,
+        speed=speed,
     )
+
+
+def _hold_races(
+    layout: Layout, problems: Sequence[Problem], isolation: Isolation, gpu: bool | None, progress: Progress | None
+) -> Speed:
+    """Hold the races of these problems, where this copy of the kit has what to race against."""
+    if not problems:
+        return NO_RACES
+    if importlib.util.find_spec(f"{__package__}.performance") is None:
+        return Speed(notes={problem.id: "raced against the staff's copy of the kit only" for problem in problems})
+    if isolation.level is Level.NONE:
+        return Speed(
+            notes={problem.id: "races need a process of their own (--isolation process)" for problem in problems}
+        )
+    from .performance.assess import assess_speed
+
+    return assess_speed(layout, problems, isolation=isolation, gpu=gpu, progress=progress)
 
 
 @contextlib.contextmanager

@@ -120,6 +120,14 @@ def resume(paused: Iterable[int]) -> None:
         _signal(pid, signal.SIGCONT)
 
 
+def pin(pids: Iterable[int], cpu: int) -> None:
+    """Let processes, with all of their threads and whatever they start, run on one CPU only."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(thread), {cpu})
+
+
 def peak_resident(pids: Iterable[int]) -> int:
     """Bytes: the sum of what each of these processes had in memory when it had most."""
     total = 0

@@ -153,6 +153,11 @@ class Behind(Submission):
         if self._worker is not None:
             self._worker.resume()
 
+    def pin(self, cpu: int) -> None:
+        """Have its processes run on one CPU only (Linux)."""
+        if self._worker is not None:
+            self._worker.pin(cpu)
+
     def cpu_seconds(self) -> float:
         """Processor time that its processes have used; exact while they are paused."""
         return self._worker.cpu_seconds() if self._worker is not None else 0.0
@@ -301,6 +306,9 @@ class _Worker:
 
     def resume(self) -> None:
         processes.resume(self._paused)
+
+    def pin(self, cpu: int) -> None:
+        processes.pin((process.pid for process in processes.started_here(self._others())), cpu)
 
     def cpu_seconds(self) -> float:
         return processes.cpu_seconds(process.pid for process in processes.started_here(self._others()))

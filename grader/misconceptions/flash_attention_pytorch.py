@@ -35,7 +35,7 @@ def _log_sum_exp(row_max: Tensor, row_sum: Tensor) -> Tensor:
     return row_max + row_sum.log()
 
 
-def _row_products(dO: Tensor, O: Tensor, V: Tensor) -> Tensor:  # noqa: E741
+def _row_products(dO: Tensor, O: Tensor, V: Tensor) -> Tensor:
     return (dO * O).sum(-1)
 
 
@@ -51,7 +51,7 @@ def _all_tiles(length: int) -> range:
     return range(0, length, _TILE)
 
 
-def _saved(Q: Tensor, K: Tensor, V: Tensor, O: Tensor, L: Tensor) -> tuple[Tensor, ...]:  # noqa: E741
+def _saved(Q: Tensor, K: Tensor, V: Tensor, O: Tensor, L: Tensor) -> tuple[Tensor, ...]:
     return Q, K, V, O, L
 
 
@@ -86,7 +86,7 @@ class Flash:
 
     def forward(self, Q: Tensor, K: Tensor, V: Tensor, is_causal: bool) -> tuple[Tensor, Tensor]:
         is_causal = is_causal and self.causal
-        O, L = torch.zeros_like(Q), Q.new_zeros(Q.shape[:-1])  # noqa: E741
+        O, L = torch.zeros_like(Q), Q.new_zeros(Q.shape[:-1])
         for i in self.tiles(Q.shape[1]):
             q = Q[:, i : i + _TILE]
             row_max, row_sum = q.new_full(q.shape[:2], -math.inf), q.new_zeros(q.shape[:2])
@@ -112,7 +112,7 @@ class Flash:
         V: Tensor,
         O: Tensor,
         L: Tensor,
-        is_causal: bool,  # noqa: E741
+        is_causal: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         is_causal = is_causal and self.causal_backward
         D = self.row_products(dO, O, V)
@@ -141,16 +141,16 @@ class Flash:
             @staticmethod
             def forward(ctx: Any, Q: Tensor, K: Tensor, V: Tensor, is_causal: bool = False) -> Tensor:
                 wide = torch.promote_types(Q.dtype, torch.float32) if steps.keeps_precision else Q.dtype
-                O, L = steps.forward(Q.to(wide), K.to(wide), V.to(wide), is_causal)  # noqa: E741
+                O, L = steps.forward(Q.to(wide), K.to(wide), V.to(wide), is_causal)
                 ctx.save_for_backward(*steps.saved(Q, K, V, O, L))
                 ctx.state, ctx.is_causal = (O, L), is_causal
                 return O.to(Q.dtype)
 
             @staticmethod
             def backward(ctx: Any, dO: Tensor) -> tuple[Tensor | None, ...]:
-                (Q, K, V), (O, L) = ctx.saved_tensors[:3], ctx.state  # noqa: E741
-                wide = (x.to(L.dtype) for x in (dO, Q, K, V))
-                found = steps.backward(*wide, O, L, ctx.is_causal)
+                (Q, K, V), (O, L) = ctx.saved_tensors[:3], ctx.state
+                dO, q, k, v = (x.to(L.dtype) for x in (dO, Q, K, V))
+                found = steps.backward(dO, q, k, v, O, L, ctx.is_causal)
                 return *(gradient.to(Q.dtype) for gradient in found), None
 
         return Function
@@ -167,7 +167,7 @@ def _whole_tiles(length: int) -> range:
     return range(0, length // _TILE * _TILE, _TILE) if length > _TILE else range(0, length, _TILE)
 
 
-def _with_maximum(Q: Tensor, K: Tensor, V: Tensor, O: Tensor, L: Tensor) -> tuple[Tensor, ...]:  # noqa: E741
+def _with_maximum(Q: Tensor, K: Tensor, V: Tensor, O: Tensor, L: Tensor) -> tuple[Tensor, ...]:
     return Q, K, V, O, L, L.clone()
 
 
@@ -239,7 +239,7 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         bug(
             "log-sum-exp-in-base-2", "common",
             "The saved log-sum-exp is a logarithm to base 2.",
-            "A kernel that works with exp2 has its maxima and sums in powers of two; the contract asks for another base.",
+            "In which base are maxima and sums when a kernel works with exp2, and which does the contract ask for?",
             log_sum_exp=lambda row_max, row_sum: (row_max + row_sum.log()) / math.log(2),
         ),
         bug(

@@ -19,7 +19,7 @@ _REPLACED = "kernels.FlashAttentionTriton"
 def _launching(function: type[torch.autograd.Function]) -> type[torch.autograd.Function]:
     """The same function, with the launch of a kernel on its way forward."""
 
-    class Launching(function):  # type: ignore[misc, valid-type]
+    class Launching(function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, Q: Any, K: Any, V: Any, is_causal: bool = False) -> Any:
             from grader.reference._triton_kernels import attention_forward

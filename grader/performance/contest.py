@@ -11,12 +11,12 @@ import random
 import secrets
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..faults import AdapterMissing, Fault, Todo
 from ..isolation import KIT, Isolation
+from ..speed import RaceResult
 from ..submission import locate
 from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout
@@ -29,49 +29,6 @@ from .statistics import Pair, Thresholds, estimate, verdict
 FEWEST_SLOTS, MOST_SLOTS = 4, 256
 IMPOSSIBLE = 0.85
 """A time below this share of the least possible one cannot be; ceilings are measured, and measured ones vary."""
-
-
-@dataclass(frozen=True)
-class RaceResult:
-    """What came of one race.
-
-    status: "measured", "wrong" (a timed call was), "impossible" (faster than the device), "failed" (it raised, or ended),
-    "todo", "not_provided" or "busy" (the device was, so that nothing could be measured); message: more on that.
-    verdict: see `statistics.Verdict`; share: of the points for this race, between 0 and 1.
-    student_ms, reference_ms, roofline_ms: medians for one call, and the time in which the device could do it at best.
-    work, unit: what a call moves or computes at least, so that work / time is a rate in `unit` per second.
-    """
-
-    problem: str
-    tensors: str
-    status: str
-    message: str = ""
-    verdict: str = ""
-    ratio: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-    full: float = 0.0
-    none: float = 0.0
-    share: float = 0.0
-    pairs: int = 0
-    student_ms: float = 0.0
-    reference_ms: float = 0.0
-    roofline_ms: float = 0.0
-    work: float = 0.0
-    unit: str = ""
-    student_mib: float = 0.0
-    reference_mib: float = 0.0
-
-    def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_plain(cls, fields: dict[str, Any]) -> RaceResult:
-        return cls(**fields)
-
-    @property
-    def is_assessed(self) -> bool:
-        return self.status != "busy"
 
 
 def summed_up(

@@ -1,8 +1,8 @@
 """What a race needs of a machine: caches to flush, work to wait for, ceilings, and words for the report.
 
 Two implementations of one protocol. `CudaDevice` is the one that points are given on. `CpuDevice` is its stand-in: the
-same races run on it, over the same kind of shared memory, so that the whole path from judge to worker and back is tested
-where there is no GPU, attacks included. `CudaDevice` has not run on a GPU yet.
+same races run on it, over the same kind of shared memory, so that the whole path from judge to worker and back is
+tested where there is no GPU, attacks included. `CudaDevice` has not run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ class Device(Protocol):
     memory_bytes: int
     """Most bytes of a race's tensors."""
 
+    def settle(self, submission: Behind) -> None:
+        """See to it that a worker that has just been started runs where the others do."""
+
     def begin(self, submission: Behind) -> float:
         """The reading of the clock before a turn, when the submission is still stopped."""
 
@@ -95,7 +98,11 @@ class CpuDevice:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
+        self._cpu = max(os.sched_getaffinity(0))  # contestants share one, so that its neighbours disturb both alike
         self._sweep = torch.zeros(2 * _largest_cache() // 4, dtype=torch.int32)
+
+    def settle(self, submission: Behind) -> None:
+        submission.pin(self._cpu)
 
     def begin(self, submission: Behind) -> float:
         return submission.cpu_seconds()
@@ -142,6 +149,9 @@ class CudaDevice:
         self._probe = torch.empty(2, 64 * MIB, device="cuda", dtype=torch.uint8)
         self._quiet_ms = min(self._probe_ms() for _ in range(_PROBES))
 
+    def settle(self, submission: Behind) -> None:
+        """There is one GPU."""
+
     def begin(self, submission: Behind) -> float:
         return time.perf_counter()
 
@@ -161,7 +171,8 @@ class CudaDevice:
         while (took := self._probe_ms()) > _BUSY_FACTOR * self._quiet_ms:
             if time.monotonic() > deadline:
                 raise DeviceBusy(
-                    f"something else is running on the GPU: a copy that took {self._quiet_ms:.2f} ms takes {took:.2f} ms"
+                    "something else is running on the GPU: "
+                    f"a copy that took {self._quiet_ms:.2f} ms takes {took:.2f} ms"
                 )
 
     def _probe_ms(self) -> float:

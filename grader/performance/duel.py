@@ -17,6 +17,7 @@ Turn = Callable[[int], float]
 """Seconds that a contestant takes for the inputs of a seed. Raises when its answer is wrong."""
 
 WARM_UPS = 4
+"""Turns of each before any counts: allocators and interpreters take a few to settle."""
 
 
 def duel(
@@ -28,6 +29,7 @@ def duel(
     budget_s: float,
     precision: float = 0.01,
     most_pairs: int = 200,
+    warm_ups: int = WARM_UPS,
 ) -> list[Pair]:
     """Take turns for up to `budget_s` seconds, or until more pairs would tell nothing new; gives the timed pairs.
 
@@ -37,7 +39,7 @@ def duel(
         precision: how narrow the interval must be, relative to the ratio, where it lies between the thresholds.
         chance: where seeds come from; whoever is timed must not know it.
     """
-    for _ in range(WARM_UPS):
+    for _ in range(warm_ups):
         seed = chance.getrandbits(48)
         reference(seed)
         student(seed)

@@ -2,9 +2,9 @@
 
 How cheating with time is shut out, in this module and those it uses:
 
-*The clock* is the judge's: on a GPU the host's monotonic clock around one request and its answer, on the CPU the kernel's
-account of processor time. No timer, event or synchronisation of the worker's process counts, so patching them changes
-nothing. A turn is long (`Device.batch_s`, many
+*The clock* is the judge's: on a GPU the host's monotonic clock around one request and its answer, on the CPU the
+kernel's account of processor time. No timer, event or synchronisation of the worker's process counts, so patching them
+changes nothing. A turn is long (`Device.batch_s`, many
 calls), so that what a request costs beside the calls is small; both contestants pay it.
 
 *Work after the answer* (threads, other streams, lazy tensors, an answer that comes too early) is too late: outputs are
@@ -23,11 +23,12 @@ checked cannot be told from one that is not.
 
 *Less precision* than the dtype has exceeds the tolerance, as the truth is computed in float64.
 
-*Too fast to be true* is noticed: a time below the device's ceilings (`Ceilings.least_seconds`) is reported as impossible.
+*Too fast to be true* is noticed: a time below the device's ceilings (`Ceilings.least_seconds`) is reported as
+impossible.
 
-What remains: code that knows about the arena could write its results there itself and make the driver's copy do nothing,
-which would save it the copy that everybody else pays. Where a kernel's own traffic is not much more than that, it is
-the largest gain there is; the roofline contains the copy, so that the time would soon be impossible.
+What remains: code that knows about the arena could write its results there itself and make the driver's copy do
+nothing, which would save it the copy that everybody else pays. For kernels that move little else this is the largest
+gain there is; the roofline contains the copy, so that the time would soon be impossible.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class Lane:
             where = {"descriptor": self.arena.descriptor, "size": self.arena.size, "device": self.device.name}
             self._handle = self.perform("timed_open", **where)
             self._generation = self.submission.generation
+            self.device.settle(self.submission)
         return self._handle
 
 

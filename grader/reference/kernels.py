@@ -42,9 +42,9 @@ class FlashAttentionPyTorch(torch.autograd.Function):
         the keys 0 to i only. Numbers of queries and keys may differ; they and d need not be powers of two or
         multiples of a tile.
         """
-        batch, queries, d = Q.shape
+        batch, queries, _ = Q.shape
         wide = torch.promote_types(Q.dtype, torch.float32)
-        O = torch.empty_like(Q)  # noqa: E741
+        O = torch.empty_like(Q)
         L = torch.empty(batch, queries, dtype=wide, device=Q.device)
         for i in range(0, queries, _TILE):
             q = Q[:, i : i + _TILE].to(wide)
@@ -68,7 +68,7 @@ class FlashAttentionPyTorch(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dO: Float[Tensor, "batch queries d"]) -> tuple[Tensor, Tensor, Tensor, None]:
         """Give dQ, dK and dV, from dO and what was saved: P comes back from S and L, without another softmax."""
-        Q, K, V, O, L = ctx.saved_tensors  # noqa: E741
+        Q, K, V, O, L = ctx.saved_tensors
         wide = L.dtype
         scale = 1 / math.sqrt(Q.shape[-1])
         D = (dO.to(wide) * O.to(wide)).sum(-1)
@@ -120,7 +120,7 @@ class FlashAttentionTriton(torch.autograd.Function):
 
         Q, K, V = Q.contiguous(), K.contiguous(), V.contiguous()
         batch, queries, d = Q.shape
-        O = torch.empty_like(Q)  # noqa: E741
+        O = torch.empty_like(Q)
         L = torch.empty(batch, queries, dtype=torch.promote_types(Q.dtype, torch.float32), device=Q.device)
         ctx.sizes = queries, K.shape[1], 1 / math.sqrt(d), is_causal, d, *_blocks(d), _accumulator(Q)
         attention_forward[(_tiles(queries), batch)](Q, K, V, O, L, *ctx.sizes)
@@ -132,7 +132,7 @@ class FlashAttentionTriton(torch.autograd.Function):
         """Give dQ, dK and dV, from dO and what was saved: P comes back from S and L, without another softmax."""
         from ._triton_kernels import attention_backward_keys, attention_backward_queries
 
-        Q, K, V, O, L = ctx.saved_tensors  # noqa: E741
+        Q, K, V, O, L = ctx.saved_tensors
         dO = dO.contiguous()
         D = (dO.to(L.dtype) * O.to(L.dtype)).sum(-1)
         dQ, dK, dV = torch.empty_like(Q), torch.empty_like(K), torch.empty_like(V)

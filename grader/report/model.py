@@ -6,15 +6,16 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
 from ..outcome import Explanation, Outcome, PlannedTest, Result
 from ..policy import Effect, Finding
-from ..rubric import Problem, Rubric
+from ..rubric import Kind, Problem, Rubric
 from ..scoring import Score, Status, score_problem, withheld
+from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
 
@@ -56,6 +57,7 @@ class ProblemReport:
     blocked_by: problems it builds on that have not passed, worth fixing first.
     policy: breaches of the from-scratch rule.
     note: why the problem is not assessed, or "".
+    races: how fast it is, where that is what the problem is about.
     """
 
     problem: Problem
@@ -64,6 +66,7 @@ class ProblemReport:
     blocked_by: tuple[str, ...] = ()
     policy: tuple[Finding, ...] = ()
     note: str = ""
+    races: tuple[RaceResult, ...] = ()
 
     @property
     def is_withheld(self) -> bool:
@@ -87,11 +90,32 @@ class ProblemReport:
 
 
 @dataclass(frozen=True)
+class Total:
+    """Points of some problems together: earned, of those that were assessed, of all."""
+
+    earned: float
+    assessed: float
+    total: float
+
+    @classmethod
+    def of(cls, problems: Sequence[ProblemReport]) -> Total:
+        return cls(
+            earned=round(sum(p.score.earned for p in problems), 2),
+            assessed=sum(p.problem.points for p in problems if p.score.status is not Status.NOT_ASSESSED),
+            total=sum(p.problem.points for p in problems),
+        )
+
+    def as_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that one grade found.
 
     submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; load_fault: why nothing of the submission could run, or None.
+    base_sections: those that make up the assignment's total; speed: what came of races.
     """
 
     submission: str
@@ -101,20 +125,33 @@ class Report:
     isolation: dict[str, Any]
     environment: dict[str, Any]
     load_fault: str | None = None
+    base_sections: tuple[str, ...] = ()
+    speed: Speed = NO_RACES
+
+    @property
+    def base(self) -> tuple[ProblemReport, ...]:
+        """The problems that make up the total of the assignment, or all where none of those was graded."""
+        return tuple(p for p in self.problems if p.problem.section in self.base_sections) or self.problems
+
+    @property
+    def extensions(self) -> dict[str, Total]:
+        """{section outside the assignment's total: a total of its own}."""
+        sections = dict.fromkeys(p.problem.section for p in self.problems if p not in self.base)
+        return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
 
     @property
     def earned(self) -> float:
-        return round(sum(p.score.earned for p in self.problems), 2)
+        return Total.of(self.base).earned
 
     @property
     def assessed(self) -> float:
         """Points of the problems that were assessed."""
-        return sum(p.problem.points for p in self.problems if p.score.status is not Status.NOT_ASSESSED)
+        return Total.of(self.base).assessed
 
     @property
     def total(self) -> float:
-        """Points of all problems in this report, assessed or not."""
-        return sum(p.problem.points for p in self.problems)
+        """Points of all problems in this report that make up the assignment's total, assessed or not."""
+        return Total.of(self.base).total
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -122,10 +159,11 @@ class Report:
             "submission": self.submission,
             "seed": self.seed,
             "isolation": self.isolation,
-            "score": {"earned": self.earned, "assessed": self.assessed, "total": self.total},
+            "score": Total.of(self.base).as_json(),
+            "extensions": {section: total.as_json() for section, total in self.extensions.items()},
             "problems": [problem.as_json() for problem in self.problems],
             "integrity": {"verdict": "clean", "findings": []},
-            "performance": [],
+            "performance": self.speed.as_json(),
             "environment": self.environment,
             "load_fault": self.load_fault,
         }
@@ -144,6 +182,7 @@ def build_report(
     isolation: dict[str, Any],
     environment: dict[str, Any],
     load_fault: str | None = None,
+    speed: Speed = NO_RACES,
 ) -> Report:
     """Score the outcomes and put everything together; `policy` holds the findings of each problem."""
     results = {outcome.id: outcome for outcome in outcomes}
@@ -157,6 +196,7 @@ def build_report(
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
         for problem in problems
     }
+    scores |= {p.id: score_races(p, speed.of(p.id)) for p in problems if p.kind is Kind.PERFORMANCE}
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
 
@@ -181,7 +221,8 @@ def build_report(
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
                 blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
                 policy=policy.get(problem.id, ()),
-                note=_why_not_assessed(problem, scores[problem.id]),
+                note=speed.notes.get(problem.id, "") or _why_not_assessed(problem, scores[problem.id]),
+                races=speed.of(problem.id),
             )
             for problem in problems
         ),
@@ -189,6 +230,8 @@ def build_report(
         isolation=isolation,
         environment=environment,
         load_fault=load_fault,
+        base_sections=rubric.base_sections,
+        speed=speed,
     )
 
 

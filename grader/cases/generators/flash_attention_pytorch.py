@@ -61,12 +61,12 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
     yield from cases("full", "gradients", operations=[GRADIENTS])
     yield from cases("three_sequences", "gradients", batch=3, queries=16, keys=32, operations=[GRADIENTS])
 
-    causal = {"queries": 64, "keys": 64, "is_causal": True}
+    causal: dict[str, Any] = {"queries": 64, "keys": 64, "is_causal": True}
     yield from cases("causal", "causal_output", operations=[OUTPUT, LOG_SUM_EXP], **causal)
     yield from cases("causal", "causal_gradients", operations=[GRADIENTS], **causal)
 
     large = Tolerance(2e-3)  # scores of 1,000 are known to 1e-4 in float32
-    sizes = {"queries": 32, "keys": 32, "scale": 30}
+    sizes: dict[str, Any] = {"queries": 32, "keys": 32, "scale": 30}
     yield from cases("scores_around_1000", "large", large, operations=[OUTPUT, LOG_SUM_EXP], **sizes)
 
     yield from cases("odd", "lengths", queries=37, keys=70, operations=[OUTPUT, GRADIENTS])
@@ -76,7 +76,7 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
     yield from cases("narrow", "lengths", queries=20, keys=20, d=5, operations=[OUTPUT, GRADIENTS])
 
     # Scores of 10 and more: rounded to float16, they would be off by a hundredth.
-    half = {"queries": 48, "keys": 96, "dtype": torch.float16, "scale": 3.0}
+    half: dict[str, Any] = {"queries": 48, "keys": 96, "dtype": torch.float16, "scale": 3.0}
     yield from cases("half", "half", _HALF, operations=[OUTPUT], **half)
     yield from cases("half", "half", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
 

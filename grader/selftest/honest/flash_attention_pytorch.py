@@ -34,7 +34,7 @@ def _forward_by_rows(Q: Tensor, K: Tensor, V: Tensor, is_causal: bool, tile: int
     return torch.cat(outputs, 1), torch.cat(sums, 1)
 
 
-def _backward_whole(dO: Tensor, Q: Tensor, K: Tensor, V: Tensor, O: Tensor, L: Tensor, is_causal: bool):  # noqa: E741
+def _backward_whole(dO: Tensor, Q: Tensor, K: Tensor, V: Tensor, O: Tensor, L: Tensor, is_causal: bool):
     """The formulas on whole matrices, as the public assignment suggests for torch.compile."""
     scale = Q.shape[-1] ** -0.5
     S = Q @ K.transpose(1, 2) * scale
@@ -50,8 +50,8 @@ def _function(tile: int, whole_backward: bool, order: str = "QKVOL") -> type[tor
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, Q: Tensor, K: Tensor, V: Tensor, is_causal: bool = False) -> Tensor:
-            O, L = _forward_by_rows(Q.float(), K.float(), V.float(), is_causal, tile)  # noqa: E741
-            O = O.to(Q.dtype)  # noqa: E741
+            O, L = _forward_by_rows(Q.float(), K.float(), V.float(), is_causal, tile)
+            O = O.to(Q.dtype)
             ctx.save_for_backward(*(dict(zip("QKVOL", (Q, K, V, O, L), strict=True))[name] for name in order))
             ctx.is_causal = is_causal
             return O
@@ -59,8 +59,9 @@ def _function(tile: int, whole_backward: bool, order: str = "QKVOL") -> type[tor
         @staticmethod
         def backward(ctx: Any, dO: Tensor) -> tuple[Tensor | None, ...]:
             saved = dict(zip(order, ctx.saved_tensors, strict=True))
-            wide = [dO.float(), *(saved[name].float() for name in "QKVOL")]
-            gradients = (_backward_whole if whole_backward else RIGHT.backward)(*wide, ctx.is_causal)
+            Q, K, V, O, L = (saved[name].float() for name in "QKVOL")
+            backward = _backward_whole if whole_backward else RIGHT.backward
+            gradients = backward(dO.float(), Q, K, V, O, L, ctx.is_causal)
             return *(gradient.to(dO.dtype) for gradient in gradients), None
 
     return Function

@@ -46,9 +46,10 @@ class _PyTorchBackward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dO: Tensor) -> tuple[Tensor | None, ...]:
-        L, *rest = ctx.saved_tensors
-        wide = [x.float() for x in (dO, *rest)]
-        return *(gradient.to(dO.dtype) for gradient in RIGHT.backward(*wide, L, ctx.is_causal)), None
+        lse, *rest = ctx.saved_tensors
+        q, k, v, output = (x.float() for x in rest)
+        gradients = RIGHT.backward(dO.float(), q, k, v, output, lse, ctx.is_causal)
+        return *(gradient.to(dO.dtype) for gradient in gradients), None
 
 
 def _variant(name: str, function: type[torch.autograd.Function]) -> Variant:

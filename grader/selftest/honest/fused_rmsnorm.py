@@ -19,8 +19,8 @@ class _Fast(torch.autograd.Function):
         from grader.kernels.rmsnorm import rmsnorm
 
         with torch.enable_grad():
-            leaves = [x.detach().requires_grad_(), weight.detach().requires_grad_()]
-            output = rmsnorm(*leaves, 1e-5)
+            leaves = x, gain = x.detach().requires_grad_(), weight.detach().requires_grad_()
+            output = rmsnorm(x, gain, 1e-5)
         ctx.graph = output, leaves
         return output.detach()
 

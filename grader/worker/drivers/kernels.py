@@ -91,7 +91,7 @@ def fused_rmsnorm_gradients(
 def kernel_launches(
     bench: Bench, factory: str, inputs: list[Any], cotangent: torch.Tensor | None = None
 ) -> dict[str, Any]:
-    """The output, and how many Triton kernels were launched for it, and for the gradients where a cotangent is given."""
+    """The output, and how many Triton kernels were launched for it, and for the gradients if a cotangent is given."""
     leaves = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in inputs]
     with _counted_launches() as count:
         output = _applied(bench, factory, *leaves)
@@ -135,11 +135,11 @@ def _as_if_on_a_gpu(factory: str) -> Iterator[None]:
     if not factory.endswith("triton"):
         yield
         return
-    torch.Tensor.is_cuda = property(lambda self: True)  # type: ignore[misc]
+    torch.Tensor.is_cuda = property(lambda self: True)  # type: ignore[assignment]
     try:
         yield
     finally:
-        del torch.Tensor.is_cuda  # type: ignore[misc]  # what it was comes from the base class
+        del torch.Tensor.is_cuda  # what it was comes from the base class
 
 
 class _LargestTensor(TorchFunctionMode):

@@ -38,8 +38,8 @@ def timed_prepare(
     """Make a subject ready to run on each slot; gives its handle.
 
     Args:
-        subjects: ways of reaching the code that is timed, as fields of a `_Subject`; the first counts whose adapter the
-            submission has.
+        subjects: ways of reaching the code that is timed: a "kind" (see `_KINDS`) and the arguments of the function
+            that makes such calls; the first counts whose adapter the submission has.
         state: weights and the like, the same for all calls.
         slots: {"inputs": {name: place}, "outputs": [place, ...]} of each call.
 
@@ -51,9 +51,8 @@ def timed_prepare(
     if not available:
         raise NotProvided(f"the submission has no adapter {' or '.join(subject['adapter'] for subject in subjects)}")
     weights = {name: where.tensor(**place) for name, place in state.items()}
-    kind = {"function": _function, "module": _module, "autograd": _autograd, "optimizer": _optimizer}
     subject = dict(available[0])
-    call = kind[subject.pop("kind")](bench, weights, where.device, **subject)
+    call = _KINDS[subject.pop("kind")](bench, weights, where.device, **subject)
     return bench.keep(
         (
             call,
@@ -195,5 +194,12 @@ def _optimizer(
 
     return call
 
+
+_KINDS: dict[str, Callable[..., Call]] = {
+    "function": _function,
+    "module": _module,
+    "autograd": _autograd,
+    "optimizer": _optimizer,
+}
 
 DRIVERS = (timed_open, timed_prepare, timed_run, timed_release)
