@@ -43,6 +43,10 @@ def grade(
         ArchiveRefused: the archive is damaged, too large or reaches outside.
         Refused, Failed: as `runner.run_tests`.
     """
+    if gpu and _has_races():
+        from .performance.assess import require_gpu
+
+        require_gpu(gpu)
     become_undumpable()  # it knows the seed, and the submission runs as the same user
     tested = [problem for problem in problems if has_tests(problem)]
     with _folder(submission) as folder:
@@ -52,7 +56,7 @@ def grade(
         run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
         raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
         # After the tests, when nothing else of this grade is running.
-        speed = _hold_races(layout, raced, chosen, gpu, progress) if not run.load_fault else NO_RACES
+        speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)
     return build_report(
         submission=submission,
         rubric=rubric,
@@ -69,14 +73,26 @@ def grade(
     )
 
 
+def _has_races() -> bool:
+    """Whether this copy of the kit has what submissions are raced against; a student's has not."""
+    return importlib.util.find_spec(f"{__package__}.performance") is not None
+
+
 def _hold_races(
-    layout: Layout, problems: Sequence[Problem], isolation: Isolation, gpu: bool | None, progress: Progress | None
+    layout: Layout,
+    problems: Sequence[Problem],
+    isolation: Isolation,
+    gpu: bool | None,
+    progress: Progress | None,
+    load_fault: str | None,
 ) -> Speed:
-    """Hold the races of these problems, where this copy of the kit has what to race against."""
+    """Hold the races of these problems, if there is something to race, and something to race against."""
     if not problems:
         return NO_RACES
-    if importlib.util.find_spec(f"{__package__}.performance") is None:
-        return Speed(notes={problem.id: "raced against the staff's copy of the kit only" for problem in problems})
+    if load_fault:
+        return Speed(notes={problem.id: "nothing could run" for problem in problems})
+    if not _has_races():
+        return Speed(notes={problem.id: "raced with the staff's copy of the kit only" for problem in problems})
     if isolation.level is Level.NONE:
         return Speed(
             notes={problem.id: "races need a process of their own (--isolation process)" for problem in problems}

@@ -35,6 +35,12 @@ def sees_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
+def require_gpu(gpu: bool | None) -> None:
+    """Refuse to go on where a GPU is asked for, and there is none."""
+    if gpu and not sees_gpu():
+        raise Refused("--gpu: there is no NVIDIA GPU here that this process may use (see CUDA_VISIBLE_DEVICES).")
+
+
 def assess_speed(
     layout: Layout,
     problems: Sequence[Problem],
@@ -52,8 +58,7 @@ def assess_speed(
         Refused: a GPU is asked for, and there is none.
         Failed: when the races could not be held.
     """
-    if gpu and not sees_gpu():
-        raise Refused("--gpu: there is no NVIDIA GPU here that this process may use (see CUDA_VISIBLE_DEVICES).")
+    require_gpu(gpu)
     use_gpu = sees_gpu() if gpu is None else gpu
     wanted = [problem.id for problem in problems if problem.id in ON_CPU or use_gpu]
     notes = {problem.id: _NO_GPU for problem in problems if problem.id not in wanted}

@@ -22,11 +22,12 @@ def show_rate(rate: float, unit: str) -> str:
 
 
 def speed_panel(speed: Speed) -> Panel | None:
-    """All races of a report; None when there was none."""
-    if not speed.results:
+    """All races that could be held; None when there was none."""
+    held = [result for result in speed.results if result.status not in ("todo", "not_provided")]
+    if not held:
         return None
     shown: list[RenderableType] = []
-    for result in speed.results:
+    for result in held:
         shown += _lines(result)
     shown.append(Text(_legend(speed), style="dim"))
     return Panel(Group(*shown), title="Speed", title_align="left", border_style="blue")
