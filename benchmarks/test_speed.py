@@ -27,7 +27,7 @@ if importlib.util.find_spec("grader.reference") is not None:
     CONTESTANTS["reference"] = "grader.reference.adapters"
 
 
-@pytest.fixture(params=CONTESTANTS.values(), ids=CONTESTANTS.keys())
+@pytest.fixture(params=list(CONTESTANTS.values()), ids=list(CONTESTANTS))
 def adapters(request):
     """The adapters of one contestant."""
     return importlib.import_module(request.param)

@@ -42,11 +42,12 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from .complaints import Failed, Refused
+    from .visible import visible
 
     try:
         return work(rest)
     except Refused as error:
-        print(f"grader: {error}", file=sys.stderr)
+        print(f"grader: {visible(str(error))}", file=sys.stderr)
         return REFUSED
     except Failed as error:
         print(f"grader: the grader itself failed: {error}", file=sys.stderr)
@@ -187,7 +188,7 @@ def _hint(arguments: list[str]) -> int:
     if report.load_fault:
         print(report.load_fault)
     elif problem.score.status is Status.NOT_ASSESSED:
-        print(f"{problem.problem.id} has no tests: {problem.note}.")
+        print(f"{problem.problem.id} is not assessed: {problem.note}.")
     elif problem.score.status is Status.TODO:
         print(f"{problem.problem.id} is not written yet. {problem.tests[0].outcome.message}")
     elif hint := next_hint(problem, root):

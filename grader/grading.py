@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .archive import is_archive, unpacked
 from .environment import describe_environment
+from .integrity import find_suspicions
 from .isolation import Isolation, Level, choose
 from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
@@ -54,6 +55,7 @@ def grade(
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
         run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
+        suspicions = find_suspicions(layout, run.noticed, zip(run.planned, run.outcomes, strict=True))
         raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)
@@ -65,10 +67,13 @@ def grade(
         outcomes=run.outcomes,
         explanations=run.explanations,
         policy=find_breaches(tested, mentions, run.witnessed),
+        suspicions=suspicions,
         seed=run.seed,
         isolation=chosen.as_json(),
         environment={**describe_environment(), "seconds": round(run.seconds + speed.seconds, 2)},
         load_fault=run.load_fault,
+        for_staff=run.for_staff,
+        left_out=run.left_out,
         speed=speed,
     )
 

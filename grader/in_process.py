@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .faults import AdapterMissing, Todo, WrongResult
+from .files import Files
 from .interpreter import interpret_kernels
 from .submission import Submission
 from .worker import wire
@@ -18,10 +19,10 @@ from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
 
 
-def open_in_process(layout: Layout, witness: Witness | None = None) -> InProcess:
-    """Import a submission here."""
+def open_in_process(layout: Layout, witness: Witness | None = None, files: Files | None = None) -> InProcess:
+    """Import a submission here; the rest as for `InProcess`."""
     interpret_kernels()
-    return InProcess(import_adapters(layout), witness)
+    return InProcess(import_adapters(layout), witness, files)
 
 
 class InProcess(Submission):
@@ -32,10 +33,11 @@ class InProcess(Submission):
 
     Args:
         witness: watches the calls for uses of ready-made code; nobody does when None.
+        files: the submission's files, for tests that read answers and experiments; there are none when None.
     """
 
-    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None) -> None:
-        super().__init__()
+    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None, files: Files | None = None) -> None:
+        super().__init__(files)
         interpret_kernels()
         self._bench = Bench(adapters, witness)
 

@@ -99,7 +99,7 @@ def score_races(problem: Problem, results: Sequence[RaceResult]) -> Score:
     """The points for a problem: the mean of its races' shares, and nothing if an answer was wrong."""
     statuses = {result.status for result in results}
     if not results or not all(result.is_assessed for result in results):
-        return Score(0.0, Status.NOT_ASSESSED)
+        return Score(0.0, Status.NOT_ASSESSED, unassessed=float(problem.points))
     for status, verdict in (("todo", Status.TODO), ("not_provided", Status.NOT_PROVIDED)):
         if statuses == {status}:
             return Score(0.0, verdict)

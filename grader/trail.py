@@ -18,7 +18,7 @@ from .cases.fingerprint import fingerprint, fingerprint_transcript
 from .diagnosis import KnownBug, Transcript, diagnose, load_known_bugs, same
 from .outcome import Explanation, Outcome, Result
 
-_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP)
+_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from hypothesis import Phase, settings
 
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
     chance,
+    for_staff,
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_generate_tests,

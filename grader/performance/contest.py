@@ -18,6 +18,7 @@ from ..faults import AdapterMissing, Fault, Todo
 from ..isolation import KIT, Isolation
 from ..speed import RaceResult
 from ..submission import locate
+from ..visible import visible
 from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout
 from .devices import Ceilings, Device, DeviceBusy
@@ -58,16 +59,18 @@ def without_time(problem: str, tensors: str, error: Exception) -> RaceResult:
     """The result of a race that an error has ended."""
     match error:
         case WrongAnswer():
-            return RaceResult(problem, tensors, "wrong", str(error))
+            status = "wrong"
         case Todo():
-            return RaceResult(problem, tensors, "todo", error.message)
+            status = "todo"
         case AdapterMissing():
-            return RaceResult(problem, tensors, "not_provided", error.message)
+            status = "not_provided"
         case DeviceBusy():
-            return RaceResult(problem, tensors, "busy", str(error))
+            status = "busy"
         case Fault():
-            return RaceResult(problem, tensors, "failed", error.message)
-    raise error
+            status = "failed"
+        case _:
+            raise error
+    return RaceResult(problem, tensors, status, visible(error.message if isinstance(error, Fault) else str(error)))
 
 
 class Contest:

@@ -15,7 +15,8 @@ from grader.rubric import load_rubric
 from grader.runner import KIT, has_tests
 from grader.selftest.layouts import public_layout
 
-TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
+RUBRIC = load_rubric()
+BASE = [p for p in RUBRIC.problems if has_tests(p) and p.section in RUBRIC.base_sections]
 
 
 def grade(submission: Path | str, folder: Path, *options: str, kit: Path = KIT) -> dict:
@@ -38,7 +39,7 @@ def test_the_reference_has_full_marks(reference_report):
             failed = [test for test in problem["tests"] if test["outcome"] != "pass"]
             assert problem["status"] == "pass", failed
             assert problem["earned"] == problem["points"]
-    assert reference_report["score"]["earned"] == sum(problem.points for problem in TESTED)
+    assert reference_report["score"]["earned"] == sum(problem.points for problem in BASE)
 
 
 def test_the_report_keeps_its_contract(reference_report):
@@ -115,4 +116,4 @@ def test_the_handout_grades_itself_on_stored_cases(handout, tmp_path):
 def test_a_solution_earns_full_marks_in_the_handout(handout, tmp_path):
     shutil.copytree(KIT / "grader" / "reference", tmp_path / "reference")
     report = grade(tmp_path / "reference", tmp_path, kit=handout)
-    assert report["score"]["earned"] == sum(problem.points for problem in TESTED)
+    assert report["score"]["earned"] == sum(problem.points for problem in BASE)
