@@ -75,6 +75,7 @@ def _grade(arguments: list[str]) -> int:
     add("--list", action="store_true", help="show problems, sections and points, and stop")
     add("--seed", type=int, metavar="N", help="draw fresh inputs from this seed instead of a secret one")
     add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
+    add("--html", metavar="FILE", help="write the report as one HTML file")
     add(
         "--isolation",
         choices=("auto", "bubblewrap", "landlock", "process", "none"),
@@ -100,7 +101,8 @@ def _grade(arguments: list[str]) -> int:
         print(_listing(rubric))
         return GRADED
     problems = rubric.select(options.problem, options.section)
-    _check_target(options.json)
+    _check_target("--json", options.json)
+    _check_target("--html", options.html)
 
     from rich.console import Console
 
@@ -123,20 +125,22 @@ def _grade(arguments: list[str]) -> int:
     show(report, console)
     if options.json:
         _write_json(report, options.json)
+    if options.html:
+        _write_html(report, options.html)
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
 
 
-def _check_target(target: str | None) -> None:
+def _check_target(option: str, target: str | None) -> None:
     """Refuse a place that cannot take the report before grading, not after it."""
     from .complaints import Refused
 
     if target and target != "-":
         path = Path(target).absolute()
         if not path.parent.is_dir():
-            raise Refused(f"--json {target}: there is no folder {path.parent}.")
+            raise Refused(f"{option} {target}: there is no folder {path.parent}.")
         if path.is_dir():
-            raise Refused(f"--json {target} is a folder; name a file.")
+            raise Refused(f"{option} {target} is a folder; name a file.")
 
 
 def _write_json(report, target: str) -> None:
@@ -153,6 +157,16 @@ def _write_json(report, target: str) -> None:
         write_json(report, target)
     except OSError as error:
         raise Refused(f"--json {target} cannot be written: {error.strerror}.") from error
+
+
+def _write_html(report, target: str) -> None:
+    from .complaints import Refused
+    from .report.html import write_html
+
+    try:
+        write_html(report, Path(target))
+    except OSError as error:
+        raise Refused(f"--html {target} cannot be written: {error.strerror}.") from error
 
 
 def _listing(rubric) -> str:

@@ -30,7 +30,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "embedding": ("run_embedding", "get_embedding_module"),
     "rmsnorm": ("run_rmsnorm", "get_rmsnorm_module"),
     "positionwise_feedforward": ("run_silu", "run_swiglu", "get_swiglu_module"),
-    "rope": ("run_rope",),
+    "rope": ("run_rope", "get_rope_module"),
     "softmax": ("run_softmax",),
     "scaled_dot_product_attention": ("run_scaled_dot_product_attention",),
     "multihead_self_attention": ("run_multihead_self_attention", "run_multihead_self_attention_with_rope"),

@@ -29,7 +29,7 @@ def speed_panel(speed: Speed) -> Panel | None:
     shown: list[RenderableType] = []
     for result in held:
         shown += _lines(result)
-    shown.append(Text(_legend(speed), style="dim"))
+    shown.append(Text(describe_machine(speed), style="dim"))
     return Panel(Group(*shown), title="Speed", title_align="left", border_style="blue")
 
 
@@ -62,7 +62,8 @@ def _bar(result: RaceResult) -> Text:
     return text
 
 
-def _legend(speed: Speed) -> str:
+def describe_machine(speed: Speed) -> str:
+    """How to read the picture, and which device it is of."""
     device = speed.machine.get("device")
     described = ", ".join(
         f"{name.replace('_', ' ')} {value}"
