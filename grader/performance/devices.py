@@ -140,11 +140,11 @@ class CudaDevice:
 
     name = "cuda"
     batch_s = 25e-3
-    memory_bytes = 8 << 30
+    memory_bytes = 20 << 30
 
     def __init__(self) -> None:
         properties = torch.cuda.get_device_properties("cuda")
-        self.memory_bytes = min(self.memory_bytes, properties.total_memory // 8)
+        self.memory_bytes = min(self.memory_bytes, properties.total_memory // 4)
         self._sweep = torch.zeros(properties.L2_cache_size, device="cuda", dtype=torch.int32)  # four times the cache
         self._probe = torch.empty(2, 64 * MIB, device="cuda", dtype=torch.uint8)
         self._quiet_ms = min(self._probe_ms() for _ in range(_PROBES))

@@ -51,7 +51,7 @@ from ..worker.loader import Layout
 from .devices import Device
 from .races import Drawn, Race
 
-_CALL_LIMIT_S = 60.0
+_CALL_LIMIT_S = {"cpu": 60.0, "cuda": 300.0}  # a kernel that tunes itself compiles many others first
 _MEMORY_MIB = {"cpu": 4096, "cuda": 65_536}  # the CUDA driver maps much that it never uses
 MOST_CHECKED = 4
 """Calls of one turn that are checked."""
@@ -71,7 +71,7 @@ class Lane:
         self.arena: Arena = make_arena(arena_bytes, device.name)
         self.submission = Behind(
             layout,
-            Limits(call_s=_CALL_LIMIT_S, memory_mib=_MEMORY_MIB[device.name]),
+            Limits(call_s=_CALL_LIMIT_S[device.name], memory_mib=_MEMORY_MIB[device.name]),
             isolation,
             scratch,
             descriptors=(self.arena.descriptor,),

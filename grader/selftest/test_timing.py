@@ -1,7 +1,7 @@
 """Timing without a GPU: the whole path from judge to worker and back, and that cheating with time gains nothing.
 
-The submissions are those of `attacks/timing`. Each would take many times as long as the reference (not twelve times:
-its inputs are in the cache after the first); whoever looks faster than three times as long has gained something.
+The submissions are those of `attacks/timing`. Each would take many times as long as the reference (not forty times: its
+inputs are in the cache after the first); whoever looks faster than three times as long has gained something.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def test_cheating_gains_nothing(attack: Attack, tmp_path, device, ceilings, refe
     result = race_of(attack.write(tmp_path / "submission", 1), device, ceilings, reference)
     if attack.earns == "everything":
         assert result.status == "measured", result.message
-        assert 4 < result.ratio < 14
+        assert 6 < result.ratio < 45
     elif result.status == "measured":
         assert result.share == 0, f"it looked {result.ratio:.2f} times as slow as the reference"
     else:
