@@ -24,10 +24,10 @@ from ..isolation import Isolation
 from ..processes import adopt_orphans, become_undumpable
 from ..wall import Behind, Limits
 from ..worker.loader import Layout
-from .contest import contest, reference_layout, without_time
 from .devices import the_device
 from .lane import WrongAnswer
 from .races import RACES
+from .racing import open_track, reference_layout, without_time
 from .texts import TEXT_RACES, run_text_race
 
 TENSOR_BUDGET_S, TEXT_BUDGET_S = 6.0, 5.0
@@ -100,7 +100,7 @@ def _hold_tensor_races(
     problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: _Events
 ) -> None:
     device = the_device(gpu=True)
-    with contest(layout, isolation, device, scratch) as opened:
+    with open_track(layout, isolation, device, scratch) as opened:
         events.send("machine", machine={**device.describe(), "ceilings": asdict(opened.ceilings)})
         for race in (race for problem in problems for race in RACES[problem](device.name)):
             events.send("started", id=race.id)

@@ -20,9 +20,9 @@ from ..processes import adopt_orphans
 from ..speed import RaceResult
 from ..submission import locate
 from ..worker.loader import Layout
-from .contest import contest, reference_layout
 from .devices import Device
 from .races import RACES, Race
+from .racing import open_track, reference_layout
 from .statistics import Thresholds
 
 WITHIN = {"cuda": 0.01, "cpu": 0.05}
@@ -82,7 +82,7 @@ def examine(device: Device, budget_s: float = 20.0) -> Iterator[Finding]:
     every, within = EVERY[device.name], WITHIN[device.name]
     with _slower(original, every) as slower:
         for layout, what, truth in ((original, "itself", 1.0), (slower, f"{1 / every:.0%} more work", 1 + 1 / every)):
-            with contest(layout, choose("auto", layout), device) as opened:
+            with open_track(layout, choose("auto", layout), device) as opened:
                 for problem in _TIMED:
                     race = _precise(next(RACES[problem](device.name)))
                     result = opened.run(race, budget_s)

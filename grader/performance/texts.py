@@ -18,10 +18,10 @@ from ..cases.compare import Mismatch, compare
 from ..cases.fresh_text import shuffled_text, with_letters_exchanged
 from ..speed import RaceResult
 from ..wall import Behind
-from .contest import summed_up
 from .devices import CpuDevice
 from .duel import Turn, duel
 from .lane import WrongAnswer
+from .racing import summed_up
 from .statistics import Thresholds
 
 END = "<|endoftext|>"

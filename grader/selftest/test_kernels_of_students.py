@@ -12,10 +12,10 @@ import torch
 
 from grader.in_process import InProcess
 from grader.isolation import choose
-from grader.performance.contest import arena_bytes, reference_layout
 from grader.performance.devices import CpuDevice
 from grader.performance.lane import Lane, Prepared
 from grader.performance.races import RACES
+from grader.performance.racing import arena_bytes, reference_layout
 from grader.processes import adopt_orphans
 from grader.runner import KIT
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from grader.isolation import choose
-from grader.performance.contest import Contest, arena_bytes, reference_layout
 from grader.performance.devices import Ceilings, CpuDevice
 from grader.performance.lane import Lane
 from grader.performance.races import RACES, softmax_races
+from grader.performance.racing import Track, arena_bytes, reference_layout
 from grader.performance.statistics import Thresholds
 from grader.processes import adopt_orphans
 from grader.selftest.attacks.catalogue import Attack, load_attacks
@@ -47,7 +47,7 @@ def reference(device):
 def race_of(folder: Path, device, ceilings, reference, race=RACE, budget_s=BUDGET_S):
     layout = locate(folder)
     with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
-        return Contest(lane, reference, device, ceilings).run(race, budget_s)
+        return Track(lane, reference, device, ceilings).run(race, budget_s)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -76,6 +76,6 @@ def test_every_race_accepts_the_reference(problem, device, ceilings, reference):
     with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
         for race in RACES[problem](device.name):
             race = dataclasses.replace(race, thresholds=Thresholds(full=3.0, none=9.0))
-            result = Contest(lane, reference, device, ceilings).run(race, budget_s=0.1)
+            result = Track(lane, reference, device, ceilings).run(race, budget_s=0.1)
             assert result.status == "measured", result.message
             assert result.share == 1

@@ -73,7 +73,7 @@ def without_time(problem: str, tensors: str, error: Exception) -> RaceResult:
     return RaceResult(problem, tensors, status, visible(error.message if isinstance(error, Fault) else str(error)))
 
 
-class Contest:
+class Track:
     """A submission and the reference, side by side on one device.
 
     student, reference: their lanes; problems: those whose races they are there for.
@@ -186,9 +186,9 @@ def arena_bytes(device: Device) -> int:
 
 
 @contextlib.contextmanager
-def contest(
+def open_track(
     layout: Layout, isolation: Isolation, device: Device, scratch: Path | None = None, reference: Layout | None = None
-) -> Iterator[Contest]:
+) -> Iterator[Track]:
     """Open a submission and the reference, and measure the device."""
     size = arena_bytes(device)
     ceilings = device.ceilings()
@@ -196,4 +196,4 @@ def contest(
         Lane(reference or reference_layout(device.name), isolation, device, size, scratch) as theirs,
         Lane(layout, isolation, device, size, scratch) as ours,
     ):
-        yield Contest(ours, theirs, device, ceilings)
+        yield Track(ours, theirs, device, ceilings)
