@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SUBMISSION ?= .
 GRADE_OPTIONS ?=
+CORPUS ?=
 PY := .venv/bin/python
 # uv does not read pip's settings; pass on where they say that wheels lie.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
@@ -11,7 +12,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade stubs fixtures bench kill-matrix attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -21,14 +22,12 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) -V). Name another one: make setup PYTHON=python3.12"; exit 1; }
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && uv pip install --python .venv -r pyproject.toml --group dev; \
-	else \
-	  $(PYTHON) -m venv .venv && \
-	  $(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
-	    print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt && \
-	  $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; \
-	fi
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
+	else $(PYTHON) -m venv .venv; fi
+	@$(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt
+	@if command -v uv >/dev/null 2>&1; then uv pip install --python .venv -r .venv/requirements.txt; \
+	else $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; fi
 	@touch $@
 
 # Students have no grader/selftest/; what is left then is their own code.
@@ -38,6 +37,9 @@ test: setup ## run the tests against the code in this folder, and the kit's own 
 
 grade: setup ## grade the code in SUBMISSION (default: this folder)
 	@$(PY) -m grader "$(SUBMISSION)" $(GRADE_OPTIONS)
+
+data: setup ## download TinyStories and the OpenWebText sample into data/ (CORPUS=tinystories: only that)
+	@$(PY) -m grader data $(CORPUS)
 
 stubs: setup ## staff: write cs336_basics/ and adapters.py from the reference
 	$(PY) -m grader.stubs

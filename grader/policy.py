@@ -42,6 +42,16 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "gradient_clipping": ("run_gradient_clipping",),
     "data_loading": ("run_get_batch",),
     "checkpointing": ("run_save_checkpoint", "run_load_checkpoint"),
+    "training_together": ("run_train", "run_transformer_lm_variant"),
+    "decoding": ("run_next_token_probabilities", "run_generate"),
+    "transformer_accounting": (
+        *("run_parameter_counts", "run_num_parameters", "run_parameter_memory"),
+        *("run_matmul_flops", "run_forward_flops", "run_flops_shares"),
+    ),
+    "adamw_accounting": (
+        *("run_activation_counts", "run_training_memory", "run_max_batch_size"),
+        *("run_adamw_flops", "run_training_flops", "run_training_days"),
+    ),
     "flash_attention_pytorch": ("get_flashattention_autograd_function_pytorch",),
     "flash_attention_triton": ("get_flashattention_autograd_function_triton",),
     "fused_rmsnorm": ("get_rmsnorm_autograd_function_triton",),

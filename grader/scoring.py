@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .outcome import Outcome, PlannedTest, Result
-from .rubric import Problem
+from .rubric import Kind, Problem
 
 
 class Status(enum.StrEnum):
@@ -57,6 +57,8 @@ def score_problem(
             does not, and is not charged for tests that need them.
     """
     points = float(problem.points)
+    if problem.kind is Kind.MANUAL:  # what tests there are only help the person who decides
+        return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
     if not knows_kit and tests:
         tests = [(test, o) for test, o in tests if not (test.own_adapter and o.result is Result.SKIP)]
         if not tests:

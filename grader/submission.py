@@ -22,8 +22,9 @@ _SEARCH_DEPTH = 3
 _SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "build", "dist"}
 
 
-_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory"}
-"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and measurements."""
+_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory", "sampled"}
+"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and what is measured
+or drawn."""
 
 
 class SubmissionNotFound(Refused):

@@ -11,10 +11,13 @@ import random
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .answers import Answers, answers_to, remarks_on
+from .artifacts.held_out import held_out_loss
+from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import compare
@@ -23,6 +26,9 @@ from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
 from .outcome import Written
 from .submission import Submission, locate
+
+if TYPE_CHECKING:
+    from .artifacts.measure import Reference
 
 KIT = Path(__file__).resolve().parents[1]
 
@@ -37,7 +43,7 @@ PYTEST_OPTIONS = [
 
 SUBMISSION = pytest.StashKey[Submission]()
 _TIMED_RUNS = 3
-_NEEDS_REFERENCE = frozenset({"yardstick"})
+_NEEDS_REFERENCE = frozenset({"yardstick", "reference"})
 
 FRESH = pytest.StashKey[tuple[int, Oracle]]()
 ORACLE = pytest.StashKey[Oracle]()
@@ -109,6 +115,45 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 def _chance_of(request: pytest.FixtureRequest) -> random.Random:
     seed = request.config.stash[FRESH][0] if FRESH in request.config.stash else 0
     return random.Random(f"{seed} {request.node.nodeid}")
+
+
+@pytest.fixture
+def judge_loss(request: pytest.FixtureRequest, submission: Submission) -> Callable[..., float]:
+    """Measure a model: `judge_loss(config, weights, tokens)` is its mean loss on held-out tokens.
+
+    The weights are loaded into the reference's model. Where there is no reference, as in students' copies, the
+    submission's own model has to do, which its own tests check.
+    """
+    return functools.partial(held_out_loss, request.config.stash.get(ORACLE, submission.perform))
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest, submission: Submission) -> Answers:
+    """What the submission's `answers.toml` says to the problem that the test file is about."""
+    return answers_to(problem_of(request.path), submission.files)
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest, submission: Submission) -> list[Run]:
+    """The run folders of the experiment that the test file is about."""
+    return runs_of(problem_of(request.path), submission.files)
+
+
+@pytest.fixture
+def remarks(
+    request: pytest.FixtureRequest, submission: Submission, for_staff: Callable[[str, str], None]
+) -> Callable[[str], None]:
+    """Pass on what `answers.toml` says beside the files of an experiment: `remarks("comment")`."""
+    problem = problem_of(request.path)
+    return lambda key: remarks_on(problem, submission.files).pass_on(for_staff, key)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """The reference, for what is measured with it; where there is none, tests that ask for it are not planned."""
+    from .artifacts.measure import Reference
+
+    return Reference()
 
 
 @pytest.fixture

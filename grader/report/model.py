@@ -276,13 +276,15 @@ def _blocked_by(
 
 def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:
     """What is missing for the tests that had nothing to look at, or why there is no test; else nothing."""
+    if problem.kind is Kind.MANUAL:
+        return "a person grades it"
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
-    return {Kind.MANUAL: "a person grades it", Kind.PERFORMANCE: "needs a GPU"}.get(problem.kind, "no tests yet")
+    return "needs a GPU" if problem.kind is Kind.PERFORMANCE else "no tests yet"
 
 
-def write_json(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write the report's JSON form; the file appears complete or not at all.
+def write_json(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a report's JSON form; the file appears complete or not at all.
 
     Raises:
         OSError: when the folder does not exist or cannot be written.
@@ -291,7 +293,7 @@ def write_json(report: Report, path: str | os.PathLike[str]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(report.as_json(), file, indent=2, ensure_ascii=False)
+            json.dump(report, file, indent=2, ensure_ascii=False)
             file.write("\n")
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..outcome import Result
 from ..policy import Effect
+from ..rubric import Kind
 from ..scoring import Status
 from .model import ProblemReport, Report, TestReport
 from .speed import speed_panel
@@ -162,7 +163,8 @@ def _failures(problem: ProblemReport) -> Panel | None:
         and not test.carried
         and not _missing_package(test)
     )
-    if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
+    by_hand = problem.problem.kind is Kind.MANUAL
+    if not failing or not (by_hand or problem.score.status in (Status.FAIL, Status.PARTIAL, Status.ERROR)):
         return None
     shown: list[RenderableType] = []
     by_bug = {test.bug.id: test.bug for test in failing if test.bug}
@@ -178,7 +180,8 @@ def _failures(problem: ProblemReport) -> Panel | None:
     if len(unexplained) > _SHOWN_PER_PROBLEM:
         shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
     shown.append(Text(f"see it for yourself: uv run pytest tests/{failing[0].plan.id.split('[')[0]}", style="dim"))
-    title = f"{problem.problem.id}: {problem.score.earned:g} of {problem.problem.points:g} points"
+    points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
+    title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 
 

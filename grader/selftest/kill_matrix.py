@@ -15,7 +15,12 @@ from collections.abc import Iterator, Sequence
 
 from grader.diagnosis import KnownBug, diagnose, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant
-from grader.misconceptions.evidence import gather_evidence, in_processes, problems_with_misconceptions
+from grader.misconceptions.evidence import (
+    UNRECOGNISABLE,
+    gather_evidence,
+    in_processes,
+    problems_with_misconceptions,
+)
 from grader.misconceptions.trial import Trial, try_variant
 
 
@@ -49,13 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     complaints = [
         *_honest_but_failed(trials),
         *(f"survives: {bug.id} fails no test of {bug.problem}" for bug in bugs if not _killers(bug)),
-        *_outdated(bugs, problems),
+        *_outdated([bug for bug in bugs if bug.problem not in UNRECOGNISABLE], problems),
     ]
     if options.verbose:
         for bug in bugs:
             print(f"{bug.id}: {' '.join(_killers(bug))}")
+    recognisable = [bug for bug in bugs if bug.problem not in UNRECOGNISABLE]
     named, misnamed = 0, []
-    for bug in bugs:
+    for bug in recognisable:
         ran = {*trials[bug.problem, -1].passed, *trials[bug.problem, -1].failed}
         own = [other for other in bugs if other.problem == bug.problem]  # what a grade looks through: see `trail.py`
         names = {found.id for found in diagnose(bug.problem, _killers(bug), ran, own).values()}
@@ -66,9 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = sum(bool(trial.failed) for trial in trials.values())
     print(*complaints, *misnamed, sep="\n")
     print(f"misconceptions killed    {killed} of {len(bugs)}")
-    print(f"rightly named            {named} of {len(bugs)}, wrongly {len(misnamed)}")
+    print(f"rightly named            {named} of {len(recognisable)}, wrongly {len(misnamed)}")
     print(f"honest variants failed   {failed} of {len(trials)} (the reference included)")
-    return 1 if complaints or named < 0.95 * len(bugs) or len(misnamed) > 0.01 * len(bugs) else 0
+    few = named < 0.95 * len(recognisable) or len(misnamed) > 0.01 * len(recognisable)
+    return 1 if complaints or few else 0
 
 
 def _killers(bug: KnownBug) -> dict:
