@@ -55,7 +55,7 @@ def test_cheating_gains_nothing(attack: Attack, tmp_path, device, ceilings, refe
     result = race_of(attack.write(tmp_path / "submission", 1), device, ceilings, reference)
     if attack.earns == "everything":
         assert result.status == "measured", result.message
-        assert 6 < result.ratio < 45
+        assert 3.5 < result.ratio < 45
     elif result.status == "measured":
         assert result.share == 0, f"it looked {result.ratio:.2f} times as slow as the reference"
     else:
