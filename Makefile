@@ -60,6 +60,7 @@ attacks: setup ## staff: hostile submissions, and what each level of isolation d
 
 bench: setup ## staff: speed and memory, as ratios taken in one run
 	$(PY) -m benchmarks
+	$(PY) -m pytest benchmarks -q --benchmark-group-by=func
 
 lint: setup ## staff: formatting, lint and types
 	$(PY) -m ruff format --check .

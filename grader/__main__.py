@@ -77,6 +77,7 @@ def _grade(arguments: list[str]) -> int:
     add("--list", action="store_true", help="show problems, sections and points, and stop")
     add("--seed", type=int, metavar="N", help="draw fresh inputs from this seed instead of a secret one")
     add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
+    add("--html", metavar="FILE", help="write the report as one HTML file")
     add(
         "--isolation",
         choices=("auto", "bubblewrap", "landlock", "process", "none"),
@@ -84,6 +85,9 @@ def _grade(arguments: list[str]) -> int:
         help="how strongly the code is shut in, strongest first; none: in the grader's own process, for debugging code "
         "you trust; auto: the strongest that works here (default: auto)",
     )
+    gpu = parser.add_mutually_exclusive_group()
+    gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
+    gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="leave out the races that need a GPU")
     add("--jobs", type=int, default=1, metavar="N", help="examiners side by side (default: 1)")
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")
     options = parser.parse_args(arguments)
@@ -99,7 +103,8 @@ def _grade(arguments: list[str]) -> int:
         print(_listing(rubric))
         return GRADED
     problems = rubric.select(options.problem, options.section)
-    _check_target(options.json)
+    _check_target("--json", options.json)
+    _check_target("--html", options.html)
 
     from rich.console import Console
 
@@ -116,25 +121,28 @@ def _grade(arguments: list[str]) -> int:
             seed=options.seed,
             isolation=options.isolation,
             jobs=options.jobs,
+            gpu=options.gpu,
             progress=progress,
         )
     show(report, console)
     if options.json:
         _write_json(report.as_json(), options.json)
+    if options.html:
+        _write_html(report, options.html)
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
 
 
-def _check_target(target: str | None) -> None:
+def _check_target(option: str, target: str | None) -> None:
     """Refuse a place that cannot take the report before grading, not after it."""
     from .complaints import Refused
 
     if target and target != "-":
         path = Path(target).absolute()
         if not path.parent.is_dir():
-            raise Refused(f"--json {target}: there is no folder {path.parent}.")
+            raise Refused(f"{option} {target}: there is no folder {path.parent}.")
         if path.is_dir():
-            raise Refused(f"--json {target} is a folder; name a file.")
+            raise Refused(f"{option} {target} is a folder; name a file.")
 
 
 def _write_json(report, target: str) -> None:
@@ -151,6 +159,16 @@ def _write_json(report, target: str) -> None:
         write_json(report, target)
     except OSError as error:
         raise Refused(f"--json {target} cannot be written: {error.strerror}.") from error
+
+
+def _write_html(report, target: str) -> None:
+    from .complaints import Refused
+    from .report.html import write_html
+
+    try:
+        write_html(report, Path(target))
+    except OSError as error:
+        raise Refused(f"--html {target} cannot be written: {error.strerror}.") from error
 
 
 def _listing(rubric) -> str:
@@ -291,7 +309,7 @@ def _manual(arguments: list[str]) -> int:
         return GRADED
     scores = read_scores(Path(options.scores), report)
     target = options.json or options.report
-    _check_target(target)
+    _check_target("--json", target)
     graded = with_scores(report, scores)
     _write_json(graded, target)
     console = sys.stderr if target == "-" else sys.stdout

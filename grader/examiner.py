@@ -53,7 +53,7 @@ from .testing import (
 from .trail import Trail
 from .visible import visible
 from .wall import Behind, Limits
-from .worker.loader import Layout, import_adapters
+from .worker.loader import Layout
 from .worker.witness import Witness
 
 _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
@@ -282,9 +282,9 @@ class _Session:
 @contextlib.contextmanager
 def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
     if isolation.level is Level.NONE:
-        from .in_process import InProcess
+        from .in_process import open_in_process
 
-        yield InProcess(import_adapters(layout), Witness(layout.root), Files(layout.root))
+        yield open_in_process(layout, Witness(layout.root), Files(layout.root))
         return
     with Behind(layout, limits, isolation, scratch) as submission:
         yield submission

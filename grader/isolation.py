@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .complaints import Refused
+from .interpreter import INTERPRETED
 from .scratch import Scratch, copy_if_small
 from .worker.loader import Layout
 
@@ -35,6 +36,7 @@ _SYSTEM = (
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_ABOUT_GPUS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
 _SMALL_BYTES, _SMALL_FILES = 64 << 20, 5000
 _SHARED_MEMORY_BYTES = 1 << 30
 _NEWER_OPTIONS = ("--disable-userns",)
@@ -221,10 +223,12 @@ class Cell:
 
     Args:
         inside: the folder in which to make the private one.
+        gpu: whether the worker may use the GPUs that this process may.
     """
 
-    def __init__(self, layout: Layout, isolation: Isolation, inside: Path | None = None) -> None:
+    def __init__(self, layout: Layout, isolation: Isolation, inside: Path | None = None, gpu: bool = False) -> None:
         self.isolation = isolation
+        self.gpu = gpu
         self.scratch = Scratch(inside)
         for name in _FOLDERS:
             (self.scratch / name).mkdir()
@@ -257,7 +261,7 @@ class Cell:
             "TMPDIR": _TMP if inside else str(self.scratch / "tmp"),
             "USER": "submission",
             "LANG": "C.UTF-8",
-            "CUDA_VISIBLE_DEVICES": "",
+            **(_visible_gpus() if self.gpu else {"CUDA_VISIBLE_DEVICES": "", **INTERPRETED}),
             "OMP_NUM_THREADS": "1",  # small calls are several times slower when threads wait for a busy machine
             "TOKENIZERS_PARALLELISM": "false",
             "WANDB_MODE": "disabled",
@@ -272,7 +276,11 @@ class Cell:
         if self.isolation.files is Files.READ_ONLY:
             readable += map(str, _without(self._own_files, self.hidden))
             listable = [str(self._own_files)]
-        return {"readable": readable, "writable": [*_DEVICES, str(self.scratch.path)], "listable": listable}
+        writable = [*_DEVICES, str(self.scratch.path)]
+        if self.gpu:
+            readable.append("/sys")
+            writable += map(str, _gpu_devices())
+        return {"readable": readable, "writable": writable, "listable": listable}
 
     def _bubblewrap(self) -> Iterator[str]:
         """bubblewrap and its options: only what is named here exists inside."""
@@ -308,6 +316,9 @@ class Cell:
         mounts[Path("/dev")] = ("--dev",)
         mounts[Path("/dev/shm")] = ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
         mounts[Path("/proc")] = ("--proc",)
+        if self.gpu:
+            mounts[Path("/sys")] = ("--ro-bind", "/sys")
+            mounts |= {path: ("--dev-bind", str(path)) for path in _gpu_devices()}
         mounts[Path(_TMP)] = ("--bind", str(scratch / "tmp"))
         mounts[Path(_HOME)] = ("--bind", str(scratch / "home"))
         mounts[_WORKER] = ("--ro-bind", str(_WORKER))
@@ -322,6 +333,16 @@ class Cell:
         """Whether a path leads through a link in the submission, which is there inside as it is outside."""
         below = [p for p in (path, *path.parents) if p.is_relative_to(self._root)]
         return self.isolation.files is not Files.COPY and any(p.is_symlink() for p in below)
+
+
+def _visible_gpus() -> dict[str, str]:
+    return {name: os.environ[name] for name in _ABOUT_GPUS if name in os.environ}
+
+
+def _gpu_devices() -> list[Path]:
+    """The device nodes of NVIDIA's driver (under WSL, of the one that stands for it), and those below /dev/dri."""
+    devices = [*Path("/dev").glob("nvidia*"), Path("/dev/dxg"), Path("/dev/dri")]
+    return [device for device in devices if device.exists()]
 
 
 def _moved(layout: Layout, root: Path) -> Layout:

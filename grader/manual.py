@@ -125,13 +125,21 @@ def with_scores(report: Mapping[str, Any], scores: Mapping[str, ManualScore]) ->
         else:
             problem |= {"earned": given.score, "unassessed": 0.0, "note": "graded by hand"}
             problem["status"] = str(_status(given.score, problem["points"]))
-    problems = result["problems"]
-    result["score"] = {
-        "earned": round(sum(problem["earned"] for problem in problems), 2),
-        "assessed": round(sum(problem["points"] - problem["unassessed"] for problem in problems), 2),
-        "total": sum(problem["points"] for problem in problems),
-    }
+    problems, extensions = result["problems"], result.get("extensions", {})
+    result["score"] = _total(problem for problem in problems if problem.get("section") not in extensions)
+    for section in extensions:
+        extensions[section] = _total(problem for problem in problems if problem["section"] == section)
     return result
+
+
+def _total(problems: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The points of some problems together."""
+    earned = assessed = total = 0.0
+    for problem in problems:
+        earned += problem["earned"]
+        assessed += problem["points"] - problem["unassessed"]
+        total += problem["points"]
+    return {"earned": round(earned, 2), "assessed": round(assessed, 2), "total": total}
 
 
 def _status(score: float, points: float) -> Status:

@@ -30,7 +30,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "embedding": ("run_embedding", "get_embedding_module"),
     "rmsnorm": ("run_rmsnorm", "get_rmsnorm_module"),
     "positionwise_feedforward": ("run_silu", "run_swiglu", "get_swiglu_module"),
-    "rope": ("run_rope",),
+    "rope": ("run_rope", "get_rope_module"),
     "softmax": ("run_softmax",),
     "scaled_dot_product_attention": ("run_scaled_dot_product_attention",),
     "multihead_self_attention": ("run_multihead_self_attention", "run_multihead_self_attention_with_rope"),
@@ -52,6 +52,9 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
         *("run_activation_counts", "run_training_memory", "run_max_batch_size"),
         *("run_adamw_flops", "run_training_flops", "run_training_days"),
     ),
+    "flash_attention_pytorch": ("get_flashattention_autograd_function_pytorch",),
+    "flash_attention_triton": ("get_flashattention_autograd_function_triton",),
+    "fused_rmsnorm": ("get_rmsnorm_autograd_function_triton",),
 }
 """Where each problem begins in a submission's adapters; the reading of the source starts there."""
 

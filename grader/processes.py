@@ -95,6 +95,64 @@ def end(worker: int | None = None, others: Set[int] = frozenset()) -> bool:
     return False
 
 
+def pause(known: Iterable[int] = (), others: Set[int] = frozenset()) -> frozenset[int]:
+    """Stop every process that workers have started, until `resume`; gives their ids (Linux).
+
+    Args:
+        known: those that ran when they were last looked for: they are stopped at once, before looking for new ones.
+        others: the workers of this process that go on.
+    """
+    stopped = set(known)
+    for pid in stopped:
+        _signal(pid, signal.SIGSTOP)
+    while new := [p.pid for p in started_here(others) if not p.zombie and p.pid not in stopped]:
+        for pid in new:
+            _signal(pid, signal.SIGSTOP)
+        stopped.update(new)
+    running = {process.pid for process in started_here(others)}
+    resume(stopped - running)  # those have ended, and their numbers may be somebody else's by now
+    return frozenset(stopped & running)
+
+
+def resume(paused: Iterable[int]) -> None:
+    """Let paused processes go on."""
+    for pid in paused:
+        _signal(pid, signal.SIGCONT)
+
+
+def pin(pids: Iterable[int], cpu: int) -> None:
+    """Let processes, with all of their threads and whatever they start, run on one CPU only."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(thread), {cpu})
+
+
+def peak_resident(pids: Iterable[int]) -> int:
+    """Bytes: the sum of what each of these processes had in memory when it had most."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+            total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"VmHWM:"))
+    return total
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time that these processes have used, with all of their threads, and with children that have ended.
+
+    What lives is known to the nanosecond: Linux makes a clock of every process, whose number follows from the process
+    id (clock_getcpuclockid(3)). What ended is known in ticks of the system.
+    """
+    total, tick = 0.0, os.sysconf("SC_CLK_TCK")
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            total += time.clock_gettime((~pid << 3) | 2)
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            total += (int(fields[13]) + int(fields[14])) / tick
+    return total
+
+
 def share_of_memory(pid: int) -> int:
     """Bytes that a process has in memory, with its part of what it shares with others; 0 when it has ended."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:

@@ -3,11 +3,11 @@
     python -m grader.stubs            write cs336_basics/, adapters.py and answers.toml
     python -m grader.stubs --check    exit with 1 and name the files that differ from what would be written
 
-Every module of `grader/reference/` gives the module of the same name in `cs336_basics/`. What is public keeps
+Every public module of `grader/reference/` gives the module of the same name in `cs336_basics/`. What is public keeps
 its signature, decorators and docstring, and its body becomes a `raise NotImplementedError` that names the
-problem and the place. What is private (`_name`) goes, and so do imports that nothing needs any more. The
-reference's adapters are handed out whole, as `adapters.py` at the root, and its written answers as questions
-without them, as `answers.toml`.
+problem and the place. What is private (`_name`) goes, whole modules included, and so do imports that nothing
+needs any more. The reference's adapters are handed out whole, as `adapters.py` at the root, and its written answers
+as questions without them, as `answers.toml`.
 
 Python's parser finds the places and the text is cut there, so that comments and formatting survive (the
 reference is formatted by ruff, and so is what comes out) and nothing that is read gets imported. What cannot
@@ -54,7 +54,7 @@ def skeleton(root: Path = ROOT) -> dict[str, str]:
         source = path.read_text(encoding="utf-8")
         if path.name == "adapters.py":
             files["adapters.py"] = student_adapters(source)
-        elif path.name != "__init__.py":
+        elif not path.name.startswith("_"):
             files[f"{SKELETON}/{path.name}"] = stub_module(source, path.name)
     answers = folder / "answers.toml"
     if answers.is_file():

@@ -7,6 +7,7 @@ the grader, the examiner has put another submission and a seed for fresh cases i
 from __future__ import annotations
 
 import functools
+import random
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -19,6 +20,7 @@ from .artifacts.held_out import held_out_loss
 from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
+from .cases.compare import compare
 from .cases.store import fresh_cases, stored_cases
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
@@ -61,11 +63,10 @@ def submission(request: pytest.FixtureRequest) -> Submission:
 
 
 def _open(root: Path) -> Submission:
-    from .in_process import InProcess
-    from .worker.loader import import_adapters
+    from .in_process import open_in_process
 
     layout = locate(root)
-    return InProcess(import_adapters(layout), files=Files(layout.root))
+    return open_in_process(layout, files=Files(layout.root))
 
 
 def draw_no_tracebacks(config: pytest.Config) -> None:
@@ -73,30 +74,47 @@ def draw_no_tracebacks(config: pytest.Config) -> None:
     config.option.tbstyle = "no"
 
 
-Yardstick = Callable[..., tuple[float, float]]
+Yardstick = Callable[[str, Callable[[random.Random], dict[str, Any]]], tuple[float, float]]
 
 
 @pytest.fixture
 def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardstick:
     """Time an operation of the submission against the reference's, on the judge's clock, in the same run.
 
-        student_s, reference_s = yardstick("train_bpe", corpus=..., vocab_size=500, special_tokens=[])
+        student_s, reference_s = yardstick("train_bpe", lambda chance: {"corpus": ..., "vocab_size": 500, ...})
 
-    The two take turns, and the best of three counts for each. Only where there is a reference: elsewhere the tests
-    that ask for this fixture are not planned at all.
+    Each of three rounds draws inputs of its own, has both of them called, in turns first and second, and compares what
+    they gave; the best round counts for each. Only where there is a reference: elsewhere the tests that ask for this
+    fixture are not planned at all. What is close to the reference is told apart by `grader/performance`.
     """
     oracle = request.config.stash[ORACLE]
 
-    def measure(operation: str, **inputs: Any) -> tuple[float, float]:
-        seconds: dict[str, list[float]] = {"submission": [], "reference": []}
-        for _ in range(_TIMED_RUNS):
-            for name, perform in (("submission", submission.perform), ("reference", oracle)):
+    def measure(operation: str, draw: Callable[[random.Random], dict[str, Any]]) -> tuple[float, float]:
+        chance = _chance_of(request)
+        contestants = {"submission": submission.perform, "reference": oracle}
+        seconds: dict[str, list[float]] = {name: [] for name in contestants}
+        for turn in range(_TIMED_RUNS):
+            inputs = draw(chance)
+            answers = {}
+            for name in sorted(contestants, reverse=turn % 2 == 0):
                 start = time.perf_counter()
-                perform(operation, inputs)
+                answers[name] = contestants[name](operation, inputs)
                 seconds[name].append(time.perf_counter() - start)
+            compare(answers["reference"], answers["submission"], where="the answer of a timed call")
         return min(seconds["submission"]), min(seconds["reference"])
 
     return measure
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Draws from the run's seed (from 0, where there is none), for what is measured and must not be known before."""
+    return _chance_of(request)
+
+
+def _chance_of(request: pytest.FixtureRequest) -> random.Random:
+    seed = request.config.stash[FRESH][0] if FRESH in request.config.stash else 0
+    return random.Random(f"{seed} {request.node.nodeid}")
 
 
 @pytest.fixture

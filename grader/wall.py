@@ -60,6 +60,8 @@ class Behind(Submission):
 
     Args:
         scratch: an existing folder for what its processes write, or None for the system's.
+        descriptors: further descriptors of the judge's that its process inherits, under the same numbers.
+        gpu: whether it may use the GPUs that this process may.
     """
 
     def __init__(
@@ -68,9 +70,13 @@ class Behind(Submission):
         limits: Limits = Limits(),
         isolation: Isolation = _PROCESS,
         scratch: Path | None = None,
+        descriptors: tuple[int, ...] = (),
+        gpu: bool = False,
     ) -> None:
         super().__init__(Files(layout.root))
         self.layout = layout
+        self.descriptors = descriptors
+        self.gpu = gpu
         self.limits = limits
         self.isolation = isolation
         self.scratch = scratch
@@ -98,7 +104,7 @@ class Behind(Submission):
             raise self._load_fault
         if self._worker is not None:
             return
-        worker = _Worker(self.layout, self.limits, self.isolation, self.scratch)
+        worker = _Worker(self.layout, self.limits, self.isolation, self.scratch, self.descriptors, self.gpu)
         self.generation += 1
         try:
             arguments = {
@@ -188,6 +194,29 @@ class Behind(Submission):
         if self._worker is not None and self._worker.has_company():
             self.close()
 
+    def pause(self) -> None:
+        """Stop its processes where they are, so that nothing of it runs until `resume`."""
+        if self._worker is not None:
+            self._worker.pause()
+
+    def resume(self) -> None:
+        """Let its processes go on."""
+        if self._worker is not None:
+            self._worker.resume()
+
+    def pin(self, cpu: int) -> None:
+        """Have its processes run on one CPU only (Linux)."""
+        if self._worker is not None:
+            self._worker.pin(cpu)
+
+    def cpu_seconds(self) -> float:
+        """Processor time that its processes have used; exact while they are paused."""
+        return self._worker.cpu_seconds() if self._worker is not None else 0.0
+
+    def peak_memory(self) -> int:
+        """Bytes that its processes had in memory when they had most, as the kernel counts them."""
+        return self._worker.peak_memory() if self._worker is not None else 0
+
     def close(self) -> None:
         """End the worker and everything it started; what it kept is gone with it."""
         if self._worker is not None:
@@ -215,9 +244,18 @@ class _Worker:
 
     _at_work: ClassVar[set[int]] = set()
 
-    def __init__(self, layout: Layout, limits: Limits, isolation: Isolation, scratch: Path | None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        limits: Limits,
+        isolation: Isolation,
+        scratch: Path | None,
+        descriptors: tuple[int, ...],
+        gpu: bool,
+    ) -> None:
         self.limits = limits
-        self.cell = Cell(layout, isolation, scratch)
+        self.cell = Cell(layout, isolation, scratch, gpu)
+        self._paused: frozenset[int] = frozenset()
         ours, theirs = socket.socketpair()
         self._channel = ours
         order = {
@@ -228,7 +266,7 @@ class _Worker:
         with theirs:
             self._process = subprocess.Popen(
                 self.cell.worker_command(theirs.fileno(), json.dumps(order)),
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *descriptors),
                 cwd=self.cell.directory,
                 env=self.cell.environment(),
                 stdin=subprocess.DEVNULL,
@@ -313,6 +351,21 @@ class _Worker:
         """Whether more runs than the worker itself."""
         own = 3 if self.cell.isolation.level is Level.BUBBLEWRAP else 1  # it keeps a process on each side
         return sum(not process.zombie for process in processes.started_here(self._others())) > own
+
+    def pause(self) -> None:
+        self._paused = processes.pause(self._paused, self._others())
+
+    def resume(self) -> None:
+        processes.resume(self._paused)
+
+    def pin(self, cpu: int) -> None:
+        processes.pin((process.pid for process in processes.started_here(self._others())), cpu)
+
+    def cpu_seconds(self) -> float:
+        return processes.cpu_seconds(process.pid for process in processes.started_here(self._others()))
+
+    def peak_memory(self) -> int:
+        return processes.peak_resident(process.pid for process in processes.started_here(self._others()))
 
     def _others(self) -> set[int]:
         return self._at_work - {self._process.pid}

@@ -4,6 +4,7 @@ from hypothesis import Phase, settings
 
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
     answers,
+    chance,
     for_staff,
     judge_loss,
     pytest_addoption,

@@ -1,5 +1,8 @@
-"""Judge-owned clocks: how fast a piece of code is, beside what the machine allows and what others reach.
+"""Judge-owned clocks: how fast a piece of code is, beside the reference and beside what the machine allows.
 
-Nothing here is imported by the tests or by a submission. Start with `measure.py`, which
-times the Triton kernels.
+Nothing here is imported by the tests or by a submission. Start with `lane.py`, which says how a turn is timed and what
+keeps it honest; `races.py` and `texts.py` say what is timed, `duel.py` in which order, `statistics.py` what follows
+from the times; `racing.py` puts them together, and `judge.py` is the process in which all that happens.
+
+`measure.py` times the Triton kernels themselves (what beside what: `contests.py`), and the method.
 """

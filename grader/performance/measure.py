@@ -1,11 +1,15 @@
 """Time the Triton kernels beside eager PyTorch, torch.compile and library kernels.
 
     python -m grader.performance.measure [--quick] [--only WORD] [--json FILE]
+    python -m grader.performance.measure --method [--stand-in]
 
 Two ceilings are measured in the same run, copying and a bf16 matrix product, and each kernel's least bytes or
 FLOPs over its median time are given as a share of them. Contenders take turns (A B C, C B A, ...), so that
 drifting clocks meet all alike. Before each timed call the L2 cache is swept by reading, and the GPU is kept
 asleep until the host has queued the call: device time alone is measured.
+
+With --method, the timing method itself is measured instead, the one of grades: the same code against itself, and
+against a copy that does 5 % more, each behind the wall. With --stand-in this happens on the CPU.
 
 With --json, results are written after each contest and contests that the file already holds are not run
 again. A contender that fails is reported with its error, and the rest go on.
@@ -28,6 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .contests import COMPILED, DEVICE, EAGER, LIBRARY, OURS, Call, Contest, all_contests
+from .devices import CpuDevice, CudaDevice, Device
+from .method import examine
 
 WARM_UPS = 3
 ROUNDS, QUICK_ROUNDS = 15, 5  # each has every contender twice
@@ -159,17 +165,34 @@ def load(path: Path | None, environment: dict[str, str]) -> list[Result]:
     return [result for result in results if OURS not in result.errors]
 
 
+def measure_method(device: Device) -> int:
+    """Print what the timing method says about code of known speed; returns 1 if it is mistaken."""
+    mistaken = 0
+    for finding in examine(device):
+        result, word = finding.result, "as it should" if finding.is_right else "NOT as it should"
+        ratio = f"{result.ratio:.4f} [{result.low:.4f}, {result.high:.4f}] in {result.pairs} pairs"
+        print(f"{finding.what}: {result.message or ratio}, {word}", flush=True)
+        mistaken += not finding.is_right
+    return int(mistaken > 0)
+
+
 def main() -> int:
     """Measure, print a table, and return 1 if one of our kernels failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one or two shapes per kernel, fewer rounds")
     parser.add_argument("--only", default="", metavar="WORD", help="only kernels with this word in their name")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write results here, and resume from it")
+    parser.add_argument("--method", action="store_true", help="measure the timing method of grades instead")
+    parser.add_argument("--stand-in", action="store_true", help="with --method: on the CPU, in the place of a GPU")
     options = parser.parse_args()
+    if options.method and options.stand_in:
+        return measure_method(CpuDevice())
     if not torch.cuda.is_available():
         print("measure: needs a CUDA GPU, and this machine has none that torch can see.", file=sys.stderr)
         return 2
 
+    if options.method:
+        return measure_method(CudaDevice())
     console = Console(width=None if sys.stdout.isatty() else 160)
     environment = {
         "device": torch.cuda.get_device_name(),

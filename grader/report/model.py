@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..outcome import Explanation, Outcome, PlannedTest, Result, Written
 from ..policy import Effect, Finding
 from ..rubric import Kind, Problem, Rubric
 from ..scoring import Score, Status, score_problem, withheld
+from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
 
@@ -58,6 +59,7 @@ class ProblemReport:
     policy: breaches of the from-scratch rule.
     note: why the problem, or a part of it, is not assessed, or "".
     for_staff: free text of the submission that a person reads.
+    races: how fast it is, where that is what the problem is about.
     """
 
     problem: Problem
@@ -67,6 +69,7 @@ class ProblemReport:
     policy: tuple[Finding, ...] = ()
     note: str = ""
     for_staff: tuple[Written, ...] = ()
+    races: tuple[RaceResult, ...] = ()
 
     @property
     def is_withheld(self) -> bool:
@@ -92,12 +95,33 @@ class ProblemReport:
 
 
 @dataclass(frozen=True)
+class Total:
+    """Points of some problems together: earned, of those that were assessed, of all."""
+
+    earned: float
+    assessed: float
+    total: float
+
+    @classmethod
+    def of(cls, problems: Sequence[ProblemReport]) -> Total:
+        return cls(
+            earned=round(sum(p.score.earned for p in problems), 2),
+            assessed=round(sum(p.problem.points - p.score.unassessed for p in problems), 2),
+            total=sum(p.problem.points for p in problems),
+        )
+
+    def as_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that one grade found.
 
     submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
-    load_fault: why nothing of the submission could run, or None.
+    load_fault: why nothing of the submission could run, or None;
+    base_sections: those that make up the assignment's total; speed: what came of races.
     """
 
     submission: str
@@ -108,20 +132,33 @@ class Report:
     environment: dict[str, Any]
     suspicions: tuple[Suspicion, ...] = ()
     load_fault: str | None = None
+    base_sections: tuple[str, ...] = ()
+    speed: Speed = NO_RACES
+
+    @property
+    def base(self) -> tuple[ProblemReport, ...]:
+        """The problems that make up the total of the assignment, or all where none of those was graded."""
+        return tuple(p for p in self.problems if p.problem.section in self.base_sections) or self.problems
+
+    @property
+    def extensions(self) -> dict[str, Total]:
+        """{section outside the assignment's total: a total of its own}."""
+        sections = dict.fromkeys(p.problem.section for p in self.problems if p not in self.base)
+        return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
 
     @property
     def earned(self) -> float:
-        return round(sum(p.score.earned for p in self.problems), 2)
+        return Total.of(self.base).earned
 
     @property
     def assessed(self) -> float:
         """Points that could be earned here: those of all problems, less what was not assessed."""
-        return round(sum(p.problem.points - p.score.unassessed for p in self.problems), 2)
+        return Total.of(self.base).assessed
 
     @property
     def total(self) -> float:
-        """Points of all problems in this report, assessed or not."""
-        return sum(p.problem.points for p in self.problems)
+        """Points of all problems in this report that make up the assignment's total, assessed or not."""
+        return Total.of(self.base).total
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -129,13 +166,14 @@ class Report:
             "submission": self.submission,
             "seed": self.seed,
             "isolation": self.isolation,
-            "score": {"earned": self.earned, "assessed": self.assessed, "total": self.total},
+            "score": Total.of(self.base).as_json(),
+            "extensions": {section: total.as_json() for section, total in self.extensions.items()},
             "problems": [problem.as_json() for problem in self.problems],
             "integrity": {
                 "verdict": "suspicious" if self.suspicions else "clean",
                 "findings": [suspicion.as_json() for suspicion in self.suspicions],
             },
-            "performance": [],
+            "performance": self.speed.as_json(),
             "environment": self.environment,
             "load_fault": self.load_fault,
         }
@@ -157,6 +195,7 @@ def build_report(
     load_fault: str | None = None,
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
+    speed: Speed = NO_RACES,
 ) -> Report:
     """Score the outcomes and put everything together.
 
@@ -174,6 +213,7 @@ def build_report(
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
         for problem in problems
     }
+    scores |= {p.id: score_races(p, speed.of(p.id)) for p in problems if p.kind is Kind.PERFORMANCE}
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
 
@@ -198,8 +238,11 @@ def build_report(
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
                 blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
                 policy=policy.get(problem.id, ()),
-                note=(left_out or {}).get(problem.id, "") or _why_not_assessed(problem, by_problem[problem.id]),
+                note=(left_out or {}).get(problem.id, "")
+                or speed.notes.get(problem.id, "")
+                or _why_not_assessed(problem, by_problem[problem.id]),
                 for_staff=(for_staff or {}).get(problem.id, ()),
+                races=speed.of(problem.id),
             )
             for problem in problems
         ),
@@ -208,6 +251,8 @@ def build_report(
         environment=environment,
         suspicions=suspicions,
         load_fault=load_fault,
+        base_sections=rubric.base_sections,
+        speed=speed,
     )
 
 

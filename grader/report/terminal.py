@@ -17,6 +17,7 @@ from ..policy import Effect
 from ..rubric import Kind
 from ..scoring import Status
 from .model import ProblemReport, Report, TestReport
+from .speed import speed_panel
 
 _STATUS = {
     Status.PASS: ("✓ pass", "green"),
@@ -60,6 +61,8 @@ def show(report: Report, console: Console) -> None:
     for problem in report.problems:
         if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem)):
             console.print(panel)
+    if panel := speed_panel(report.speed):
+        console.print(panel)
     if panel := _for_staff(report):
         console.print(panel)
     if panel := _policy(report):
@@ -109,6 +112,8 @@ def _points(problem: ProblemReport) -> str:
 
 
 def _passed(problem: ProblemReport) -> str:
+    if problem.races:
+        return f"{len(problem.races)} race{'s' * (len(problem.races) > 1)}"
     if not problem.tests:
         return ""
     charged = [test for test in problem.tests if test.charged and test.outcome.result is not Result.ABSENT]
@@ -255,6 +260,8 @@ def _summary(report: Report) -> Text:
     rest = report.total - report.assessed
     if rest:
         text.append(f"; {rest:g} more are not assessed here")
+    for section, total in report.extensions.items():
+        text.append(f"; {report.sections[section]}: {total.earned:g} of {total.assessed:g}")
     text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:
         text.append(f" Fresh inputs from seed {report.seed}; --seed {report.seed} repeats them.", style="dim")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from grader.complaints import Refused
-from grader.manual import read_report, read_scores, template, with_scores
+from grader.manual import ManualScore, read_report, read_scores, template, with_scores
 from grader.runner import KIT
 
 
@@ -158,3 +158,17 @@ def test_the_command_line_refuses_in_one_sentence(report, tmp_path):
         assert result.returncode == 2
         assert "Traceback" not in result.stderr
         assert result.stdout == ""
+
+
+def test_an_extension_keeps_a_total_of_its_own():
+    """Scores by hand do not add the points of an extension to those of the assignment."""
+    row = {"unassessed": 0.0, "status": "pass", "note": "", "for_staff": []}
+    problems = [
+        {"id": "linear", "section": "model", "points": 1, "earned": 1.0, **row},
+        {"id": "leaderboard", "section": "experiments", "points": 6, "earned": 0.0, **row},
+        {"id": "fused_rmsnorm", "section": "kernels", "points": 5, "earned": 5.0, **row},
+    ]
+    report = {"problems": problems, "extensions": {"kernels": {}}, "score": {}}
+    graded = with_scores(report, {"leaderboard": ManualScore(4.0, "")})
+    assert graded["score"] == {"earned": 5.0, "assessed": 7.0, "total": 7.0}
+    assert graded["extensions"] == {"kernels": {"earned": 5.0, "assessed": 5.0, "total": 5.0}}

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from grader.performance.assess import ON_CPU
+from grader.performance.races import RACES
+from grader.performance.texts import TEXT_RACES
 from grader.rubric import Kind, Policy, RubricError, load_rubric
 from grader.runner import KIT, has_tests
 
@@ -24,8 +27,17 @@ points = 2
 
 def test_every_problem_of_the_handout_is_there():
     rubric = load_rubric()
-    assert len(rubric.problems) == 38
-    assert sum(problem.points for problem in rubric.problems) == 110
+    of_the_handout = [problem for problem in rubric.problems if problem.section in rubric.base_sections]
+    assert len(of_the_handout) == 38
+    assert sum(problem.points for problem in of_the_handout) == 110
+
+
+def test_every_race_is_a_problem_of_an_extension_and_the_other_way_round():
+    rubric = load_rubric()
+    raced = [problem for problem in rubric.problems if problem.kind is Kind.PERFORMANCE]
+    assert {problem.id for problem in raced} == {*RACES, *TEXT_RACES}
+    assert set(TEXT_RACES) == ON_CPU
+    assert not [problem.id for problem in raced if problem.section in rubric.base_sections]
 
 
 def test_every_code_problem_has_tests():

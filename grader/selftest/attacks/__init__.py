@@ -12,6 +12,8 @@ whose other files are the reference under the name `honest`; its docstring says 
     Limits: disk_mib=64         limits of the wall that differ, so that little is enough to break them
     Call limit: 1               seconds for a call of the attacked problem
 
+Those in `timing/` attack the judge's clock instead of tests; `test_timing.py` runs them.
+
 An attack that would like to read, reach or keep something gives the right answers exactly when it succeeds, so that
 points are the proof. `FILES`, when there is one, names further files of the submission. Every attack is bounded: a few
 dozen processes, a few hundred megabytes, a marked name for whatever it leaves behind.

@@ -10,10 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import accounting, bpe, checkpoint, data, decoding, functional, modules, optimizer, tokenizer, training
+from . import (
+    accounting,
+    bpe,
+    checkpoint,
+    data,
+    decoding,
+    functional,
+    kernels,
+    modules,
+    optimizer,
+    timing,
+    tokenizer,
+    training,
+)
+
+_MODULES = (
+    *(accounting, bpe, checkpoint, data, decoding, functional),
+    *(kernels, modules, optimizer, timing, tokenizer, training),
+)
 
 DRIVERS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for module in (accounting, bpe, checkpoint, data, decoding, functional, modules, optimizer, tokenizer, training)
-    for function in module.DRIVERS
+    function.__name__: function for module in _MODULES for function in module.DRIVERS
 }

@@ -1,0 +1,86 @@
+"""Cases for FlashAttention, in PyTorch and in Triton.
+
+Sequences of 128 are several tiles of any size up to 64; those of 200 keys end inside a tile, whatever its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ..case import Case, Draw
+from ..compare import Tolerance
+
+_PRECISE = Tolerance(1e-4)
+# float16 has 11 bits, and tiles of P and dS may be rounded to it, too. Honest code strays by up to 1e-3 (output) and
+# 6e-3 (gradients), with sums in float16 it is 6e-3 and 2e-2.
+_HALF, _HALF_GRADIENTS = Tolerance(3e-3), Tolerance(1.2e-2)
+OUTPUT, LOG_SUM_EXP, GRADIENTS = "attention_output", "attention_log_sum_exp", "attention_gradients"
+
+
+def generate(draw: Draw) -> Iterator[Case]:
+    yield from attention_cases(draw, "get_flashattention_autograd_function_pytorch")
+
+
+def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
+    """The cases of the attention function that one adapter returns."""
+
+    def inputs(
+        queries: int = 128,
+        keys: int = 128,
+        d: int = 16,
+        batch: int = 1,
+        is_causal: bool = False,
+        scale: float = 1.5,
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Any]:
+        return {
+            "factory": factory,
+            # Scores of about scale^2 make weights neither uniform nor all on one key; maxima wander along the keys.
+            "Q": draw.normal(batch, queries, d, scale=scale, dtype=dtype),
+            "K": draw.normal(batch, keys, d, scale=scale, dtype=dtype),
+            "V": draw.normal(batch, keys, d, dtype=dtype),
+            "is_causal": is_causal,
+        }
+
+    def cases(
+        name: str, group: str, tolerance: Tolerance = _PRECISE, operations=(OUTPUT, LOG_SUM_EXP, GRADIENTS), **sizes
+    ) -> Iterator[Case]:
+        """A case for what each operation gives, with inputs of its own."""
+        for operation in operations:
+            given = inputs(**sizes)
+            if operation == GRADIENTS:
+                given["cotangent"] = draw.normal(*given["Q"].shape, dtype=given["Q"].dtype)
+            yield Case(f"{name}_{operation.removeprefix('attention_')}", operation, given, group, tolerance)
+
+    yield from cases("full", "output", operations=[OUTPUT])
+    yield from cases("three_sequences", "output", batch=3, queries=32, keys=32, operations=[OUTPUT])
+    yield from cases("full", "log_sum_exp", batch=2, queries=64, keys=64, operations=[LOG_SUM_EXP])
+    yield from cases("full", "gradients", operations=[GRADIENTS])
+    yield from cases("three_sequences", "gradients", batch=3, queries=16, keys=32, operations=[GRADIENTS])
+
+    causal: dict[str, Any] = {"queries": 64, "keys": 64, "is_causal": True}
+    yield from cases("causal", "causal_output", operations=[OUTPUT, LOG_SUM_EXP], **causal)
+    yield from cases("causal", "causal_gradients", operations=[GRADIENTS], **causal)
+
+    large = Tolerance(2e-3)  # scores of 1,000 are known to 1e-4 in float32
+    sizes: dict[str, Any] = {"queries": 32, "keys": 32, "scale": 30}
+    yield from cases("scores_around_1000", "large", large, operations=[OUTPUT, LOG_SUM_EXP], **sizes)
+
+    yield from cases("odd", "lengths", queries=37, keys=70, operations=[OUTPUT, GRADIENTS])
+    yield from cases("odd_causal", "lengths", queries=70, keys=70, is_causal=True)
+    yield from cases("fewer_queries", "lengths", queries=5, keys=140, operations=[OUTPUT, GRADIENTS])
+    yield from cases("one_key", "lengths", queries=16, keys=1, operations=[OUTPUT])
+    yield from cases("narrow", "lengths", queries=20, keys=20, d=5, operations=[OUTPUT, GRADIENTS])
+
+    # Scores of 10 and more: rounded to float16, they would be off by a hundredth.
+    half: dict[str, Any] = {"queries": 48, "keys": 96, "dtype": torch.float16, "scale": 3.0}
+    yield from cases("half", "half", _HALF, operations=[OUTPUT], **half)
+    yield from cases("half", "half", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
+
+    apart = inputs(queries=32, keys=32, batch=2)
+    for name in "QKV":
+        apart[name] = apart[name].transpose(0, 1).contiguous().transpose(0, 1)
+    yield Case("sequences_interleaved", OUTPUT, apart, "strided", _PRECISE)

@@ -1,0 +1,130 @@
+"""Has the races of a grade held, in a process of their own, and follows them. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..complaints import Failed, Refused
+from ..isolation import KIT, Isolation
+from ..outcome import Outcome, Result
+from ..processes import end
+from ..rubric import Problem
+from ..runner import Progress
+from ..scratch import Scratch
+from ..speed import RaceResult, Speed
+from ..worker.loader import Layout
+
+ON_CPU = frozenset({"train_bpe_speed", "tokenizer_speed"})
+"""Problems whose races need no GPU."""
+
+_NO_GPU = "needs a GPU"
+
+
+def sees_gpu() -> bool:
+    """Whether there is an NVIDIA GPU that this process may use, without asking torch, which takes seconds to load."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+
+
+def require_gpu(gpu: bool | None) -> None:
+    """Refuse to go on where a GPU is asked for, and there is none."""
+    if gpu and not sees_gpu():
+        raise Refused("--gpu: there is no NVIDIA GPU here that this process may use (see CUDA_VISIBLE_DEVICES).")
+
+
+def assess_speed(
+    layout: Layout,
+    problems: Sequence[Problem],
+    *,
+    isolation: Isolation,
+    gpu: bool | None = None,
+    progress: Progress | None = None,
+) -> Speed:
+    """Hold the races of these problems.
+
+    Args:
+        gpu: whether to use one: yes, no, or (None) if there is one.
+
+    Raises:
+        Refused: a GPU is asked for, and there is none.
+        Failed: when the races could not be held.
+    """
+    require_gpu(gpu)
+    use_gpu = sees_gpu() if gpu is None else gpu
+    wanted = [problem.id for problem in problems if problem.id in ON_CPU or use_gpu]
+    notes = {problem.id: _NO_GPU for problem in problems if problem.id not in wanted}
+    if not wanted:
+        return Speed(notes=notes)
+    start = time.monotonic()
+    progress = progress or Progress()
+    scratch = Scratch()
+    order = {
+        "layout": layout.as_plain(),
+        "isolation": isolation.as_plain(),
+        "scratch": str(scratch.path),
+        "problems": wanted,
+        "gpu": use_gpu,
+    }
+    try:
+        results, further, machine = _follow(order, progress)
+    finally:
+        end()
+        scratch.remove()
+    return Speed(tuple(results), {**notes, **further}, machine, time.monotonic() - start)
+
+
+def _follow(order: dict[str, Any], progress: Progress) -> tuple[list[RaceResult], dict[str, str], dict[str, Any]]:
+    """Start the judge and take down what it says."""
+    results: list[RaceResult] = []
+    notes: dict[str, str] = {}
+    machine: dict[str, Any] = {}
+    is_done = False
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "grader.performance.judge"],
+            cwd=KIT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.close()
+            for line in process.stdout:
+                event = json.loads(line)
+                match event["event"]:
+                    case "started":
+                        progress.planned(1)
+                        progress.started(event["id"])
+                    case "finished":
+                        result = RaceResult.from_plain(event["result"])
+                        results.append(result)
+                        progress.finished(Outcome(f"{result.problem}: {result.tensors}", Result.PASS))
+                    case "note":
+                        notes[event["problem"]] = event["text"]
+                    case "machine":
+                        machine |= event["machine"]
+                    case "done":
+                        is_done = True
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        if not is_done:
+            complaints.seek(0)
+            words = complaints.read().decode("utf-8", "replace")[-2000:].strip()
+            raise Failed(f"the races could not be held to their end.\n{words}")
+    return results, notes, machine

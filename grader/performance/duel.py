@@ -1,0 +1,58 @@
+"""Two contestants take turns until their ratio is known, or time is up.
+
+What a turn is, and how its answer is checked, is the business of `races.py` (tensors in shared memory) and `texts.py`
+(plain calls). Here is the order of things: A B, B A, A B, ... so that neither always comes second; a pair has the same
+seed, hence the same inputs, and seeds never come twice.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from .statistics import Pair, Thresholds, is_settled
+
+Turn = Callable[[int], float]
+"""Seconds that a contestant takes for the inputs of a seed. Raises when its answer is wrong."""
+
+WARM_UPS = 4
+"""Turns of each before any counts: allocators and interpreters take a few to settle."""
+
+
+def duel(
+    student: Turn,
+    reference: Turn,
+    thresholds: Thresholds,
+    *,
+    chance: random.Random,
+    budget_s: float,
+    precision: float = 0.01,
+    most_pairs: int = 200,
+    warm_ups: int = WARM_UPS,
+) -> list[Pair]:
+    """Take turns for up to `budget_s` seconds, or until more pairs would tell nothing new; gives the timed pairs.
+
+    At least one pair is timed. Warm-ups are checked like any other turn, and not timed.
+
+    Args:
+        precision: how narrow the interval must be, relative to the ratio, where it lies between the thresholds.
+        chance: where seeds come from; whoever is timed must not know it.
+    """
+    for _ in range(warm_ups):
+        seed = chance.getrandbits(48)
+        reference(seed)
+        student(seed)
+    deadline = time.monotonic() + budget_s
+    pairs: list[Pair] = []
+    while not pairs or (time.monotonic() < deadline and len(pairs) < most_pairs):
+        seed = chance.getrandbits(48)
+        if len(pairs) % 2:
+            theirs = reference(seed)
+            pairs.append(Pair(student(seed), theirs))
+        else:
+            ours = student(seed)
+            pairs.append(Pair(ours, reference(seed)))
+        if len(pairs) % 2 == 0 and is_settled(pairs, thresholds, precision):
+            break
+    return pairs

@@ -1,0 +1,112 @@
+"""The process that holds the races of one grade.
+
+    python -m grader.performance.judge        (started by `assess.py`; not for people)
+
+The order arrives as one JSON line on stdin, events leave as JSON lines on stdout: `machine`, `started` and `finished`
+for each race, `note` for a problem that cannot be assessed, and `done`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..faults import Fault
+from ..isolation import Isolation
+from ..processes import adopt_orphans, become_undumpable
+from ..wall import Behind, Limits
+from ..worker.loader import Layout
+from .devices import the_device
+from .lane import WrongAnswer
+from .races import RACES
+from .racing import open_track, reference_layout, without_time
+from .texts import TEXT_RACES, run_text_race
+
+TENSOR_BUDGET_S, TEXT_BUDGET_S = 6.0, 5.0
+_TEXT_CALL_S = 30.0
+
+
+class _Events:
+    """Writes events to what was standard output when the process began."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def send(self, event: str, **fields: Any) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+def main() -> int:
+    """Carry out the order on stdin; returns the exit code."""
+    become_undumpable()
+    adopt_orphans()
+    torch.set_num_threads(1)
+    events = _Events()
+    order = json.loads(sys.stdin.readline())
+    layout = Layout.from_plain(order["layout"])
+    isolation = Isolation.from_plain(order["isolation"])
+    scratch = Path(order["scratch"])
+    problems: list[str] = order["problems"]
+    gpu: bool = order["gpu"]
+
+    if gpu and not torch.cuda.is_available():
+        gpu = False
+        for problem in problems:
+            if problem in RACES:
+                events.send("note", problem=problem, text="there is a GPU, but this PyTorch cannot use it")
+    if texts := [problem for problem in problems if problem in TEXT_RACES]:
+        _hold_text_races(texts, layout, isolation, scratch, events)
+    if gpu and (tensors := [problem for problem in problems if problem in RACES]):
+        _hold_tensor_races(tensors, layout, isolation, scratch, events)
+    events.send("done")
+    return 0
+
+
+def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: _Events) -> None:
+    limits = Limits(call_s=_TEXT_CALL_S)
+    with (
+        _behind(layout, limits, isolation, scratch) as student,
+        _behind(reference_layout("cpu"), limits, isolation, scratch) as reference,
+    ):
+        for race in (race for problem in problems for race in TEXT_RACES[problem]()):
+            events.send("started", id=race.id)
+            try:
+                result = run_text_race(race, student, reference, TEXT_BUDGET_S)
+            except (WrongAnswer, Fault) as error:
+                result = without_time(race.problem, race.tensors, error)
+            events.send("finished", result=result.as_plain())
+
+
+@contextlib.contextmanager
+def _behind(layout: Layout, limits: Limits, isolation: Isolation, scratch: Path) -> Iterator[Behind]:
+    with Behind(layout, limits, isolation, scratch) as submission:
+        try:
+            yield submission
+        finally:
+            submission.resume()
+
+
+def _hold_tensor_races(
+    problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: _Events
+) -> None:
+    device = the_device(gpu=True)
+    with open_track(layout, isolation, device, scratch) as opened:
+        events.send("machine", machine={**device.describe(), "ceilings": asdict(opened.ceilings)})
+        for race in (race for problem in problems for race in RACES[problem](device.name)):
+            events.send("started", id=race.id)
+            events.send("finished", result=opened.run(race, TENSOR_BUDGET_S).as_plain())
+        events.send("machine", machine={"afterwards": device.describe()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

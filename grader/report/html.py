@@ -1,0 +1,49 @@
+"""The report as one HTML file that needs nothing else: no script, no font, no picture from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..speed import RaceResult
+from .model import Report
+from .speed import describe_machine, show_rate
+
+_HERE = Path(__file__).resolve().parent
+
+
+def render(report: Report) -> str:
+    """The whole page. What a submission wrote is escaped, wherever it stands."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    held = [_drawn(result) for result in report.speed.results if result.status == "measured"]
+    page = environment.get_template("report.html.j2")
+    return page.render(report=report, races=held, legend=describe_machine(report.speed))
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write the page.
+
+    Raises:
+        OSError: when it cannot be written there.
+    """
+    path.write_text(render(report), "utf-8")
+
+
+def _drawn(result: RaceResult) -> dict[str, Any]:
+    """What the picture shows of a race; shares are those of the roofline, or of the faster where there is none."""
+    end = result.roofline_rate or max(result.rate, result.reference_rate)
+    rates = [f"{show_rate(result.rate, result.unit)}, reference {show_rate(result.reference_rate, result.unit)}"]
+    if result.roofline_ms:
+        rates.append(f"roofline {show_rate(result.roofline_rate, result.unit)}")
+    return {
+        "title": f"{result.problem.removesuffix('_speed')}  {result.tensors}",
+        "share": min(1.0, result.rate / end),
+        "reference_share": min(1.0, result.reference_rate / end),
+        "rates": ", ".join(rates),
+        "ratio": f"{result.ratio:.2f} times the reference's time, [{result.low:.2f}, {result.high:.2f}]: "
+        f"{result.verdict} (full points to {result.full:g}, none from {result.none:g})",
+    }

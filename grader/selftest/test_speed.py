@@ -1,0 +1,101 @@
+"""Ratios, intervals, verdicts and points of races: what is pure about them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from grader.performance.duel import duel
+from grader.performance.statistics import Pair, Thresholds, Verdict, estimate, is_settled, verdict
+from grader.rubric import load_rubric
+from grader.scoring import Status
+from grader.speed import RaceResult, score_races
+
+THRESHOLDS = Thresholds(full=2.0, none=6.0)
+PROBLEM = load_rubric()["flash_attention_triton_speed"]
+
+
+def noisy_pairs(ratio: float, count: int, seed: int = 0) -> list[Pair]:
+    """Times of a machine whose speed wanders by half, and whose single times are off by a few per cent."""
+    chance = random.Random(seed)
+    pairs = []
+    for _ in range(count):
+        slowness = chance.uniform(1, 1.5)
+        student, reference = (slowness * chance.lognormvariate(0, 0.03) for _ in range(2))
+        pairs.append(Pair(ratio * student, reference))
+    return pairs
+
+
+def result(status: str = "measured", share: float = 1.0) -> RaceResult:
+    return RaceResult(PROBLEM.id, "some", status, share=share)
+
+
+def test_the_interval_holds_the_true_ratio():
+    inside = [estimate(noisy_pairs(1.7, 20, seed)) for seed in range(100)]
+    assert sum(found.low <= 1.7 <= found.high for found in inside) >= 95
+    assert all(abs(found.ratio / 1.7 - 1) < 0.05 for found in inside)
+
+
+def test_a_few_disturbed_pairs_move_nothing():
+    pairs = [*noisy_pairs(1.0, 20), Pair(30.0, 1.0), Pair(1.0, 30.0), Pair(50.0, 1.0)]
+    assert abs(estimate(pairs).ratio - 1) < 0.03
+
+
+def test_more_pairs_make_the_interval_narrower():
+    assert estimate(noisy_pairs(1.0, 100)).half_width < estimate(noisy_pairs(1.0, 10)).half_width
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(1.0, Verdict.FAST), (3.0, Verdict.BETWEEN), (9.0, Verdict.SLOW), (2.0, Verdict.UNDECIDED)]
+)
+def test_verdicts(ratio, expected):
+    assert verdict(estimate(noisy_pairs(ratio, 30)), THRESHOLDS) is expected
+
+
+def test_a_clear_verdict_needs_no_more_pairs_and_an_unclear_one_does():
+    assert is_settled(noisy_pairs(1.0, 8), THRESHOLDS, precision=0.01)
+    assert not is_settled(noisy_pairs(1.0, 7), THRESHOLDS, precision=0.01)
+    assert not is_settled(noisy_pairs(2.0, 30), THRESHOLDS, precision=0.01)
+    assert not is_settled(noisy_pairs(3.0, 8), THRESHOLDS, precision=0.001)
+
+
+@pytest.mark.parametrize(("ratio", "share"), [(0.5, 1), (2, 1), (3, 0.75), (4, 0.5), (6, 0), (60, 0)])
+def test_points_fall_linearly_between_thresholds(ratio, share):
+    assert THRESHOLDS.fraction(ratio) == share
+
+
+def test_contestants_take_turns_with_the_same_inputs_and_none_comes_twice():
+    log = []
+
+    def turn(name):
+        def take(seed):
+            log.append((name, seed))
+            return 1.0
+
+        return take
+
+    duel(turn("s"), turn("r"), Thresholds(0.5, 2.0), chance=random.Random(0), budget_s=60, most_pairs=4, warm_ups=1)
+    assert [name for name, _ in log] == ["r", "s", *"srrssrrs"]
+    seeds = [seed for _, seed in log]
+    assert seeds[0::2] == seeds[1::2]
+    assert len(set(seeds)) == len(seeds) / 2
+
+
+def test_points_are_the_mean_of_the_races():
+    score = score_races(PROBLEM, [result(share=1.0), result(share=0.5)])
+    assert (score.earned, score.status) == (0.75 * PROBLEM.points, Status.PARTIAL)
+    assert score_races(PROBLEM, [result(), result()]).status is Status.PASS
+
+
+@pytest.mark.parametrize("status", ["wrong", "impossible", "failed"])
+def test_a_wrong_answer_costs_all_points(status):
+    score = score_races(PROBLEM, [result(), result(status, 0.0)])
+    assert (score.earned, score.status) == (0, Status.FAIL)
+
+
+def test_what_cannot_be_measured_is_not_assessed():
+    assert score_races(PROBLEM, []).status is Status.NOT_ASSESSED
+    assert score_races(PROBLEM, [result(), result("busy")]).status is Status.NOT_ASSESSED
+    assert score_races(PROBLEM, [result("todo")] * 2).status is Status.TODO
+    assert score_races(PROBLEM, [result("not_provided")] * 2).status is Status.NOT_PROVIDED

@@ -1,0 +1,81 @@
+"""Timing without a GPU: the whole path from judge to worker and back, and that cheating with time gains nothing.
+
+The submissions are those of `attacks/timing`. Each would take many times as long as the reference (not forty times: its
+inputs are in the cache after the first); whoever looks faster than three times as long has gained something.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from grader.isolation import choose
+from grader.performance.devices import Ceilings, CpuDevice
+from grader.performance.lane import Lane
+from grader.performance.races import RACES, softmax_races
+from grader.performance.racing import Track, arena_bytes, reference_layout
+from grader.performance.statistics import Thresholds
+from grader.processes import adopt_orphans
+from grader.selftest.attacks.catalogue import Attack, load_attacks
+from grader.submission import locate
+
+RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
+BUDGET_S = 2.5
+ATTACKS = load_attacks(timed=True)
+
+
+@pytest.fixture(scope="module")
+def device() -> CpuDevice:
+    adopt_orphans()
+    return CpuDevice()
+
+
+@pytest.fixture(scope="module")
+def ceilings(device) -> Ceilings:
+    return device.ceilings()
+
+
+@pytest.fixture(scope="module")
+def reference(device):
+    layout = reference_layout(device.name)
+    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
+        yield lane
+
+
+def race_of(folder: Path, device, ceilings, reference, race=RACE, budget_s=BUDGET_S):
+    layout = locate(folder)
+    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
+        return Track(lane, reference, device, ceilings).run(race, budget_s)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_cheating_gains_nothing(attack: Attack, tmp_path, device, ceilings, reference):
+    result = race_of(attack.write(tmp_path / "submission", 1), device, ceilings, reference)
+    if attack.earns == "everything":
+        assert result.status == "measured", result.message
+        assert 3.5 < result.ratio < 45
+    elif result.status == "measured":
+        assert result.share == 0, f"it looked {result.ratio:.2f} times as slow as the reference"
+    else:
+        assert result.status in ("wrong", "failed", "impossible"), result.message
+
+
+def test_the_same_code_is_as_fast_as_itself(device, ceilings, reference):
+    race = dataclasses.replace(RACE, thresholds=Thresholds(full=0.5, none=2.0))
+    result = race_of(Path(reference.submission.layout.root), device, ceilings, reference, race, budget_s=10)
+    assert result.status == "measured", result.message
+    assert result.low <= 1.03
+    assert result.high >= 0.97
+
+
+@pytest.mark.parametrize("problem", [problem for problem, races in RACES.items() if list(races("cpu"))])
+def test_every_race_accepts_the_reference(problem, device, ceilings, reference):
+    layout = reference.submission.layout
+    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
+        for race in RACES[problem](device.name):
+            race = dataclasses.replace(race, thresholds=Thresholds(full=3.0, none=9.0))
+            result = Track(lane, reference, device, ceilings).run(race, budget_s=0.1)
+            assert result.status == "measured", result.message
+            assert result.share == 1
