@@ -41,7 +41,7 @@ def start(adapters: types.ModuleType, adapter: str, arguments: dict[str, Any], o
 
 
 def _describe(package: types.ModuleType) -> tuple[str | None, list[str]]:
-    return package.__file__, list(package.__path__)
+    return getattr(package, "__file__", None), list(package.__path__)  # a package without __init__.py has no file
 
 
 def _provide(name: str, file: str | None, folders: list[str]) -> None:
