@@ -4,12 +4,12 @@ Every known misconception leaves its *evidence*: the tests that fail when it is 
 the fingerprints of what its calls returned. A submission has that bug when the same tests fail with the same
 fingerprints. A wrong name costs a student more than none, so the rule has three parts:
 
-- No test of a misconception's evidence passes.
-- Most of them look the same. Not all: two programs with one bug still differ in corners, such as half precision or an
-  odd shape.
+- The tests of a misconception's evidence fail.
+- Most of them look the same.
 - What is named foresees nearly all that fails. Many bugs are not in the catalogue, and within the larger failure that
   an unknown one makes, the trace of a small known one means nothing.
 
+The first two hold up to corners, such as half precision or an odd shape, in which two programs with one bug may differ.
 Where two misconceptions explain the same tests equally well, neither is named.
 """
 
@@ -32,6 +32,7 @@ _PROJECTION_SLACK = 10  # in units of 1e-5 of the root mean square: rounding dif
 _RMS_SLACK = 1e-4
 
 # Shares, chosen by what the kill matrix measures: it also leaves each misconception out in turn and counts wrong names.
+_FAILING = 0.85
 _ALIKE = 2 / 3
 _FORESEEN = 0.85
 
@@ -77,6 +78,13 @@ def same_transcript(one: Transcript, other: Transcript) -> bool:
     return len(one) == len(other) and all(map(same, one, other))
 
 
+def _alike(one: Transcript, other: Transcript) -> bool:
+    """The same, but that an exception may be of another type: numpy and torch differ in how they refuse."""
+    return len(one) == len(other) and all(
+        first[0] == second[0] == "error" or same(first, second) for first, second in zip(one, other, strict=True)
+    )
+
+
 def diagnose(
     problem: str, failing: Mapping[str, Transcript], ran: Collection[str], bugs: Iterable[KnownBug]
 ) -> dict[str, KnownBug]:
@@ -109,33 +117,29 @@ def diagnose(
 class _Suspect:
     """A bug that may be behind failing tests.
 
-    foreseen: the tests that it would have fail, all of which do; alike: those that look as it would have them.
+    foreseen: the failing tests that it would have fail; alike: those of them that look as it would have them; share:
+    how many that are of all that it would have fail.
     """
 
     bug: KnownBug
     foreseen: frozenset[str]
     alike: frozenset[str]
-
-    @property
-    def share(self) -> float:
-        return len(self.alike) / len(self.foreseen)
+    share: float
 
 
-def _suspect(
-    bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran: Collection[str]
-) -> _Suspect | None:
+def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran: Collection[str]) -> _Suspect | None:
     """The bug as a suspect; None where too little speaks for it."""
     evidence = {test: transcript for test, transcript in bug.evidence.get(problem, {}).items() if test in ran}
-    if not evidence or not evidence.keys() <= failing.keys():
+    foreseen = frozenset(evidence.keys() & failing.keys())
+    alike = frozenset(test for test in foreseen if _alike(evidence[test], failing[test]))
+    if not alike or len(foreseen) < _FAILING * len(evidence) or len(alike) < _ALIKE * len(evidence):
         return None
-    alike = frozenset(test for test, transcript in evidence.items() if same_transcript(transcript, failing[test]))
-    suspect = _Suspect(bug, frozenset(evidence), alike)
-    if suspect.share < _ALIKE:
-        return None
-    # An exception of some type says little; it has to be in exactly these tests and no other.
-    if not any(_has_value(evidence[test]) for test in alike) and not alike == evidence.keys() == failing.keys():
-        return None
-    return suspect
+    if not any(_has_value(evidence[test]) for test in alike):
+        # Exceptions alone say little; they have to be of the same type, and in exactly these tests and no other.
+        exactly = evidence.keys() == failing.keys()
+        if not exactly or not all(same_transcript(evidence[test], failing[test]) for test in evidence):
+            return None
+    return _Suspect(bug, foreseen, alike, len(alike) / len(evidence))
 
 
 def _has_value(transcript: Transcript) -> bool:

@@ -153,7 +153,9 @@ def test_memory_does_not_grow(submission):
     """encode_iterable needs no more memory for a long stream than for a short one."""
     tokenizer = submission.tokenizer(load("gpt2/vocab"), load("gpt2/merges"), [END])
     chunk = f"It is what it is.\n{END * 30}\n"  # special tokens, since memory is measured and the merges are not
-    ids, repeats = 38, 2 * MIB // len(chunk)
+    ids, few, repeats = 38, 20, 2 * MIB // len(chunk)
+    given_ = tokenizer.stream_memory(chunk, few)["ids"]  # what is wrong here may take minutes on the long stream
+    assert given_ == few * ids, f"{few} times {_short(chunk)} are {few * ids} ids; encode_iterable yielded {given_}"
     used = tokenizer.stream_memory(chunk, repeats)
     assert used["ids"] == repeats * ids, (
         f"{repeats} times {_short(chunk)} are {repeats * ids} ids; encode_iterable yielded {used['ids']}"
@@ -232,6 +234,19 @@ def test_from_files(submission, case):
     tokenizer = submission.tokenizer_from_files(read("gpt2/vocab.json"), read("gpt2/merges.txt"), None)
     texts = case.inputs["texts"]
     check_ids(case, texts, [tokenizer.encode(text) for text in texts])
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_from_files_in_detail(submission):
+    """Tokenizer.from_files takes special tokens, and merges that begin with # or have no #version line above them."""
+    header, merges = read("gpt2/merges.txt").split(b"\n", 1)
+    assert header.startswith(b"#version")
+    first = b"\n".join([b"# #", *merges.split(b"\n")[:1000]]) + b"\n"
+    tokenizer = submission.tokenizer_from_files(read("gpt2/vocab.json"), first, [END])
+    for text, expected in {"##": [2235], "# a": [2, 257], f"the{END} the": [1169, 50256, 262]}.items():
+        ids = tokenizer.encode(text)
+        assert ids == expected, f"{text!r} should be encoded as {expected}, and is as {ids}"
 
 
 @pytest.mark.edge

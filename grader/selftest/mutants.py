@@ -77,13 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--module", nargs="+", default=None, help="only these modules of the reference, such as rope")
     parser.add_argument("--no-run", action="store_true", help="only compare what an earlier run has found")
     options = parser.parse_args(arguments)
-    modules = options.module or sorted(path.stem for path in (KIT / "grader" / "reference").glob("[a-z]*.py"))
+    modules = options.module or [module for module in _all_modules() if module != "adapters"]  # which only calls
     if not options.no_run:
         run(modules)
     reasons = load_reasons()
     complaints = [*_unexplained(modules, reasons), *_outdated(modules, reasons)]
     print(*complaints, sep="\n")
     return 1 if complaints else 0
+
+
+def _all_modules() -> list[str]:
+    return sorted(path.stem for path in (KIT / "grader" / "reference").glob("[a-z]*.py"))
 
 
 def run(modules: Sequence[str]) -> None:

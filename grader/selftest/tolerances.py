@@ -110,9 +110,7 @@ def measure(problem: str) -> Measurement:
         strains = {bug: found[name] for bug, found in failing.items() if name in found}
         least = min(strains, key=lambda bug: strains[bug], default="")
         nearest = strains.get(least, math.inf) * relative
-        separations.append(
-            Separation(problem, name, strayed[worst][name] * relative, worst, relative, nearest, least)
-        )
+        separations.append(Separation(problem, name, strayed[worst][name] * relative, worst, relative, nearest, least))
     barely = {bug: max(found.values()) for bug, found in failing.items() if found and max(found.values()) < ROOM}
     return Measurement(problem, tuple(separations), barely)
 
