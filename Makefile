@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SUBMISSION ?= .
 GRADE_OPTIONS ?=
+CORPUS ?=
 PY := .venv/bin/python
 # uv does not read pip's settings; pass on where they say that wheels lie.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
@@ -11,7 +12,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade stubs fixtures bench kill-matrix tolerances attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix tolerances attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,6 +39,9 @@ test: setup ## run the tests against the code in this folder, and the kit's own 
 
 grade: setup ## grade the code in SUBMISSION (default: this folder)
 	@$(PY) -m grader "$(SUBMISSION)" $(GRADE_OPTIONS)
+
+data: setup ## download TinyStories and the OpenWebText sample into data/ (CORPUS=tinystories: only that)
+	@$(PY) -m grader data $(CORPUS)
 
 stubs: setup ## staff: write cs336_basics/ and adapters.py from the reference
 	$(PY) -m grader.stubs

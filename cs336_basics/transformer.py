@@ -1,8 +1,18 @@
-"""The pre-norm Transformer block and the language model made of it."""
+"""The Transformer block and the language model made of it.
+
+Both are pre-norm, with RoPE and SwiGLU. The last three parameters of each take one of these choices back: the
+experiments at the end of the assignment ask what each is worth, and nothing before them needs those parameters.
+"""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+Norm = Literal["pre", "post", "none"]
+Position = Literal["rope", "none"]
+FeedForward = Literal["swiglu", "silu"]
 
 
 class TransformerBlock(nn.Module):
@@ -15,6 +25,11 @@ class TransformerBlock(nn.Module):
     The submodules are `attn` (CausalMultiHeadSelfAttention), `ffn` (SwiGLU), `ln1` and `ln2` (RMSNorm, eps
     1e-5).
 
+    The ablations change one thing each. Post-norm (Vaswani et al., 2017) normalises the sums instead:
+
+        y = ln1(x + attn(x))
+        output = ln2(y + ffn(y))
+
     Args:
         d_model: size of the last dimension of input and output.
         num_heads: number of attention heads; divides d_model.
@@ -23,6 +38,9 @@ class TransformerBlock(nn.Module):
         theta: base of RoPE's wavelengths.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
+        norm: "pre" or "post"; "none" leaves RMSNorm out, and with it the parameters of `ln1` and `ln2`.
+        position: "rope", or "none" for an attention that is told no positions.
+        ffn: "swiglu", or "silu" for a SiLUFeedForward.
 
     Problem: transformer_block
     """
@@ -36,6 +54,9 @@ class TransformerBlock(nn.Module):
         theta: float,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        norm: Norm = "pre",
+        position: Position = "rope",
+        ffn: FeedForward = "swiglu",
     ) -> None:
         raise NotImplementedError("transformer_block: write TransformerBlock.__init__ in cs336_basics/transformer.py")
 
@@ -62,6 +83,7 @@ class TransformerLM(nn.Module):
         rope_theta: base of RoPE's wavelengths.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
+        norm, position, ffn: as for TransformerBlock. `ln_final` stays with "post", and goes with "none".
 
     Problem: transformer_lm
     """
@@ -77,6 +99,9 @@ class TransformerLM(nn.Module):
         rope_theta: float,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        norm: Norm = "pre",
+        position: Position = "rope",
+        ffn: FeedForward = "swiglu",
     ) -> None:
         raise NotImplementedError("transformer_lm: write TransformerLM.__init__ in cs336_basics/transformer.py")
 

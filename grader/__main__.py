@@ -18,7 +18,9 @@ and say what is wrong first. The submission's code runs in a process of its own,
 _EPILOG = """\
 other commands (each explains itself with --help):
   python -m grader hint rope                the next hint for a problem, and no more than that
+  python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
+  python -m grader manual REPORT SCORES     put scores given by hand into a report (staff)
   python -m grader explain tolerances       how far honest code strays, and how near known bugs come (staff)
 
 examples:
@@ -38,15 +40,16 @@ file; 3 the grader itself failed."""
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    commands = {"explain": _explain, "handout": _handout, "hint": _hint}
+    commands = {"data": _data, "explain": _explain, "handout": _handout, "hint": _hint, "manual": _manual}
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from .complaints import Failed, Refused
+    from .visible import visible
 
     try:
         return work(rest)
     except Refused as error:
-        print(f"grader: {error}", file=sys.stderr)
+        print(f"grader: {visible(str(error))}", file=sys.stderr)
         return REFUSED
     except Failed as error:
         print(f"grader: the grader itself failed: {error}", file=sys.stderr)
@@ -117,7 +120,7 @@ def _grade(arguments: list[str]) -> int:
         )
     show(report, console)
     if options.json:
-        _write_json(report, options.json)
+        _write_json(report.as_json(), options.json)
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
 
@@ -141,7 +144,7 @@ def _write_json(report, target: str) -> None:
     from .report.model import write_json
 
     if target == "-":
-        json.dump(report.as_json(), sys.stdout, indent=2, ensure_ascii=False)
+        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
         print()
         return
     try:
@@ -183,7 +186,7 @@ def _hint(arguments: list[str]) -> int:
     if report.load_fault:
         print(report.load_fault)
     elif problem.score.status is Status.NOT_ASSESSED:
-        print(f"{problem.problem.id} has no tests: {problem.note}.")
+        print(f"{problem.problem.id} is not assessed: {problem.note}.")
     elif problem.score.status is Status.TODO:
         print(f"{problem.problem.id} is not written yet. {problem.tests[0].outcome.message}")
     elif hint := next_hint(problem, root):
@@ -192,6 +195,36 @@ def _hint(arguments: list[str]) -> int:
             print(f"\nThe next one: python -m grader hint {problem.problem.id}")
     else:
         print(f"{problem.problem.id} passes all {len(problem.tests)} tests; there is nothing to hint at.")
+    return GRADED
+
+
+def _data(arguments: list[str]) -> int:
+    from .download import CORPORA, FILES, fetch, human
+
+    listing = "\n".join(
+        f"  {file.corpus:12} {file.name:30} {human(file.transfer.size):>8} to fetch, {human(file.text.size):>8} on disk"
+        for file in FILES
+    )
+    parser = _parser(
+        " data",
+        "Download the corpora of the large experiments. An interrupted download goes on where it stopped; every\n"
+        "file is checked by its size and SHA-256, and one that is there already is checked and kept.\n\n" + listing,
+        "HF_ENDPOINT=https://... in the environment names a mirror of huggingface.co. Nothing else in the kit needs\n"
+        "these files, or a network.",
+    )
+    parser.add_argument("corpus", nargs="*", metavar="CORPUS", help=f"{' or '.join(CORPORA)} (default: both)")
+    parser.add_argument("--folder", default="data", metavar="DIR", help="where to put the files (default: data)")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.corpus).difference(CORPORA):
+        parser.error(f"no corpus is called {', '.join(sorted(unknown))}; there are {' and '.join(CORPORA)}")
+
+    from rich.console import Console
+
+    from .report.download import DownloadBar
+
+    wanted = options.corpus or CORPORA
+    with DownloadBar(Console()) as bar:
+        fetch([file for file in FILES if file.corpus in wanted], Path(options.folder), observer=bar)
     return GRADED
 
 
@@ -208,20 +241,66 @@ def _explain(arguments: list[str]) -> int:
 
     import importlib.util
 
+    from .cases.store import problems_with_cases
     from .complaints import Refused
     from .rubric import load_rubric
-    from .runner import has_tests
 
     if importlib.util.find_spec("grader.selftest") is None:
         raise Refused("tolerances are measured with the staff's copy of the kit; this one has no grader/selftest.")
-    problems = [problem.id for problem in load_rubric().select(options.problem) if has_tests(problem)]
+    known = problems_with_cases()
+    problems = [problem.id for problem in load_rubric().select(options.problem) if problem.id in known]
 
     from rich.console import Console
 
     from .report.tolerances import show_tolerances
-    from .selftest.tolerances import measure_all
+    from .selftest.tolerances import measure
 
-    return BELOW if show_tolerances(measure_all(problems), Console()) else GRADED
+    return BELOW if show_tolerances(map(measure, problems), Console()) else GRADED
+
+
+def _manual(arguments: list[str]) -> int:
+    parser = _parser(
+        " manual",
+        "Put scores and comments that a person gives into a report; the totals then include them.\n"
+        "--template writes the file to enter them in, with questions and answers as comments.",
+        "example:\n"
+        "  python -m grader ../ada --json ada.json\n"
+        "  python -m grader manual ada.json --template ada.toml     then enter scores in ada.toml\n"
+        "  python -m grader manual ada.json ada.toml --json ada-graded.json",
+    )
+    parser.add_argument("report", help="a report, as --json wrote it")
+    parser.add_argument("scores", nargs="?", help="TOML: a table for each problem, with score and comment")
+    parser.add_argument("--json", metavar="FILE", help="where to write the report with the scores (default: REPORT)")
+    parser.add_argument("--template", metavar="FILE", help="write a file to enter scores in, and stop")
+    options = parser.parse_args(arguments)
+    if (options.scores is None) == (options.template is None):
+        parser.error("name a file with scores, or --template FILE to get one")
+
+    from .complaints import Refused
+    from .manual import read_report, read_scores, template, with_scores
+
+    report = read_report(Path(options.report))
+    if options.template:
+        if Path(options.template).exists():
+            raise Refused(f"{options.template} exists already; delete it, or name another file.")
+        try:
+            Path(options.template).write_text(template(report), "utf-8")
+        except OSError as error:
+            raise Refused(f"{options.template} cannot be written: {error.strerror}.") from error
+        print(f"{options.template} written. Enter scores in it, then: python -m grader manual {options.report} ...")
+        return GRADED
+    scores = read_scores(Path(options.scores), report)
+    target = options.json or options.report
+    _check_target(target)
+    graded = with_scores(report, scores)
+    _write_json(graded, target)
+    console = sys.stderr if target == "-" else sys.stdout
+    for problem in graded["problems"]:
+        if problem["id"] in scores:
+            print(f"{problem['id']:30} {problem['earned']:g} / {problem['points']:g}", file=console)
+    score = graded["score"]
+    print(f"{score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.", file=console)
+    return GRADED
 
 
 def _handout(arguments: list[str]) -> int:

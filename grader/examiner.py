@@ -7,8 +7,9 @@ an examiner that dies costs one test and a restart, not the report. The submissi
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `explained`
-(the known bugs behind failed tests) and `done`. `refused` ends the run with a sentence for the person who started it.
+test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `noticed` (what
+honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
+tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import collections
 import contextlib
 import json
 import os
+import random
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
@@ -30,13 +32,26 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
+from .crosscheck import Crosscheck
 from .faults import CallTimeout, Fault, WorkerCrash
+from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result
 from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
-from .testing import FRESH, KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, NothingToTest, draw_no_tracebacks, problem_of
+from .testing import (
+    FOR_STAFF,
+    FRESH,
+    KIT,
+    ORACLE,
+    PYTEST_OPTIONS,
+    SUBMISSION,
+    NothingToTest,
+    draw_no_tracebacks,
+    problem_of,
+)
 from .trail import Trail
+from .visible import visible
 from .wall import Behind, Limits
 from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
@@ -44,8 +59,12 @@ from .worker.witness import Witness
 _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 """After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
 
+_CALLS_PER_PROBLEM = 8
+"""All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
+
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
+_REMARKS_PER_TEST = 5
 
 
 class Events:
@@ -64,14 +83,17 @@ class Examination:
     """A pytest plugin that plans, runs and reports the tests of some problems."""
 
     def __init__(self, events: Events, limits_s: dict[str, float], finished: set[str], trail: Trail) -> None:
+        self.seed: int | None = None
         self.events = events
         self.limits_s = limits_s
         self.finished = finished
         self.trail = trail
         self.submission: Submission
+        self.has_reference = False
         self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
+        self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._outcome: Outcome | None = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -80,8 +102,25 @@ class Examination:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.events.send("planned", tests=[_plan(item).as_plain() for item in items])
-        items[:] = [item for item in items if _id(item) not in self.finished]
+        self.events.send("planned", tests=[_plan(item).as_plain() for item in items], left_out=self._left_out(items))
+        items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
+
+    def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The items of each problem in an order that a submission cannot foresee."""
+        if self.seed is None:
+            return items
+        chance = random.Random(self.seed)
+        position: dict[str, int] = {}
+        for item in items:
+            position.setdefault(problem_of(item.path), len(position))
+        return sorted(items, key=lambda item: (position[problem_of(item.path)], chance.random()))
+
+    def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
+        """Problems without a test that could run here, each with the reason."""
+        if self.has_reference:
+            return {}  # an empty test file is a fault of ours, which the runner reports
+        planned = {problem_of(item.path) for item in items}
+        return {problem: "needs the staff's copy of the kit" for problem in self.limits_s if problem not in planned}
 
     def pytest_runtest_logstart(self) -> None:
         self._outcome = None
@@ -101,6 +140,8 @@ class Examination:
             raise CallTimeout(
                 f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
             )
+        if self._spent_s[problem] > _CALLS_PER_PROBLEM * limit:
+            raise CallTimeout(f"not run: the tests of {problem} before this one took {self._spent_s[problem]:.0f} s.")
         if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
             raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
 
@@ -109,15 +150,21 @@ class Examination:
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        self._spent_s[problem_of(item.path)] += call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
-            self._outcome = Outcome(_id(item), result, message[:_TEXT_LIMIT], detail[:_TEXT_LIMIT], call.duration)
+            message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
+            self._outcome = Outcome(_id(item), result, message, detail, call.duration)
             self._lost[problem_of(item.path), result] += 1
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
             self._send_witnessed(problem_of(item.path))
+            self.send_noticed(problem_of(item.path))
+            if texts := item.stash.get(FOR_STAFF, []):
+                plain = [text.as_plain() for text in texts]
+                self.events.send("for_staff", problem=problem_of(item.path), texts=plain)
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
@@ -129,6 +176,12 @@ class Examination:
         if new:
             known += new
             self.events.send("witnessed", problem=problem, uses=new)
+
+    def send_noticed(self, problem: str) -> None:
+        """Pass on what the submission did beside answering; `problem` is "" while it is imported."""
+        if new := self.submission.noticed[:_REMARKS_PER_TEST]:
+            self.events.send("noticed", problem=problem, remarks=new)
+        self.submission.noticed.clear()
 
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:
@@ -166,7 +219,7 @@ def _plan(item: pytest.Item) -> PlannedTest:
         claim=f"{item.path.name}::{item.originalname}",
         title=documentation.splitlines()[0],
         edge=item.get_closest_marker("edge") is not None,
-        judges_values=item.get_closest_marker("cases") is not None,
+        judges_values=any(item.get_closest_marker(mark) is not None for mark in ("cases", "decisive")),
         own_adapter=item.get_closest_marker("own_adapter") is not None,
         fresh=case is not None and case.fresh,
     )
@@ -189,8 +242,12 @@ def main() -> int:
         examination.submission = submission
         fault = _load(submission)
         oracle = _reference() if has_generators() else None
+        examination.has_reference = oracle is not None
         events.send("loaded", fault=fault, fresh=oracle is not None)
-        seed = json.loads(sys.stdin.readline())["seed"]
+        examination.send_noticed("")
+        seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
+        if isinstance(submission, Behind) and seed is not None:
+            submission.crosscheck = Crosscheck(seed)
         files = [KIT / "tests" / f"test_{problem}.py" for problem in limits_s]
         try:
             for problem in limits_s:
@@ -227,7 +284,7 @@ def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -
     if isolation.level is Level.NONE:
         from .in_process import InProcess
 
-        yield InProcess(import_adapters(layout), Witness(layout.root))
+        yield InProcess(import_adapters(layout), Witness(layout.root), Files(layout.root))
         return
     with Behind(layout, limits, isolation, scratch) as submission:
         yield submission
@@ -240,7 +297,7 @@ def _load(submission: Submission) -> dict[str, str] | None:
     try:
         submission.load()
     except Fault as fault:
-        return {"message": fault.message, "detail": fault.detail}
+        return {"message": visible(fault.message), "detail": visible(fault.detail)}
     return None
 
 

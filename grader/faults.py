@@ -40,6 +40,12 @@ class AdapterMissing(Fault):
     result = Result.SKIP
 
 
+class NothingToAssess(Fault):
+    """What a test would look at is not there; the message says what, as in "no answers.toml"."""
+
+    result = Result.ABSENT
+
+
 class StudentError(Fault):
     """The code raised an exception, or could not be imported.
 
@@ -70,3 +76,7 @@ class WorkerCrash(Fault):
     """The process that ran the code ended."""
 
     result = Result.CRASH
+
+
+class ChannelBroken(WorkerCrash):
+    """The process sent something that is no answer."""

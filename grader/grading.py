@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .archive import is_archive, unpacked
 from .environment import describe_environment
+from .integrity import find_suspicions
 from .isolation import choose
 from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
@@ -45,6 +46,7 @@ def grade(
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
         run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
+        suspicions = find_suspicions(layout, run.noticed, zip(run.planned, run.outcomes, strict=True))
     return build_report(
         submission=submission,
         rubric=rubric,
@@ -53,10 +55,13 @@ def grade(
         outcomes=run.outcomes,
         explanations=run.explanations,
         policy=find_breaches(tested, mentions, run.witnessed),
+        suspicions=suspicions,
         seed=run.seed,
         isolation=chosen.as_json(),
         environment={**describe_environment(), "seconds": round(run.seconds, 2)},
         load_fault=run.load_fault,
+        for_staff=run.for_staff,
+        left_out=run.left_out,
     )
 
 

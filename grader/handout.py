@@ -11,13 +11,14 @@ KIT = Path(__file__).resolve().parents[1]
 
 CONTENTS = (
     "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
-    "adapters.py", "cs336_basics", "tests", "grader",
+    "adapters.py", "answers.toml", "runs/README.md", "configs", "cs336_basics", "tests",
+    "grader",
 )  # fmt: skip
 """What students get, as far as it exists."""
 
 STAFF_ONLY = (
     *("reference", "misconceptions", "selftest", "generators", "fixtures", "stubs.py"),
-    *("kernels", "performance"),
+    *("kernels", "performance", "measure.py"),
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 
@@ -42,7 +43,7 @@ def write_handout(folder: Path) -> int:
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=_left_out)
         elif source.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
     return sum(path.is_file() for path in folder.rglob("*"))
 

@@ -26,7 +26,7 @@ class Hint:
 
 def most_telling(problem: ProblemReport) -> TestReport | None:
     """The failing test to talk about: one that a known bug explains, before edge cases and carried failures."""
-    failing = [test for test in problem.tests if test.outcome.result is not Result.PASS]
+    failing = [test for test in problem.tests if test.outcome.result not in (Result.PASS, Result.ABSENT)]
     failing.sort(key=lambda test: (test.carried, test.bug is None, test.plan.edge, test.plan.fresh))
     return failing[0] if failing else None
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .faults import AdapterMissing, Todo, WrongResult
+from .files import Files
 from .submission import Submission
 from .worker import wire
 from .worker.bench import Bench
@@ -24,10 +25,11 @@ class InProcess(Submission):
 
     Args:
         witness: watches the calls for uses of ready-made code; nobody does when None.
+        files: the submission's files, for tests that read answers and experiments; there are none when None.
     """
 
-    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None) -> None:
-        super().__init__()
+    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None, files: Files | None = None) -> None:
+        super().__init__(files)
         self._bench = Bench(adapters, witness)
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:

@@ -216,7 +216,8 @@ def _hidden_in(layout: Layout) -> tuple[Path, ...]:
 class Cell:
     """The place where one worker lives: its private folder, what it sees of the machine, and how it is started.
 
-    layout: the submission as the worker finds it; directory: the working directory to start the worker in.
+    layout: the submission as the worker finds it; hidden: paths that it does not find; directory: the working directory
+    to start the worker in.
 
     Args:
         inside: the folder in which to make the private one.
@@ -228,11 +229,11 @@ class Cell:
         for name in _FOLDERS:
             (self.scratch / name).mkdir()
         self.layout = layout
-        self._hidden = _hidden_in(layout)
+        self.hidden = _hidden_in(layout)
         self._own_files = Path(layout.root)
         if isolation.files is Files.COPY:
             self._own_files = self.scratch / "submission" / (Path(layout.root).name or "root")
-            copy_if_small(Path(layout.root), self._own_files, self._hidden, sys.maxsize, sys.maxsize)
+            copy_if_small(Path(layout.root), self._own_files, self.hidden, sys.maxsize, sys.maxsize)
             if isolation.level is not Level.BUBBLEWRAP:
                 self.layout = _moved(layout, self._own_files)
         self.directory = self.layout.root
@@ -269,7 +270,7 @@ class Cell:
         readable = [*_SYSTEM, "/proc", *map(str, _python()), str(_WORKER)]
         listable = []
         if self.isolation.files is Files.READ_ONLY:
-            readable += map(str, _without(self._own_files, self._hidden))
+            readable += map(str, _without(self._own_files, self.hidden))
             listable = [str(self._own_files)]
         return {"readable": readable, "writable": [*_DEVICES, str(self.scratch.path)], "listable": listable}
 
@@ -293,7 +294,7 @@ class Cell:
         """{path inside: the options that put something there, less the path itself}."""
         scratch = self.scratch
         mounts: dict[Path, Sequence[str]] = {}
-        for path in self._hidden:
+        for path in self.hidden:
             if path.exists() and not (self.isolation.files is Files.COPY and path.is_relative_to(self._root)):
                 mounts[path] = ("--tmpfs",) if path.is_dir() else ("--ro-bind", "/dev/null")
         for path in map(Path, _SYSTEM):

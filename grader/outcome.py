@@ -6,6 +6,8 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .visible import visible
+
 
 class Result(enum.StrEnum):
     """The verdict on one test."""
@@ -17,6 +19,8 @@ class Result(enum.StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"
     SKIP = "skip"
+    ABSENT = "absent"
+    """What the test would look at is not there: no statement about it, neither for nor against."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,22 @@ class Outcome:
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Outcome:
         return cls(**{**fields, "result": Result(fields["result"])})
+
+
+@dataclass(frozen=True)
+class Written:
+    """Free text of a submission that a person reads: no points follow from it by themselves."""
+
+    question: str
+    answer: str
+
+    @classmethod
+    def legible(cls, question: str, answer: str) -> Written:
+        """With what a terminal would obey written out as escapes."""
+        return cls(question, visible(answer))
+
+    def as_plain(self) -> dict[str, str]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)

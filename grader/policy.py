@@ -4,9 +4,8 @@ Two kinds of evidence: *static*, what the source of the submission mentions wher
 (`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`). What a name means in
 which problem is said in one place for both, `worker/from_scratch.py`.
 
-Only what ran may cost points, and only where it replaces a piece that the assignment asks for; the rest is for a
-person to look at. One use costs once: a Linear built on `F.linear` costs the points of the first problem in the
-rubric that runs it, and is mentioned in the Transformer that is built on it.
+Only what ran may cost points, and only in a problem that asks for just this piece; the rest is for a person to look
+at. One use costs once, in the first problem of the rubric that runs it.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 
 from .callgraph import Mention, Program, TooInvolved
 from .rubric import Policy, Problem
+from .visible import visible
 from .worker.from_scratch import Rule, canonical, rule_against
 from .worker.loader import Layout
 
@@ -42,6 +42,7 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
     "gradient_clipping": ("run_gradient_clipping",),
     "data_loading": ("run_get_batch",),
     "checkpointing": ("run_save_checkpoint", "run_load_checkpoint"),
+    "training_together": ("run_train",),
 }
 """Where each problem begins in a submission's adapters; the reading of the source starts there."""
 
@@ -123,11 +124,11 @@ def find_breaches(
         witnessed: dynamic evidence as it came from behind the wall, so anything at all.
     """
     findings: dict[str, tuple[Finding, ...]] = {}
-    ran_before: dict[tuple[str, str], str] = {}
+    counted: dict[tuple[str, str], str] = {}
     shown: set[tuple[str, str]] = set()
     for problem in problems:
         ran = _seen_to_run(problem, witnessed.get(problem.id, ()))
-        here = [_from_dynamic(problem, use, ran_before) for use in _one_per_file(ran, ran_before)]
+        here = [_from_dynamic(problem, use, counted) for use in _one_per_file(ran, counted)]
         subjects = {use.subject for use in ran}
         for use in _mentioned(problem, mentions.get(problem.id, ())):
             if use.subject not in subjects and (use.name, use.where) not in shown:
@@ -135,7 +136,8 @@ def find_breaches(
                 subjects.add(use.subject)
             shown.add((use.name, use.where))
         for use in ran:
-            ran_before.setdefault((use.name, use.where), problem.id)
+            if use.rule.ready_made and problem.policy is Policy.ZERO:
+                counted.setdefault((use.name, use.where), problem.id)
             shown.add((use.name, use.where))
         if here:
             findings[problem.id] = tuple(sorted(here, key=lambda finding: list(Effect).index(finding.effect)))
@@ -173,26 +175,26 @@ def _place(where: str) -> tuple[str, int]:
     return file, int(line) if line.isascii() and line.isdigit() else 0
 
 
-def _one_per_file(uses: Iterable[_Use], ran_before: Mapping[tuple[str, str], str]) -> list[_Use]:
+def _one_per_file(uses: Iterable[_Use], counted: Mapping[tuple[str, str], str]) -> list[_Use]:
     """The first use of each subject, where new uses come before those that already count elsewhere."""
     first: dict[tuple[str, str], _Use] = {}
-    for use in sorted(uses, key=lambda use: (use.name, use.where) in ran_before):
+    for use in sorted(uses, key=lambda use: (use.name, use.where) in counted):
         first.setdefault(use.subject, use)
     return list(first.values())
 
 
-def _from_dynamic(problem: Problem, use: _Use, ran_before: Mapping[tuple[str, str], str]) -> Finding:
+def _from_dynamic(problem: Problem, use: _Use, counted: Mapping[tuple[str, str], str]) -> Finding:
     happened = {
         "ran": f"{use.name} ran when this line called it",
         "returned": f"this adapter returned {use.name}, or something made of it",
         "derived": f"this class, which ran, is derived from {use.name}",
     }[use.how]
     finding = Finding(problem.id, use.rule.id, use.where, f"{happened}; {use.rule.says}.", Kind.DYNAMIC, Effect.ZERO)
-    if not use.rule.ready_made or problem.policy is Policy.WARN:
-        return replace(finding, effect=Effect.WARN)
-    if earlier := ran_before.get((use.name, use.where)):
+    if (earlier := counted.get((use.name, use.where))) and problem.policy is Policy.ZERO:
         evidence = f"{finding.evidence} The same use counts in {earlier} already."
         return replace(finding, evidence=evidence, effect=Effect.CARRIED)
+    if not use.rule.ready_made or problem.policy is Policy.WARN:
+        return replace(finding, effect=Effect.WARN)
     return finding
 
 
@@ -200,4 +202,4 @@ def _from_static(problem: Problem, use: _Use) -> Finding:
     what = f"this class is derived from {use.name}" if use.how == "derived" else f"{use.name} is used here"
     adapters = " or ".join(ADAPTERS[problem.id])
     evidence = f"{what}, where {adapters} can reach it; {use.rule.says}. It was not seen to run: a person decides."
-    return Finding(problem.id, use.rule.id, use.where, evidence, Kind.STATIC, Effect.WARN)
+    return Finding(problem.id, use.rule.id, visible(use.where), evidence, Kind.STATIC, Effect.WARN)

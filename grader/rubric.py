@@ -73,7 +73,7 @@ class Rubric:
             if problem.id == problem_id:
                 return problem
         raise RubricError(
-            f"no problem is called {problem_id!r}.{_did_you_mean(problem_id, (p.id for p in self.problems))} "
+            f"no problem is called {problem_id!r}.{did_you_mean(problem_id, (p.id for p in self.problems))} "
             "`python -m grader --list` shows them all."
         )
 
@@ -85,7 +85,7 @@ class Rubric:
         """
         wanted = {self[problem_id].id for problem_id in problem_ids}
         if section is not None and section not in self.sections:
-            raise RubricError(f"no section is called {section!r}.{_did_you_mean(section, self.sections)}")
+            raise RubricError(f"no section is called {section!r}.{did_you_mean(section, self.sections)}")
         return tuple(
             problem
             for problem in self.problems
@@ -120,7 +120,7 @@ def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
         for needed in problem.needs:
             if needed not in ids:
                 raise RubricError(
-                    f"{path.name}: {problem.id} needs {needed!r}, which is no problem.{_did_you_mean(needed, ids)}"
+                    f"{path.name}: {problem.id} needs {needed!r}, which is no problem.{did_you_mean(needed, ids)}"
                 )
     for section in table["base_sections"]:
         if section not in table["sections"]:
@@ -135,12 +135,12 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
         if not isinstance(row.get(key), kind) or isinstance(row.get(key), bool):
             raise RubricError(f"{where}: {key!r} is missing or of the wrong type.")
     if row["section"] not in sections:
-        raise RubricError(f"{where}: no section is called {row['section']!r}.{_did_you_mean(row['section'], sections)}")
+        raise RubricError(f"{where}: no section is called {row['section']!r}.{did_you_mean(row['section'], sections)}")
     try:
         kind_of_problem = Kind(row["kind"])
     except ValueError:
         raise RubricError(
-            f"{where}: no kind is called {row['kind']!r}.{_did_you_mean(row['kind'], [str(k) for k in Kind])}"
+            f"{where}: no kind is called {row['kind']!r}.{did_you_mean(row['kind'], [str(k) for k in Kind])}"
         ) from None
     policy = _policy(row.get("policy", policy), where)
     problem = Problem(**{**row, "kind": kind_of_problem, "needs": tuple(row.get("needs", ())), "policy": policy})
@@ -158,16 +158,17 @@ def _policy(word: Any, where: str) -> Policy:
         return Policy(word)
     except ValueError:
         known = [str(policy) for policy in Policy]
-        hint = _did_you_mean(str(word), known)
+        hint = did_you_mean(str(word), known)
         raise RubricError(f"{where}: policy is {' or '.join(map(repr, known))}, not {word!r}.{hint}") from None
 
 
 def _check_keys(table: dict[str, Any], known: set[str], where: str) -> None:
     for key in table:
         if key not in known:
-            raise RubricError(f"{where}: unknown key {key!r}.{_did_you_mean(key, known)}")
+            raise RubricError(f"{where}: unknown key {key!r}.{did_you_mean(key, known)}")
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest of the known words, or nothing when none is near."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

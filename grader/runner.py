@@ -22,9 +22,9 @@ from typing import IO, Any, Protocol
 
 from .complaints import Failed, Refused
 from .isolation import Isolation
-from .outcome import Explanation, Outcome, PlannedTest, Result
+from .outcome import Explanation, Outcome, PlannedTest, Result, Written
 from .processes import adopt_orphans, end
-from .rubric import Kind, Problem
+from .rubric import Problem
 from .scratch import Scratch
 from .worker.loader import Layout
 
@@ -38,6 +38,9 @@ class Run:
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
     witnessed: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
+    noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
+    for_staff: {problem: free text that a person reads};
+    left_out: {problem: why none of its tests can run in this copy of the kit};
     seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
@@ -46,6 +49,9 @@ class Run:
     outcomes: tuple[Outcome, ...]
     explanations: dict[str, Explanation]
     witnessed: dict[str, list[Any]]
+    noticed: dict[str, list[Any]]
+    for_staff: dict[str, tuple[Written, ...]]
+    left_out: dict[str, str]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -66,7 +72,7 @@ class Progress:
 
 def has_tests(problem: Problem) -> bool:
     """Whether this copy of the kit tests the problem."""
-    return problem.kind is Kind.CODE and (KIT / "tests" / f"test_{problem.id}.py").is_file()
+    return (KIT / "tests" / f"test_{problem.id}.py").is_file()
 
 
 def run_tests(
@@ -121,7 +127,7 @@ def run_tests(
     lost = [test.id for test in planned if test.id not in outcomes]
     if lost or len(outcomes) != len(planned):
         raise Failed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
-    untested = {p.id for p in problems} - {test.problem for test in planned}
+    untested = {p.id for p in problems} - {test.problem for test in planned} - crew.left_out.keys()
     if untested:
         raise Failed(f"no test was planned for {', '.join(sorted(untested))}.")
     order = {problem.id: i for i, problem in enumerate(problems)}
@@ -131,6 +137,9 @@ def run_tests(
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,
         witnessed=crew.witnessed,
+        noticed=crew.noticed,
+        for_staff={problem: tuple(dict.fromkeys(texts)) for problem, texts in crew.for_staff.items()},
+        left_out=crew.left_out,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -234,6 +243,9 @@ class _Crew:
         self.load_fault: str | None = None
         self.explanations: dict[str, Explanation] = {}
         self.witnessed: dict[str, list[Any]] = {}
+        self.noticed: dict[str, list[Any]] = {}
+        self.for_staff: dict[str, list[Written]] = {}
+        self.left_out: dict[str, str] = {}
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -275,6 +287,7 @@ class _Crew:
                     self.seed = secrets.randbits(48)
                 examiner.tell({"seed": self.seed})
             case "planned":
+                self.left_out |= event["left_out"]
                 if not examiner.planned:
                     examiner.planned = [PlannedTest(**test) for test in event["tests"]]
                     self._progress.planned(len(examiner.planned))
@@ -285,6 +298,11 @@ class _Crew:
                 self._finish(examiner, Outcome.from_plain(event["outcome"]))
             case "witnessed":
                 self.witnessed.setdefault(event["problem"], []).extend(event["uses"])
+            case "noticed":
+                self.noticed.setdefault(event["problem"], []).extend(event["remarks"])
+            case "for_staff":
+                texts = self.for_staff.setdefault(event["problem"], [])
+                texts += [Written(**text) for text in event["texts"]]
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":
@@ -302,7 +320,7 @@ class _Crew:
         examiner.stop()
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
-        if not examiner.planned:
+        if not examiner.planned and not examiner.done:
             raise Failed(f"the tests could not be planned.\n{examiner.last_words()}")
         if examiner.running is not None:
             self._finish(

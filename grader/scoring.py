@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .outcome import Outcome, PlannedTest, Result
-from .rubric import Problem
+from .rubric import Kind, Problem
 
 
 class Status(enum.StrEnum):
@@ -29,10 +29,15 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Score:
-    """Points earned in one problem."""
+    """Points earned in one problem.
+
+    unassessed: points of the problem that nobody could earn here, because what they are for is not there or cannot be
+    measured; they stay outside the total.
+    """
 
     earned: float
     status: Status
+    unassessed: float = 0.0
 
 
 def score_problem(
@@ -51,44 +56,58 @@ def score_problem(
         knows_kit: whether the submission offers any of the kit's own adapters. One in the public assignment's layout
             does not, and is not charged for tests that need them.
     """
-    if not tests:
-        return Score(0.0, Status.NOT_ASSESSED)
-    if not knows_kit:
+    points = float(problem.points)
+    if problem.kind is Kind.MANUAL:  # what tests there are only help the person who decides
+        return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
+    if not knows_kit and tests:
         tests = [(test, o) for test, o in tests if not (test.own_adapter and o.result is Result.SKIP)]
+        if not tests:
+            return Score(0.0, Status.NOT_PROVIDED, unassessed=points)
+    if all(outcome.result is Result.ABSENT for _, outcome in tests):
+        return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
     tests = [(test, replace(o, result=Result.PASS) if o.id in carried else o) for test, o in tests]
-    results = [outcome.result for _, outcome in tests]
-    if not results or all(result is Result.SKIP for result in results):
-        return Score(0.0, Status.NOT_PROVIDED)
-    if all(result in (Result.TODO, Result.SKIP) for result in results):
-        return Score(0.0, Status.TODO)
-    earned = round(problem.points * _fraction(problem, tests), 2)
-    if all(result is Result.PASS for result in results):
-        return Score(float(problem.points), Status.PASS)
-    if all(result is Result.ERROR for result in results):
-        return Score(0.0, Status.ERROR)
-    return Score(earned, Status.PARTIAL if earned > 0 else Status.FAIL)
+    earned, unassessed = (round(points * part, 2) for part in _fractions(problem, tests))
+    results = {outcome.result for _, outcome in tests} - {Result.ABSENT}
+    if results == {Result.SKIP}:
+        return Score(0.0, Status.NOT_PROVIDED, unassessed)
+    if results <= {Result.TODO, Result.SKIP}:
+        return Score(0.0, Status.TODO, unassessed)
+    if results == {Result.PASS}:
+        return Score(round(points - unassessed, 2), Status.PASS, unassessed)
+    if results == {Result.ERROR}:
+        return Score(0.0, Status.ERROR, unassessed)
+    return Score(earned, Status.PARTIAL if earned > 0 else Status.FAIL, unassessed)
 
 
 def withheld(score: Score) -> Score:
     """What is left of a score when ready-made code did the work: nothing, where there was something to lose."""
-    return Score(0.0, Status.FAIL) if score.status in (Status.PASS, Status.PARTIAL, Status.FAIL) else score
+    lost = score.status in (Status.PASS, Status.PARTIAL, Status.FAIL)
+    return replace(score, earned=0.0, status=Status.FAIL) if lost else score
 
 
-def _fraction(problem: Problem, tests: Iterable[tuple[PlannedTest, Outcome]]) -> float:
-    """The share of a problem's points that its claims earn, between 0 and 1."""
+def _fractions(problem: Problem, tests: Iterable[tuple[PlannedTest, Outcome]]) -> tuple[float, float]:
+    """The shares of a problem's points that its claims earn, and that could not be assessed; between 0 and 1."""
     claims: dict[str, list[tuple[PlannedTest, Outcome]]] = {}
     for test, outcome in tests:
         claims.setdefault(test.claim, []).append((test, outcome))
     held = {claim: all(o.result is Result.PASS for _, o in members) for claim, members in claims.items()}
+    absent = {claim: _is_absent([o.result for _, o in members]) for claim, members in claims.items()}
     edge = {claim: members[0][0].edge for claim, members in claims.items()}
     judging = [claim for claim, members in claims.items() if members[0][0].judges_values and not edge[claim]]
-    if judging and not any(held[claim] for claim in judging):
-        return 0.0  # properties such as "keeps the dtype" hold for many wrong answers, so alone they earn nothing
+    # Properties such as "keeps the dtype" hold for many wrong answers, so alone they earn nothing.
+    idle = bool(judging) and not any(held[claim] or absent[claim] for claim in judging)
     shares = {False: problem.core_share, True: 1 - problem.core_share}
     if len(set(edge.values())) == 1:
         shares = {False: 1.0, True: 1.0}
-    total = 0.0
+    earned = unassessed = 0.0
     for kind, share in shares.items():
         members = [claim for claim in claims if edge[claim] is kind]
-        total += share * sum(held[claim] for claim in members) / len(members) if members else 0.0
-    return min(total, 1.0)
+        if members:
+            earned += share * sum(held[claim] for claim in members) / len(members)
+            unassessed += share * sum(absent[claim] for claim in members) / len(members)
+    return (0.0 if idle else min(earned, 1.0)), min(unassessed, 1.0)
+
+
+def _is_absent(results: Collection[Result]) -> bool:
+    """Whether a claim could not be assessed: for some case there is nothing to look at, and none speaks against it."""
+    return Result.ABSENT in results and all(result in (Result.ABSENT, Result.PASS) for result in results)

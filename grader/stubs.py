@@ -1,12 +1,13 @@
 """Cuts the students' skeleton out of the reference solution.
 
-    python -m grader.stubs            write cs336_basics/ and adapters.py
+    python -m grader.stubs            write cs336_basics/, adapters.py and answers.toml
     python -m grader.stubs --check    exit with 1 and name the files that differ from what would be written
 
 Every module of `grader/reference/` gives the module of the same name in `cs336_basics/`. What is public keeps
 its signature, decorators and docstring, and its body becomes a `raise NotImplementedError` that names the
 problem and the place. What is private (`_name`) goes, and so do imports that nothing needs any more. The
-reference's adapters are handed out whole, as `adapters.py` at the root.
+reference's adapters are handed out whole, as `adapters.py` at the root, and its written answers as questions
+without them, as `answers.toml`.
 
 Python's parser finds the places and the text is cut there, so that comments and formatting survive (the
 reference is formatted by ruff, and so is what comes out) and nothing that is read gets imported. What cannot
@@ -55,7 +56,15 @@ def skeleton(root: Path = ROOT) -> dict[str, str]:
             files["adapters.py"] = student_adapters(source)
         elif path.name != "__init__.py":
             files[f"{SKELETON}/{path.name}"] = stub_module(source, path.name)
+    answers = folder / "answers.toml"
+    if answers.is_file():
+        files[answers.name] = unanswered(answers.read_text(encoding="utf-8"))
     return files
+
+
+def unanswered(source: str) -> str:
+    """The written answers with an empty text in the place of each: the questions stay, in the comments."""
+    return re.sub(r"^(\w+) = .*$", r'\1 = ""', source, flags=re.MULTILINE)
 
 
 def student_adapters(source: str) -> str:
@@ -152,9 +161,11 @@ class _Module:
             case ast.Assign(targets=[target]) | ast.AnnAssign(target=target):
                 names = [part.id for part in ast.walk(target) if isinstance(part, ast.Name)]
                 return None if all(map(_is_private, names)) else self._text(node)
+            case ast.If(orelse=[]) if ast.unparse(node.test) == "__name__ == '__main__'":
+                return self._text(node)
         raise StubError(
-            f"{self.reference}:{node.lineno}: a skeleton is cut from imports, plain assignments, functions "
-            "and classes only; move this statement into a function."
+            f"{self.reference}:{node.lineno}: a skeleton is cut from imports, plain assignments, functions, "
+            'classes and `if __name__ == "__main__":` only; move this statement into a function.'
         )
 
     def _definition(self, node: Definition, owner: str, problem: str | None) -> str:
@@ -254,7 +265,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
     current = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
-        for path in [root / "adapters.py", *sorted((root / SKELETON).glob("*.py"))]
+        for path in [root / "adapters.py", root / "answers.toml", *sorted((root / SKELETON).glob("*.py"))]
         if path.exists()
     }
     drifted = [name for name, text in files.items() if current.get(name) != text]

@@ -15,15 +15,17 @@ from typing import Any
 from .archive import SUFFIXES
 from .cases.chance import WITHOUT_CHANCE
 from .complaints import Refused
-from .faults import AdapterMissing, Todo
+from .faults import AdapterMissing, NothingToAssess, Todo
+from .files import Files
 from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
 _SKIPPED_FOLDERS = {"node_modules", "site-packages", "__pycache__", "build", "dist"}
 
 
-_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory"}
-"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and measurements."""
+_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory", "sampled"}
+"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and what is measured
+or drawn."""
 
 
 class SubmissionNotFound(Refused):
@@ -164,12 +166,22 @@ class Submission(ABC):
     generation = 0
     """Counts how often the code was loaded afresh; handles of an earlier generation are void."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Files | None = None) -> None:
+        self._files = files
         self._tokenizers: dict[Any, Tokenizer] = {}
         self.transcript: list[Any] | None = None
         """Whoever puts a list here finds in it what came of every call: the value, or the exception."""
         self.witnessed: list[Any] = []
         """Uses of ready-made code while calls ran, as `worker/witness.py` describes them: the worker's word."""
+        self.noticed: list[dict[str, str]] = []
+        """What honest code has no reason for, as `worker/sentry.py` describes it, and what the judge itself saw."""
+
+    @property
+    def files(self) -> Files:
+        """The submission's files, as data: read by the judge, never by way of the submission's code."""
+        if self._files is None:
+            raise NothingToAssess("no folder to read from")
+        return self._files
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation. Raises a `grader.faults.Fault` when it gives no value."""

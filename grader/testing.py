@@ -10,15 +10,23 @@ import functools
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .answers import Answers, answers_to, remarks_on
+from .artifacts.held_out import held_out_loss
+from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.store import fresh_cases, stored_cases
-from .faults import AdapterMissing, Todo
+from .faults import AdapterMissing, NothingToAssess, Todo
+from .files import Files
+from .outcome import Written
 from .submission import Submission, locate
+
+if TYPE_CHECKING:
+    from .artifacts.measure import Reference
 
 KIT = Path(__file__).resolve().parents[1]
 
@@ -33,9 +41,11 @@ PYTEST_OPTIONS = [
 
 SUBMISSION = pytest.StashKey[Submission]()
 _TIMED_RUNS = 3
+_NEEDS_REFERENCE = frozenset({"yardstick", "reference"})
 
 FRESH = pytest.StashKey[tuple[int, Oracle]]()
 ORACLE = pytest.StashKey[Oracle]()
+FOR_STAFF = pytest.StashKey[list[Written]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +64,8 @@ def _open(root: Path) -> Submission:
     from .in_process import InProcess
     from .worker.loader import import_adapters
 
-    return InProcess(import_adapters(locate(root)))
+    layout = locate(root)
+    return InProcess(import_adapters(layout), files=Files(layout.root))
 
 
 def draw_no_tracebacks(config: pytest.Config) -> None:
@@ -88,10 +99,56 @@ def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardsti
     return measure
 
 
+@pytest.fixture
+def judge_loss(request: pytest.FixtureRequest, submission: Submission) -> Callable[..., float]:
+    """Measure a model: `judge_loss(config, weights, tokens)` is its mean loss on held-out tokens.
+
+    The weights are loaded into the reference's model. Where there is no reference, as in students' copies, the
+    submission's own model has to do, which its own tests check.
+    """
+    return functools.partial(held_out_loss, request.config.stash.get(ORACLE, submission.perform))
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest, submission: Submission) -> Answers:
+    """What the submission's `answers.toml` says to the problem that the test file is about."""
+    return answers_to(problem_of(request.path), submission.files)
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest, submission: Submission) -> list[Run]:
+    """The run folders of the experiment that the test file is about."""
+    return runs_of(problem_of(request.path), submission.files)
+
+
+@pytest.fixture
+def remarks(
+    request: pytest.FixtureRequest, submission: Submission, for_staff: Callable[[str, str], None]
+) -> Callable[[str], None]:
+    """Pass on what `answers.toml` says beside the files of an experiment: `remarks("comment")`."""
+    problem = problem_of(request.path)
+    return lambda key: remarks_on(problem, submission.files).pass_on(for_staff, key)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """The reference, for what is measured with it; where there is none, tests that ask for it are not planned."""
+    from .artifacts.measure import Reference
+
+    return Reference()
+
+
+@pytest.fixture
+def for_staff(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Pass free text on to the person who grades: `for_staff(question, answer)` puts both into the report."""
+    texts = request.node.stash.setdefault(FOR_STAFF, [])
+    return lambda question, answer: texts.append(Written.legible(question, answer))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is measured against the reference where there is none."""
     if ORACLE not in config.stash:
-        items[:] = [item for item in items if "yardstick" not in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if _NEEDS_REFERENCE.isdisjoint(getattr(item, "fixturenames", ()))]
 
 
 def problem_of(path: Path) -> str:
@@ -127,9 +184,9 @@ def _drawn_once(problem: str, seed: int | None, oracle: Oracle | None) -> list[C
 
 
 class NothingToTest(pytest.skip.Exception):
-    """Stands for a `Todo` or an `AdapterMissing` in pytest, which draws no long traceback for what is skipped."""
+    """Stands for a fault that is no failure in pytest, which draws no long traceback for what is skipped."""
 
-    def __init__(self, fault: Todo | AdapterMissing) -> None:
+    def __init__(self, fault: Todo | AdapterMissing | NothingToAssess) -> None:
         super().__init__(f"{fault.result}: {fault.message}")
         self.fault = fault
 
@@ -138,9 +195,9 @@ class NothingToTest(pytest.skip.Exception):
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """An unwritten stub is todo and an absent adapter is skipped; neither is a failure."""
+    """An unwritten stub is todo; an absent adapter or an experiment not made is skipped. None of them is a failure."""
     fault = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(fault, (Todo, AdapterMissing)):
+    if isinstance(fault, (Todo, AdapterMissing, NothingToAssess)):
         call.excinfo = pytest.ExceptionInfo.from_exception(NothingToTest(fault).with_traceback(fault.__traceback__))
     report = yield
     if isinstance(fault, Todo):

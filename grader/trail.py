@@ -18,7 +18,7 @@ from .cases.fingerprint import fingerprint, fingerprint_transcript
 from .diagnosis import KnownBug, Transcript, diagnose, load_known_bugs, same
 from .outcome import Explanation, Outcome, Result
 
-_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP)
+_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Trail:
             if failed and len(transcript) == 1 and not isinstance(transcript[0], BaseException):
                 self._fresh.setdefault(problem, []).append((outcome.id, case, transcript[0]))
             return
-        if outcome.result in (Result.TODO, Result.SKIP):  # says nothing about what the code does
+        if outcome.result in (Result.TODO, Result.SKIP, Result.ABSENT):  # says nothing about what the code does
             return
         self._ran.setdefault(problem, set()).add(outcome.id)
         if failed:

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from . import processes
-from .faults import AdapterMissing, CallTimeout, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .crosscheck import Crosscheck, complaint, decoy
+from .faults import AdapterMissing, CallTimeout, ChannelBroken, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Submission
 from .worker import wire
@@ -29,7 +31,7 @@ from .worker.loader import Layout
 
 _OUTPUT_KEPT = 4096
 _TEXT_LIMIT = 4000
-_USES_KEPT = 20
+_REMARKS_KEPT = 20
 _WATCH_S = 0.5
 _MIB = 1 << 20
 _PROCESS = Isolation(Level.PROCESS)
@@ -67,13 +69,16 @@ class Behind(Submission):
         isolation: Isolation = _PROCESS,
         scratch: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Files(layout.root))
         self.layout = layout
         self.limits = limits
         self.isolation = isolation
         self.scratch = scratch
         self.call_limit_s = limits.call_s
         """Seconds for the next calls; the examiner sets it per problem."""
+        self.crosscheck: Crosscheck | None = None
+        """Which calls are made again; none while there is none."""
+        self._tampered = ""
         self._worker: _Worker | None = None
         self._load_fault: Fault | None = None
 
@@ -96,11 +101,17 @@ class Behind(Submission):
         worker = _Worker(self.layout, self.limits, self.isolation, self.scratch)
         self.generation += 1
         try:
-            arguments = {"layout": worker.cell.layout.as_plain(), "import_path": third_party_path()}
+            arguments = {
+                "layout": worker.cell.layout.as_plain(),
+                "import_path": third_party_path(),
+                "hidden": [str(path) for path in worker.cell.hidden],
+            }
             answer = worker.ask("load", arguments, self.limits.load_s)
+            self._hear(answer)
             if answer["kind"] != "ok":
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"))
         except Fault as fault:
+            self._note_forgery(fault)
             worker.close()
             self._load_fault = fault
             if isinstance(fault, CallTimeout):
@@ -111,15 +122,44 @@ class Behind(Submission):
             raise self._load_fault from None
         self._worker = worker
 
-    def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+    def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """Run one operation, and some of them once more (see `crosscheck.py`).
+
+        Raises:
+            Fault: when it gives no value, or no longer the same one.
+        """
+        start = time.monotonic()
+        value = super().perform(operation, arguments)
+        if self.crosscheck is not None and self.crosscheck.is_due(operation, time.monotonic() - start):
+            other = decoy(operation, arguments) if self.crosscheck.wants_decoy() else None
+            to_decoy = None if other is None else self._answer(operation, other, "keep")
+            again = self._answer(operation, arguments, "fill")
+            if message := complaint(operation, value, again, to_decoy):
+                self.noticed.append({"kind": "answers", "evidence": message, "where": ""})
+                raise WrongResult(message)
+        return value
+
+    def _answer(self, operation: str, arguments: dict[str, Any], buffers: str) -> Any:
+        """The value of a call that is made beside those of the tests, or the fault that it ended with."""
+        try:
+            return self._perform(operation, arguments, buffers)
+        except (CallTimeout, WorkerCrash):
+            raise
+        except Fault as fault:
+            return fault
+
+    def _perform(self, operation: str, arguments: dict[str, Any], buffers: str = "new") -> Any:
         self.load()
         assert self._worker is not None
         try:
-            answer = self._worker.ask(operation, arguments, self.call_limit_s)
-        except (CallTimeout, WorkerCrash):
+            answer = self._worker.ask(operation, arguments, self.call_limit_s, buffers)
+        except (CallTimeout, WorkerCrash) as fault:
+            self._note_forgery(fault)
             self.close()
             raise
-        self.witnessed += _uses(answer.get("witnessed"))
+        self._hear(answer)
+        if self._tampered:
+            raise WrongResult(f"No answer is taken from this process any more: {self._tampered}, code of the grader's.")
         match answer["kind"]:
             case "ok":
                 return answer["value"]
@@ -131,6 +171,17 @@ class Behind(Submission):
                 raise WrongResult(_text(answer, "message"))
             case _:
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
+
+    def _hear(self, answer: dict[str, Any]) -> None:
+        """Take down what the worker says beside its answer."""
+        self.witnessed += _remarks(answer.get("witnessed"))
+        noticed = _remarks(answer.get("noticed"))
+        self.noticed += noticed
+        self._tampered = next((n.get("evidence", "") for n in noticed if n.get("kind") == "tampered"), self._tampered)
+
+    def _note_forgery(self, fault: Fault) -> None:
+        if isinstance(fault, ChannelBroken):
+            self.noticed.append({"kind": "channel", "evidence": fault.message, "where": ""})
 
     def end_leftovers(self) -> None:
         """Begin anew if the calls so far have left processes running, which would burden whatever comes next."""
@@ -150,12 +201,12 @@ def _text(answer: dict[str, Any], key: str) -> str:
     return text[:_TEXT_LIMIT] if isinstance(text, str) else ""
 
 
-def _uses(witnessed: Any) -> list[dict[str, str]]:
-    """What the worker says it saw of ready-made code, if it has the form that this should have."""
+def _remarks(said: Any) -> list[dict[str, str]]:
+    """What the worker says it saw, if it has the form that this should have."""
     return [
-        use
-        for use in (witnessed[:_USES_KEPT] if type(witnessed) is list else [])
-        if type(use) is dict and len(use) <= 3 and all(type(text) is str and len(text) < 300 for text in use.values())
+        remark
+        for remark in (said[:_REMARKS_KEPT] if type(said) is list else [])
+        if type(remark) is dict and len(remark) <= 3 and all(type(t) is str and len(t) < 300 for t in remark.values())
     ]
 
 
@@ -189,15 +240,15 @@ class _Worker:
         self._output = _Tail(self._process)
         self._watch = _Watch(self.cell, limits, self._others, self._end)
 
-    def ask(self, operation: str, arguments: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        """Send one request and wait for its answer.
+    def ask(self, operation: str, arguments: dict[str, Any], limit_s: float, buffers: str = "new") -> dict[str, Any]:
+        """Send one request and wait for its answer; `buffers` is explained in `worker/serve.py`.
 
         Raises:
             CallTimeout: no complete answer within `limit_s` seconds.
             WorkerCrash: the process ended, or sent something that is no answer.
         """
         token = int.from_bytes(os.urandom(7))
-        body = wire.encode({"id": token, "operation": operation, "arguments": arguments})
+        body = wire.encode({"id": token, "operation": operation, "arguments": arguments, "buffers": buffers})
         most = self.limits.answer_mib * _MIB
         deadline = time.monotonic() + limit_s
         try:
@@ -212,7 +263,7 @@ class _Worker:
         except (EOFError, OSError):
             raise WorkerCrash(self._obituary(operation), self._output.describe()) from None
         except wire.WireError as error:
-            raise WorkerCrash(f"{operation} broke the channel to the judge: {error}.") from None
+            raise ChannelBroken(f"{operation} broke the channel to the judge: {error}.") from None
         return answer
 
     def _receive(self, size: int, deadline: float) -> bytearray:

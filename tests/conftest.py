@@ -3,11 +3,17 @@
 from hypothesis import Phase, settings
 
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
+    answers,
+    for_staff,
+    judge_loss,
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_generate_tests,
     pytest_report_teststatus,
     pytest_runtest_makereport,
+    reference,
+    remarks,
+    runs,
     submission,
     yardstick,
 )

@@ -80,7 +80,7 @@ def _weights(name: str) -> dict[str, torch.Tensor]:
 
 
 def _vocab(name: str) -> Vocab:
-    decoder = _byte_decoder()
+    decoder = byte_decoder()
     return {
         index: bytes(decoder[c] for c in token) if set(token) <= decoder.keys() else token.encode()
         for token, index in json.loads(read(name)).items()
@@ -88,14 +88,14 @@ def _vocab(name: str) -> Vocab:
 
 
 def _merges(name: str) -> Merges:
-    decoder = _byte_decoder()
+    decoder = byte_decoder()
     lines = read(name).decode("utf-8").splitlines()
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     return [(bytes(decoder[c] for c in left), bytes(decoder[c] for c in right)) for left, right in pairs]
 
 
 @functools.cache
-def _byte_decoder() -> dict[str, int]:
+def byte_decoder() -> dict[str, int]:
     """GPT-2's printable stand-ins for bytes: visible Latin-1 characters stand for themselves, the rest follow 255."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in visible]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _REFERENCE = "grader.reference"
-_MACHINERY = ("__init__", "catalogue", "evidence", "trial")
+_MACHINERY = ("__init__", "catalogue", "evidence", "planted", "trial")
+
+PLANTED = "GRADER_PLANTED"
+"""Environment variable that names the variant which is planted, for fresh processes: see `planted.py`."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,28 @@ class Variant:
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
         """Replace for the duration of a with-block."""
+        before = os.environ.get(PLANTED)
         undo: list[tuple[Any, str, Any]] = []
         try:
-            for name, replacement in self.replaces.items():
-                owner, attribute = _owner(name)
-                undo.append((owner, attribute, vars(owner)[attribute]))
-                setattr(owner, attribute, replacement)
+            os.environ[PLANTED] = f"{self.problem}:{self.id}"
+            undo = self.plant()
             yield
         finally:
             for owner, attribute, original in reversed(undo):
                 setattr(owner, attribute, original)
+            if before is None:
+                del os.environ[PLANTED]
+            else:
+                os.environ[PLANTED] = before
+
+    def plant(self) -> list[tuple[Any, str, Any]]:
+        """Replace, for good; gives what stood there before, as (owner, attribute, original)."""
+        undo = []
+        for name, replacement in self.replaces.items():
+            owner, attribute = _owner(name)
+            undo.append((owner, attribute, vars(owner)[attribute]))
+            setattr(owner, attribute, replacement)
+        return undo
 
 
 @dataclass(frozen=True)
@@ -49,11 +65,14 @@ class Misconception(Variant):
     diagnosis: one sentence that says what the code does (not what to type), for a student.
     hint: a question to ask oneself or a check to run, not the answer.
     frequency: "common", "occasional" or "rare" among real solutions.
+    claims: the test functions that have to notice it; a trial runs only these. None named, all of its problem's tests:
+        naming them is for problems whose tests take seconds each.
     """
 
     diagnosis: str
     hint: str
     frequency: str
+    claims: tuple[str, ...] = ()
 
 
 def _owner(name: str) -> tuple[Any, str]:

@@ -122,8 +122,9 @@ def _built(
 ):
     """The constructor with another base for RoPE, another eps, or another norm."""
 
-    def init(self, d_model, num_heads, d_ff, max_seq_len, base, device=None, dtype=None):
+    def init(self, d_model, num_heads, d_ff, max_seq_len, base, device=None, dtype=None, **architecture):
         nn.Module.__init__(self)
+        self.norm = "pre"
         self.ln1 = norm(d_model, eps, device=device, dtype=dtype)
         self.attn = attention.CausalMultiHeadSelfAttention(d_model, num_heads, max_seq_len, theta(base), device, dtype)
         self.ln2 = norm(d_model, eps, device=device, dtype=dtype)

@@ -30,8 +30,10 @@ class Trial:
 
 def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
     """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
-    recorder = _Recorder(InProcess(importlib.import_module("grader.reference.adapters")))
+    recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
     files = [str(KIT / "tests" / f"test_{name}.py") for name in (problem, *building_on)]
+    if claims := getattr(variant, "claims", ()):
+        files[:1] = [f"{files[0]}::{claim}" for claim in claims]
     with variant.planted():
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
     return {

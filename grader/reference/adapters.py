@@ -393,3 +393,178 @@ def get_transformer_lm_module(
     from .transformer import TransformerLM
 
     return TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, device, dtype)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The training loop, and the architectures of the ablations
+
+
+def run_train(config: dict[str, Any]) -> None:
+    """Train as a configuration says; what comes of it is the run's folder, `config["out"]`.
+
+    `config` has the keys of TrainConfig, or too many, or too few.
+    """
+    from .train import make_config, train
+
+    train(make_config(config))
+
+
+def run_transformer_lm_variant(
+    vocab_size: int,
+    context_length: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int,
+    rope_theta: float,
+    norm: str,
+    position: str,
+    ffn: str,
+    weights: dict[str, Tensor],
+    in_indices: Int[Tensor, "batch seq"],
+) -> Float[Tensor, "batch seq vocab_size"]:
+    """As `run_transformer_lm`, with the parts that an ablation takes away or exchanges.
+
+    The weights lack what the model lacks: `ln1`, `ln2` and `ln_final` with norm "none", `ffn.w3` with ffn "silu".
+    """
+    from .transformer import TransformerLM
+
+    like = weights["lm_head.weight"]
+    model = TransformerLM(
+        vocab_size,
+        context_length,
+        d_model,
+        num_layers,
+        num_heads,
+        d_ff,
+        rope_theta,
+        like.device,
+        like.dtype,
+        norm=norm,  # type: ignore[arg-type]
+        position=position,  # type: ignore[arg-type]
+        ffn=ffn,  # type: ignore[arg-type]
+    )
+    model.load_state_dict(weights)
+    return model(in_indices)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Decoding
+
+
+def run_next_token_probabilities(
+    logits: Float[Tensor, " ... vocab_size"], temperature: float, top_p: float
+) -> Float[Tensor, " ... vocab_size"]:
+    """Return the distribution from which the next token is drawn: temperature first, then nucleus sampling."""
+    from .decoding import next_token_probabilities
+
+    return next_token_probabilities(logits, temperature, top_p)
+
+
+def run_generate(
+    model: nn.Module,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    stop_token: int | None,
+    context_length: int | None,
+    generator: torch.Generator | None,
+) -> list[list[int]]:
+    """Continue every prompt and return the new tokens, without the prompts.
+
+    `model` maps token ids [batch, seq] to logits [batch, seq, vocab_size] and is causal.
+    """
+    from .decoding import generate
+
+    return generate(model, prompts, max_new_tokens, temperature, top_p, stop_token, context_length, generator)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Accounting. `config` holds vocab_size, context_length, num_layers, d_model, num_heads and d_ff.
+
+
+def run_parameter_counts(config: dict[str, int]) -> dict[str, int]:
+    """Count the parameters of each kind of component."""
+    from .accounting import ModelConfig, parameter_counts
+
+    return parameter_counts(ModelConfig(**config))
+
+
+def run_num_parameters(config: dict[str, int]) -> int:
+    """Count all parameters."""
+    from .accounting import ModelConfig, num_parameters
+
+    return num_parameters(ModelConfig(**config))
+
+
+def run_parameter_memory(config: dict[str, int], bytes_per_parameter: int) -> int:
+    """Return the bytes that the parameters take."""
+    from .accounting import ModelConfig, parameter_memory
+
+    return parameter_memory(ModelConfig(**config), bytes_per_parameter)
+
+
+def run_matmul_flops(config: dict[str, int]) -> dict[str, int]:
+    """Return the FLOPs of every kind of matrix multiply in the forward pass of one sequence."""
+    from .accounting import ModelConfig, matmul_flops
+
+    return matmul_flops(ModelConfig(**config))
+
+
+def run_forward_flops(config: dict[str, int], batch_size: int) -> int:
+    """Return the FLOPs of the forward pass."""
+    from .accounting import ModelConfig, forward_flops
+
+    return forward_flops(ModelConfig(**config), batch_size)
+
+
+def run_flops_shares(config: dict[str, int]) -> dict[str, float]:
+    """Return which fraction of the forward pass's FLOPs each component takes."""
+    from .accounting import ModelConfig, flops_shares
+
+    return flops_shares(ModelConfig(**config))
+
+
+def run_activation_counts(config: dict[str, int], batch_size: int) -> dict[str, int]:
+    """Count the numbers that a training step keeps for the backward pass, by where they come from."""
+    from .accounting import ModelConfig, activation_counts
+
+    return activation_counts(ModelConfig(**config), batch_size)
+
+
+def run_training_memory(config: dict[str, int], batch_size: int) -> dict[str, int]:
+    """Return the bytes that training with AdamW takes at its peak, by what they are for."""
+    from .accounting import ModelConfig, training_memory
+
+    return training_memory(ModelConfig(**config), batch_size)
+
+
+def run_max_batch_size(config: dict[str, int], memory_bytes: int) -> int:
+    """Return the largest batch size that fits into the memory."""
+    from .accounting import ModelConfig, max_batch_size
+
+    return max_batch_size(ModelConfig(**config), memory_bytes)
+
+
+def run_adamw_flops(config: dict[str, int]) -> int:
+    """Return the FLOPs of one step of AdamW."""
+    from .accounting import ModelConfig, adamw_flops
+
+    return adamw_flops(ModelConfig(**config))
+
+
+def run_training_flops(config: dict[str, int], batch_size: int) -> int:
+    """Return the FLOPs of forward and backward pass in one training step."""
+    from .accounting import ModelConfig, training_flops
+
+    return training_flops(ModelConfig(**config), batch_size)
+
+
+def run_training_days(
+    config: dict[str, int], steps: int, batch_size: int, peak_flops_per_second: float, mfu: float
+) -> float:
+    """Return the days that a training run takes."""
+    from .accounting import ModelConfig, training_days
+
+    return training_days(ModelConfig(**config), steps, batch_size, peak_flops_per_second, mfu)

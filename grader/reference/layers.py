@@ -1,4 +1,4 @@
-"""The layers that look at one position at a time: Linear, Embedding, RMSNorm, SiLU and SwiGLU.
+"""The layers that look at one position at a time: Linear, Embedding, RMSNorm, SiLU and the feed-forward networks.
 
 All weights start from a normal distribution with mean 0, cut off at three standard deviations (Linear:
 variance 2 / (d_in + d_out); Embedding: variance 1). The gains of RMSNorm start at 1. No layer has a bias.
@@ -153,6 +153,39 @@ class SwiGLU(nn.Module):
     def forward(self, x: Float[Tensor, " ... d_model"]) -> Float[Tensor, " ... d_model"]:
         """Apply the network to every position of `x` on its own."""
         return self.w2(silu(self.w1(x)) * self.w3(x))
+
+
+class SiLUFeedForward(nn.Module):
+    """The position-wise feed-forward network without a gate, for comparison with SwiGLU:
+
+        FFN(x) = W2 silu(W1 x)
+
+    The submodules `w1` and `w2` are Linear layers, from d_model to d_ff and back. It has two matrices where
+    SwiGLU has three: to compare the two at equal size, give it a d_ff of 4 d_model.
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        d_ff: size of the hidden dimension.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Problem: swiglu_ablation
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.w1 = Linear(d_model, d_ff, device, dtype)
+        self.w2 = Linear(d_ff, d_model, device, dtype)
+
+    def forward(self, x: Float[Tensor, " ... d_model"]) -> Float[Tensor, " ... d_model"]:
+        """Apply the network to every position of `x` on its own."""
+        return self.w2(silu(self.w1(x)))
 
 
 def _truncated_normal(

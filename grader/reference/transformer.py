@@ -1,11 +1,21 @@
-"""The pre-norm Transformer block and the language model made of it."""
+"""The Transformer block and the language model made of it.
+
+Both are pre-norm, with RoPE and SwiGLU. The last three parameters of each take one of these choices back: the
+experiments at the end of the assignment ask what each is worth, and nothing before them needs those parameters.
+"""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .attention import CausalMultiHeadSelfAttention
-from .layers import Embedding, Linear, RMSNorm, SwiGLU
+from .layers import Embedding, Linear, RMSNorm, SiLUFeedForward, SwiGLU
+
+Norm = Literal["pre", "post", "none"]
+Position = Literal["rope", "none"]
+FeedForward = Literal["swiglu", "silu"]
 
 
 class TransformerBlock(nn.Module):
@@ -18,6 +28,11 @@ class TransformerBlock(nn.Module):
     The submodules are `attn` (CausalMultiHeadSelfAttention), `ffn` (SwiGLU), `ln1` and `ln2` (RMSNorm, eps
     1e-5).
 
+    The ablations change one thing each. Post-norm (Vaswani et al., 2017) normalises the sums instead:
+
+        y = ln1(x + attn(x))
+        output = ln2(y + ffn(y))
+
     Args:
         d_model: size of the last dimension of input and output.
         num_heads: number of attention heads; divides d_model.
@@ -26,6 +41,9 @@ class TransformerBlock(nn.Module):
         theta: base of RoPE's wavelengths.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
+        norm: "pre" or "post"; "none" leaves RMSNorm out, and with it the parameters of `ln1` and `ln2`.
+        position: "rope", or "none" for an attention that is told no positions.
+        ffn: "swiglu", or "silu" for a SiLUFeedForward.
 
     Problem: transformer_block
     """
@@ -39,17 +57,26 @@ class TransformerBlock(nn.Module):
         theta: float,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        norm: Norm = "pre",
+        position: Position = "rope",
+        ffn: FeedForward = "swiglu",
     ) -> None:
         super().__init__()
-        self.ln1 = RMSNorm(d_model, device=device, dtype=dtype)
-        self.attn = CausalMultiHeadSelfAttention(d_model, num_heads, max_seq_len, theta, device, dtype)
-        self.ln2 = RMSNorm(d_model, device=device, dtype=dtype)
-        self.ffn = SwiGLU(d_model, d_ff, device, dtype)
+        self.norm = norm
+        base = theta if position == "rope" else None
+        feed_forward = SwiGLU if ffn == "swiglu" else SiLUFeedForward
+        self.ln1 = _make_norm(norm, d_model, device, dtype)
+        self.attn = CausalMultiHeadSelfAttention(d_model, num_heads, max_seq_len, base, device, dtype)
+        self.ln2 = _make_norm(norm, d_model, device, dtype)
+        self.ffn = feed_forward(d_model, d_ff, device, dtype)
 
     def forward(
         self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
     ) -> Float[Tensor, " ... seq d_model"]:
         """Apply the block; `token_positions` goes to the attention, where None means 0, 1, 2, ..."""
+        if self.norm == "post":
+            x = self.ln1(x + self.attn(x, token_positions))
+            return self.ln2(x + self.ffn(x))
         x = x + self.attn(self.ln1(x), token_positions)
         return x + self.ffn(self.ln2(x))
 
@@ -70,6 +97,7 @@ class TransformerLM(nn.Module):
         rope_theta: base of RoPE's wavelengths.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
+        norm, position, ffn: as for TransformerBlock. `ln_final` stays with "post", and goes with "none".
 
     Problem: transformer_lm
     """
@@ -85,15 +113,29 @@ class TransformerLM(nn.Module):
         rope_theta: float,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        norm: Norm = "pre",
+        position: Position = "rope",
+        ffn: FeedForward = "swiglu",
     ) -> None:
         super().__init__()
         self.context_length = context_length
         self.token_embeddings = Embedding(vocab_size, d_model, device, dtype)
         self.layers = nn.ModuleList(
-            TransformerBlock(d_model, num_heads, d_ff, context_length, rope_theta, device, dtype)
+            TransformerBlock(
+                d_model,
+                num_heads,
+                d_ff,
+                context_length,
+                rope_theta,
+                device,
+                dtype,
+                norm=norm,
+                position=position,
+                ffn=ffn,
+            )
             for _ in range(num_layers)
         )
-        self.ln_final = RMSNorm(d_model, device=device, dtype=dtype)
+        self.ln_final = _make_norm(norm, d_model, device, dtype)
         self.lm_head = Linear(d_model, vocab_size, device, dtype)
 
     def forward(self, token_ids: Int[Tensor, " ... seq"]) -> Float[Tensor, " ... seq vocab_size"]:
@@ -111,3 +153,9 @@ class TransformerLM(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.lm_head(self.ln_final(x))
+
+
+def _make_norm(
+    norm: Norm, d_model: int, device: torch.device | str | None, dtype: torch.dtype | None
+) -> RMSNorm | nn.Identity:
+    return nn.Identity() if norm == "none" else RMSNorm(d_model, device=device, dtype=dtype)

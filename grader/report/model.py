@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
-from ..outcome import Explanation, Outcome, PlannedTest, Result
+from ..integrity import Suspicion
+from ..outcome import Explanation, Outcome, PlannedTest, Result, Written
 from ..policy import Effect, Finding
-from ..rubric import Problem, Rubric
+from ..rubric import Kind, Problem, Rubric
 from ..scoring import Score, Status, score_problem, withheld
 
 SCHEMA_VERSION = 1
@@ -55,7 +56,8 @@ class ProblemReport:
 
     blocked_by: problems it builds on that have not passed, worth fixing first.
     policy: breaches of the from-scratch rule.
-    note: why the problem is not assessed, or "".
+    note: why the problem, or a part of it, is not assessed, or "".
+    for_staff: free text of the submission that a person reads.
     """
 
     problem: Problem
@@ -64,6 +66,7 @@ class ProblemReport:
     blocked_by: tuple[str, ...] = ()
     policy: tuple[Finding, ...] = ()
     note: str = ""
+    for_staff: tuple[Written, ...] = ()
 
     @property
     def is_withheld(self) -> bool:
@@ -78,10 +81,12 @@ class ProblemReport:
             "kind": str(self.problem.kind),
             "points": self.problem.points,
             "earned": self.score.earned,
+            "unassessed": self.score.unassessed,
             "status": str(self.score.status),
             "blocked_by": list(self.blocked_by),
             "policy": [finding.as_json() for finding in self.policy],
             "note": self.note,
+            "for_staff": [written.as_plain() for written in self.for_staff],
             "tests": [test.as_json() for test in self.tests],
         }
 
@@ -91,7 +96,8 @@ class Report:
     """Everything that one grade found.
 
     submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
-    isolation: {"level": ..., "missing": [...]}; load_fault: why nothing of the submission could run, or None.
+    isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
+    load_fault: why nothing of the submission could run, or None.
     """
 
     submission: str
@@ -100,6 +106,7 @@ class Report:
     seed: int | None
     isolation: dict[str, Any]
     environment: dict[str, Any]
+    suspicions: tuple[Suspicion, ...] = ()
     load_fault: str | None = None
 
     @property
@@ -108,8 +115,8 @@ class Report:
 
     @property
     def assessed(self) -> float:
-        """Points of the problems that were assessed."""
-        return sum(p.problem.points for p in self.problems if p.score.status is not Status.NOT_ASSESSED)
+        """Points that could be earned here: those of all problems, less what was not assessed."""
+        return round(sum(p.problem.points - p.score.unassessed for p in self.problems), 2)
 
     @property
     def total(self) -> float:
@@ -124,7 +131,10 @@ class Report:
             "isolation": self.isolation,
             "score": {"earned": self.earned, "assessed": self.assessed, "total": self.total},
             "problems": [problem.as_json() for problem in self.problems],
-            "integrity": {"verdict": "clean", "findings": []},
+            "integrity": {
+                "verdict": "suspicious" if self.suspicions else "clean",
+                "findings": [suspicion.as_json() for suspicion in self.suspicions],
+            },
             "performance": [],
             "environment": self.environment,
             "load_fault": self.load_fault,
@@ -143,9 +153,16 @@ def build_report(
     seed: int | None,
     isolation: dict[str, Any],
     environment: dict[str, Any],
+    suspicions: tuple[Suspicion, ...] = (),
     load_fault: str | None = None,
+    for_staff: Mapping[str, tuple[Written, ...]] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> Report:
-    """Score the outcomes and put everything together; `policy` holds the findings of each problem."""
+    """Score the outcomes and put everything together.
+
+    Args:
+        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here.
+    """
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
     knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
@@ -181,13 +198,15 @@ def build_report(
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
                 blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
                 policy=policy.get(problem.id, ()),
-                note=_why_not_assessed(problem, scores[problem.id]),
+                note=(left_out or {}).get(problem.id, "") or _why_not_assessed(problem, by_problem[problem.id]),
+                for_staff=(for_staff or {}).get(problem.id, ()),
             )
             for problem in problems
         ),
         seed=seed,
         isolation=isolation,
         environment=environment,
+        suspicions=suspicions,
         load_fault=load_fault,
     )
 
@@ -203,27 +222,24 @@ def _blocked_by(
     upstream: Sequence[str],
 ) -> tuple[str, ...]:
     """The problems to fix before this one, when not all of its tests pass."""
-    if all(outcome.result is Result.PASS for _, outcome in tests):
+    if all(outcome.result in (Result.PASS, Result.ABSENT) for _, outcome in tests):
         return ()
     fine = (Status.PASS, Status.NOT_ASSESSED)
     unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
     return tuple(dict.fromkeys([*upstream, *unfinished]))
 
 
-def _why_not_assessed(problem: Problem, score: Score) -> str:
-    if score.status is not Status.NOT_ASSESSED:
-        return ""
-    return {
-        "manual": "a person grades it",
-        "artifact": "experiments are not read yet",
-        "answer": "written answers are not read yet",
-        "performance": "needs a GPU",
-        "code": "no tests yet",
-    }[str(problem.kind)]
+def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:
+    """What is missing for the tests that had nothing to look at, or why there is no test; else nothing."""
+    if problem.kind is Kind.MANUAL:
+        return "a person grades it"
+    if tests:
+        return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
+    return "needs a GPU" if problem.kind is Kind.PERFORMANCE else "no tests yet"
 
 
-def write_json(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write the report's JSON form; the file appears complete or not at all.
+def write_json(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a report's JSON form; the file appears complete or not at all.
 
     Raises:
         OSError: when the folder does not exist or cannot be written.
@@ -232,7 +248,7 @@ def write_json(report: Report, path: str | os.PathLike[str]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(report.as_json(), file, indent=2, ensure_ascii=False)
+            json.dump(report, file, indent=2, ensure_ascii=False)
             file.write("\n")
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)

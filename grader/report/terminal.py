@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..outcome import Result
 from ..policy import Effect
+from ..rubric import Kind
 from ..scoring import Status
 from .model import ProblemReport, Report, TestReport
 
@@ -32,6 +33,7 @@ _RESULT = {
     Result.CRASH: "ended the process",
     Result.TODO: "is not written yet",
     Result.SKIP: "is not provided",
+    Result.ABSENT: "has nothing to look at",
 }
 _EFFECT = {
     Effect.ZERO: "the problem's points are withheld",
@@ -41,6 +43,8 @@ _EFFECT = {
 _SHOWN_PER_PROBLEM = 3
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
+_SUSPICIONS_SHOWN = 8
+_ANSWER_LENGTH = 300
 
 
 def show(report: Report, console: Console) -> None:
@@ -51,13 +55,16 @@ def show(report: Report, console: Console) -> None:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
         )
-    else:
-        if panel := _missing_packages(report):
+    elif panel := _missing_packages(report):
+        console.print(panel)
+    for problem in report.problems:
+        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem)):
             console.print(panel)
-        for problem in report.problems:
-            if panel := _failures(problem):
-                console.print(panel)
+    if panel := _for_staff(report):
+        console.print(panel)
     if panel := _policy(report):
+        console.print(panel)
+    if panel := _integrity(report):
         console.print(panel)
     console.print(_summary(report))
 
@@ -95,13 +102,16 @@ def _not_assessed(report: Report) -> Text:
 
 
 def _points(problem: ProblemReport) -> str:
+    if problem.score.unassessed:
+        possible = problem.problem.points - problem.score.unassessed
+        return f"{problem.score.earned:g} / {possible:g} of {problem.problem.points:g}"
     return f"{problem.score.earned:g} / {problem.problem.points:g}"
 
 
 def _passed(problem: ProblemReport) -> str:
     if not problem.tests:
         return ""
-    charged = [test for test in problem.tests if test.charged]
+    charged = [test for test in problem.tests if test.charged and test.outcome.result is not Result.ABSENT]
     passed = sum(test.outcome.result is Result.PASS for test in charged)
     return f"{passed}/{len(charged)}"
 
@@ -113,7 +123,7 @@ def _remark(problem: ProblemReport) -> str:
         return f"carried forward from {', '.join(problem.blocked_by)}"
     if problem.blocked_by:
         return f"first fix {', '.join(problem.blocked_by)}"
-    return ""
+    return f"in part: {problem.note}" if problem.note else ""
 
 
 def _missing_package(test: TestReport) -> str | None:
@@ -143,9 +153,13 @@ def _failures(problem: ProblemReport) -> Panel | None:
     failing = _one_per_claim(
         test
         for test in problem.tests
-        if test.outcome.result is not Result.PASS and test.charged and not test.carried and not _missing_package(test)
+        if test.outcome.result not in (Result.PASS, Result.ABSENT)
+        and test.charged
+        and not test.carried
+        and not _missing_package(test)
     )
-    if problem.score.status not in (Status.FAIL, Status.PARTIAL, Status.ERROR) or not failing:
+    by_hand = problem.problem.kind is Kind.MANUAL
+    if not failing or not (by_hand or problem.score.status in (Status.FAIL, Status.PARTIAL, Status.ERROR)):
         return None
     shown: list[RenderableType] = []
     by_bug = {test.bug.id: test.bug for test in failing if test.bug}
@@ -161,7 +175,8 @@ def _failures(problem: ProblemReport) -> Panel | None:
     if len(unexplained) > _SHOWN_PER_PROBLEM:
         shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
     shown.append(Text(f"see it for yourself: uv run pytest tests/{failing[0].plan.id.split('[')[0]}", style="dim"))
-    title = f"{problem.problem.id}: {problem.score.earned:g} of {problem.problem.points:g} points"
+    points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
+    title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 
 
@@ -191,6 +206,18 @@ def _describe(test: TestReport) -> Iterator[Text]:
         yield Text(f"  {line}", style="dim")
 
 
+def _for_staff(report: Report) -> Panel | None:
+    """Free text that no machine judges, each under its question and cut to a few lines."""
+    shown: list[Text] = []
+    for problem in report.problems:
+        for written in problem.for_staff:
+            answer = " ".join(written.answer.split())
+            if len(answer) > _ANSWER_LENGTH:
+                answer = f"{answer[:_ANSWER_LENGTH]} ... ({len(written.answer)} characters; --json has them all)"
+            shown += [Text(f"{problem.problem.id}  {written.question}", style="dim"), Text(f"  {answer}")]
+    return Panel(Group(*shown), title="For staff to read", title_align="left", border_style="blue") if shown else None
+
+
 def _policy(report: Report) -> Panel | None:
     """Breaches of the from-scratch rule: what was used, where, and what that did to the points."""
     shown: list[Text] = []
@@ -205,6 +232,21 @@ def _policy(report: Report) -> Panel | None:
     if not shown:
         return None
     return Panel(Group(*shown), title="From-scratch rule", title_align="left", border_style="red")
+
+
+def _integrity(report: Report) -> Panel | None:
+    """What the submission did that honest code has no reason for, for a person to look at."""
+    if not report.suspicions:
+        return None
+    shown: list[Text] = []
+    for suspicion in report.suspicions[:_SUSPICIONS_SHOWN]:
+        line = Text(f"{suspicion.problem or 'while importing'}  ", style="bold")
+        line.append(suspicion.title + (f" at {suspicion.where}" if suspicion.where else ""), style="red")
+        shown += [line, Text(f"  {suspicion.evidence}")]
+    if rest := len(report.suspicions) - _SUSPICIONS_SHOWN:
+        shown += [Text(f"and {rest} more in the JSON report", style="dim")] if rest > 0 else []
+    shown.append(Text("This costs no points by itself: a person should look at it.", style="dim"))
+    return Panel(Group(*shown), title="Integrity: suspicious", title_align="left", border_style="red")
 
 
 def _summary(report: Report) -> Text:

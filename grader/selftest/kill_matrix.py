@@ -17,7 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from grader.diagnosis import KnownBug, diagnose, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant, load_catalogue
-from grader.misconceptions.evidence import dependents, gather_evidence, in_processes, problems_with_misconceptions
+from grader.misconceptions.evidence import (
+    UNRECOGNISABLE,
+    dependents,
+    gather_evidence,
+    in_processes,
+    problems_with_misconceptions,
+)
 from grader.misconceptions.trial import Trial, try_variant
 
 from .reach import Reach, reach_of
@@ -55,13 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     covered = problems_with_misconceptions()
     problems = options.problem or covered
 
-    ran = [(problem,) for problem in covered]
-    on_reference = dict(zip(covered, in_processes(reach_of, ran, "reference", options.processes), strict=True))
+    ran = [(problem,) for problem in covered if problem in problems or problem not in UNRECOGNISABLE]
+    found = in_processes(reach_of, ran, "reference", options.processes)
+    on_reference = {problem: trial_and_reach for (problem,), trial_and_reach in zip(ran, found, strict=True)}
     honest = [(problem, i) for problem in problems for i in range(len(honest_variants(problem)))]
     trials = dict(zip(honest, in_processes(try_honest, honest, "honest variants", options.processes), strict=True))
     trials |= {(problem, -1): on_reference[problem][0] for problem in problems}
     bugs = [KnownBug(**record) for record in gather_evidence(problems, options.processes)]
-    elsewhere = _elsewhere(problems, {problem: reach for problem, (_, reach) in on_reference.items()})
+    recognisable = [bug for bug in bugs if bug.problem not in UNRECOGNISABLE]
+    # A training run uses everything, so that there nothing is unrelated.
+    apart = {problem: reach for problem, (_, reach) in on_reference.items() if problem not in UNRECOGNISABLE}
+    elsewhere = _elsewhere(problems, apart)
     strays = in_processes(try_elsewhere, elsewhere, "unrelated problems", options.processes)
 
     complaints = [
@@ -72,13 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for (problem, index, _), failed in zip(elsewhere, strays, strict=True)
             if failed
         ),
-        *_outdated(bugs, problems),
+        *_outdated(recognisable, problems),
     ]
     if options.verbose:
         for bug in bugs:
             print(f"{bug.id}: {' '.join(_killers(bug))}")
     named, misnamed, unknown = 0, [], []
-    for bug in bugs:
+    for bug in recognisable:
         tests = {*trials[bug.problem, -1].passed, *trials[bug.problem, -1].failed}
         own = [other for other in bugs if other.problem == bug.problem]  # what a grade looks through: see `trail.py`
         names = _names(bug, tests, own)
@@ -92,13 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(*complaints, *misnamed, *unknown, sep="\n")
     print(f"misconceptions killed     {killed} of {len(bugs)}")
     print(f"honest variants failed    {failed} of {len(trials)} (the reference included)")
-    print(f"rightly named             {named} of {len(bugs)}, wrongly {len(misnamed)}")
-    print(f"wrongly named if unknown  {len(unknown)} of {len(bugs)}")
+    print(f"rightly named             {named} of {len(recognisable)}, wrongly {len(misnamed)}")
+    print(f"wrongly named if unknown  {len(unknown)} of {len(recognisable)}")
     print(f"tried on unrelated tests  {len(elsewhere)}; all others replace what no unrelated test runs")
-    good = (
-        named >= _NAMED * len(bugs) and len(misnamed) <= _MISNAMED * len(bugs) and len(unknown) <= _GUESSED * len(bugs)
-    )
-    return 0 if good and not complaints else 1
+    shares = [count / max(len(recognisable), 1) for count in (named, len(misnamed), len(unknown))]
+    good = shares[0] >= _NAMED and shares[1] <= _MISNAMED and shares[2] <= _GUESSED
+    return 0 if (good or not recognisable) and not complaints else 1
 
 
 def _names(bug: KnownBug, ran: set[str], known: Sequence[KnownBug]) -> set[str]:

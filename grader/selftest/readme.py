@@ -1,8 +1,10 @@
-"""Run every command that the README shows, in a copy of the kit, and stop at the first that fails.
+"""Run every command that README and HANDOUT show, in copies of the kit, and stop at the first that fails.
 
     python -m grader.selftest.readme [FILE.md ...]
 
-Commands are the lines of ```sh blocks. Those that `.ci/run` runs itself are not repeated.
+Commands are the lines of ```sh blocks. Those that `.ci/run` runs itself are not repeated. A word after `sh` says why a
+block is not run: it takes `minutes`, or needs a `network` or a `gpu`; renderers ignore it. HANDOUT speaks to those who
+write the skeleton's code: its commands run where that has been done.
 """
 
 from __future__ import annotations
@@ -15,18 +17,38 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader.selftest.layouts import public_layout
 
 KIT = Path(__file__).resolve().parents[2]
+REASONS = ("minutes", "network", "gpu")
+SOLVED = ("HANDOUT.md",)
+"""Texts whose commands need the skeleton's code to be written."""
 
 
-def commands(markdown: str) -> list[str]:
-    """The commands of all ```sh blocks, without comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
-    lines = (re.sub(r"\s+#.*", "", line).strip() for block in blocks for line in block.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+@dataclass(frozen=True)
+class Command:
+    """One line of a ```sh block; reason: why it is not run, or "" where it is."""
+
+    line: str
+    reason: str
+
+
+def all_commands(markdown: str) -> list[Command]:
+    """The commands of all ```sh blocks, without comments.
+
+    Raises:
+        ValueError: a block gives a reason that there is none of.
+    """
+    found = []
+    for reason, block in re.findall(r"^```sh *([^\n]*)\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL):
+        if reason and reason not in REASONS:
+            raise ValueError(f"```sh {reason}: a block is not run because of {', '.join(REASONS)}, and nothing else")
+        lines = (re.sub(r"(?:^|\s+)#.*", "", line).strip() for line in block.splitlines())
+        found += [Command(line, reason) for line in lines if line]
+    return found
 
 
 def already_run() -> set[str]:
@@ -34,28 +56,49 @@ def already_run() -> set[str]:
     return set((KIT / ".ci" / "run").read_text("utf-8").splitlines())
 
 
+def copy_of_kit(folder: Path, *, solved: bool) -> Path:
+    """A copy to run commands in, with the kit's own environment; solved: with the reference for the skeleton."""
+    anywhere = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+
+    def ignored(where: str, names: list[str]) -> set[str]:
+        here = {"data"} if Path(where) == KIT else set()
+        results = {name for name in names if name != "README.md"} if Path(where) == KIT / "runs" else set()
+        return {*anywhere(where, names), *here, *results}
+
+    copy = Path(shutil.copytree(KIT, folder, ignore=ignored))
+    (copy / ".venv").symlink_to(KIT / ".venv")
+    if solved:
+        for path in (KIT / "grader" / "reference").iterdir():
+            if path.suffix == ".py" and path.name != "adapters.py":
+                shutil.copy(path, copy / "cs336_basics")
+            elif path.name == "answers.toml":
+                shutil.copy(path, copy)
+    return copy
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run them; returns the exit code."""
+    done = already_run()
     with tempfile.TemporaryDirectory() as folder:
-        ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
-        copy = Path(shutil.copytree(KIT, Path(folder, "kit"), ignore=ignored))
-        (copy / ".venv").symlink_to(KIT / ".venv")
         theirs = public_layout(Path(folder, "their-solution"))
         shutil.make_archive(str(theirs), "zip", theirs)
-        environment = {
-            **os.environ,
-            "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}",
-            "VIRTUAL_ENV": str(copy / ".venv"),
-        }
-        for name in arguments or ["README.md"]:
-            for command in commands((KIT / name).read_text("utf-8")):
-                if command in already_run():
+        for name in arguments or ["README.md", *SOLVED]:
+            copy = copy_of_kit(Path(folder, Path(name).stem), solved=name in SOLVED)
+            environment = {
+                **os.environ,
+                "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}",
+                "VIRTUAL_ENV": str(copy / ".venv"),
+            }
+            for command in all_commands((KIT / name).read_text("utf-8")):
+                if command.reason or command.line in done:
+                    print(f"  not run  {command.line}  ({command.reason or 'ran before'})")
                     continue
+                done.add(command.line)
                 start = time.monotonic()
                 result = subprocess.run(
-                    ["bash", "-c", command], cwd=copy, env=environment, capture_output=True, text=True, check=False
+                    ["bash", "-c", command.line], cwd=copy, env=environment, capture_output=True, text=True, check=False
                 )
-                print(f"{time.monotonic() - start:6.1f} s  {command}")
+                print(f"{time.monotonic() - start:7.1f} s  {command.line}", flush=True)
                 if result.returncode:
                     print(f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}", file=sys.stderr)
                     return 1

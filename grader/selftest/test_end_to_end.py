@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.rubric import load_rubric
+from grader.rubric import Kind, load_rubric
 from grader.runner import KIT, has_tests
 from grader.selftest.layouts import public_layout
 
@@ -38,7 +38,12 @@ def test_the_reference_has_full_marks(reference_report):
             failed = [test for test in problem["tests"] if test["outcome"] != "pass"]
             assert problem["status"] == "pass", failed
             assert problem["earned"] == problem["points"]
-    assert reference_report["score"]["earned"] == sum(problem.points for problem in TESTED)
+    assert reference_report["score"]["earned"] == reference_report["score"]["assessed"]
+
+
+def test_what_is_not_assessed_needs_a_person_or_a_gpu(reference_report):
+    left_out = [problem for problem in reference_report["problems"] if problem["status"] == "not_assessed"]
+    assert {problem["kind"] for problem in left_out} <= {"manual", "performance"}, [p["id"] for p in left_out]
 
 
 def test_the_report_keeps_its_contract(reference_report):
@@ -78,7 +83,11 @@ def test_the_public_layout_is_graded_the_same(tmp_path, reference_report):
     root = public_layout(tmp_path / "a solution")
     report = grade(root, tmp_path)
     for problem, expected in zip(report["problems"], reference_report["problems"], strict=True):
-        assert (problem["id"], problem["earned"]) == (expected["id"], expected["earned"])
+        if problem["note"].startswith(("no answers.toml", "no runs/")):
+            assert problem["status"] == "not_assessed"
+        else:
+            assert (problem["id"], problem["earned"]) == (expected["id"], expected["earned"])
+    assert report["score"]["earned"] == report["score"]["assessed"]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +103,9 @@ def test_the_handout_has_no_solution(handout):
     staff_only = ("reference", "misconceptions", "selftest", "cases/generators", "fixtures")
     assert not [name for name in names if name.startswith(tuple(f"grader/{part}" for part in staff_only))]
     assert not [name for name in names if name.endswith(".pyc")]
-    assert {"adapters.py", "Makefile", "cs336_basics/rope.py", "tests/test_rope.py", "grader/rubric.toml"} <= names
+    assert {"adapters.py", "answers.toml", "runs/README.md", "Makefile", "cs336_basics/rope.py"} <= names
+    assert {"tests/test_rope.py", "tests/test_generate.py", "grader/rubric.toml", "grader/artifacts/run.py"} <= names
+    assert "grader/artifacts/measure.py" not in names
 
 
 def test_the_handout_tests_itself(handout):
@@ -115,4 +126,6 @@ def test_the_handout_grades_itself_on_stored_cases(handout, tmp_path):
 def test_a_solution_earns_full_marks_in_the_handout(handout, tmp_path):
     shutil.copytree(KIT / "grader" / "reference", tmp_path / "reference")
     report = grade(tmp_path / "reference", tmp_path, kit=handout)
-    assert report["score"]["earned"] == sum(problem.points for problem in TESTED)
+    assert report["score"]["earned"] == report["score"]["assessed"]
+    passed = {problem["id"] for problem in report["problems"] if problem["status"] == "pass"}
+    assert passed >= {problem.id for problem in TESTED if problem.kind in (Kind.CODE, Kind.ANSWER)}

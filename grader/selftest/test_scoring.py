@@ -72,3 +72,30 @@ def test_own_adapters_are_not_charged_to_a_public_solution():
     given = (("a", Result.PASS), ("b", Result.SKIP))
     assert score_problem(PROBLEM, rows(*given, edge="b", own="b"), knows_kit=False) == Score(4, Status.PASS)
     assert score_problem(PROBLEM, rows(*given, edge="b", own="b"), knows_kit=True).earned == 3
+
+
+def test_a_problem_of_own_adapters_alone_is_outside_the_total_of_a_public_solution():
+    given = rows(("a", Result.SKIP), ("b", Result.SKIP), own="ab")
+    assert score_problem(PROBLEM, given, knows_kit=False) == Score(0, Status.NOT_PROVIDED, unassessed=4)
+    assert score_problem(PROBLEM, given, knows_kit=True) == Score(0, Status.NOT_PROVIDED)
+
+
+def test_what_is_absent_altogether_is_not_assessed():
+    given = rows(("a", Result.ABSENT), ("b", Result.ABSENT))
+    assert score_problem(PROBLEM, given) == Score(0, Status.NOT_ASSESSED, unassessed=4)
+
+
+def test_what_is_absent_in_part_takes_its_share_out_of_the_total():
+    given = (("a", Result.PASS), ("b", Result.ABSENT), ("c", Result.FAIL), ("d", Result.PASS))
+    assert score_problem(PROBLEM, rows(*given)) == Score(2, Status.PARTIAL, unassessed=1)
+    assert score_problem(PROBLEM, rows(*given[:2])) == Score(2, Status.PASS, unassessed=2)
+
+
+def test_one_failed_case_outweighs_those_without_anything_to_look_at():
+    given = rows(("a", Result.ABSENT), ("a", Result.FAIL), ("b", Result.PASS))
+    assert score_problem(PROBLEM, given) == Score(2, Status.PARTIAL)
+
+
+def test_decisive_claims_that_could_not_be_assessed_do_not_take_the_rest_along():
+    given = (("values", Result.ABSENT), ("property", Result.PASS))
+    assert score_problem(PROBLEM, rows(*given, values="values")) == Score(2, Status.PASS, unassessed=2)

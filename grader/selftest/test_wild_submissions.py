@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +25,9 @@ from grader.isolation import Isolation, Level, choose
 from grader.outcome import Result
 from grader.report.model import ProblemReport, Report, build_report
 from grader.rubric import Problem, load_rubric
-from grader.runner import Progress, Run, run_tests
+from grader.runner import KIT, Progress, Run, run_tests
 from grader.scoring import Status
-from grader.selftest.layouts import public_layout
+from grader.selftest.layouts import public_layout, written
 from grader.submission import SubmissionNotFound, locate
 from grader.wall import Behind, Limits
 
@@ -508,3 +509,30 @@ def test_a_report_is_complete_when_worker_and_examiner_are_killed(tmp_path):
     assert "killed" in crash.message
     [error] = [outcome for outcome in outcomes if outcome.result is Result.ERROR]
     assert "the grader's own test process ended" in error.message
+
+
+def test_a_report_shows_no_character_that_a_terminal_obeys(tmp_path):
+    evil = r"\x1b[2J\x1b]0;title\x07\x9b31m\u202e\r"
+    (tmp_path / "evil").mkdir()
+    source = f"""
+        def run_softmax(in_features, dim):
+            print("{evil}", flush=True)
+            raise ValueError("{evil} all points")
+        def run_silu(in_features):
+            print("{evil}", flush=True)
+            import os
+            os._exit(1)
+    """
+    written(tmp_path / "evil", source)
+    command = [
+        sys.executable,
+        "-m",
+        "grader",
+        str(tmp_path / "evil"),
+        "--problem",
+        "softmax",
+        "positionwise_feedforward",
+    ]
+    shown = subprocess.run(command, cwd=KIT, capture_output=True, check=True).stdout.decode()
+    assert r"\x1b[2J" in shown
+    assert all(c.isprintable() or c == "\n" for c in shown)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 
 from grader.cases.case import Case
 from grader.cases.compare import Tolerance
-from grader.cases.store import problems_with_cases, stored_cases
+from grader.cases.store import stored_cases
 from grader.in_process import InProcess
 from grader.misconceptions.catalogue import Variant, load_catalogue
 
@@ -85,12 +85,6 @@ class Measurement:
                 for bug, strain in self.barely_caught.items()
             ),
         ]
-
-
-def measure_all(problems: Iterable[str]) -> Iterator[Measurement]:
-    """Measure those of the problems that have cases."""
-    known = set(problems_with_cases())
-    return (measure(problem) for problem in problems if problem in known)
 
 
 def measure(problem: str) -> Measurement:

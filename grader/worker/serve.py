@@ -36,8 +36,8 @@ def main() -> None:
 
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:
-        answer = worker.answer(request["operation"], request["arguments"])
-        frame = {"id": request["id"], "witnessed": worker.witnessed()}
+        answer = worker.answer(request["operation"], request["arguments"], request["buffers"])
+        frame = {"id": request["id"], "witnessed": worker.witnessed(), "noticed": worker.noticed()}
         try:
             body = wire.encode({**frame, **answer})
         except wire.NotPlainData as error:
@@ -94,16 +94,27 @@ class Worker:
 
     def __init__(self) -> None:
         self.bench: Any = None
+        self.sentry: Any = None
         self.root = ""
+        self._kept: Any = None
 
-    def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Run one request and describe what happened; never raises."""
+    def answer(self, operation: str, arguments: dict[str, Any], buffers: str = "new") -> dict[str, Any]:
+        """Run one request and describe what happened; never raises.
+
+        Args:
+            buffers: "new"; "keep" the arguments for the next request; or "fill" those that were kept with the new
+                values, in place, so that the submission meets the same objects with other contents.
+        """
+        from grader_worker.buffers import fill
         from grader_worker.faults import ContractBroken, NotProvided
 
         try:
             if operation == "load":
                 return self._load(**arguments)
-            return {"kind": "ok", "value": self.bench.perform(operation, arguments)}
+            if buffers == "fill" and fill(self._kept, arguments):
+                arguments = self._kept
+            self._kept = arguments if buffers == "keep" else None
+            return {"kind": "ok", "value": self.bench.perform(operation, dict(arguments))}
         except NotProvided as error:
             return {"kind": "not_provided", "message": str(error)}
         except ContractBroken as error:
@@ -119,14 +130,20 @@ class Worker:
         """What the request that was just answered used of ready-made code."""
         return [] if self.bench is None else self.bench.witnessed()
 
-    def _load(self, layout: dict[str, Any], import_path: list[str]) -> dict[str, Any]:
+    def noticed(self) -> list[dict[str, str]]:
+        """What the submission did meanwhile that honest code has no reason for."""
+        return [] if self.sentry is None else self.sentry.take()
+
+    def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
         from grader_worker.bench import Bench
         from grader_worker.loader import Layout, explain_import_error, import_adapters
+        from grader_worker.sentry import Sentry
         from grader_worker.witness import Witness
 
         sys.path[:] = import_path
         where = Layout.from_plain(layout)
         self.root = where.root
+        self.sentry = Sentry(where.root, hidden, import_path)
         try:
             adapters = import_adapters(where)
         except BaseException as error:

@@ -20,6 +20,7 @@ import inspect
 import os
 import random
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from operator import attrgetter
@@ -97,12 +98,15 @@ class Witness:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch the enclosed call."""
-        sys.setprofile(self._notice_packages if self._packages else self._notice)
+        """Watch the enclosed call, and for as long as they live the threads that it starts."""
+        notice = self._notice_packages if self._packages else self._notice
+        threading.setprofile(notice)
+        sys.setprofile(notice)
         try:
             yield
         finally:
             sys.setprofile(None)
+            threading.setprofile(None)
 
     def _look_for_packages(self) -> None:
         """Learn the folders and the compiled types of ready-made libraries that have been imported meanwhile."""
@@ -131,7 +135,8 @@ class Witness:
                 self._python_call(frame)
         elif event == "c_call" and called.__name__ in _OPERATORS:
             file = frame.f_code.co_filename
-            if (self._kinds.get(file) or self._kind(file)) == "submission" and (name := _name_of_native(called)):
+            kind = self._kinds.get(file) or self._kind(file)
+            if (kind == "submission" or (kind == "other" and _in_thread())) and (name := _name_of_native(called)):
                 self._note(name, frame, "ran")
 
     def _notice_packages(self, frame: types.FrameType, event: str, called: Any) -> None:
@@ -155,6 +160,8 @@ class Witness:
             if kind == "import" or caller.f_code.co_name in _NO_USE:
                 return
             caller = caller.f_back
+        if _in_thread() and (name := native or _name_of_frame(frame)):
+            self._note(name, frame, "ran")  # a thread that does nothing else: only the submission starts threads
 
     def _is_wrapper(self, frame: types.FrameType) -> bool:
         kind = self._kind(frame.f_code.co_filename)
@@ -242,8 +249,14 @@ class Witness:
             self._seen.setdefault((name, where), {"name": name, "where": where, "how": how})
 
     def _place(self, file: str, line: int) -> str:
+        if self._kind(file) != "submission":
+            return "a thread of the submission"
         real = os.path.realpath(file)
         return f"{real.removeprefix(self._root)}:{line}"
+
+
+def _in_thread() -> bool:
+    return threading.current_thread() is not threading.main_thread()
 
 
 def _name_of_native(function: Any) -> str | None:

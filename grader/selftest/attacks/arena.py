@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import IO
 
 from grader import examiner, processes
+from grader.integrity import Suspicion, find_suspicions
 from grader.isolation import KIT, Isolation, Level
 from grader.isolation import available as levels_that_work
+from grader.policy import find_breaches, mentions_in
+from grader.report.model import build_report
 from grader.rubric import Problem, load_rubric
 from grader.runner import run_tests
-from grader.scoring import score_problem
 from grader.submission import locate
 
 from .catalogue import MARK, Attack
@@ -40,6 +42,7 @@ class Report:
     faults: tuple[str, ...]
     seconds: float
     earned: dict[str, float] = field(default_factory=dict)
+    suspicions: tuple[Suspicion, ...] = ()
 
 
 def available(attack: Attack) -> list[Isolation]:
@@ -57,8 +60,9 @@ def attempt(attack: Attack, isolation: Isolation) -> Report:
         rubric = load_rubric()
         attacked = dataclasses.replace(rubric[attack.problem], call_limit_s=attack.call_limit_s, needs=())
         bystander = rubric[BYSTANDER]
-        earned = _earned(folder, isolation, attack, [attacked, bystander])
+        earned, suspicions = _graded(folder, isolation, attack, [attacked, bystander])
         faults = [
+            *_wrong_verdict(attack, suspicions),
             *_wrong_points(attacked, earned[attacked.id], attack.earns),
             *_wrong_points(bystander, earned[bystander.id], attack.bystander),
             *(f"process {pid} is left" for pid in _left_running(folder.parent)),
@@ -68,7 +72,7 @@ def attempt(attack: Attack, isolation: Isolation) -> Report:
             faults.append("the submission's folder has changed")
         if _state_of_kit() != kit_before:
             faults.append("the kit has changed")
-    return Report(isolation.level, tuple(faults), time.monotonic() - start, earned)
+    return Report(isolation.level, tuple(faults), time.monotonic() - start, earned, suspicions)
 
 
 @contextlib.contextmanager
@@ -84,18 +88,40 @@ def _submission(attack: Attack) -> Iterator[Path]:
             tempfile.tempdir = former
 
 
-def _earned(folder: Path, isolation: Isolation, attack: Attack, problems: list[Problem]) -> dict[str, float]:
+def _graded(
+    folder: Path, isolation: Isolation, attack: Attack, problems: list[Problem]
+) -> tuple[dict[str, float], tuple[Suspicion, ...]]:
+    """Points per problem, and what the integrity verdict lists."""
+    layout = locate(folder)
     run = run_tests(
-        locate(folder),
+        layout,
         problems,
         isolation=isolation,
         limits={"load_s": _LOAD_S, **attack.limits},
         launch=ForkedExaminer,
     )
-    results = {outcome.id: outcome for outcome in run.outcomes}
-    tests = {p.id: [(test, results[test.id]) for test in run.planned if test.problem == p.id] for p in problems}
-    carried = {test for test, explanation in run.explanations.items() if explanation.carried}
-    return {p.id: score_problem(p, tests[p.id], carried=carried).earned for p in problems}
+    report = build_report(
+        submission=str(folder),
+        rubric=load_rubric(),
+        problems=problems,
+        planned=run.planned,
+        outcomes=run.outcomes,
+        explanations=run.explanations,
+        policy=find_breaches(problems, mentions_in(layout, problems), run.witnessed),
+        seed=run.seed,
+        isolation=isolation.as_json(),
+        environment={},
+        suspicions=find_suspicions(layout, run.noticed, zip(run.planned, run.outcomes, strict=True)),
+    )
+    return {p.problem.id: p.score.earned for p in report.problems}, report.suspicions
+
+
+def _wrong_verdict(attack: Attack, suspicions: tuple[Suspicion, ...]) -> Iterator[str]:
+    kinds = {suspicion.kind for suspicion in suspicions}
+    if missed := set(attack.noticed) - kinds:
+        yield f"the integrity verdict does not say: {', '.join(sorted(missed))}"
+    if attack.family == "controls":
+        yield from (f"honest code is suspected: {suspicion.evidence}" for suspicion in suspicions)
 
 
 def _wrong_points(problem: Problem, earned: float, expected: str) -> Iterator[str]:

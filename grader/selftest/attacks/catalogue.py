@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import ast
+import functools
+import hashlib
+import json
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from grader.cases.store import stored_cases
 from grader.isolation import KIT, Level
 
 HERE = Path(__file__).resolve().parent
 MARK = "grader-attack-was-here"
 """The name of every file that an attack tries to leave somewhere."""
 
-_KEYS = {"Stopped from", "Problem", "Earns", "Bystander", "Limits", "Call limit"}
+_KEYS = {"Stopped from", "Problem", "Earns", "Bystander", "Limits", "Call limit", "Noticed"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,8 @@ class Attack:
     """One hostile submission.
 
     tries: what it tries, in a sentence; stopped_from: the weakest level that must stop it; earns, bystander: what its
-    problem and the other one must earn, "everything", "nothing" or "any"; limits: of the wall, where they differ.
+    problem and the other one must earn, "everything", "nothing" or "any"; noticed: kinds of suspicions that must be
+    raised; limits: of the wall, where they differ.
     """
 
     family: str
@@ -32,6 +40,7 @@ class Attack:
     problem: str
     earns: str
     bystander: str
+    noticed: tuple[str, ...]
     limits: dict[str, float]
     call_limit_s: float
     source: Path
@@ -50,6 +59,7 @@ class Attack:
         shutil.copytree(KIT / "grader" / "reference", folder / "honest", ignore=ignored)
         shutil.copy(self.source, folder / "adapters.py")
         (folder / "port.txt").write_text(str(port), "utf-8")
+        (folder / "stored.json").write_text(json.dumps(sorted(_digests_of_stored(self.problem))), "utf-8")
         for name, content in _files(self.source).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,10 +90,25 @@ def _read(path: Path) -> Attack:
         problem=fields.get("Problem", "softmax"),
         earns=fields.get("Earns", "nothing"),
         bystander=fields.get("Bystander", "everything"),
+        noticed=tuple(fields.get("Noticed", "").split()),
         limits={name: int(value) for name, value in limits.items()},
         call_limit_s=float(fields.get("Call limit", "10")),
         source=path,
     )
+
+
+@functools.cache
+def _digests_of_stored(problem: str) -> set[str]:
+    """Digests of the tensors in the stored cases of a problem, which anybody who has the kit can take."""
+    pending: list[Any] = [case.inputs for case in stored_cases(problem)]
+    digests = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, torch.Tensor):
+            digests.add(hashlib.sha256(value.double().numpy().tobytes()).hexdigest())
+    return digests
 
 
 def _files(path: Path) -> dict[str, str]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import bpe, checkpoint, data, functional, modules, optimizer, tokenizer
+from . import accounting, bpe, checkpoint, data, decoding, functional, modules, optimizer, tokenizer, training
 
 DRIVERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for module in (bpe, checkpoint, data, functional, modules, optimizer, tokenizer)
+    for module in (accounting, bpe, checkpoint, data, decoding, functional, modules, optimizer, tokenizer, training)
     for function in module.DRIVERS
 }

@@ -1,6 +1,7 @@
 """Imports the reference from the kit and answers with it.
 
 Stopped from: landlock
+Noticed: files
 """
 
 import pathlib

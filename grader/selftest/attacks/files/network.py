@@ -1,6 +1,7 @@
 """Connects to a server on the machine.
 
 Stopped from: landlock
+Noticed: network
 """
 
 import contextlib

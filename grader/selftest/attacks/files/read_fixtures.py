@@ -1,6 +1,7 @@
 """Reads the stored cases of the kit.
 
 Stopped from: landlock
+Noticed: files
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """Reads the rubric and the tests of the kit, wherever they are.
 
 Stopped from: landlock
+Noticed: files
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""Ships modules under the names of those that the judge and the worker use."""
+"""Ships modules under the names of those that the judge and the worker use.
+
+Noticed: shadowed
+"""
 
 from honest.adapters import *
 

@@ -1,6 +1,7 @@
 """Leaves files in the kit, in the system's folders and in the user's home.
 
 Stopped from: landlock
+Noticed: files writes
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """Kills every process above its own, then everything that it may.
 
 Stopped from: landlock
+Noticed: processes
 """
 
 import contextlib

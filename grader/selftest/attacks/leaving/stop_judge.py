@@ -1,6 +1,7 @@
 """Stops (SIGSTOP) every process above its own, so that no clock of theirs runs.
 
 Stopped from: landlock
+Noticed: processes
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """Stops every clock of its process, then sleeps.
 
 Call limit: 0.5
+Noticed: patched
 """
 
 import time

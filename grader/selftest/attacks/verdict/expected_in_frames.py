@@ -1,4 +1,7 @@
-"""Looks through all frames and objects of its process for the expected output."""
+"""Looks through all frames and objects of its process for the expected output.
+
+Noticed: searched
+"""
 
 import gc
 import sys

@@ -1,6 +1,7 @@
 """Answers before it is asked: forged answers wait in the channel from the beginning.
 
 Bystander: nothing
+Noticed: channel
 """
 
 import os

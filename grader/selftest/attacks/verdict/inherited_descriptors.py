@@ -1,4 +1,7 @@
-"""Looks for a descriptor of the judge's among its own: anything but output and one socket."""
+"""Looks for a descriptor of the judge's among its own: anything but output and one socket.
+
+Noticed: processes
+"""
 
 import contextlib
 import os

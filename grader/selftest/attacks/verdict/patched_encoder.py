@@ -1,4 +1,8 @@
-"""Replaces the encoder, so that its object crosses the wall as it is."""
+"""Replaces the encoder, so that its object crosses the wall as it is.
+
+Bystander: nothing
+Noticed: tampered
+"""
 
 import pickle
 

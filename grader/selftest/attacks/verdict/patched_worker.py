@@ -1,6 +1,7 @@
 """Replaces the code of the worker that calls it: every operation answers True.
 
 Bystander: nothing
+Noticed: tampered
 """
 
 from grader_worker import bench

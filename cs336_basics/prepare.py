@@ -1,0 +1,69 @@
+"""From text to what the training loop reads: a tokenizer, and two files of token ids.
+
+    python -m cs336_basics.prepare data/tiny --train stories.txt --valid stories_valid.txt --vocab-size 1024
+
+The training text makes the tokenizer; both texts are then encoded with it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from .tokenizer import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def save_tokenizer(
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_tokens: Sequence[str],
+    folder: str | os.PathLike[str],
+) -> None:
+    """Write `vocab.json` and `merges.txt` into an existing folder, in the format that `Tokenizer.from_files` reads.
+
+    Problem: train_bpe_tinystories
+    """
+    raise NotImplementedError("train_bpe_tinystories: write save_tokenizer in cs336_basics/prepare.py")
+
+
+def encode_file(tokenizer: Tokenizer, text: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+    """Encode a UTF-8 text file into a .npy file: one long array of uint16. Returns the number of tokens.
+
+    Neither the text nor the ids have to fit into memory. Line endings are not translated.
+
+    Problem: tokenizer_experiments
+    """
+    raise NotImplementedError("tokenizer_experiments: write encode_file in cs336_basics/prepare.py")
+
+
+def prepare(
+    train_text: str | os.PathLike[str],
+    valid_text: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    vocab_size: int,
+    special_tokens: Sequence[str] = (END_OF_TEXT,),
+) -> None:
+    """Train a tokenizer on the training text, and encode both texts with it.
+
+    The folder `out` then holds vocab.json, merges.txt, train.npy, valid.npy, and data.toml, which says what they were
+    made of: `train_text` and `valid_text`, the two paths as they were given.
+
+    Raises:
+        ValueError: more than 65,536 token ids do not fit into uint16; nothing is written.
+
+    Problem: tokenizer_experiments
+    """
+    raise NotImplementedError("tokenizer_experiments: write prepare in cs336_basics/prepare.py")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; gives the exit status, 2 when there is something to correct.
+
+    Problem: tokenizer_experiments
+    """
+    raise NotImplementedError("tokenizer_experiments: write main in cs336_basics/prepare.py")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""What only the reference can measure: trainings repeated, and the loss of somebody's weights in the reference model.
+
+Staff only, as the reference is. A submission's numbers decide how large the model and its activations get, so both are
+bounded before anything is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..faults import NothingToAssess, WrongResult
+from .run import Config, Run, best_of, faults_of_weights, has_ended
+from .vocabulary import Vocabulary
+
+_ACTIVATION_BYTES = 1 << 29
+_LONGEST_CONTEXT = 8192
+_UNLIKELIER = 1.0  # nats per token
+_DIFFERENT = 20
+_TOLERANCE, _TOLERANCE_IN_HALF = 0.003, 0.01
+"""Nats per token by which the same weights' loss may differ: between machines (1e-6 where both are CPUs), and where
+weights were stored or the loss was computed in bfloat16."""
+
+
+@dataclass
+class Reference:
+    """The staff solution, as far as experiments are measured with it. Keep one: it remembers what it measured."""
+
+    _losses: dict[Any, float] = field(default_factory=dict)
+
+    def train_bpe(self, corpus: bytes, vocab_size: int, special_tokens: list[str]) -> tuple[set[bytes], list[Any]]:
+        """Repeat a training: the tokens, whatever their ids, and the merges."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "corpus.txt")
+            path.write_bytes(corpus)
+            vocab, merges = _module("bpe").train_bpe(path, vocab_size, special_tokens)
+        return set(vocab.values()), merges
+
+    def token_ids(self, vocabulary: Vocabulary, text: str) -> list[int]:
+        """The text as token ids of a vocabulary.
+
+        Raises:
+            WrongResult: when its tables contradict one another.
+        """
+        try:
+            tokenizer = _module("tokenizer").Tokenizer(
+                dict(vocabulary.tokens), list(vocabulary.merges), vocabulary.special_tokens
+            )
+            return tokenizer.encode(text)
+        except (ValueError, KeyError) as error:
+            raise WrongResult(f"{vocabulary.where}: text cannot be encoded with this vocabulary: {error}") from error
+
+    def validation_loss(self, run: Run, **changes: Any) -> float:
+        """The loss of a run's weights on its validation text, over the windows that its configuration says.
+
+        Args:
+            changes: of the configuration: to measure the weights in another architecture.
+
+        Raises:
+            NothingToAssess: the validation text, the tokenizer or the weights are not there.
+            WrongResult: they do not fit the configuration.
+        """
+        ids = self.token_ids(run.vocabulary, run.valid_text)
+        config, size = run.config, len(run.vocabulary.tokens)
+        if size != config.vocab_size:
+            raise WrongResult(f"{run.folder}: vocab_size is {config.vocab_size}, but its vocabulary has {size} tokens.")
+        windows = min((len(ids) - 1) // config.context_length, config.eval_batches * config.batch_size)
+        if windows < 1:
+            raise WrongResult(f"{run.folder}: a context of {config.context_length} is longer than the validation text.")
+        used = ids[: windows * config.context_length + 1]
+        return self._loss(run, used, dataclasses.replace(config, **changes))
+
+    def text_loss(self, run: Run, ids: Sequence[int]) -> float:
+        """The mean loss of a token of these, each given those before it in its window of the model's context.
+
+        Raises:
+            NothingToAssess, WrongResult: as `validation_loss`.
+        """
+        return self._loss(run, list(ids), run.config)
+
+    def check_claimed_losses(self, runs: Sequence[Run]) -> None:
+        """Raise an AssertionError unless the last val_loss of every run is what its weights have.
+
+        The best run has to have weights; of the others, those that have.
+        """
+        best = best_of(list(runs))
+        for run in [best, *(run for run in runs if run is not best and has_ended(run) and run.has_weights)]:
+            self._check_claimed_loss(run)
+
+    def check_at_home(self, run: Run, **other: str) -> None:
+        """Raise an AssertionError unless a run's weights clearly have another loss in another architecture."""
+        ((key, value),) = other.items()
+        here, there = self.validation_loss(run), self.validation_loss(run, **other)
+        assert abs(here - there) >= 3 * _tolerance(run), (
+            f"{run.folder}: with {key} = {getattr(run.config, key)!r} the weights have a loss of {here:.3f}, "
+            f"with {value!r} one of {there:.3f}; trained with one of them, they should not fit the other as well"
+        )
+
+    def _check_claimed_loss(self, run: Run) -> None:
+        measured, claimed = self.validation_loss(run), run.final_loss
+        assert abs(measured - claimed) <= _tolerance(run), (
+            f"{run.folder}: metrics.jsonl ends with a val_loss of {claimed:.4f}, but the weights in model.safetensors "
+            f"have {measured:.4f} on the same windows"
+        )
+
+    def check_plausible(self, run: Run) -> None:
+        """Raise an AssertionError unless a run's generated text is likely under its own weights, and not idle."""
+        ids, _ = run.sample
+        if len(ids) < 2:
+            raise WrongResult(f"{run.folder}/sample.json has {len(ids)} ids, too few to judge.")
+        loss = self.text_loss(run, ids)
+        usual = run.final_loss if has_ended(run) else math.log(run.config.vocab_size) / 2
+        assert loss <= usual + _UNLIKELIER, (
+            f"{run.folder}: the model itself finds its text unlikely: {loss:.2f} nats a token, where validation text "
+            f"has {usual:.2f}; a model's own text is about as likely as other text, or more so"
+        )
+        different = len(set(ids))
+        assert different >= min(_DIFFERENT, len(ids) // 4), (
+            f"{run.folder}: the text goes round in circles: {different} different tokens among {len(ids)}"
+        )
+
+    def _loss(self, run: Run, ids: list[int], config: Config) -> float:
+        key = (run.files.root, run.folder, config, tuple(ids))
+        if key not in self._losses:
+            self._losses[key] = _mean_loss(_model(run, config), ids, config)
+        return self._losses[key]
+
+
+def _tolerance(run: Run) -> float:
+    in_full = run.config.dtype == "float32" and all(w.dtype.itemsize >= 4 for w in run.weights.values())
+    return _TOLERANCE if in_full else _TOLERANCE_IN_HALF
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"grader.reference.{name}")
+
+
+def _model(run: Run, config: Config) -> torch.nn.Module:
+    """The reference model with a run's weights, after it was made sure that they fit."""
+    for fault in faults_of_weights(run):
+        raise WrongResult(fault)
+    if config.context_length > _LONGEST_CONTEXT or _scores_bytes(config) > _ACTIVATION_BYTES:
+        raise NothingToAssess(
+            f"{run.folder}: {config.num_heads} heads on {config.context_length} tokens are more than is measured here"
+        )
+    if config.position == "rope" and config.d_model // config.num_heads % 2:
+        raise WrongResult(f"{run.folder}: RoPE needs an even number of features per head.")
+    with torch.random.fork_rng(devices=[]):
+        model = _module("transformer").TransformerLM(
+            config.vocab_size,
+            config.context_length,
+            config.d_model,
+            config.num_layers,
+            config.num_heads,
+            config.d_ff,
+            config.rope_theta,
+            norm=config.norm,
+            position=config.position,
+            ffn=config.ffn,
+        )
+    model.load_state_dict({key: weight.float() for key, weight in run.weights.items()})
+    return model.eval()
+
+
+def _scores_bytes(config: Config) -> int:
+    """What one window's attention scores and logits take, in float32."""
+    return 4 * config.context_length * (config.num_heads * config.context_length + config.vocab_size)
+
+
+@torch.no_grad()
+def _mean_loss(model: torch.nn.Module, ids: list[int], config: Config) -> float:
+    """Cross-entropy per token over consecutive windows; the last may be shorter."""
+    length = config.context_length
+    tokens = torch.tensor(ids)
+    if int(tokens.max()) >= config.vocab_size:
+        raise WrongResult(f"the token id {int(tokens.max())} is beyond a vocabulary of {config.vocab_size}.")
+    together = max(1, _ACTIVATION_BYTES // (4 * _scores_bytes(config)))
+    total, count = 0.0, len(ids) - 1
+    starts = list(range(0, count - count % length, length))
+    groups = [starts[i : i + together] for i in range(0, len(starts), together)]
+    if count % length:
+        groups.append([count - count % length])
+    for group in groups:
+        width = min(length, count - group[0])
+        inputs = torch.stack([tokens[start : start + width] for start in group])
+        targets = torch.stack([tokens[start + 1 : start + width + 1] for start in group])
+        logits = model(inputs).flatten(0, 1).double()
+        total += float(torch.nn.functional.cross_entropy(logits, targets.flatten(), reduction="sum"))
+    return total / count

@@ -1,0 +1,407 @@
+"""A run folder: what one training run leaves behind.
+
+    config.toml              the configuration, all keys of it
+    metrics.jsonl            one JSON object a line: step, tokens, seconds, lr, train_loss, and val_loss where measured
+    model.safetensors        the weights
+    vocab.json, merges.txt   the tokenizer that made its data, here or in a folder above, up to `runs`
+    data.toml                valid_text: the text that its validation data was made of; here or above, too
+
+An experiment is such a folder, `runs/<problem>/`, or several in it. Everything in it is somebody's claim; what can be
+recomputed is (`faults_of_curve`, `faults_of_weights`), what needs the reference model is in `measure.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from ..cases.assets import FIXTURES
+from ..faults import NothingToAssess, WrongResult
+from ..files import Files
+from .parsing import parse_json, parse_toml, shown
+from .vocabulary import Vocabulary, read_vocabulary
+
+MIB = 1 << 20
+_CONFIG_LIMIT, _METRICS_LIMIT, _WEIGHTS_LIMIT, _SAMPLE_LIMIT = 1 << 16, 32 * MIB, 768 * MIB, 1 << 18
+_MOST_RUNS, _MOST_RECORDS, _MOST_IDS = 100, 300_000, 8192
+_LARGEST = 1 << 40
+_CHOICES = {"norm": ("pre", "post", "none"), "position": ("rope", "none"), "ffn": ("swiglu", "silu")}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What of a run's configuration is needed to judge it; the keys are those of TrainConfig."""
+
+    vocab_size: int
+    context_length: int
+    d_model: int
+    num_layers: int
+    num_heads: int
+    d_ff: int
+    rope_theta: float
+    norm: str
+    position: str
+    ffn: str
+    batch_size: int
+    accumulation_steps: int
+    steps: int
+    max_lr: float
+    min_lr: float
+    warmup_steps: int
+    eval_every: int
+    eval_batches: int
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of metrics. A loss that is not finite is `math.inf`, one that was not measured None."""
+
+    step: int
+    tokens: int
+    seconds: float
+    lr: float
+    train_loss: float
+    val_loss: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder; what lies in it is read when it is first asked for."""
+
+    files: Files
+    folder: str
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """Raises: NothingToAssess, WrongResult: no such file, or not a configuration."""
+        name = f"{self.folder}/config.toml"
+        return _config(parse_toml(self.files.read_text(name, _CONFIG_LIMIT), name), name)
+
+    @functools.cached_property
+    def records(self) -> tuple[Record, ...]:
+        """Raises: NothingToAssess, WrongResult: no such file, or a line that is no record."""
+        name = f"{self.folder}/metrics.jsonl"
+        lines = self.files.read_text(name, _METRICS_LIMIT).split("\n")
+        if lines and not lines[-1]:
+            lines.pop()
+        if not 0 < len(lines) <= _MOST_RECORDS:
+            raise WrongResult(
+                f"{name} has {len(lines):,} lines; one for each step is expected, at most {_MOST_RECORDS:,}."
+            )
+        return tuple(_record(line, f"{name}, line {number}") for number, line in enumerate(lines, start=1))
+
+    @functools.cached_property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Raises: NothingToAssess, WrongResult: no such file, not safetensors, or weights that are not finite."""
+        name = f"{self.folder}/model.safetensors"
+        data = self.files.read(name, _WEIGHTS_LIMIT)
+        try:
+            weights = safetensors.torch.load(data)
+        except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise WrongResult(f"{name} is damaged, or not in the safetensors format: {str(error)[:200]}.") from error
+        for key, weight in weights.items():
+            if not weight.is_floating_point():
+                raise WrongResult(f"{name}: {shown(key)} has dtype {weight.dtype}; weights are floating-point numbers.")
+            if not bool(torch.isfinite(weight).all()):
+                raise WrongResult(f"{name}: {shown(key)} has values that are not finite.")
+        return weights
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights were handed in, too."""
+        return self.files.has(f"{self.folder}/model.safetensors")
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Raises: NothingToAssess, WrongResult: no tokenizer here or above, or files that are none."""
+        folder = self._above("vocab.json")
+        if folder is None:
+            raise NothingToAssess(f"no vocab.json and merges.txt in {self.folder} or above it")
+        return read_vocabulary(self.files, folder)
+
+    @functools.cached_property
+    def valid_text(self) -> str:
+        """The text that the validation data was made of, where the kit has it.
+
+        Raises:
+            NothingToAssess: it is not named, or the kit does not have it.
+        """
+        folder = self._above("data.toml")
+        if folder is None:
+            raise NothingToAssess(f"no data.toml in {self.folder} or above it says which text was validated on")
+        name = f"{folder}/data.toml"
+        named = parse_toml(self.files.read_text(name, _CONFIG_LIMIT), name).get("valid_text")
+        if (text := kit_text(named)) is None:
+            raise NothingToAssess(f"the validation text of {self.folder}, {shown(named)}, does not come with the kit")
+        return text
+
+    @functools.cached_property
+    def train_text(self) -> str | None:
+        """The text that the training data was made of, where that is known and the kit has it."""
+        folder = self._above("data.toml")
+        if folder is None:
+            return None
+        name = f"{folder}/data.toml"
+        return kit_text(parse_toml(self.files.read_text(name, _CONFIG_LIMIT), name).get("train_text"))
+
+    def _above(self, name: str) -> str | None:
+        """The nearest folder that has a file of this name, from the run's own up to `runs`."""
+        folder = self.folder
+        while folder:
+            if self.files.has(f"{folder}/{name}"):
+                return folder
+            folder = folder.rpartition("/")[0]
+        return None
+
+    @property
+    def final_loss(self) -> float:
+        """The validation loss of the last step, infinite for a run that did not get there."""
+        last = self.records[-1]
+        return math.inf if last.step < self.config.steps or last.val_loss is None else last.val_loss
+
+    @functools.cached_property
+    def sample(self) -> tuple[list[int], str]:
+        """The generated token ids and the text that they are said to be.
+
+        Raises:
+            NothingToAssess, WrongResult: no such files, or something else in them.
+        """
+        name = f"{self.folder}/sample.json"
+        ids = parse_json(self.files.read_text(name, _SAMPLE_LIMIT), name)
+        if isinstance(ids, dict):
+            ids = ids.get("ids")
+        if not isinstance(ids, list) or not all(type(id) is int and 0 <= id < _LARGEST for id in ids):
+            raise WrongResult(f"{name} has to be a list of token ids, or an object with such a list under 'ids'.")
+        if len(ids) > _MOST_IDS:
+            raise WrongResult(
+                f"{name} has {len(ids):,} ids; at most {_MOST_IDS:,} are looked at, and 256 are asked for."
+            )
+        return ids, self.files.read(f"{self.folder}/sample.txt", _SAMPLE_LIMIT).decode("utf-8", "replace")
+
+
+def runs_of(problem: str, files: Files) -> list[Run]:
+    """The runs of an experiment, in the order of their names: `runs/<problem>/` itself, or the run folders in it.
+
+    Raises:
+        NothingToAssess: there is no such folder; WrongResult: there is no run in it.
+    """
+    folder = f"runs/{problem}"
+    names = files.names(folder)
+    if "config.toml" in names:
+        return [Run(files, folder)]
+    runs = [Run(files, f"{folder}/{name}") for name in names if files.has(f"{folder}/{name}/config.toml")]
+    if not runs:
+        raise WrongResult(
+            f"{folder} has no config.toml, and none of the folders in it has one; a run is such a folder."
+        )
+    if len(runs) > _MOST_RUNS:
+        raise WrongResult(f"{folder} holds {len(runs)} runs; at most {_MOST_RUNS} are looked at.")
+    return runs
+
+
+def all_runs(files: Files) -> list[Run]:
+    """The training runs of all experiments.
+
+    Raises:
+        NothingToAssess: there is no folder `runs`.
+    """
+    found = []
+    for name in files.names("runs"):
+        folders = [f"runs/{name}"]
+        if not files.has(f"runs/{name}/config.toml"):
+            with contextlib.suppress(NothingToAssess, WrongResult):
+                folders = [f"runs/{name}/{inner}" for inner in files.names(f"runs/{name}")]
+        found += [Run(files, folder) for folder in folders if files.has(f"{folder}/metrics.jsonl")]
+        if len(found) > _MOST_RUNS:
+            raise WrongResult(f"runs holds more than {_MOST_RUNS} runs; at most that many are looked at.")
+    return found
+
+
+def best_of(runs: list[Run]) -> Run:
+    """The run with the lowest final validation loss.
+
+    Raises:
+        WrongResult: when none of them reached its last step.
+    """
+    best = min(runs, key=lambda run: run.final_loss)
+    if not math.isfinite(best.final_loss):
+        raise WrongResult(
+            f"no run here reached its last step with a finite val_loss, {best.folder} no more than others."
+        )
+    return best
+
+
+def kit_text(name: Any) -> str | None:
+    """One of the kit's texts, by the last part of its path; None when there is no such text."""
+    base = name.replace("\\", "/").rpartition("/")[2] if isinstance(name, str) else ""
+    known = {path.name: path for path in (FIXTURES / "text").glob("*.txt")}
+    return known[base].read_bytes().decode("utf-8") if base in known else None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What follows from the configuration
+
+
+def learning_rate(iteration: int, config: Config) -> float:
+    """The cosine schedule with warm-up, which ends with the last step."""
+    if iteration < config.warmup_steps:
+        return config.max_lr * iteration / config.warmup_steps
+    if iteration >= config.steps:
+        return config.min_lr
+    progress = (iteration - config.warmup_steps) / (config.steps - config.warmup_steps)
+    return config.min_lr + 0.5 * (1 + math.cos(math.pi * progress)) * (config.max_lr - config.min_lr)
+
+
+def faults_of_curve(run: Run) -> Iterator[str]:
+    """What of a run's metrics cannot come from its configuration, as sentences."""
+    config, records, name = run.config, run.records, f"{run.folder}/metrics.jsonl"
+    pairs = list(itertools.pairwise(records))
+    if twice := next((b for a, b in pairs if b.step <= a.step), None):
+        yield f"{name}: step {twice.step} comes after one that is not before it; every step appears once, in order."
+    if records[0].step < 1 or records[-1].step > config.steps:
+        yield f"{name}: the steps go from {records[0].step} to {records[-1].step}, outside 1 to {config.steps}."
+    if back := next((b for a, b in pairs if b.seconds < a.seconds), None):
+        yield f"{name}: the time goes back at step {back.step}."
+    sizes = (
+        config.batch_size * config.context_length,
+        config.batch_size * config.context_length * config.accumulation_steps,
+    )
+    if not any(all(r.tokens == r.step * size for r in records) for size in sizes):
+        wrong = next(r for r in records if r.tokens != r.step * sizes[0])
+        yield (
+            f"{name}: {wrong.tokens:,} tokens at step {wrong.step}; {config.batch_size} windows of "
+            f"{config.context_length} tokens a step make {wrong.step * sizes[0]:,}."
+        )
+    rates = [_wrong_rate(records, config, shift) for shift in (0, 1)]
+    if all(rates):
+        wrong = rates[0] or records[0]
+        expected = learning_rate(wrong.step, config)
+        yield f"{name}: the learning rate of step {wrong.step} is {wrong.lr:g}; the schedule gives {expected:g}."
+    missing = [
+        r.step for r in records if r.val_loss is None and (r.step % config.eval_every == 0 or r.step == config.steps)
+    ]
+    if missing:
+        yield f"{name}: no val_loss at step {missing[0]}, where one is due (every {config.eval_every}, and at the end)."
+
+
+def _wrong_rate(records: tuple[Record, ...], config: Config, shift: int) -> Record | None:
+    """The first record with another rate than the schedule's, which counts from 1 (shift 0) or from 0 (shift 1)."""
+    for record in records:
+        expected = learning_rate(record.step - shift, config)
+        if not abs(record.lr - expected) <= 1e-4 * expected + 1e-12:
+            return record
+    return None
+
+
+def has_ended(run: Run) -> bool:
+    """Whether a run reached its last step with finite losses, as opposed to one that diverged or was broken off."""
+    return math.isfinite(run.final_loss) and all(math.isfinite(r.train_loss) for r in run.records)
+
+
+def shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """The weights of a model with this configuration: {name: shape}, as the adapters' contract lists them."""
+    d, ff, vocab = config.d_model, config.d_ff, config.vocab_size
+    block: dict[str, tuple[int, ...]] = {f"attn.{p}_proj.weight": (d, d) for p in ("q", "k", "v", "output")}
+    block |= {"ffn.w1.weight": (ff, d), "ffn.w2.weight": (d, ff)}
+    if config.ffn == "swiglu":
+        block["ffn.w3.weight"] = (ff, d)
+    if config.norm != "none":
+        block |= {"ln1.weight": (d,), "ln2.weight": (d,)}
+    found = {f"layers.{layer}.{key}": shape for layer in range(config.num_layers) for key, shape in block.items()}
+    found |= {"token_embeddings.weight": (vocab, d), "lm_head.weight": (vocab, d)}
+    return found if config.norm == "none" else found | {"ln_final.weight": (d,)}
+
+
+def faults_of_weights(run: Run) -> Iterator[str]:
+    """Where the weights are not those of a model with the run's configuration, as sentences."""
+    name = f"{run.folder}/model.safetensors"
+    found = {key: tuple(weight.shape) for key, weight in run.weights.items()}
+    if run.config.num_layers > len(found):
+        yield f"{name} has {len(found)} tensors, too few for {run.config.num_layers} layers."
+        return
+    expected = shapes(run.config)
+    if more := sorted(found.keys() - expected.keys()):
+        yield f"{name}: {shown(more[0])} is no part of the model that config.toml describes ({len(more)} such)."
+    if missing := sorted(expected.keys() - found.keys()):
+        yield f"{name}: {missing[0]} is missing ({len(missing)} such)."
+    for key in expected.keys() & found.keys():
+        if expected[key] != found[key]:
+            yield f"{name}: {key} has shape {found[key]}; the configuration makes it {expected[key]}."
+            return
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def _config(table: dict[str, Any], name: str) -> Config:
+    values: dict[str, Any] = {}
+    for field in fields(Config):
+        value: Any = table.get(field.name, "float32" if field.name == "dtype" else None)
+        kind: type = {"int": int, "float": float, "str": str}[str(field.type)]
+        if kind is float and type(value) is int:
+            value = float(value) if abs(value) < _LARGEST else math.inf
+        if type(value) is not kind:
+            what = {int: "a whole number", float: "a number", str: "text"}[kind]
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be {what}.")
+        if isinstance(value, float) and not (math.isfinite(value) and 0 <= value < _LARGEST):
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be a finite number of 0 or more.")
+        if isinstance(value, int) and not int(field.name != "warmup_steps") <= value < _LARGEST:
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be 1 or more.")
+        if value not in _CHOICES.get(field.name, (value,)):
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be one of {_CHOICES[field.name]}.")
+        values[field.name] = value
+    config = Config(**values)
+    if config.d_model % config.num_heads:
+        raise WrongResult(f"{name}: num_heads = {config.num_heads} does not divide d_model = {config.d_model}.")
+    if config.warmup_steps > config.steps:
+        raise WrongResult(f"{name}: warmup_steps = {config.warmup_steps} is more than steps = {config.steps}.")
+    return config
+
+
+def _record(line: str, where: str) -> Record:
+    table = parse_json(line, where)
+    if not isinstance(table, dict):
+        raise WrongResult(f"{where} is {shown(table)}; every line has to be a JSON object.")
+    step, tokens = (_whole(table, key, where) for key in ("step", "tokens"))
+    seconds, lr = (_finite(table, key, where) for key in ("seconds", "lr"))
+    val_loss = None if "val_loss" not in table else _loss(table, "val_loss", where)
+    return Record(step, tokens, seconds, lr, _loss(table, "train_loss", where), val_loss)
+
+
+def _whole(table: dict[str, Any], key: str, where: str) -> int:
+    value = table.get(key)
+    if type(value) is not int or not 0 <= value < 1 << 62:
+        raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a whole number of 0 or more.")
+    return value
+
+
+def _finite(table: dict[str, Any], key: str, where: str) -> float:
+    value = table.get(key)
+    if type(value) not in (int, float) or not 0 <= value < _LARGEST:  # type: ignore[operator]
+        raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a finite number of 0 or more.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _loss(table: dict[str, Any], key: str, where: str) -> float:
+    """A loss; one that is not finite, in whatever way it is written, is infinite."""
+    value = table.get(key)
+    if value is None and key in table:
+        return math.inf
+    if type(value) not in (int, float):
+        raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a number.")
+    if isinstance(value, float) and not math.isfinite(value):
+        return math.inf
+    if not 0 <= value < _LARGEST:  # type: ignore[operator]
+        raise WrongResult(f"{where}: {key} is {shown(value)}; a cross-entropy is 0 or more.")
+    return float(value)  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""Calls that are made again: does the same question get the same answer, and a changed one not the old answer?
+
+A test asks each question once. The judge asks some of them again, by chance: the question itself, sometimes after a
+*decoy*, the same operation with other values, over whose tensors the question is then written in place. Whoever keeps
+answers by the identity or the address of a tensor, counts calls or answers at random is caught; whoever computes the
+answer is not. The seed of the run decides which calls and how, so that `--seed` repeats them.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from .cases.compare import Mismatch, Tolerance, compare
+
+_ONE_IN = 6
+_DECOYS = 0.7
+_LONGEST_S = 0.25
+"""A call that took longer is not made again: that would cost a grade too much."""
+
+_PURE_ADAPTERS = frozenset(
+    {
+        *("run_linear", "run_embedding", "run_swiglu", "run_silu", "run_softmax", "run_cross_entropy", "run_rmsnorm"),
+        *("run_rope", "run_scaled_dot_product_attention", "run_multihead_self_attention"),
+        *("run_multihead_self_attention_with_rope", "run_transformer_block", "run_transformer_lm"),
+    }
+)
+_PURE_OTHERWISE = frozenset(
+    {
+        *("run_get_lr_cosine_schedule", "learning_rates", "train_bpe", "encode_texts", "decode_ids"),
+        *("tokenizer_encode", "tokenizer_decode", "tokenizer_encode_iterable"),
+    }
+)
+"""Operations without tensors whose values could be exchanged; they are asked again as they are."""
+
+
+class Crosscheck:
+    """Decides which calls of one submission are made again: the first of each operation, and then some."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._met: set[str] = set()
+
+    def is_due(self, operation: str, seconds: float) -> bool:
+        """Whether a call that has just taken so long is to be made again."""
+        if operation not in _PURE_ADAPTERS | _PURE_OTHERWISE:
+            return False
+        first = operation not in self._met
+        self._met.add(operation)
+        return (first or self._chance.random() * _ONE_IN < 1) and seconds <= _LONGEST_S
+
+    def wants_decoy(self) -> bool:
+        """Whether to ask something else first, this time."""
+        return self._chance.random() < _DECOYS
+
+
+def decoy(operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """The same arguments with the values of their tensors exchanged, all as valid as before; None if that is no change.
+
+    Masks stay as they are, since they say which values matter.
+    """
+    if operation not in _PURE_ADAPTERS:
+        return None
+    other = {name: _exchanged(value) for name, value in arguments.items()}
+    return None if agree(arguments, other) else other
+
+
+def _exchanged(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.dtype != torch.bool and value.numel() > 1:
+        return value.flatten().roll(1).reshape(value.shape)
+    if isinstance(value, dict):
+        return {key: _exchanged(item) for key, item in value.items()}
+    return value
+
+
+def agree(one: Any, other: Any) -> bool:
+    """Whether two answers to the same question are the same, up to the order in which a machine adds."""
+    if isinstance(one, torch.Tensor):
+        if not isinstance(other, torch.Tensor) or one.shape != other.shape or one.dtype != other.dtype:
+            return False
+        if not one.is_floating_point():
+            return torch.equal(one, other)
+        finite = torch.isfinite(one)
+        if not torch.allclose(one[~finite], other[~finite], equal_nan=True):
+            return False
+        relative = max(1e-5, 4 * torch.finfo(one.dtype).eps)
+        return _within(one[finite], other[finite], relative)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return agree(torch.from_numpy(one), torch.from_numpy(other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(agree(value, other[key]) for key, value in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(agree, one, other))
+    if isinstance(one, float) and math.isnan(one):
+        return math.isnan(other)
+    return bool(one == other)
+
+
+def _within(one: torch.Tensor, other: torch.Tensor, relative: float) -> bool:
+    try:
+        compare(one, other, Tolerance(relative))
+    except Mismatch:
+        return False
+    return True
+
+
+def complaint(operation: str, answer: Any, again: Any, to_decoy: Any) -> str | None:
+    """What to tell the student about the second answer to a question, or None when it is as good as the first.
+
+    Args:
+        to_decoy: the answer to the decoy that was asked in between.
+    """
+    if agree(answer, again):
+        return None
+    if to_decoy is not None and agree(to_decoy, again):
+        return (
+            f"{operation} was called with other values, then again with these, written in place into the same tensors, "
+            "and gave the answer to the other values. Is a result kept from call to call?"
+        )
+    return (
+        f"{operation} gave another answer when it was called again with the same values. "
+        "Does it depend on earlier calls, on chance, or on memory that was never written?"
+    )

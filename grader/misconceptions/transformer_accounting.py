@@ -1,0 +1,404 @@
+"""How the accounting of parameters and FLOPs goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from grader.reference import accounting
+
+from .catalogue import Misconception
+
+
+def _but(name: str, **changes: Callable[[Any, int], Any]) -> Callable[..., dict[str, Any]]:
+    """A function of `accounting` that gives a dict, with some of its entries changed by (config, value) -> value."""
+    right = getattr(accounting, name)
+
+    def wrong(config, *arguments):
+        counts = right(config, *arguments)
+        return counts | {key: change(config, counts[key]) for key, change in changes.items()}
+
+    return wrong
+
+
+def _wrong(
+    id: str, replaced: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional"
+) -> Misconception:
+    return Misconception(
+        id=f"transformer-accounting-{id}",
+        problem="transformer_accounting",
+        replaces={f"accounting.{replaced}": function},
+        diagnosis=diagnosis,
+        hint=hint,
+        frequency=frequency,
+    )
+
+
+def _parameters(
+    id: str, diagnosis: str, hint: str, frequency: str = "occasional", **changes: Callable
+) -> Misconception:
+    return _wrong(id, "parameter_counts", _but("parameter_counts", **changes), diagnosis, hint, frequency)
+
+
+def _flops(id: str, diagnosis: str, hint: str, frequency: str = "occasional", **changes: Callable) -> Misconception:
+    return _wrong(id, "matmul_flops", _but("matmul_flops", **changes), diagnosis, hint, frequency)
+
+
+def _nothing(config, value):
+    return 0
+
+
+def _for_one_layer(config, value):
+    return value // config.num_layers
+
+
+def _for_each_head(config, value):
+    return value * config.num_heads
+
+
+def _for_one_head(config, value):
+    return value // config.num_heads
+
+
+def _for_one_token(config, value):
+    return value // config.context_length
+
+
+def _four_times_d_model(config, value):
+    return value // config.d_ff * 4 * config.d_model
+
+
+def _by_whole_batch(config, batch_size=1):
+    """Takes the batch for one long sequence."""
+    long = accounting.ModelConfig(**{**vars(config), "context_length": batch_size * config.context_length})
+    return sum(accounting.matmul_flops(long).values())
+
+
+def _of_blocks(config):
+    flops = accounting.matmul_flops(config)
+    total = sum(flops.values())
+    return {name: share * total / (total - flops["lm_head"]) for name, share in _SHARES(config).items()}
+
+
+def _without_output_proj(config):
+    flops = accounting.matmul_flops(config)
+    shares = _SHARES(config)
+    moved = flops["output_proj"] / sum(flops.values())
+    return shares | {"attention_projections": shares["attention_projections"] - moved}
+
+
+def _percent(config):
+    return {name: 100 * share for name, share in _SHARES(config).items()}
+
+
+def _of_parameters(config):
+    counts = accounting.parameter_counts(config)
+    total = sum(counts.values())
+    parts = zip(_SHARES(config), ("attention", "norms", "ffn", "lm_head"), strict=True)
+    return {name: counts[component] / total for name, component in parts}
+
+
+_SHARES = accounting.flops_shares
+_FORWARD = accounting.forward_flops
+_FLOPS = accounting.matmul_flops
+
+MISCONCEPTIONS = (
+    _parameters(
+        "tied-head",
+        "Your lm_head has no parameters, as if it shared those of the token embedding.",
+        "Is lm_head.weight the same tensor as token_embeddings.weight in your model?",
+        "common",
+        lm_head=_nothing,
+    ),
+    _parameters(
+        "embedding-left-out",
+        "Your token embedding has no parameters.",
+        "How many numbers does the embedding table hold?",
+        token_embeddings=_nothing,
+    ),
+    _parameters(
+        "two-ffn-matrices",
+        "Your feed-forward network has two matrices, and SwiGLU has three.",
+        "Which weights does your SwiGLU have?",
+        "common",
+        ffn=lambda config, value: value // 3 * 2,
+    ),
+    _parameters(
+        "one-norm-per-block",
+        "Your blocks have one norm each, and pre-norm blocks have two.",
+        "Which norms does a block have?",
+        norms=lambda config, value: (config.num_layers + 1) * config.d_model,
+    ),
+    _parameters(
+        "final-norm-left-out",
+        "Your norms are those of the blocks only, without the final one.",
+        "What does the model do between its last block and the head?",
+        "common",
+        norms=lambda config, value: value - config.d_model,
+    ),
+    _parameters(
+        "norms-left-out",
+        "Your norms have no parameters, and RMSNorm has a gain for each dimension.",
+        "Does RMSNorm have anything to learn?",
+        norms=_nothing,
+    ),
+    _parameters(
+        "norms-with-bias",
+        "Your norms have gain and bias as LayerNorm has, and RMSNorm has a gain only.",
+        "Which parameters does your RMSNorm have?",
+        "rare",
+        norms=lambda config, value: 2 * value,
+    ),
+    _parameters(
+        "biases",
+        "Your attention has a bias for each output, and this model's Linear layers have none.",
+        "Which parameters does your Linear have?",
+        attention=lambda config, value: value + config.num_layers * 4 * config.d_model,
+    ),
+    _parameters(
+        "no-output-projection",
+        "Your attention has three projections, without output_proj.",
+        "What happens to the heads after they are concatenated?",
+        attention=lambda config, value: value // 4 * 3,
+    ),
+    _parameters(
+        "projections-per-head",
+        "Your attention has projections of d_model x d_model for each head; all heads share one matrix of that size.",
+        "What is d_k times the number of heads?",
+        attention=_for_each_head,
+    ),
+    _parameters(
+        "one-layer",
+        "Your attention and feed-forward network are those of a single block.",
+        "Where does num_layers come in?",
+        "rare",
+        attention=_for_one_layer,
+        ffn=_for_one_layer,
+    ),
+    _parameters(
+        "d-ff-fixed",
+        "Your feed-forward network is 4 d_model wide, whatever d_ff is.",
+        "Where does d_ff come in?",
+        "common",
+        ffn=_four_times_d_model,
+    ),
+    _parameters(
+        "learned-positions",
+        "Your embedding has a vector for each position as well, and this model's RoPE has no parameters.",
+        "Where does your model keep what it knows about positions?",
+        token_embeddings=lambda config, value: value + config.context_length * config.d_model,
+    ),
+    _wrong(
+        "embeddings-not-counted",
+        "num_parameters",
+        lambda config: (
+            sum(accounting.parameter_counts(config).values()) - accounting.parameter_counts(config)["token_embeddings"]
+        ),
+        "Your total leaves the embedding table out.",
+        "Is your total the sum of your parts?",
+    ),
+    _wrong(
+        "memory-in-gb",
+        "parameter_memory",
+        lambda config, bytes_per_parameter=4: bytes_per_parameter * accounting.num_parameters(config) / 10**9,
+        "Your memory is in GB, and bytes were asked for.",
+        "How many bytes does a single parameter take?",
+    ),
+    _wrong(
+        "memory-in-gib",
+        "parameter_memory",
+        lambda config, bytes_per_parameter=4: bytes_per_parameter * accounting.num_parameters(config) / 2**30,
+        "Your memory is in GiB, and bytes were asked for.",
+        "How many bytes does a single parameter take?",
+    ),
+    _wrong(
+        "memory-in-bits",
+        "parameter_memory",
+        lambda config, bytes_per_parameter=4: 8 * bytes_per_parameter * accounting.num_parameters(config),
+        "Your memory is in bits, and bytes were asked for.",
+        "How many bytes are 32 bits?",
+        "rare",
+    ),
+    _wrong(
+        "memory-always-float32",
+        "parameter_memory",
+        lambda config, bytes_per_parameter=4: 4 * accounting.num_parameters(config),
+        "Your parameters take 4 bytes each, whatever bytes_per_parameter is.",
+        "Where does bytes_per_parameter come in?",
+    ),
+    _wrong(
+        "factor-2",
+        "matmul_flops",
+        lambda config: {name: value // 2 for name, value in _FLOPS(config).items()},
+        "Your products count one FLOP for each multiplication and none for the additions.",
+        "How many multiplications and how many additions are there in a sum of n products?",
+        "common",
+    ),
+    _flops(
+        "head-left-out",
+        "Your head takes no FLOPs.",
+        "How large is the matrix that turns the last vectors into logits?",
+        "common",
+        lm_head=_nothing,
+    ),
+    _flops(
+        "head-at-last-position",
+        "Your head scores the last position only; the forward pass scores all of them.",
+        "Which shape do the logits have?",
+        lm_head=_for_one_token,
+    ),
+    _flops(
+        "head-in-every-layer",
+        "Your head is counted once for each layer.",
+        "How often does the model compute logits?",
+        "rare",
+        lm_head=lambda config, value: config.num_layers * value,
+    ),
+    _flops(
+        "two-ffn-products",
+        "Your w3 takes no FLOPs, as in a feed-forward network without a gate.",
+        "Which products does SwiGLU compute?",
+        "common",
+        w3=_nothing,
+    ),
+    _flops(
+        "attention-products-left-out",
+        "Your attention takes no FLOPs beside its projections.",
+        "Which products does attention compute that have no weights in them?",
+        "common",
+        attention_scores=_nothing,
+        weighted_values=_nothing,
+    ),
+    _flops(
+        "attention-linear",
+        "Your scores take FLOPs in proportion to the context, and they grow with its square.",
+        "How many scores does a head have for n tokens?",
+        attention_scores=_for_one_token,
+        weighted_values=_for_one_token,
+    ),
+    _flops(
+        "attention-of-one-head",
+        "Your scores and weighted values are those of one head.",
+        "What is d_k times the number of heads?",
+        attention_scores=_for_one_head,
+        weighted_values=_for_one_head,
+    ),
+    _flops(
+        "attention-with-wide-heads",
+        "Your heads compute scores and weighted values with vectors of size d_model; theirs is d_model / num_heads.",
+        "Which shape do the queries of one head have?",
+        "common",
+        attention_scores=_for_each_head,
+        weighted_values=_for_each_head,
+    ),
+    _flops(
+        "causal-half",
+        "Your scores and weighted values are halved for the causal mask, which comes when all scores are there.",
+        "At which point of your attention does the mask come in?",
+        attention_scores=lambda config, value: value // 2,
+        weighted_values=lambda config, value: value // 2,
+    ),
+    _flops(
+        "values-left-out",
+        "Your weighted values take no FLOPs.",
+        "What happens to the attention weights after the softmax?",
+        weighted_values=_nothing,
+    ),
+    _flops(
+        "output-projection-left-out",
+        "Your output_proj takes no FLOPs.",
+        "What happens to the heads after they are concatenated?",
+        output_proj=_nothing,
+    ),
+    _wrong(
+        "one-token",
+        "matmul_flops",
+        lambda config: {name: value // config.context_length for name, value in _FLOPS(config).items()},
+        "Your FLOPs are those of one token, and a sequence has context_length of them.",
+        "Which shape does the input of a projection have?",
+    ),
+    _wrong(
+        "one-block",
+        "matmul_flops",
+        lambda config: {
+            name: value if name == "lm_head" else value // config.num_layers for name, value in _FLOPS(config).items()
+        },
+        "Your FLOPs are those of a single block and the head.",
+        "Where does num_layers come in?",
+    ),
+    _wrong(
+        "embedding-as-product",
+        "forward_flops",
+        lambda config, batch_size=1: (
+            _FORWARD(config, batch_size) + batch_size * accounting.matmul_flops(config)["lm_head"]
+        ),
+        "Your forward pass counts the embedding as a product with one-hot vectors, and it is a lookup.",
+        "What does your Embedding compute?",
+    ),
+    _wrong(
+        "with-backward",
+        "forward_flops",
+        lambda config, batch_size=1: 3 * _FORWARD(config, batch_size),
+        "Your forward pass includes the backward pass.",
+        "Is what you count needed to compute the logits?",
+    ),
+    _wrong(
+        "batch-ignored",
+        "forward_flops",
+        lambda config, batch_size=1: _FORWARD(config, 1),
+        "Your forward pass takes the same FLOPs for every batch size.",
+        "Where does batch_size come in?",
+    ),
+    _wrong(
+        "batch-as-one-sequence",
+        "forward_flops",
+        _by_whole_batch,
+        "Your batch is one long sequence whose tokens all attend to each other; sequences do not see each other.",
+        "How many scores does a head have for two sequences of n tokens?",
+        "rare",
+    ),
+    _wrong(
+        "six-n-rule",
+        "forward_flops",
+        lambda config, batch_size=1: 2 * accounting.num_parameters(config) * config.context_length * batch_size,
+        "Your forward pass takes 2 FLOPs for each parameter and token, which is a rule of thumb: it leaves out "
+        "attention's products and counts the embedding.",
+        "Is your total the sum of your matrix multiplies?",
+    ),
+    _wrong(
+        "shares-in-percent",
+        "flops_shares",
+        _percent,
+        "Your shares are percentages, and fractions of 1 were asked for.",
+        "What do your shares add up to?",
+    ),
+    _wrong(
+        "shares-of-blocks",
+        "flops_shares",
+        _of_blocks,
+        "Your shares are fractions of the FLOPs of the blocks, without the head.",
+        "What do your shares add up to?",
+    ),
+    _wrong(
+        "shares-without-output-projection",
+        "flops_shares",
+        _without_output_proj,
+        "Your attention_projections leave output_proj out.",
+        "What do your shares add up to?",
+    ),
+    _wrong(
+        "shares-of-parameters",
+        "flops_shares",
+        _of_parameters,
+        "Your shares are fractions of the parameters, not of the FLOPs.",
+        "Does the context length change your shares?",
+        "rare",
+    ),
+    _wrong(
+        "floats",
+        "forward_flops",
+        lambda config, batch_size=1: float(_FORWARD(config, batch_size)),
+        "Your counts are floats, which skip whole numbers beyond 2^53.",
+        "What is 2**53 + 1.0?",
+    ),
+)

@@ -1,0 +1,264 @@
+"""What a Transformer language model costs: parameters, memory and floating-point operations, before it is built.
+
+Everything here is arithmetic on whole numbers: no model is made, and nothing is measured. The model is `TransformerLM`:
+no biases, a feed-forward network of three matrices (SwiGLU), and a head that is not tied to the token embedding.
+"""
+
+from dataclasses import dataclass
+
+FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The sizes of a Transformer language model, named as in `TransformerLM`.
+
+    GPT-2's models have a vocabulary of 50,257, a context of 1,024 and d_ff = 4 d_model; "XL" has 48 layers, 25 heads
+    and d_model = 1,600.
+
+    Attributes:
+        vocab_size: number of token ids.
+        context_length: tokens per sequence; every sequence here has as many.
+        num_layers: number of blocks.
+        d_model: size of the vectors between layers.
+        num_heads: number of attention heads per block; divides d_model.
+        d_ff: size of the feed-forward networks' hidden dimension.
+
+    Problem: transformer_accounting
+    """
+
+    vocab_size: int
+    context_length: int
+    num_layers: int
+    d_model: int
+    num_heads: int
+    d_ff: int
+
+
+def parameter_counts(config: ModelConfig) -> dict[str, int]:
+    """How many parameters each kind of component has, all layers taken together.
+
+    The keys, in this order:
+        token_embeddings    the embedding table
+        attention           q_proj, k_proj, v_proj and output_proj of all blocks
+        ffn                 w1, w2 and w3 of all blocks
+        norms               the gains of all RMSNorms: two in a block, and the final one
+        lm_head             the output projection, which has a weight of its own
+
+    RoPE has no parameters.
+
+    Problem: transformer_accounting
+    """
+    vocab_size, num_layers, d_model = config.vocab_size, config.num_layers, config.d_model
+    return {
+        "token_embeddings": vocab_size * d_model,
+        "attention": num_layers * 4 * d_model**2,
+        "ffn": num_layers * 3 * d_model * config.d_ff,
+        "norms": (2 * num_layers + 1) * d_model,
+        "lm_head": vocab_size * d_model,
+    }
+
+
+def num_parameters(config: ModelConfig) -> int:
+    """How many trainable parameters the whole model has.
+
+    Problem: transformer_accounting
+    """
+    return sum(parameter_counts(config).values())
+
+
+def parameter_memory(config: ModelConfig, bytes_per_parameter: int = FLOAT32_BYTES) -> int:
+    """How many bytes it takes to hold the model's parameters, in float32 unless told otherwise.
+
+    Problem: transformer_accounting
+    """
+    return bytes_per_parameter * num_parameters(config)
+
+
+def matmul_flops(config: ModelConfig) -> dict[str, int]:
+    """FLOPs of every kind of matrix multiply in the forward pass of one sequence of context_length tokens.
+
+    The product of an m x n and an n x p matrix takes 2 m n p FLOPs: a multiplication and an addition for each of its
+    m p sums of n products. Each entry is the sum over all layers, and in attention over all heads.
+
+    The keys, in this order:
+        q_proj, k_proj, v_proj      x W^T for each of the three projections
+        attention_scores            Q K^T
+        weighted_values             softmax(Q K^T / sqrt(d_k)) V
+        output_proj                 the projection of the concatenated heads
+        w1, w2, w3                  the three matrices of SwiGLU
+        lm_head                     the scores of all tokens, at every position
+
+    The causal mask saves nothing: all context_length^2 scores of a head are computed. Only matrix multiplies count.
+    The embedding is a lookup and none; norms, RoPE, softmax, SiLU and residual connections are small beside them.
+
+    Problem: transformer_accounting
+    """
+    tokens, num_layers, d_model = config.context_length, config.num_layers, config.d_model
+    projection = num_layers * 2 * tokens * d_model * d_model
+    attention = num_layers * 2 * tokens * tokens * d_model  # num_heads products with an inner or outer size of d_k
+    feed_forward = num_layers * 2 * tokens * d_model * config.d_ff
+    return {
+        "q_proj": projection,
+        "k_proj": projection,
+        "v_proj": projection,
+        "attention_scores": attention,
+        "weighted_values": attention,
+        "output_proj": projection,
+        "w1": feed_forward,
+        "w2": feed_forward,
+        "w3": feed_forward,
+        "lm_head": 2 * tokens * d_model * config.vocab_size,
+    }
+
+
+def forward_flops(config: ModelConfig, batch_size: int = 1) -> int:
+    """FLOPs of all matrix multiplies in the forward pass of `batch_size` sequences of context_length tokens.
+
+    Problem: transformer_accounting
+    """
+    return batch_size * sum(matmul_flops(config).values())
+
+
+def flops_shares(config: ModelConfig) -> dict[str, float]:
+    """Which fraction of the forward pass's FLOPs each component takes; the fractions add up to 1.
+
+    The keys, in this order:
+        attention_projections       q_proj, k_proj, v_proj and output_proj
+        attention_products          attention_scores and weighted_values: what grows with the square of the context
+        ffn                         w1, w2 and w3
+        lm_head                     the output projection
+
+    Problem: transformer_accounting
+    """
+    flops = matmul_flops(config)
+    members = {
+        "attention_projections": ("q_proj", "k_proj", "v_proj", "output_proj"),
+        "attention_products": ("attention_scores", "weighted_values"),
+        "ffn": ("w1", "w2", "w3"),
+        "lm_head": ("lm_head",),
+    }
+    total = sum(flops.values())
+    return {component: sum(flops[name] for name in names) / total for component, names in members.items()}
+
+
+def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
+    """How many numbers a training step keeps from the forward pass for the backward pass, by where they come from.
+
+    A simple account: each of the following keeps its output, one number for each of the output's elements, and nothing
+    else counts (no residual stream, no RoPE, no mask; of the feed-forward network only what a plain one with two
+    matrices would have, so neither w3 nor the product of the gate). Each entry is the sum over all layers.
+
+    The keys, in this order, with the shape of the output in one block:
+        norms                 both RMSNorms                     2 of [batch, seq, d_model]
+        qkv_projections       q_proj, k_proj and v_proj         3 of [batch, seq, d_model]
+        attention_scores      Q K^T                             [batch, num_heads, seq, seq]
+        softmax               the attention weights             [batch, num_heads, seq, seq]
+        weighted_values       the weighted sum of the values    [batch, seq, d_model]
+        output_proj                                             [batch, seq, d_model]
+        w1                                                      [batch, seq, d_ff]
+        silu                                                    [batch, seq, d_ff]
+        w2                                                      [batch, seq, d_model]
+    and once in the model:
+        final_norm                                              [batch, seq, d_model]
+        lm_head               the logits                        [batch, seq, vocab_size]
+        cross_entropy         the log-probabilities             [batch, seq, vocab_size]
+
+    where seq is context_length.
+
+    Problem: adamw_accounting
+    """
+    tokens, num_layers, d_model = batch_size * config.context_length, config.num_layers, config.d_model
+    scores = num_layers * config.num_heads * tokens * config.context_length
+    return {
+        "norms": num_layers * 2 * tokens * d_model,
+        "qkv_projections": num_layers * 3 * tokens * d_model,
+        "attention_scores": scores,
+        "softmax": scores,
+        "weighted_values": num_layers * tokens * d_model,
+        "output_proj": num_layers * tokens * d_model,
+        "w1": num_layers * tokens * config.d_ff,
+        "silu": num_layers * tokens * config.d_ff,
+        "w2": num_layers * tokens * d_model,
+        "final_norm": tokens * d_model,
+        "lm_head": tokens * config.vocab_size,
+        "cross_entropy": tokens * config.vocab_size,
+    }
+
+
+def training_memory(config: ModelConfig, batch_size: int) -> dict[str, int]:
+    """How many bytes training with AdamW takes at its peak, by what they are for; everything is float32.
+
+    The peak is when activations, gradients and optimizer state are all there, so that it is the sum of the entries.
+
+    The keys, in this order:
+        parameters          all of `num_parameters`
+        gradients           one number for each parameter
+        optimizer_state     both running means of AdamW, m and v
+        activations         all of `activation_counts`
+
+    Problem: adamw_accounting
+    """
+    parameters = parameter_memory(config)
+    return {
+        "parameters": parameters,
+        "gradients": parameters,
+        "optimizer_state": 2 * parameters,
+        "activations": FLOAT32_BYTES * sum(activation_counts(config, batch_size).values()),
+    }
+
+
+def max_batch_size(config: ModelConfig, memory_bytes: int) -> int:
+    """The largest batch size whose `training_memory` is at most `memory_bytes` bytes; 0 where not even 1 fits.
+
+    A device with "80 GB" has 80 * 10^9 bytes.
+
+    Problem: adamw_accounting
+    """
+    fixed = sum(training_memory(config, 0).values())
+    per_sequence = sum(training_memory(config, 1).values()) - fixed
+    return max(0, (memory_bytes - fixed) // per_sequence)
+
+
+def adamw_flops(config: ModelConfig) -> int:
+    """FLOPs of one step of AdamW: what the optimizer itself computes once the gradients are there.
+
+    Each addition, subtraction, multiplication, division and square root on a parameter's own numbers counts 1, in the
+    update as the docstring of `AdamW` writes it. What is the same for all parameters (1 - beta1, alpha_t,
+    lr weight_decay) costs nothing beside it.
+
+    The update can be arranged with an operation or two more or less for each parameter; what is within 2 of the
+    number that follows from the formulas is as good.
+
+    Problem: adamw_accounting
+    """
+    first_moment = 3  # beta1 m + (1 - beta1) g
+    second_moment = 4  # beta2 v + (1 - beta2) g g
+    step = 5  # theta - alpha_t m / (sqrt(v) + eps)
+    decay = 2  # theta - (lr weight_decay) theta
+    return (first_moment + second_moment + step + decay) * num_parameters(config)
+
+
+def training_flops(config: ModelConfig, batch_size: int) -> int:
+    """FLOPs of the model in one training step: forward and backward pass of `batch_size` sequences.
+
+    The backward pass takes twice the FLOPs of the forward pass (Kaplan et al., 2020): a gradient with respect to both
+    factors of every matrix multiply. AdamW's own FLOPs are left out, as they are in the definition of MFU.
+
+    Problem: adamw_accounting
+    """
+    return 3 * forward_flops(config, batch_size)
+
+
+def training_days(config: ModelConfig, steps: int, batch_size: int, peak_flops_per_second: float, mfu: float) -> float:
+    """How many days of 24 hours it takes to train for `steps` steps of `batch_size` sequences.
+
+    Args:
+        peak_flops_per_second: what the hardware can do in theory; an A100 does 19.5 * 10^12 in float32.
+        mfu: the model FLOPs utilization (Chowdhery et al., 2022), more than 0 and at most 1: the fraction of that
+            which arrives in the FLOPs of `training_flops`.
+
+    Problem: adamw_accounting
+    """
+    seconds = steps * training_flops(config, batch_size) / (mfu * peak_flops_per_second)
+    return seconds / (24 * 60 * 60)

@@ -1,0 +1,148 @@
+"""Text out of a language model: from logits to the distribution of the next token, and from there to sequences."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .attention import softmax
+
+
+def next_token_probabilities(
+    logits: Float[Tensor, " ... vocab_size"], temperature: float = 1.0, top_p: float = 1.0
+) -> Float[Tensor, " ... vocab_size"]:
+    """The distribution from which the next token is drawn: temperature first, then nucleus sampling.
+
+    Temperature tau turns logits v into q = softmax(v / tau): below 1 it sharpens the distribution, above 1 it
+    flattens it. As tau goes to 0, all probability goes to the largest logit, and that is what temperature = 0 means.
+
+    Nucleus or top-p sampling (Holtzman et al., 2020) keeps the smallest set of tokens whose probabilities q add up
+    to at least `top_p`, the most probable ones, and divides these by their sum; all other tokens get probability 0.
+    The set is never empty, so a tiny `top_p` leaves the most probable token, and top_p = 1 leaves q as it is.
+
+    Where tokens are equally probable, any of them may be the one that is kept: the set stays as small as possible.
+    The same holds at temperature 0, which always leaves one token.
+
+    Args:
+        logits: any number of leading dimensions, each row with a distribution of its own; minus infinity means
+            probability 0. Not modified.
+        temperature: 0 or more.
+        top_p: more than 0, at most 1.
+
+    Returns:
+        Probabilities in the shape of `logits`. Logits in half precision are widened before anything is computed: the
+        result is float32, or float64 for logits in float64.
+
+    Raises:
+        ValueError: temperature or top_p is outside its range.
+
+    Problem: decoding
+    """
+    if not temperature >= 0:
+        raise ValueError(f"The temperature is {temperature}; it has to be 0 (greedy) or more.")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p is {top_p}; it has to be more than 0 and at most 1 (which keeps all tokens).")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    # Largest logit 0: a temperature close to 0 then sends the others to minus infinity and nothing to infinity.
+    probabilities = softmax((logits - logits.amax(-1, keepdim=True)) / temperature, dim=-1)
+    if top_p == 1:
+        return probabilities
+    ranked, token_ids = probabilities.sort(dim=-1, descending=True, stable=True)
+    # A token belongs to the nucleus when those before it fall short of top_p; for the first one they always do.
+    mass_before = ranked.cumsum(-1).roll(1, -1)
+    mass_before[..., 0] = 0
+    kept = ranked.masked_fill(mass_before >= top_p, 0)
+    return torch.zeros_like(kept).scatter_(-1, token_ids, kept / kept.sum(-1, keepdim=True))
+
+
+def generate(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    stop_token: int | None = None,
+    context_length: int | None = None,
+    generator: torch.Generator | None = None,
+) -> list[list[int]]:
+    """Continue every prompt, one token at a time, each drawn from the model's distribution given all before it.
+
+    The next token of a sequence is drawn from `next_token_probabilities(logits, temperature, top_p)`, with the
+    logits that the model gives for the sequence's last token. It is appended, and the model is asked again.
+
+    A sequence ends with `stop_token` as soon as that is drawn (one in the prompt ends nothing), or when it has
+    `max_new_tokens` new tokens. Sequences are independent: each is drawn as if it were alone, and one that has ended
+    does not end or disturb the others.
+
+    The model knows no padding, but it is causal: what it says about a token depends on that token and those before
+    it only. So prompts of different lengths can share a batch, if shorter ones are padded on the right and every
+    sequence is read at its own last token. (Other arrangements are as good.)
+
+    Args:
+        model: maps token ids, an int64 tensor [batch, seq], to logits [batch, seq, vocab_size]. Any module that does
+            so will do. It is called in evaluation mode and without gradients, and left as it was, in the mode in
+            which it was.
+        prompts: one or more sequences of token ids, each of one token at least, not necessarily equally long. Not
+            modified.
+        max_new_tokens: the most tokens to append to each prompt; 0 appends none.
+        temperature: 0 means greedy decoding: always a token with the largest logit.
+        top_p: the mass of the nucleus, more than 0 and at most 1.
+        stop_token: the id that ends a sequence; None means that none does.
+        context_length: the longest sequence that the model takes. Of a longer one, the last `context_length` tokens
+            alone condition the next token; earlier ones are forgotten. None means that any length will do.
+        generator: where randomness comes from, on the device of the model; None means torch's global generator. The
+            same generator in the same state gives the same tokens again.
+
+    Returns:
+        For every prompt the list of its new token ids, without the prompt. Where `stop_token` was drawn, it is the
+        last of them.
+
+    Raises:
+        ValueError: a prompt is empty, or temperature or top_p is outside its range.
+
+    Problem: decoding
+    """
+    if not all(prompts):
+        raise ValueError("A prompt is empty, and there is no token to go on from; begin with <|endoftext|>, say.")
+    device = next((parameter.device for parameter in model.parameters()), None)
+    sequences = [list(prompt) for prompt in prompts]
+    running = list(range(len(sequences)))
+    with _evaluating(model):
+        for _ in range(max_new_tokens):
+            if not running:
+                break
+            windows = [sequences[i] if context_length is None else sequences[i][-context_length:] for i in running]
+            logits = _last_logits(model, windows, device)
+            probabilities = next_token_probabilities(logits, temperature, top_p)
+            drawn = torch.multinomial(probabilities, 1, generator=generator).squeeze(-1).tolist()
+            for i, token in zip(running, drawn, strict=True):
+                sequences[i].append(token)
+            running = [i for i, token in zip(running, drawn, strict=True) if token != stop_token]
+    return [sequence[len(prompt) :] for sequence, prompt in zip(sequences, prompts, strict=True)]
+
+
+def _last_logits(
+    model: nn.Module, windows: Sequence[Sequence[int]], device: torch.device | None
+) -> Float[Tensor, "batch vocab_size"]:
+    """The model's logits for the last token of each sequence; padding to the right of it changes nothing."""
+    longest = max(map(len, windows))
+    token_ids = torch.tensor([[*window, *[0] * (longest - len(window))] for window in windows], device=device)
+    last = torch.tensor([len(window) - 1 for window in windows], device=device)
+    return model(token_ids)[torch.arange(len(windows), device=device), last]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients, for the duration of a with-block."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

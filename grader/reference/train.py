@@ -1,0 +1,599 @@
+"""The training loop: everything of this assignment together, from a configuration file to a trained model.
+
+    python -m cs336_basics.train configs/tiny.toml                            train
+    python -m cs336_basics.train configs/tiny.toml out=runs/fast max_lr=1e-2  the same with two values changed
+    python -m cs336_basics.train --help                                       what a configuration may say
+
+A run that was interrupted goes on from its last checkpoint when the same command is given again.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import inspect
+import io
+import json
+import math
+import os
+import sys
+import time
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors.torch
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm import tqdm
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .data import get_batch
+from .loss import cross_entropy
+from .optimizer import AdamW, get_lr_cosine_schedule, gradient_clipping
+from .transformer import FeedForward, Norm, Position, TransformerLM
+
+_CONFIG, _METRICS, _CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.pt"
+_WEIGHTS, _CURVE = "model.safetensors", "curve.svg"
+_ORIGIN = ("vocab.json", "merges.txt", "data.toml")  # as `prepare` writes them
+_MAY_CHANGE = ("out", "device")  # for a run may go on elsewhere
+_SCANNED = 1 << 24  # token ids looked at in one go
+_POINTS = 1000  # that a curve is drawn with
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training run depends on. A TOML file has the same keys, all at the top level.
+
+    Data
+        train_data, valid_data: .npy files with one long array of token ids (uint16). They may be far larger than
+            memory: map them, and read only the windows that are needed.
+        out: the run's folder; it is made if need be.
+    Model
+        vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta: see TransformerLM.
+        norm, position, ffn: the ablations; see TransformerBlock.
+    Optimization
+        batch_size: windows of context_length tokens per step.
+        accumulation_steps: equal parts of a batch that are computed one after the other, their gradients added up
+            before the one step of the optimizer. It saves memory and changes nothing else: a batch has the same
+            windows, and their mean gradient, whatever the number of parts. Divides batch_size.
+        steps: updates of the weights. They are counted from 1.
+        max_lr, min_lr, warmup_steps: step n has the learning rate of iteration n of the cosine schedule, which
+            ends with the last step.
+        beta1, beta2, eps, weight_decay: AdamW's.
+        max_grad_norm: gradients are clipped to this joint l2 norm before every step.
+    Evaluation and files
+        eval_every: the validation loss is measured after so many steps each time, and after the last.
+        eval_batches: it is the mean over the first eval_batches * batch_size windows of valid_data: the first is
+            the tokens from 0 on, the next begins where it ends, and so on. Fewer if there are not so many.
+        checkpoint_every: a checkpoint is saved after so many steps each time, and after the last.
+    Machine
+        seed: of the weights and the batches. On a CPU the same configuration gives the same weights, bit for bit.
+        device: "cpu", "cuda" or "mps"; "auto" takes a GPU if there is one.
+        dtype: "float32", or "bfloat16" for mixed precision: weights, gradients and loss stay in float32, matrix
+            products are done in bfloat16 (torch.autocast).
+
+    Problem: training_together
+    """
+
+    train_data: str
+    valid_data: str
+    out: str
+
+    vocab_size: int = 10_000
+    context_length: int = 256
+    d_model: int = 512
+    num_layers: int = 4
+    num_heads: int = 16
+    d_ff: int = 1344
+    rope_theta: float = 10_000.0
+    norm: Norm = "pre"
+    position: Position = "rope"
+    ffn: FeedForward = "swiglu"
+
+    batch_size: int = 32
+    accumulation_steps: int = 1
+    steps: int = 40_000
+    max_lr: float = 1e-3
+    min_lr: float = 1e-4
+    warmup_steps: int = 1000
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    max_grad_norm: float = 1.0
+
+    eval_every: int = 500
+    eval_batches: int = 20
+    checkpoint_every: int = 1000
+
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+def make_config(values: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from keys and values, checked.
+
+    Whole numbers are fine where a float is due; True and False are no numbers.
+
+    Raises:
+        ValueError: for a key that is unknown (with the one that may have been meant) or missing, a value of the wrong
+            type, and values that cannot be: sizes below 1, a d_model that num_heads does not divide, a batch_size that
+            accumulation_steps does not divide, a warm-up longer than the run, and the like. One sentence, which names
+            the key.
+
+    Problem: training_together
+    """
+    known = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
+            raise ValueError(f"The configuration has an unknown key {key!r}; {meant}")
+    missing = [key for key, field in known.items() if field.default is dataclasses.MISSING and key not in values]
+    if missing:
+        raise ValueError(f"The configuration lacks {', '.join(missing)}.")
+    types = typing.get_type_hints(TrainConfig)
+    config = TrainConfig(**{key: _typed(key, value, types[key]) for key, value in values.items()})
+    _check_values(config)
+    return config
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a configuration from a TOML file and change some of its values.
+
+    Args:
+        path: the file.
+        overrides: strings such as "max_lr=3e-4" or "out=runs/second", which win over the file. Text needs no quotes.
+
+    Raises:
+        ValueError: the file cannot be read or is not TOML, an override is not of the form key=value, and whatever
+            `make_config` refuses. One sentence, which names the file or the key.
+
+    Problem: training_together
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}.") from error
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ValueError(f"{override!r} should be of the form key=value, such as max_lr=3e-4.")
+        values[key.strip()] = _parsed(text.strip())
+    return make_config(values)
+
+
+def train(config: TrainConfig) -> float:
+    """Train a model as the configuration says, or go on with a run that was interrupted.
+
+    A step draws a batch from train_data (`get_batch`), computes the cross-entropy of the model's logits, clips the
+    gradients, and lets AdamW make one update with the learning rate of the schedule. The run's folder then holds:
+
+        config.toml          the configuration, all keys of it
+        config.toml        the configuration, all keys of it
+        metrics.jsonl      one JSON object a line for each step: `step` (from 1), `tokens` (seen up to then), `seconds`
+                           (of training up to then), `lr` (that the step was made with), `train_loss` (of its batch,
+                           before the update), and `val_loss` where it was measured, after the update
+        checkpoint.pt      the latest checkpoint. Whenever the process ends, even by a power cut, there is a complete
+                           one: it is replaced in one step, by its finished successor
+        model.safetensors  at the end: the weights in float32, under the names that `run_transformer_lm` lists
+        curve.svg          the learning curve: both losses over the steps (a .png is as good)
+        vocab.json, merges.txt, data.toml
+                           copies of those beside train_data, if there are any: the folder then says what its token ids
+                           mean, and what text it was trained on
+
+    If the folder has a checkpoint of the same configuration, the run goes on after it, and ends with the very weights
+    and metrics (but for `seconds`) that it would have had without the interruption: no step is missing, and none is
+    there twice. `out` and `device` may have changed. A run that is complete stays as it is.
+
+    Everything that can be wrong is found before anything is written.
+
+    Returns:
+        The last validation loss.
+
+    Raises:
+        ValueError: data that cannot be read, has fewer than context_length + 1 tokens, or has ids of vocab_size or
+            more; a device that is not there; a folder whose run has another configuration, or whose checkpoint is
+            damaged. One sentence; what is in the folder stays as it was.
+        FloatingPointError: the loss is not finite any more; the metrics up to then are kept.
+
+    Problem: training_together
+    """
+    device = _choose_device(config)
+    train_tokens, valid_tokens = (_open_tokens(Path(path), config) for path in (config.train_data, config.valid_data))
+    folder = Path(config.out)
+    _check_folder(folder, config)
+    model = _make_model(config).to(device)
+    optimizer = AdamW(model.parameters(), config.max_lr, (config.beta1, config.beta2), config.eps, config.weight_decay)
+    done = _resume(folder / _CHECKPOINT, model, optimizer)
+    records = _read_metrics(folder / _METRICS, done)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _CONFIG).exists():
+        _replace(folder / _CONFIG, _as_toml(config).encode())
+    for name in _ORIGIN:
+        if (beside := Path(config.train_data).with_name(name)).exists() and not (folder / name).exists():
+            _replace(folder / name, beside.read_bytes())
+    if not (folder / _WEIGHTS).exists():
+        try:
+            _run(config, model, optimizer, train_tokens, valid_tokens, records)
+        finally:
+            _draw_curve(records, folder)
+        _replace(folder / _WEIGHTS, _weights(model))
+    return records[-1]["val_loss"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: `CONFIG.toml key=value ...`; gives the exit status, 2 when there is something to correct.
+
+    Problem: training_together
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m cs336_basics.train",
+        description="Train a Transformer language model, or go on with a run that was interrupted.",
+        epilog=_describe_keys(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", metavar="CONFIG.toml", help="the configuration, such as configs/tiny.toml")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="values that win over those of the file")
+    options = parser.parse_args(arguments)
+    try:
+        config = load_config(options.config, options.overrides)
+        loss = train(config)
+    except (ValueError, FloatingPointError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+    print(f"{config.out}: validation loss {loss:.4f} (perplexity {math.exp(loss):.2f}) after {config.steps} steps.")
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Configuration
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    """The value as the type of its field, if it may be."""
+    allowed = typing.get_args(kind)
+    if allowed:
+        if value not in allowed or not isinstance(value, str):
+            raise ValueError(f"{key} is {value!r}; it has to be {' or '.join(map(repr, allowed))}.")
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        named = {int: "a whole number", float: "a number", str: "text"}[kind]
+        raise ValueError(f"{key} is {value!r} ({type(value).__name__}); it has to be {named}.")
+    return value
+
+
+def _check_values(config: TrainConfig) -> None:
+    for key, value in dataclasses.asdict(config).items():
+        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{key} is {value}; it has to be a finite number of 0 or more.")
+        if isinstance(value, int) and value < (key not in ("seed", "warmup_steps")):
+            raise ValueError(f"{key} is {value}; it has to be {int(key not in ('seed', 'warmup_steps'))} or more.")
+    for key in ("beta1", "beta2"):
+        if getattr(config, key) >= 1:
+            raise ValueError(f"{key} is {getattr(config, key)}; it has to be below 1.")
+    if config.d_model % config.num_heads:
+        raise ValueError(f"num_heads is {config.num_heads}, which does not divide d_model = {config.d_model}.")
+    if config.position == "rope" and config.d_model // config.num_heads % 2:
+        raise ValueError(
+            f"RoPE needs an even number of features per head, but d_model / num_heads is "
+            f"{config.d_model // config.num_heads}."
+        )
+    if config.batch_size % config.accumulation_steps:
+        raise ValueError(
+            f"accumulation_steps is {config.accumulation_steps}, which does not divide "
+            f"batch_size = {config.batch_size}."
+        )
+    if config.warmup_steps > config.steps:
+        raise ValueError(f"warmup_steps is {config.warmup_steps}, but the run has only {config.steps} steps.")
+    if config.min_lr > config.max_lr:
+        raise ValueError(f"min_lr is {config.min_lr}, which is more than max_lr = {config.max_lr}.")
+
+
+def _parsed(text: str) -> Any:
+    """A value from the command line: a TOML value if it is one, else text as it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _as_toml(config: TrainConfig) -> str:
+    """Every key in a line of its own; JSON's strings and Python's numbers are TOML's too."""
+    values = dataclasses.asdict(config).items()
+    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values)
+
+
+def _describe_keys() -> str:
+    """TrainConfig's documentation with the defaults below, for --help."""
+    text = inspect.cleandoc(TrainConfig.__doc__ or "").rpartition("\n\nProblem:")[0]
+    defaults = (f for f in dataclasses.fields(TrainConfig) if f.default is not dataclasses.MISSING)
+    return f"{text}\n\nDefaults\n" + "".join(f"    {f.name} = {json.dumps(f.default)}\n" for f in defaults)
+
+
+def _choose_device(config: TrainConfig) -> torch.device:
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = config.device if config.device != "auto" else next(name for name, there in present.items() if there)
+    if not present[name]:
+        raise ValueError(f"device is {name!r}, but this machine or this build of PyTorch has none; use device=auto.")
+    if name == "cuda" and config.dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise ValueError(f"dtype is 'bfloat16', which {torch.cuda.get_device_name()} lacks; use dtype=float32.")
+    return torch.device(name)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What is there before a run
+
+
+def _open_tokens(path: Path, config: TrainConfig) -> np.ndarray:
+    """A file of token ids, mapped into memory and checked."""
+    try:
+        tokens = np.load(path, mmap_mode="r")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:  # no .npy file, or one that was cut off
+        raise ValueError(f"{path} is not a complete .npy file of token ids: {error}") from error
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path} holds an array of shape {tokens.shape} and type {tokens.dtype}; it has to be one row of uint16."
+        )
+    if len(tokens) < config.context_length + 1:
+        raise ValueError(
+            f"{path} has {len(tokens)} tokens, but one window takes context_length + 1 = {config.context_length + 1}; "
+            "use more text or a smaller context_length."
+        )
+    largest = max(int(tokens[i : i + _SCANNED].max()) for i in range(0, len(tokens), _SCANNED))
+    if largest >= config.vocab_size:
+        raise ValueError(
+            f"{path} has the token id {largest}, but vocab_size is {config.vocab_size}: set it to that of the "
+            "tokenizer that made the file."
+        )
+    return tokens
+
+
+def _check_folder(folder: Path, config: TrainConfig) -> None:
+    """Refuse a folder that has another run in it."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out is {folder}, which is a file; name a folder.")
+    if not (folder / _CONFIG).exists():
+        strangers = [name for name in (_METRICS, _CHECKPOINT, _WEIGHTS) if (folder / name).exists()]
+        if strangers:
+            raise ValueError(f"{folder} has {strangers[0]}, but no {_CONFIG} to say of which run; name another folder.")
+        return
+    before = load_config(folder / _CONFIG)
+    ours, theirs = dataclasses.asdict(config), dataclasses.asdict(before)
+    other = [f"{key} = {theirs[key]!r}" for key in ours if ours[key] != theirs[key] and key not in _MAY_CHANGE]
+    if other:
+        raise ValueError(
+            f"{folder} has a run with {', '.join(other)}; name another folder (out=...), or delete that one to start "
+            "anew."
+        )
+
+
+def _resume(checkpoint: Path, model: TransformerLM, optimizer: AdamW) -> int:
+    """Load the checkpoint, if there is one; gives the number of steps done."""
+    try:
+        return load_checkpoint(checkpoint, model, optimizer) if checkpoint.exists() else 0
+    except RuntimeError as error:
+        raise ValueError(
+            f"{checkpoint} is of another model than {checkpoint.with_name(_CONFIG)} says; delete the folder to start "
+            "anew."
+        ) from error
+
+
+def _read_metrics(path: Path, done: int) -> list[dict[str, Any]]:
+    """The records of the first `done` steps; those that came after the checkpoint will be made again."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    try:
+        records = [json.loads(line) for line in lines[:done]]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete the folder to start anew.") from error
+    if [record["step"] for record in records] != list(range(1, done + 1)):
+        raise ValueError(
+            f"{path} does not have each step up to {done}, where the checkpoint is; delete the folder to start anew."
+        )
+    return records
+
+
+def _make_model(config: TrainConfig) -> TransformerLM:
+    """The model with its first weights: drawn on the CPU, so that they are the same for every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return TransformerLM(
+            config.vocab_size,
+            config.context_length,
+            config.d_model,
+            config.num_layers,
+            config.num_heads,
+            config.d_ff,
+            config.rope_theta,
+            norm=config.norm,
+            position=config.position,
+            ffn=config.ffn,
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The loop
+
+
+def _run(
+    config: TrainConfig,
+    model: TransformerLM,
+    optimizer: AdamW,
+    train_tokens: np.ndarray,
+    valid_tokens: np.ndarray,
+    records: list[dict[str, Any]],
+) -> None:
+    """Make the steps that are left, and append their records to those of the steps done."""
+    folder, done = Path(config.out), len(records)
+    _replace(folder / _METRICS, "".join(map(_as_line, records)).encode())
+    start = time.perf_counter() - (records[-1]["seconds"] if records else 0.0)
+    with (
+        (folder / _METRICS).open("a", encoding="utf-8") as metrics,
+        tqdm(total=config.steps, initial=done, desc=folder.name, unit="step", disable=None) as bar,
+    ):
+        for step in range(done + 1, config.steps + 1):
+            lr = _learning_rate(step, config)
+            loss = _update(model, optimizer, _draw_batch(train_tokens, step, config), lr, config)
+            record = {
+                "step": step,
+                "tokens": step * config.batch_size * config.context_length,
+                "seconds": 0.0,
+                "lr": lr,
+                "train_loss": loss,
+            }
+            last = step == config.steps
+            if last or step % config.eval_every == 0:
+                record["val_loss"] = _evaluate(model, valid_tokens, config)
+            record["seconds"] = round(time.perf_counter() - start, 3)
+            records.append(record)
+            metrics.write(_as_line(record))
+            metrics.flush()  # whoever follows the file sees every step, and so does who resumes after a crash
+            if last or step % config.checkpoint_every == 0:
+                os.fsync(metrics.fileno())  # a checkpoint must not survive a power cut that its metrics do not
+                save_checkpoint(model, optimizer, step, folder / _CHECKPOINT)
+                if not last:
+                    _draw_curve(records, folder)
+            if "val_loss" in record:
+                bar.write(f"step {step:>6}  lr {lr:.2e}  train {loss:.4f}  valid {record['val_loss']:.4f}")
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update()
+
+
+def _learning_rate(step: int, config: TrainConfig) -> float:
+    """Iteration 0 of the schedule has rate 0; step 1 is iteration 1, so that no step is lost."""
+    return get_lr_cosine_schedule(step, config.max_lr, config.min_lr, config.warmup_steps, config.steps)
+
+
+def _draw_batch(
+    tokens: np.ndarray, step: int, config: TrainConfig
+) -> tuple[Int[Tensor, "batch_size context_length"], Int[Tensor, "batch_size context_length"]]:
+    """The batch of a step: a function of seed and step alone, so that resuming needs no generator's state."""
+    seed = int(np.random.SeedSequence((config.seed, step)).generate_state(1)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return get_batch(tokens, config.batch_size, config.context_length, "cpu")
+
+
+def _update(
+    model: TransformerLM, optimizer: AdamW, batch: tuple[Tensor, Tensor], lr: float, config: TrainConfig
+) -> float:
+    """One step of the optimizer; gives the mean loss of the batch before it."""
+    optimizer.zero_grad()
+    loss = _accumulate(model, batch, config)
+    gradient_clipping(model.parameters(), config.max_grad_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    return loss
+
+
+def _accumulate(model: TransformerLM, batch: tuple[Tensor, Tensor], config: TrainConfig) -> float:
+    """Add the gradient of the batch's mean loss to the parameters', part by part; gives that loss."""
+    total = 0.0
+    for inputs, targets in zip(*(part.chunk(config.accumulation_steps) for part in batch), strict=True):
+        loss = _loss(model, inputs, targets, config) / config.accumulation_steps
+        loss.backward()
+        total += loss.item()
+    if not math.isfinite(total):
+        raise FloatingPointError(f"The training loss became {total}; try a smaller max_lr or a longer warm-up.")
+    return total
+
+
+@torch.no_grad()
+def _evaluate(model: TransformerLM, tokens: np.ndarray, config: TrainConfig) -> float:
+    """Mean loss over consecutive windows, the same ones each time."""
+    length, part = config.context_length, config.batch_size // config.accumulation_steps
+    windows = min((len(tokens) - 1) // length, config.eval_batches * config.batch_size)
+    total = 0.0
+    for first in range(0, windows, part):
+        count = min(part, windows - first)
+        ids = torch.from_numpy(tokens[first * length : (first + count) * length + 1].astype(np.int64))
+        loss = _loss(model, ids[:-1].view(count, length), ids[1:].view(count, length), config)
+        total += count * loss.item()
+    return total / windows
+
+
+def _loss(model: TransformerLM, inputs: Tensor, targets: Tensor, config: TrainConfig) -> Tensor:
+    """Cross-entropy of the targets, on the model's device and in the precision that was asked for."""
+    device = model.lm_head.weight.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+        return cross_entropy(model(inputs.to(device)), targets.to(device))
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def _as_line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
+def _weights(model: TransformerLM) -> bytes:
+    return safetensors.torch.save({name: weight.float().cpu() for name, weight in model.state_dict().items()})
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that whoever opens it finds the old contents or all of the new."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _draw_curve(records: list[dict[str, Any]], folder: Path) -> None:
+    """Draw losses over steps. Without matplotlib there is no picture, and the run says so and goes on."""
+    if not records:
+        return
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("matplotlib is not installed, so no learning curve was drawn.", file=sys.stderr)
+        return
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    # A point is the mean of as many steps as keep the file small.
+    size = math.ceil(len(records) / _POINTS)
+    groups = [records[i : i + size] for i in range(0, len(records), size)]
+    axes.plot(
+        [group[-1]["step"] for group in groups],
+        [sum(record["train_loss"] for record in group) / len(group) for group in groups],
+        linewidth=0.8,
+        alpha=0.6,
+        label="training batch",
+    )
+    measured = [record for record in records if "val_loss" in record]
+    if measured:
+        axes.plot(
+            [record["step"] for record in measured],
+            [record["val_loss"] for record in measured],
+            marker=".",
+            label=f"validation, last {measured[-1]['val_loss']:.3f}",
+        )
+    axes.set(xlabel="step", ylabel="loss (nats per token)", title=folder.name)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="svg", metadata={"Date": None})
+    _replace(folder / _CURVE, picture.getvalue())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The integrity verdict lists what honest code has no reason for, and honest code is not suspected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from grader.cases.assets import FIXTURES
+from grader.cases.store import stored_cases
+from grader.crosscheck import Crosscheck, agree, complaint, decoy
+from grader.in_process import InProcess
+from grader.integrity import find_suspicions
+from grader.outcome import Outcome, PlannedTest, Result
+from grader.rubric import load_rubric
+from grader.selftest.kill_matrix import honest_variants
+from grader.selftest.layouts import written
+from grader.submission import locate
+from grader.wall import Behind
+from grader.worker.buffers import fill
+
+HONEST = """
+    import collections, concurrent.futures, gc, importlib, inspect, logging, os, pathlib, signal, subprocess, sys
+    import tempfile, time, traceback, typing, warnings
+    import torch
+
+    Pair = collections.namedtuple("Pair", "left right")
+    log = logging.getLogger(__name__)
+    pathlib.Path("notes.txt").write_text("mine")
+
+    def run_silu(in_features):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.warn("careful")
+        log.warning("called from %s", inspect.signature(run_silu))
+        importlib.import_module("colorsys")
+        gc.collect()
+        try:
+            raise ValueError
+        except ValueError:
+            traceback.format_exc()
+        with tempfile.TemporaryDirectory() as folder, concurrent.futures.ProcessPoolExecutor(1) as pool:
+            pathlib.Path(folder, "report.txt").write_text("mine")
+            assert pool.submit(abs, -1).result() == 1
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        os.kill(sleeper.pid, signal.SIGTERM)
+        sleeper.wait()
+        for name in ("/proc/self/status", f"/proc/{os.getpid()}/statm", "/proc/meminfo", "/proc/cpuinfo", os.devnull):
+            pathlib.Path(name).read_text()
+        os.listdir("."), os.listdir(pathlib.Path.home())
+        assert pathlib.Path("notes.txt").read_text() == "mine"
+        print(time.perf_counter(), typing.get_type_hints(run_silu), file=sys.stderr)
+        return in_features * torch.sigmoid(in_features)
+"""
+
+
+def test_honest_code_is_not_suspected(tmp_path):
+    layout = locate(written(tmp_path, HONEST))
+    with Behind(layout) as submission:
+        submission.crosscheck = Crosscheck(0)
+        x = torch.tensor([0.0, 1.0])
+        assert torch.allclose(submission.run_silu(in_features=x), x * torch.sigmoid(x))
+        assert find_suspicions(layout, {"": submission.noticed}, []) == ()
+
+
+def test_a_remark_says_what_and_where(tmp_path):
+    source = """
+        import time
+        def run_silu(in_features):
+            time.perf_counter = time.time
+            open("/proc/1/environ").close()
+    """
+    layout = locate(written(tmp_path, source))
+    with Behind(layout) as submission:
+        with pytest.raises(Exception, match="environ"):
+            submission.run_silu(in_features=torch.zeros(1))
+        opened, patched = find_suspicions(layout, {"softmax": submission.noticed}, [])
+    assert (opened.kind, opened.problem, opened.where) == ("processes", "softmax", "adapters.py:4")
+    assert opened.evidence == "It opened /proc/1/environ, of another process."
+    assert (patched.kind, patched.evidence) == ("patched", "It replaced time.perf_counter.")
+
+
+def test_forged_remarks_are_taken_as_text_or_not_at_all(tmp_path):
+    remarks = [
+        *(None, 3, {"kind": "files"}, {"kind": "elsewhere", "evidence": "e", "where": ""}),
+        {"kind": "files", "evidence": "it \x1b[2J opened\nx", "where": "\x07"},
+    ]
+    (only,) = find_suspicions(locate(written(tmp_path, "")), {"": remarks}, [])
+    assert only.evidence == "It \\x1b[2J opened\nx."
+    assert only.where.isprintable()
+
+
+@pytest.mark.parametrize(("name", "suspected"), [("time.py", True), ("torch/__init__.py", True), ("model.py", False)])
+def test_shadowed_modules(tmp_path, name, suspected):
+    root = written(tmp_path, "")
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text("")
+    found = find_suspicions(locate(root), {}, [])
+    assert [(s.kind, s.where) for s in found] == (
+        [("shadowed", name.removesuffix("/__init__.py"))] if suspected else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh", "suspected"),
+    [("...", "FFFF", True), ("...", ".FFF", True), ("...", "..FF", False), ("..F", "FFFF", False), ("..", "FF", False)],
+)
+def test_whoever_knows_the_stored_answers_only(tmp_path, stored, fresh, suspected):
+    tests = [
+        (_planned(number, drawn), Outcome(f"t::{number}", Result.PASS if mark == "." else Result.FAIL))
+        for number, (mark, drawn) in enumerate([(m, False) for m in stored] + [(m, True) for m in fresh])
+    ]
+    found = find_suspicions(locate(written(tmp_path, "")), {}, tests)
+    assert [s.kind for s in found] == (["memorised"] if suspected else [])
+
+
+def _planned(number: int, fresh: bool) -> PlannedTest:
+    return PlannedTest(
+        f"t::{number}", "rope", "t::t", "", edge=False, judges_values=True, own_adapter=False, fresh=fresh
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Calls that are made again
+
+
+def test_answers_agree_when_they_are_the_same():
+    nan, x = float("nan"), torch.tensor([1.0, float("nan"), float("inf")])
+    assert agree({"a": [x, nan, 1]}, {"a": [x.clone(), nan, 1]})
+    assert not agree(x, torch.tensor([1.001, float("nan"), float("inf")]))
+    assert not agree(x, torch.tensor([1.0, 2.0, float("inf")]))
+    assert not agree(x, torch.tensor([1.0, float("nan"), -float("inf")]))
+    assert not agree(torch.ones(2), torch.ones(2).double())
+    assert not agree([1, 2], [1, 2, 3])
+    assert not agree(1, True)
+
+
+def test_a_decoy_has_other_values_as_valid_as_before():
+    arguments: dict[str, Any] = {"ids": torch.tensor([[1, 2], [3, 4]]), "mask": torch.tensor([True, False]), "n": 2}
+    other = decoy("run_embedding", arguments)
+    assert other is not None
+    assert sorted(other["ids"].flatten().tolist()) == [1, 2, 3, 4]
+    assert not torch.equal(other["ids"], arguments["ids"])
+    assert torch.equal(other["mask"], arguments["mask"])
+    assert decoy("run_embedding", {"ids": torch.ones(3)}) is None
+    assert decoy("adamw_trajectory", arguments) is None
+
+
+def test_the_first_call_of_each_operation_is_made_again_and_then_some_by_the_seed():
+    def due(seed: int) -> list[bool]:
+        check = Crosscheck(seed)
+        return [check.is_due("run_silu", 0.0) for _ in range(200)]
+
+    assert due(1)[0]
+    assert due(1) == due(1) != due(2)
+    assert 10 < sum(due(1)) < 70
+    assert not Crosscheck(1).is_due("run_get_batch", 0.0)
+    assert not Crosscheck(1).is_due("run_silu", 5.0)
+
+
+def test_buffers_are_filled_in_place_if_they_fit():
+    kept: dict[str, Any] = {"w": {"a": torch.zeros(2, 3).T}, "n": 1}
+    inner = kept["w"]["a"]
+    assert fill(kept, {"w": {"a": torch.ones(3, 2)}, "n": 1})
+    assert inner.sum() == 6
+    assert not fill(kept, {"w": {"a": torch.ones(2, 2)}, "n": 1})
+    assert not fill(kept, {"w": {"a": torch.ones(3, 2)}, "n": 2})
+
+
+PURE = [
+    variant
+    for problem in load_rubric().problems
+    if (FIXTURES / "cases" / f"{problem.id}.msgpack").exists()
+    if any(decoy(case.operation, case.inputs) for case in stored_cases(problem.id))
+    for variant in honest_variants(problem.id)
+]
+
+
+@pytest.mark.parametrize("variant", PURE, ids=[variant.id for variant in PURE])
+def test_correct_variants_answer_alike_when_they_are_asked_again(variant):
+    import grader.reference.adapters as adapters
+
+    submission = InProcess(adapters)
+    bench = submission._bench
+    with variant.planted():
+        cases = stored_cases(variant.problem)
+        for case in (cases[0], cases[-1]):
+            if (other := decoy(case.operation, case.inputs)) is not None:
+                first = submission.perform(case.operation, case.inputs)
+                buffers = other
+                to_decoy = bench.perform(case.operation, dict(buffers))
+                assert fill(buffers, case.inputs)
+                again = bench.perform(case.operation, dict(buffers))
+                assert complaint(case.operation, first, again, to_decoy) is None

@@ -1,0 +1,163 @@
+"""The reference's command lines: from a text to a trained model that writes, and what they say when one is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grader.cases import assets
+from grader.reference import prepare, sample, train
+from grader.reference.tokenizer import Tokenizer
+
+KIT = Path(__file__).resolve().parents[2]
+SMALL = ["d_model=16", "d_ff=32", "num_layers=1", "num_heads=2", "context_length=16", "batch_size=4", "steps=8"]
+SMALL += ["warmup_steps=2", "eval_every=5", "eval_batches=2", "checkpoint_every=3", "device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of eight steps on text of its own, made by the commands that the README shows."""
+    folder = tmp_path_factory.mktemp("new-user")
+    text = assets.text("stories_valid.txt")
+    (folder / "train.txt").write_text(text[:20_000], "utf-8", newline="")
+    (folder / "valid.txt").write_text(text[20_000:30_000], "utf-8", newline="")
+    texts = ["--train", str(folder / "train.txt"), "--valid", str(folder / "valid.txt")]
+    assert prepare.main([str(folder / "data"), *texts, "--vocab-size", "300"]) == 0
+    paths = [f"train_data={folder}/data/train.npy", f"valid_data={folder}/data/valid.npy", f"out={folder}/run"]
+    assert train.main([str(KIT / "configs" / "tiny.toml"), "vocab_size=300", *SMALL, *paths]) == 0
+    return folder / "run"
+
+
+def test_prepared_data_is_the_text(run: Path) -> None:
+    """The token ids in the .npy files are those of the text, whatever the size of the blocks that it is written in."""
+    data = run.with_name("data")
+    tokenizer = Tokenizer.from_files(data / "vocab.json", data / "merges.txt", [prepare.END_OF_TEXT])
+    text = run.with_name("train.txt").read_bytes().decode()
+    ids = np.load(data / "train.npy")
+    assert ids.dtype == np.uint16
+    assert ids.tolist() == tokenizer.encode(text)
+    assert tokenizer.decode(ids.tolist()) == text
+
+
+def test_large_texts_are_written_in_blocks(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is longer than a block is complete, and its header says how long it is."""
+    monkeypatch.setattr(prepare, "_BLOCK", 7)
+    data = run.with_name("data")
+    tokenizer = Tokenizer.from_files(data / "vocab.json", data / "merges.txt", [prepare.END_OF_TEXT])
+    count = prepare.encode_file(tokenizer, run.with_name("train.txt"), tmp_path / "ids.npy")
+    assert np.array_equal(np.load(tmp_path / "ids.npy", mmap_mode="r"), np.load(data / "train.npy"))
+    assert count == len(np.load(data / "train.npy"))
+
+
+def test_a_trained_model_writes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run's folder is all that generating text needs; what was generated lies in it."""
+    assert sample.main([str(run), "--prompt", "One day", "--max-tokens", "12"]) == 0
+    ids = json.loads((run / "sample.json").read_text())
+    assert 1 <= len(ids) <= 12
+    text = (run / "sample.txt").read_text("utf-8")
+    assert capsys.readouterr().out == f"One day{text}\n"
+
+
+def test_a_finished_run_stays_as_it_is(run: Path) -> None:
+    """Asking for it again changes no file and gives the same loss."""
+    config = train.load_config(run / "config.toml")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    loss = train.train(config)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert loss == json.loads(before["metrics.jsonl"].splitlines()[-1])["val_loss"]
+
+
+def test_a_moved_run_goes_on(run: Path, tmp_path: Path) -> None:
+    """A run's folder may be moved between two halves of a run; only another configuration is refused."""
+    config = dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "here"))
+    train.train(config)
+    (tmp_path / "here" / "model.safetensors").unlink()
+    (tmp_path / "here").rename(tmp_path / "there")
+    train.train(dataclasses.replace(config, out=str(tmp_path / "there")))
+    same = [(folder / "model.safetensors").read_bytes() for folder in (run, tmp_path / "there")]
+    assert same[0] == same[1]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends with a sentence, and the metrics and the curve up to then are kept."""
+    right = train._loss
+    calls: list[int] = []
+
+    def loss(*arguments):
+        calls.append(1)
+        return right(*arguments) * (float("nan") if len(calls) > 3 else 1)
+
+    monkeypatch.setattr(train, "_loss", loss)
+    config = dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "run"), eval_every=100)
+    with pytest.raises(FloatingPointError, match="smaller max_lr"):
+        train.train(config)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (tmp_path / "run" / "curve.svg").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_bfloat16(run: Path, tmp_path: Path) -> None:
+    """Mixed precision trains, keeps its weights in float32, and stays near the loss in full precision."""
+    config = dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "run"), dtype="bfloat16")
+    full = train.train(train.load_config(run / "config.toml"))
+    assert train.train(config) == pytest.approx(full, rel=0.02)
+
+
+def test_training_leaves_torchs_generator_alone(run: Path, tmp_path: Path) -> None:
+    """Whoever calls `train` finds random numbers as they would have been."""
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    train.train(dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "run")))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["max_lrr=1"], "'max_lrr'; did you mean 'max_lr'"),
+        (["steps=1.5"], "steps is 1.5 (float); it has to be a whole number"),
+        (["steps=true"], "steps is True (bool)"),
+        (["norm=batch"], "norm is 'batch'; it has to be 'pre' or 'post' or 'none'"),
+        (["steps"], "of the form key=value"),
+        (["device=tpu"], "device is 'tpu'"),
+        (["accumulation_steps=3"], "does not divide batch_size = 16"),
+        (["eps=-1"], "eps is -1.0; it has to be a finite number of 0 or more"),
+        (["train_data=nowhere.npy"], "nowhere.npy cannot be read"),
+    ],
+)
+def test_wrong_configurations(overrides: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is one sentence on standard error, and the exit code is 2."""
+    assert train.main([str(KIT / "configs" / "tiny.toml"), *overrides]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_overrides(tmp_path: Path) -> None:
+    """Values on the command line are TOML, or text without quotes."""
+    config = train.load_config(
+        KIT / "configs" / "tiny.toml", ["max_lr=1", "out=runs/x", 'valid_data="a b.npy"', "seed=7"]
+    )
+    assert (config.max_lr, config.out, config.valid_data, config.seed) == (1.0, "runs/x", "a b.npy", 7)
+    (tmp_path / "again.toml").write_text(train._as_toml(config), "utf-8")
+    assert train.load_config(tmp_path / "again.toml") == config
+
+
+def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help says what each key of a configuration means, and its default."""
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(train.TrainConfig):
+        assert text.count(field.name) >= 2 - (field.default is dataclasses.MISSING), field.name
+
+
+@pytest.mark.parametrize("path", sorted((KIT / "configs").glob("*.toml")), ids=lambda path: path.name)
+def test_configurations_are_valid(path: Path) -> None:
+    """Every configuration that comes with the kit can be read."""
+    train.load_config(path)

@@ -1,0 +1,17 @@
+"""Text that somebody else wrote, made safe to show: a terminal obeys some characters instead of showing them."""
+
+from __future__ import annotations
+
+
+def visible(text: str) -> str:
+    """The text with everything but letters, signs, spaces and line ends written as an escape: ESC becomes `\\x1b`.
+
+    Control characters could clear the screen and draw another report on it; marks of direction, exchange its words.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else "    " if c == "\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

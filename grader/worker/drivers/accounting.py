@@ -1,0 +1,34 @@
+"""Driver for accounting: a result together with the results that it can be put together from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..bench import Bench
+
+
+def accounted(
+    bench: Bench, config: dict[str, int], wanted: str, options: dict[str, Any], parts: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """One quantity of `accounting.py`, and others that it follows from, as far as they are written.
+
+    Args:
+        wanted: the name of the quantity; options: its arguments beside `config`.
+        parts: {name of another quantity: its arguments}.
+
+    Returns:
+        wanted: what was asked for; parts: {name: result, or None where it is still to be written}.
+    """
+    result = bench.adapter(f"run_{wanted}", config=config, **options)
+    return {"wanted": result, "parts": {name: _part(bench, name, config, more) for name, more in parts.items()}}
+
+
+def _part(bench: Bench, name: str, config: dict[str, int], options: dict[str, Any]) -> Any:
+    try:
+        return bench.adapter(f"run_{name}", config=config, **options)
+    except NotImplementedError:
+        return None
+
+
+DRIVERS = (accounted,)

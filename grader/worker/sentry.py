@@ -1,0 +1,229 @@
+"""The sentry: notes what honest code has no reason to do, while a submission is imported and called.
+
+It is an audit hook (PEP 578), which Python cannot remove again, and a look at whether functions that everybody relies
+on are still what they were. Only what the submission itself causes is noted: somewhere on the stack must be a frame
+of one of its files.
+
+What it notes is evidence for a person. It is not what keeps a submission from gaining anything: that is the wall. Code
+that is not Python goes unnoticed, and a submission that takes the worker apart can silence the sentry, or accuse
+itself.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import socket
+import sys
+import time
+import tracemalloc
+import types
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+import torch
+
+_PACKAGE = __name__.rpartition(".")[0] + "."
+_KEPT = 20
+_TEXT_LIMIT = 200
+_DEVICES = ("/dev/", "/proc/self/task/")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+_CHANGES = frozenset({"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"})
+_SEARCHES = frozenset({"sys._getframe", "gc.get_objects", "gc.get_referrers", "sys._current_frames"})
+_WATCHED = _CHANGES | _SEARCHES | {"open", "os.listdir", "os.scandir", "os.kill", "os.killpg", "socket.connect"}
+
+_RELIED_ON: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "time": (time, ("time", "monotonic", "perf_counter", "process_time", "sleep", "perf_counter_ns", "monotonic_ns")),
+    "builtins": (builtins, ("isinstance", "len", "type", "getattr", "abs", "open", "__import__", "all", "any")),
+    "json": (json, ("dumps", "loads")),
+    "os": (os, ("_exit", "kill", "read", "write", "getpid")),
+    "socket": (socket, ("socket", "socket.sendall", "socket.recv", "socket.recv_into")),
+    "tracemalloc": (tracemalloc, ("start", "stop", "get_traced_memory", "reset_peak")),
+    "torch": (torch, ("equal", "allclose", "isclose", "isfinite", "isnan", "Tensor.__eq__", "testing.assert_close")),
+}
+"""What a patched clock or a comparison that always agrees would be set in place of."""
+
+Notice = dict[str, str]
+"""Something worth a look: `kind`, `evidence` (what happened, in words) and `where` (file:line in the submission)."""
+
+
+class Sentry:
+    """Watches one submission for as long as this process lives.
+
+    Args:
+        root: the submission's folder.
+        hidden: paths of the judge's that it has no business with.
+        libraries: folders below them that hold installed packages, which anybody may read.
+    """
+
+    def __init__(self, root: str, hidden: Iterable[str], libraries: Iterable[str]) -> None:
+        self._root = _real(root)
+        self._hidden = [_real(path) for path in hidden]
+        here = os.path.dirname(__file__)
+        self._readable = [_real(path) for path in (sys.prefix, sys.base_prefix, here, *libraries)]
+        self._hidden_in_root = [path for path in self._hidden if _belongs(path, [self._root])]
+        self._writable = [_real(os.environ[name]) for name in ("HOME", "TMPDIR") if name in os.environ]
+        self._owned: dict[str, bool] = {}
+        self._seen: dict[tuple[str, str], Notice] = {}
+        self._busy = False
+        self._original = _relied_on()
+        sys.addaudithook(self._hear)
+
+    def take(self) -> list[Notice]:
+        """What was noted since the last time, and forget it."""
+        self._look_for_patches()
+        seen, self._seen = list(self._seen.values()), {}
+        return seen
+
+    def _look_for_patches(self) -> None:
+        now = _relied_on()
+        for name, value in self._original.items():
+            if now.get(name) is not value:
+                ours = name.startswith((_PACKAGE, "tracemalloc."))
+                self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
+        self._original = now
+
+    def _hear(self, event: str, details: tuple[Any, ...]) -> None:
+        if event not in _WATCHED or self._busy:
+            return
+        self._busy = True
+        try:
+            if complaint := self._complaint(event, details):
+                kind, evidence = complaint
+                frame = self._frame_of_submission(direct=event in _SEARCHES)
+                if frame is not None:
+                    self._note(kind, evidence, self._place(frame))
+        except Exception:  # whatever it is asked about strange arguments, the submission's call goes on
+            return
+        finally:
+            self._busy = False
+
+    def _complaint(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
+        """The kind of notice that an event deserves, and its evidence; None for what anybody does."""
+        if event in _SEARCHES:
+            return "searched", f"it called {event}, which leads to objects that are not its own"
+        if event == "socket.connect":
+            return "network", f"it tried to connect to {details[1]!r}"
+        if event in ("os.kill", "os.killpg"):
+            target = int(details[0])
+            own = {0, os.getpid(), -os.getpgrp()} if event == "os.kill" else {0, os.getpgrp()}
+            if target in own or _descends_from_us(target):
+                return None
+            return "processes", f"it sent signal {int(details[1])} to process {target}"
+        paths = [_absolute(os.fsdecode(item)) for item in details[:2] if isinstance(item, (str, bytes))]
+        if event == "open":
+            paths = paths[:1]
+            mode, flags = details[1], details[2]
+            writing = bool(flags & _WRITING) if isinstance(flags, int) else any(c in str(mode) for c in "wax+")
+        else:
+            writing = event in _CHANGES
+        for path in paths:
+            if complaint := self._about_path(path, writing, "listed" if event.startswith("os.") else "opened"):
+                return complaint
+        return None
+
+    def _about_path(self, path: str, writing: bool, did: str) -> tuple[str, str] | None:
+        if path.startswith("/proc"):
+            return _about_process(path)
+        if _belongs(path, [self._root]) and not _belongs(path, self._hidden_in_root):
+            return None
+        if not _belongs(path, self._hidden):
+            if _belongs(path, self._writable) or path.startswith(_DEVICES):
+                return None
+            path = _real(path)  # resolved only here: in a deep folder it takes its time
+        if _belongs(path, self._hidden) and (writing or not _belongs(path, self._readable)):
+            return "files", f"it {'tried to write' if writing else did} {path}, which is the judge's"
+        if writing and not _belongs(path, [*self._writable, self._root]):
+            return "writes", f"it tried to write {path}"
+        return None
+
+    def _frame_of_submission(self, direct: bool) -> types.FrameType | None:
+        """The innermost frame of the submission; with `direct`, only if it made the call itself."""
+        frame: types.FrameType | None = sys._getframe(2)
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if self._owns(file):
+                return frame
+            if direct and os.path.basename(file) != "inspect.py":
+                return None
+            frame = frame.f_back
+        return None
+
+    def _owns(self, file: str) -> bool:
+        owned = self._owned.get(file)
+        if owned is None:
+            real = _real(file)
+            owned = _belongs(real, [self._root]) and not _belongs(real, self._readable) and "site-packages" not in real
+            self._owned[file] = owned
+        return owned
+
+    def _place(self, frame: types.FrameType) -> str:
+        return f"{os.path.relpath(_real(frame.f_code.co_filename), self._root)}:{frame.f_lineno}"
+
+    def _note(self, kind: str, evidence: str, where: str) -> None:
+        if len(self._seen) < _KEPT:
+            notice = {"kind": kind, "evidence": evidence[:_TEXT_LIMIT], "where": where[:_TEXT_LIMIT]}
+            self._seen.setdefault((kind, where or evidence), notice)
+
+
+def _relied_on() -> dict[str, Any]:
+    """{dotted name: what it is now}, for functions of libraries and for those between the submission and the judge."""
+    found = {f"{name}.{path}": _reached(module, path) for name, (module, paths) in _RELIED_ON.items() for path in paths}
+    for module_name, module in list(sys.modules.items()):
+        if not module_name.startswith(_PACKAGE):
+            continue
+        owners: list[Any] = [module, *(v for v in vars(module).values() if getattr(v, "__module__", "") == module_name)]
+        for owner in owners:
+            if owner is module or isinstance(owner, type):
+                for attribute, value in vars(owner).items():
+                    if callable(value):
+                        found[f"{module_name}.{owner.__name__}.{attribute}"] = getattr(value, "__code__", value)
+    return found
+
+
+def _reached(module: types.ModuleType, path: str) -> Any:
+    try:
+        return attrgetter(path)(module)
+    except AttributeError:
+        return None
+
+
+def _about_process(path: str) -> tuple[str, str] | None:
+    parts = path.split("/")[2:]
+    own = {"self", "thread-self", str(os.getpid())}
+    if parts[:1] and parts[0] in own:
+        private = parts[1:2] in (["mem"], ["fd"])
+        return ("processes", f"it opened {path}") if private else None
+    if parts[:1] and parts[0].isdigit() and not _descends_from_us(int(parts[0])):
+        return "processes", f"it opened {path}, of another process"
+    return None
+
+
+def _descends_from_us(process: int) -> bool:
+    """Whether a process is a child of this one, or a child's child."""
+    while process > 1:
+        try:
+            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+                process = int(file.read().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        if process == os.getpid():
+            return True
+    return False
+
+
+def _absolute(path: str) -> str:
+    """As os.path.abspath, but in a folder that lies too deep for the system it fails at once instead of searching."""
+    here = os.readlink("/proc/self/cwd") if sys.platform == "linux" and not os.path.isabs(path) else ""
+    return os.path.abspath(os.path.join(here, path))
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(path)
+
+
+def _belongs(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)

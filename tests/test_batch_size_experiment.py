@@ -1,0 +1,34 @@
+"""`runs/batch_size_experiment`: the same model with several batch sizes."""
+
+import pytest
+
+from grader.artifacts.claims import check_curves, check_sweep
+
+MAY_DIFFER = (
+    *("steps", "warmup_steps", "max_lr", "min_lr"),
+    *("accumulation_steps", "eval_every", "eval_batches"),
+)
+"""What goes with a batch size: learning rates are tuned anew, and fewer steps see as many tokens."""
+
+
+def test_at_least_three_sizes(runs):
+    """There are runs with at least three batch sizes, which differ in nothing else."""
+    check_sweep(runs, "batch_size", may_differ=MAY_DIFFER)
+
+
+def test_the_curves_belong_to_the_configurations(runs, remarks):
+    """Steps, tokens and learning rates of every run follow from its configuration, and no two curves are the same."""
+    remarks("comment")
+    check_curves(runs)
+
+
+@pytest.mark.decisive
+def test_the_final_losses_are_those_of_the_weights(runs, reference):
+    """The last validation loss of every run is what its weights have."""
+    reference.check_claimed_losses(runs)
+
+
+def test_small_and_large(runs):
+    """The largest batch is at least eight times as large as the smallest."""
+    sizes = [run.config.batch_size for run in runs]
+    assert max(sizes) >= 8 * min(sizes), f"the batch sizes go from {min(sizes)} to {max(sizes)} only"

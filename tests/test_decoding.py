@@ -1,0 +1,307 @@
+"""Decoding: the distribution of the next token, and sequences drawn from it.
+
+Sequences come from models that are nothing but tables, so their distributions are known exactly. Greedy ones are
+compared token by token; random ones by their frequencies, with limits so wide that a right sampler misses one less
+than once in ten million runs.
+"""
+
+import pytest
+import torch
+
+from grader.cases.case import Draw
+from grader.cases.compare import Tolerance, compare
+from grader.cases.frequencies import check_frequencies
+from grader.cases.weights import draw_weights, lm_shapes
+
+pytestmark = pytest.mark.own_adapter
+
+# The tokens' probabilities at temperature 1, most probable first. Those that a temperature and a top_p leave are far
+# from the border: 0.7 and 0.9 for top_p = 0.85, say.
+PROFILE = torch.tensor([0.40, 0.30, 0.20, 0.06, 0.04], dtype=torch.float64)
+COIN = torch.tensor([0.3, 0.25, 0.2, 0.15, 0.1], dtype=torch.float64)
+VOCAB_SIZE = len(PROFILE)
+
+
+def known_chain(draw):
+    """Tables of a model whose next token depends on the last one only, and which tokens come in which order of rank.
+
+    Every token is followed by every other one with one of the profile's probabilities, so that in the long run all
+    tokens are equally frequent.
+    """
+    order = draw.uniform(VOCAB_SIZE).argsort()
+    ranked = torch.stack([order.roll(i) for i in range(VOCAB_SIZE)])
+    logits = torch.empty(VOCAB_SIZE, VOCAB_SIZE).scatter_(1, ranked, PROFILE.log().float().expand(VOCAB_SIZE, -1))
+    return {"last": logits}, ranked
+
+
+def known_coin():
+    """Tables of a model whose tokens do not depend on each other."""
+    return {"last": COIN.log().float().expand(VOCAB_SIZE, -1).clone()}
+
+
+def count_pairs(first, second):
+    """How often each token of `second` came beside each of `first`, as [VOCAB_SIZE, VOCAB_SIZE]."""
+    return torch.bincount(first.flatten() * VOCAB_SIZE + second.flatten(), minlength=VOCAB_SIZE**2).view(VOCAB_SIZE, -1)
+
+
+def as_tensor(sequences, length):
+    """Sequences as one tensor; all have to be of this length and of tokens that there are."""
+    for sequence in sequences:
+        assert len(sequence) == length, f"asked for {length} new tokens without a stop token, got {len(sequence)}"
+        assert all(0 <= token < VOCAB_SIZE for token in sequence), f"tokens run from 0 to {VOCAB_SIZE - 1}: {sequence}"
+    return torch.tensor(sequences)
+
+
+def check_smallest_set(case, found):
+    """The right number of tokens is left, with the right probabilities, and none is less probable than one left out.
+
+    Which of several equally probable tokens is left, is open.
+    """
+    sizes = [(values > 0).sum(-1).tolist() for values in (case.expected, found)]
+    assert sizes[0] == sizes[1], (
+        f"for logits {case.inputs['logits'].tolist()}, temperature {case.inputs['temperature']:g} and top_p "
+        f"{case.inputs['top_p']:g} the smallest sets that suffice have {sizes[0]} tokens; here {sizes[1]} are left"
+    )
+    compare(
+        case.expected.sort(-1, descending=True).values,
+        found.sort(-1, descending=True).values,
+        case.tolerance,
+        "output, each row sorted",
+    )
+    logits = case.inputs["logits"]
+    lowest_in = logits.masked_fill(found == 0, float("inf")).amin(-1)
+    highest_out = logits.masked_fill(found > 0, -float("inf")).amax(-1)
+    assert (lowest_in >= highest_out).all(), "a token is left out and a less probable one is kept"
+
+
+@pytest.mark.cases("temperature")
+def test_temperature(submission, case):
+    """The next token's distribution is softmax(logits / temperature)."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.cases("nucleus")
+def test_nucleus(submission, case):
+    """Top-p keeps the smallest set of tokens with a mass of at least p, and divides their probabilities by its mass."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.cases("temperature_and_nucleus")
+def test_temperature_before_nucleus(submission, case):
+    """The nucleus is chosen from the distribution that the temperature has made."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.cases("greedy")
+def test_greedy(submission, case):
+    """At temperature 0 every new token is the most likely one after all tokens before it, prompt and new ones."""
+    case.check(submission.generated(**case.inputs))
+
+
+@pytest.mark.cases("max_new_tokens")
+def test_max_new_tokens(submission, case):
+    """Without a stop token every prompt gets exactly max_new_tokens new ones, and the prompt is not among them."""
+    case.check(submission.generated(**case.inputs))
+
+
+@pytest.mark.cases("stop_token")
+def test_stop_token(submission, case):
+    """A sequence ends when the stop token is drawn, which is its last token; the other sequences go on."""
+    case.check(submission.generated(**case.inputs))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "kept"),
+    [(1.0, 1.0, 5), (0.8, 1.0, 5), (1.0, 0.85, 3), (2.0, 0.8, 4)],
+    ids=["as_it_is", "temperature", "nucleus", "temperature_and_nucleus"],
+)
+def test_frequencies(submission, temperature, top_p, kept):
+    """Over many generated tokens, each comes as often as its probability says."""
+    tables, ranked = known_chain(Draw(0, f"chain at {temperature} and {top_p}"))
+    prompts = [[i % VOCAB_SIZE] for i in range(256)]
+    options = {"max_new_tokens": 48, "temperature": temperature, "top_p": top_p}
+    (sequences,) = submission.sampled(tables=tables, prompts=prompts, seed=11, **options)
+    tokens = as_tensor(sequences, 48)
+
+    left = PROFILE ** (1 / temperature)
+    left[kept:] = 0
+    expected = torch.zeros(VOCAB_SIZE, VOCAB_SIZE, dtype=torch.float64)
+    expected.scatter_(1, ranked, (left / left.sum()).expand(VOCAB_SIZE, -1))
+    before = torch.cat([torch.tensor(prompts), tokens[:, :-1]], dim=1)
+    check_frequencies(count_pairs(before, tokens), expected, "token {j} after token {i}")
+
+
+@pytest.mark.cases("different_lengths")
+def test_different_lengths(submission, case):
+    """Prompts of different lengths may share a call, and each is continued as it would be alone."""
+    case.check(submission.generated(**case.inputs))
+
+
+@pytest.mark.cases("context")
+def test_context_length(submission, case):
+    """When a sequence outgrows context_length, its last context_length tokens condition the next."""
+    case.check(submission.generated(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("extremes")
+def test_extreme_top_p(submission, case):
+    """A tiny top_p leaves the most probable token, and top_p = 1 leaves every token its probability."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("ties", "exact_mass")
+def test_smallest_set(submission, case):
+    """Among equally probable tokens no more are kept than are needed, and a mass of exactly p is enough."""
+    found = submission.run_next_token_probabilities(**case.inputs)
+    compare(case.expected, found, Tolerance(absolute=1.0))  # type, shape and finiteness
+    check_smallest_set(case, found)
+
+
+@pytest.mark.edge
+@pytest.mark.cases("greedy_limit")
+def test_low_temperatures(submission, case):
+    """As the temperature goes to 0, and at 0, all probability is on the largest logit, and nothing overflows."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("any_shape")
+def test_leading_dimensions(submission, case):
+    """Logits may have any number of leading dimensions; every row has a nucleus of its own."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("minus_infinity")
+def test_minus_infinity(submission, case):
+    """A logit of minus infinity gets probability 0 and does not disturb the others."""
+    case.check(submission.run_next_token_probabilities(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("half_precision")
+def test_half_precision(submission, case):
+    """Logits in bfloat16 are widened before anything is computed, so that the nucleus is right for them too."""
+    logits = case.inputs["logits"].bfloat16()
+    assert torch.equal(logits.float(), case.inputs["logits"]), "the case's logits do not fit into bfloat16"
+    case.check(submission.run_next_token_probabilities(**{**case.inputs, "logits": logits}))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("untouched")
+def test_inputs_unchanged(submission, case):
+    """Neither the logits nor the prompts are modified."""
+    case.check(submission.inputs_after(**case.inputs))
+    traces = greedy_traces(submission, training=False)
+    assert traces["prompts"] == [[1, 2], [3]], f"the prompts [[1, 2], [3]] are {traces['prompts']} after a call"
+
+
+@pytest.mark.edge
+def test_draws_are_independent(submission):
+    """A draw depends neither on the one before it nor on the sequence beside it."""
+    tables = known_coin()
+    (sequences,) = submission.sampled(tables=tables, prompts=[[0]] * 256, max_new_tokens=48, seed=12)
+    tokens = as_tensor(sequences, 48)
+    expected = COIN.expand(VOCAB_SIZE, -1)
+    in_sequence = count_pairs(tokens[:, 0::2], tokens[:, 1::2])
+    side_by_side = count_pairs(tokens[0::2], tokens[1::2])
+    far_apart = count_pairs(tokens[:, :24], tokens[:, 24:])
+    check_frequencies(in_sequence, expected, "token {j} right after token {i}")
+    check_frequencies(far_apart, expected, "token {j} 24 draws after token {i}")
+    check_frequencies(side_by_side, expected, "token {j} in the sequence beside that of token {i}")
+
+
+COINS = {"prompts": [[i % VOCAB_SIZE] for i in range(8)], "max_new_tokens": 25}
+
+
+@pytest.mark.edge
+def test_generator(submission):
+    """All randomness comes from the generator: its seed decides the tokens, and nothing else does."""
+    drawing = {"tables": known_coin(), **COINS}
+    (first,), (again,) = (submission.sampled(**drawing, seed=1, global_seed=seed) for seed in (5, 6))
+    assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
+    assert first == again, "two generators with the same seed give different tokens"
+    (other,) = submission.sampled(**drawing, seed=2)
+    assert first != other, "generators with different seeds give the same tokens"
+
+
+@pytest.mark.edge
+def test_generator_moves_on(submission):
+    """A second call with the same generator, which has moved on, draws other tokens."""
+    first, second = submission.sampled(tables=known_coin(), **COINS, seed=1, calls=2)
+    assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
+    assert first != second, "a second call with the same generator gives the same tokens again"
+
+
+@pytest.mark.edge
+def test_global_generator(submission):
+    """Without a generator, torch.manual_seed makes the tokens repeatable."""
+    drawing = {"tables": known_coin(), **COINS, "seed": None}
+    (first,), (again,), (other,) = (submission.sampled(**drawing, global_seed=seed) for seed in (1, 1, 2))
+    assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
+    assert first == again, "after torch.manual_seed with the same seed, the tokens are different"
+    assert first != other, "torch.manual_seed with another seed changes nothing"
+
+
+def greedy_traces(submission, training):
+    """What a short greedy call leaves behind; its tokens are checked to be right ones."""
+    tables = {"last": 5 * torch.eye(VOCAB_SIZE).roll(1, dims=1)}  # after every token the next one: 0, 1, 2, ...
+    traces = submission.generation_traces(tables=tables, prompts=[[1, 2], [3]], max_new_tokens=3, training=training)
+    assert traces["tokens"] == [[3, 4, 0], [4, 0, 1]], (
+        f"the most likely continuations of [1, 2] and [3] are [3, 4, 0] and [4, 0, 1]; got {traces['tokens']}"
+    )
+    changed = [name for name, value in traces["weights"].items() if not torch.equal(value, tables[name])]
+    assert not changed, f"generating changed the model's parameters: {changed}"
+    return traces
+
+
+@pytest.mark.edge
+@pytest.mark.parametrize("training", [False, True], ids=["evaluating", "training"])
+def test_model_is_left_as_it_was(submission, training):
+    """The model and its modules are afterwards in the mode, training or evaluation, in which they were before."""
+    traces = greedy_traces(submission, training)
+    now, then = ("training" if mode else "evaluation" for mode in (not training, training))
+    assert set(traces["training"]) == {training}, f"the model was in {then} mode and has modules in {now} mode now"
+    assert traces["gradients_enabled"], "gradients were enabled before the call and are not any more"
+
+
+@pytest.mark.edge
+def test_evaluates_without_gradients(submission):
+    """The model is called in evaluation mode (no dropout) and without gradients (no memory for a backward pass)."""
+    traces = greedy_traces(submission, training=True)
+    assert not traces["trained"], "a model in training mode was called in training mode, where dropout is active"
+    assert not traces["followed"], "the model was called with gradients enabled, and autograd kept its activations"
+
+
+@pytest.mark.edge
+def test_own_model(submission):
+    """With your own Transformer, greedy decoding picks a largest logit of that model at every step."""
+    draw = Draw(0, "own model")
+    config = {"vocab_size": 20, "context_length": 8, "d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 16}
+    model = {**config, "rope_theta": 1e4}
+    weights = draw_weights(draw, lm_shapes(vocab_size=20, d_model=8, num_layers=2, d_ff=16))
+    prompts = [draw.integers(0, 20, length).tolist() for length in (5, 2, 7)]
+    found = submission.generated_by_own_model(config=model, weights=weights, prompts=prompts, max_new_tokens=5)
+    for prompt, new in zip(prompts, found, strict=True):
+        assert len(new) == 5, f"asked for 5 new tokens, got {len(new)}"
+        for i, token in enumerate(new):
+            window = [*prompt, *new[:i]][-8:]
+            logits = submission.run_transformer_lm(**model, weights=weights, in_indices=torch.tensor([window]))[0, -1]
+            assert 0 <= token < 20, f"token {token} is none of 0 to 19"
+            assert logits[token] > logits.max() - 1e-3, (
+                f"after {window} your model's largest logit is that of token {int(logits.argmax())} "
+                f"({logits.max():.4g}); generated was {token} ({logits[token]:.4g})"
+            )
+
+
+@pytest.mark.edge
+def test_refuses(submission):
+    """An empty prompt, a temperature below 0 and a top_p outside (0, 1] are a ValueError."""
+    tables = known_coin()
+    assert not submission.generation_is_refused(tables=tables, prompts=[[1]]), "the prompt [1] is refused"
+    assert submission.generation_is_refused(tables=tables, prompts=[[1], []]), "an empty prompt is accepted"
+    for option, value in (("temperature", -0.5), ("top_p", 0.0), ("top_p", -0.1), ("top_p", 1.5)):
+        refused = submission.generation_is_refused(tables=tables, prompts=[[1]], **{option: value})
+        assert refused, f"{option} = {value} is accepted"

@@ -1,0 +1,23 @@
+"""`runs/generate`: a text that the model wrote, with the model."""
+
+import pytest
+
+from grader.artifacts.claims import check_not_copied, check_sample
+
+
+def test_the_text_is_that_of_the_ids(runs, remarks):
+    """The text is that of its token ids, and there are 256 of them, or a last one that ends the text."""
+    remarks("comment")
+    check_sample(runs[0])
+
+
+@pytest.mark.decisive
+def test_the_model_wrote_it(runs, reference):
+    """To the model whose weights are given, the text is neither noise nor one token again and again."""
+    reference.check_plausible(runs[0])
+
+
+@pytest.mark.edge
+def test_it_is_not_copied(runs):
+    """The text does not stand in the training text as it is."""
+    check_not_copied(runs[0])

@@ -1,0 +1,24 @@
+"""`runs/swiglu_ablation`: what the gate in SwiGLU is worth."""
+
+import pytest
+
+from grader.artifacts.claims import check_architecture, check_curves, check_equal_size
+
+
+def test_the_model_is_what_it_is_said_to_be(runs):
+    """The feed-forward network has no gate, as its weights show, and is as large as one with a gate."""
+    check_architecture(runs, ffn="silu")
+    for run in runs:
+        check_equal_size(run.config, run.folder)
+
+
+def test_the_curves_belong_to_the_configurations(runs, remarks):
+    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end."""
+    remarks("comment")
+    check_curves(runs)
+
+
+@pytest.mark.decisive
+def test_the_final_loss_is_that_of_the_weights(runs, reference):
+    """The last validation loss of the curve is what the weights have in a model without a gate."""
+    reference.check_claimed_losses(runs)

@@ -1,0 +1,38 @@
+"""`runs/train_bpe_expts_owt`: a tokenizer for text from the web."""
+
+import pytest
+
+from grader.artifacts.claims import check_learnt, check_longest_token, check_of_the_web, check_tables
+from grader.artifacts.vocabulary import read_training, read_vocabulary
+
+FOLDER = "runs/train_bpe_expts_owt"
+SIZE = 32_000
+
+
+@pytest.fixture
+def training(submission):
+    """What `config.toml` says about the training."""
+    return read_training(submission.files, FOLDER)
+
+
+@pytest.fixture
+def vocabulary(submission):
+    """The tables of `vocab.json` and `merges.txt`."""
+    return read_vocabulary(submission.files, FOLDER)
+
+
+def test_the_tables_are_those_of_a_training(training, vocabulary):
+    """The vocabulary is the special tokens, the 256 bytes and what the merges make, with ids in that order."""
+    check_tables(training, vocabulary, SIZE)
+
+
+@pytest.mark.decisive
+def test_the_merges_are_learnt_from_the_text(training, vocabulary, reference):
+    """The merges are what BPE gives: the same again on a text of the kit, else those of such text."""
+    check_learnt(training, vocabulary, reference.train_bpe, otherwise=check_of_the_web)
+
+
+def test_the_longest_token(training, vocabulary, remarks):
+    """The longest token, special ones left aside, is the one that is named."""
+    remarks("comment")
+    check_longest_token(training, vocabulary)
