@@ -191,12 +191,12 @@ MISCONCEPTIONS = (
             "The target's logit is 1000 below the largest: what is the loss?",
             "common",
         )
-        for exponent in (6, 8, 9, 10, 12)
+        for exponent in (6, 8, 9, 10)
     ),
     _wrong(
         "clamped",
         _clamped,
-        "keeps probabilities from falling below a small number, so no loss can exceed about 28.",
+        "keeps probabilities from falling below 1e-12 (it clamps them, or adds that much), so no loss can exceed 28.",
         "The target's logit is 1000 below the largest: what is the loss?",
     ),
     _wrong(

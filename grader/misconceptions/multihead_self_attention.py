@@ -248,11 +248,6 @@ def _frequencies_of_model(module, q, k, v, positions):
     return rope(q, positions), rope(k, positions), v
 
 
-def _moved_to_zero(x, positions):
-    positions = _as_given(x, positions)
-    return positions - positions.min()
-
-
 def _mha(id, replacement, diagnosis, hint, frequency):
     """A misconception that replaces one step, or the whole forward pass."""
     forward = replace(_RIGHT, **replacement).forward() if isinstance(replacement, dict) else replacement
@@ -532,12 +527,5 @@ MISCONCEPTIONS = (
         diagnosis="Your RoPE takes its frequencies from d_model, not from the size of one head.",
         hint="Which d_k does your RoPE get: d_model, or d_model / num_heads?",
         frequency="occasional",
-    ),
-    _mha(
-        "positions-moved-to-zero",
-        {"positions": _moved_to_zero},
-        diagnosis="Your attention moves the positions so that the smallest is 0.",
-        hint="Compare the queries after RoPE for positions 0, 1, 2 and 5, 6, 7.",
-        frequency="rare",
     ),
 )
