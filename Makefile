@@ -12,7 +12,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade data stubs fixtures bench kill-matrix attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix tolerances attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,13 +47,15 @@ stubs: setup ## staff: write cs336_basics/ and adapters.py from the reference
 fixtures: setup ## staff: write what is generated below tests/fixtures/ anew
 	$(PY) -m grader.fixtures all
 
-kill-matrix: setup ## staff: which tests kill which known bug
+kill-matrix: setup ## staff: which tests kill which known bug, and does each get its name
 	$(PY) -m grader.selftest.kill_matrix
 
-mutants: setup ## staff: mutate the reference and see which mutants no test notices (an hour)
+tolerances: setup ## staff: do tolerances lie clear of honest code and of every known bug
+	$(PY) -m grader explain tolerances
+
+mutants: setup ## staff: change the reference bit by bit: which changes does no test notice? (half an hour)
 	$(PY) -m pip install --quiet mutmut
-	OMP_NUM_THREADS=1 $(PY) -m mutmut run
-	$(PY) -m mutmut results
+	OMP_NUM_THREADS=1 $(PY) -m grader.selftest.mutants
 
 attacks: setup ## staff: hostile submissions, and what each level of isolation does about them
 	$(PY) -m grader.selftest.attacks

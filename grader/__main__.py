@@ -250,7 +250,8 @@ def _explain(arguments: list[str]) -> int:
     parser = _parser(
         " explain",
         "tolerances: for every stored case with floating-point outputs, how far honest implementations\n"
-        "stray from the truth, what is allowed, and how near the nearest known bug comes. Staff only.",
+        "stray from the truth, what is allowed, and how near the nearest known bug comes. Staff only.\n"
+        "Exit code 1 where these are too near to each other.",
     )
     parser.add_argument("what", choices=("tolerances",))
     parser.add_argument("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
@@ -270,10 +271,9 @@ def _explain(arguments: list[str]) -> int:
     from rich.console import Console
 
     from .report.tolerances import show_tolerances
-    from .selftest.tolerances import separations
+    from .selftest.tolerances import measure
 
-    show_tolerances((one for problem in problems for one in separations(problem)), Console())
-    return GRADED
+    return BELOW if show_tolerances(map(measure, problems), Console()) else GRADED
 
 
 def _manual(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .archive import SUFFIXES
+from .cases.chance import WITHOUT_CHANCE
 from .complaints import Refused
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
@@ -190,12 +191,12 @@ class Submission(ABC):
             self._note(error)
             raise
         if operation not in _BY_CHANCE:
-            self._note(value)
+            self._note(value, operation)
         return value
 
-    def _note(self, what: Any) -> None:
+    def _note(self, what: Any, operation: str = "") -> None:
         if self.transcript is not None:
-            self.transcript.append(what)
+            self.transcript.append(WITHOUT_CHANCE[operation](what) if operation in WITHOUT_CHANCE else what)
 
     @abstractmethod
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:

@@ -40,6 +40,8 @@ class Trail:
             if failed and len(transcript) == 1 and not isinstance(transcript[0], BaseException):
                 self._fresh.setdefault(problem, []).append((outcome.id, case, transcript[0]))
             return
+        if outcome.result in (Result.TODO, Result.SKIP, Result.ABSENT):  # says nothing about what the code does
+            return
         self._ran.setdefault(problem, set()).add(outcome.id)
         if failed:
             self._failing.setdefault(problem, {})[outcome.id] = fingerprint_transcript(transcript)

@@ -5,6 +5,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.initialisation import check_truncated_normal
+from grader.cases.placement import check_placement
 
 CONFIG = {"num_embeddings": 300, "embedding_dim": 70}
 
@@ -66,3 +67,10 @@ def test_rows_learn(submission):
     assert learning == set(ids.flatten().tolist()), (
         f"{torch.unique(ids).numel()} different ids were looked up, but {len(learning)} rows get a gradient"
     )
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_device_and_dtype(submission):
+    """A new Embedding has its table on the device and in the dtype that are asked for."""
+    check_placement(submission, "get_embedding_module", CONFIG, "a new Embedding")

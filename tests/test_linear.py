@@ -5,6 +5,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.initialisation import check_truncated_normal
+from grader.cases.placement import check_placement
 
 CONFIG = {"in_features": 150, "out_features": 400}
 
@@ -66,3 +67,10 @@ def test_weight_learns(submission):
     gradient = gradients.get("weight")
     assert gradient is not None, "no gradient arrives at the weight"
     assert torch.count_nonzero(gradient) > 0, "the gradient of the weight is zero everywhere"
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_device_and_dtype(submission):
+    """A new Linear has its weight on the device and in the dtype that are asked for."""
+    check_placement(submission, "get_linear_module", CONFIG, "a new Linear")

@@ -5,6 +5,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.initialisation import check_truncated_normal
+from grader.cases.placement import check_placement
 
 CONFIG = {"d_model": 40, "d_ff": 120}
 SHAPES = {"w1.weight": (120, 40), "w2.weight": (40, 120), "w3.weight": (120, 40)}
@@ -88,3 +89,10 @@ def test_weights_learn(submission):
     assert set(gradients) == set(SHAPES), f"expected the parameters {sorted(SHAPES)}, got {sorted(gradients)}"
     idle = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
     assert not idle, f"no gradient arrives at {', '.join(idle)}"
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_device_and_dtype(submission):
+    """A new SwiGLU has its weights on the device and in the dtype that are asked for."""
+    check_placement(submission, "get_swiglu_module", CONFIG, "a new SwiGLU")

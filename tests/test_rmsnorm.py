@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from grader.cases.case import Draw
+from grader.cases.placement import check_placement
 
 CONFIG = {"d_model": 24, "eps": 1e-5}
 
@@ -75,3 +76,10 @@ def test_gain_learns(submission):
     gradient = gradients.get("weight")
     assert gradient is not None, "no gradient arrives at the gain"
     assert torch.count_nonzero(gradient) == 24, f"{int((gradient == 0).sum())} of 24 gains have a gradient of zero"
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_device_and_dtype(submission):
+    """A new RMSNorm has its gain on the device and in the dtype that are asked for."""
+    check_placement(submission, "get_rmsnorm_module", CONFIG, "a new RMSNorm")

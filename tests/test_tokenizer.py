@@ -154,8 +154,12 @@ def test_memory_does_not_grow(submission, chance):
     """encode_iterable needs no more memory for a long stream than for a short one."""
     tokenizer = submission.tokenizer(load("gpt2/vocab"), load("gpt2/merges"), [END])
     special = chance.randrange(20, 40)  # special tokens, since memory is measured and the merges are not
-    chunk = f"It is what it is.\n{END * special}\n"
-    ids, repeats = special + 8, 2 * MIB // len(chunk)
+    chunk = f"It is what it is.
+{END * special}
+"
+    ids, few, repeats = special + 8, 20, 2 * MIB // len(chunk)
+    given_ = tokenizer.stream_memory(chunk, few)["ids"]  # what is wrong here may take minutes on the long stream
+    assert given_ == few * ids, f"{few} times {_short(chunk)} are {few * ids} ids; encode_iterable yielded {given_}"
     used = tokenizer.stream_memory(chunk, repeats)
     assert used["ids"] == repeats * ids, (
         f"{repeats} times {_short(chunk)} are {repeats * ids} ids; encode_iterable yielded {used['ids']}"
@@ -234,6 +238,20 @@ def test_from_files(submission, case):
     tokenizer = submission.tokenizer_from_files(read("gpt2/vocab.json"), read("gpt2/merges.txt"), None)
     texts = case.inputs["texts"]
     check_ids(case, texts, [tokenizer.encode(text) for text in texts])
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_from_files_in_detail(submission):
+    """Tokenizer.from_files takes special tokens, and merges that begin with # or have no #version line above them."""
+    header, merges = read("gpt2/merges.txt").split(b"\n", 1)
+    assert header.startswith(b"#version")
+    kept = merges.split(b"\n")[:1000]
+    first = b"\n".join([kept[0], b"# #", *kept[1:]]) + b"\n"
+    tokenizer = submission.tokenizer_from_files(read("gpt2/vocab.json"), first, [END])
+    for text, expected in {" t": [256], "##": [2235], "# a": [2, 257], f"the{END} the": [1169, 50256, 262]}.items():
+        ids = tokenizer.encode(text)
+        assert ids == expected, f"{text!r} should be encoded as {expected}, and is as {ids}"
 
 
 @pytest.mark.edge

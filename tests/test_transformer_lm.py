@@ -7,6 +7,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.initialisation import check_truncated_normal
+from grader.cases.placement import check_placement
 from grader.cases.weights import draw_weights, lm_shapes
 
 CONFIG = {
@@ -161,3 +162,10 @@ def test_every_parameter_learns(submission):
     assert not missing, f"{len(missing)} parameters are missing: {missing[:4]}"
     idle = [name for name in SHAPES if gradients[name] is None or not gradients[name].any()]
     assert not idle, f"no gradient arrives at {len(idle)} parameters: {idle[:4]}"
+
+
+@pytest.mark.edge
+@pytest.mark.own_adapter
+def test_device_and_dtype(submission):
+    """A new model has all of its parameters on the device and in the dtype that are asked for."""
+    check_placement(submission, "get_transformer_lm_module", CONFIG, "a new model")

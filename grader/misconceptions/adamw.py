@@ -35,6 +35,11 @@ def _moments(state, g, beta1, beta2):
     state["v"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
 
 
+def _sizes(state, g, beta1, beta2):
+    state["m"].lerp_(g, 1 - beta1)
+    state["v"].lerp_(g.abs(), 1 - beta2)
+
+
 def _denominator(v, t, options):
     return v.sqrt() + options["eps"]
 
@@ -58,6 +63,7 @@ def _stepping(
     rate: Callable[..., Any] = _rate,
     decay: Callable[..., Any] = _decay,
     decays_without_gradient: bool = False,
+    goes_on_after_none: bool = True,
     groups: slice = slice(None),
     calls_closure: bool = True,
     returns_loss: bool = True,
@@ -74,7 +80,9 @@ def _stepping(
                     if g is None:
                         if decays_without_gradient:
                             theta.copy_(decay(theta, options["lr"], options))
-                        continue
+                        if goes_on_after_none:
+                            continue
+                        break
                     state = state_of(self, group, theta)
                     state["t"] += 1
                     t = state["t"]
@@ -94,6 +102,18 @@ def _with_default(*names):
         return {**group, **{name: optimizer.defaults[name] for name in names}}
 
     return options_of
+
+
+def _decay_of_matrices(theta, rate, options):
+    return _decay(theta, rate, options) if theta.ndim > 1 else theta
+
+
+def _with_constructor_rate(optimizer, group):
+    return {**group, "rate of constructor": optimizer.defaults["lr"]}
+
+
+def _decay_at_first_rate(theta, rate, options):
+    return theta * (1 - options["rate of constructor"] * options["weight_decay"])
 
 
 def _first_seen_rate(optimizer, group):
@@ -486,5 +506,37 @@ MISCONCEPTIONS = (
         diagnosis="Your AdamW does not derive from torch.optim.Optimizer, so PyTorch's schedulers do not accept it.",
         hint="What do the classes in torch.optim have in common?",
         frequency="rare",
+    ),
+    _misstep(
+        "stops-at-none",
+        "Your AdamW stops at the first parameter without a gradient, so those behind it are not updated.",
+        "Set the gradient of the first of three parameters to None: do the other two move?",
+        goes_on_after_none=False,
+    ),
+    _misstep(
+        "needs-all-gradients",
+        "Your AdamW fails when a parameter has no gradient (its grad is None).",
+        "Which parameters of a model have no gradient after a backward pass that did not use them?",
+        gradient_of=lambda theta, options: theta.grad * 1.0,
+    ),
+    _misstep(
+        "second-moment-of-sizes",
+        "Your AdamW averages the sizes of the gradients, not their squares.",
+        "Under the root belongs a mean of squares: what do you add to v?",
+        "rare",
+        moments=_sizes,
+    ),
+    _misstep(
+        "decay-rate-from-constructor",
+        "Your AdamW decays with the learning rate that its constructor got, not with that of the parameter's group.",
+        _DEFAULT_HINT,
+        decay=_decay_at_first_rate,
+        options_of=_with_constructor_rate,
+    ),
+    _misstep(
+        "decays-matrices-only",
+        "Your AdamW decays parameters of two and more dimensions only; which ones decay is for the groups to say.",
+        "Does a parameter of shape [5] shrink when its gradient is zero and weight_decay is not?",
+        decay=_decay_of_matrices,
     ),
 )

@@ -50,8 +50,8 @@ def _log_of_softmax(logits, targets):
     return -_of_target(logits.softmax(-1), targets).log().mean()
 
 
-def _eps_in_log(logits, targets):
-    return -(_of_target(logits.softmax(-1), targets) + 1e-8).log().mean()
+def _eps_in_log(eps: float):
+    return lambda logits, targets: -(_of_target(logits.softmax(-1), targets) + eps).log().mean()
 
 
 def _clamped(logits, targets):
@@ -116,6 +116,14 @@ def _gradient_of_target_only(logits, targets):
     return (shifted.detach().exp().sum(-1).log() - _of_target(shifted, targets)).mean()
 
 
+def _softmax_first(logits, targets):
+    return _nll(logits.softmax(-1), targets).mean()
+
+
+def _divides_by_width(logits, targets):
+    return _nll(logits, targets).sum() / logits.shape[-1]
+
+
 def _wrong(id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional") -> Misconception:
     return Misconception(
         id=f"cross-entropy-{id}",
@@ -175,17 +183,20 @@ MISCONCEPTIONS = (
         "Which steps of log(exp(x) / sum) cancel on paper?",
         "common",
     ),
-    _wrong(
-        "eps-in-log",
-        _eps_in_log,
-        "adds a small number inside the logarithm, so no loss can exceed about 18.",
-        "The target's logit is 1000 below the largest: what is the loss?",
-        "common",
+    *(
+        _wrong(
+            f"eps-in-log-{exponent}",
+            _eps_in_log(10.0**-exponent),
+            f"adds 1e-{exponent} inside the logarithm, so no loss can exceed {2.302585 * exponent:.0f} or so.",
+            "The target's logit is 1000 below the largest: what is the loss?",
+            "common",
+        )
+        for exponent in (6, 8, 9, 10)
     ),
     _wrong(
         "clamped",
         _clamped,
-        "keeps probabilities from falling below a small number, so no loss can exceed about 28.",
+        "keeps probabilities from falling below 1e-12 (it clamps them, or adds that much), so no loss can exceed 28.",
         "The target's logit is 1000 below the largest: what is the loss?",
     ),
     _wrong(
@@ -274,5 +285,17 @@ MISCONCEPTIONS = (
         "lets no gradient through the normaliser, so the gradient is that of the target's logit alone.",
         "Compare logits.grad with (softmax - one-hot) / batch size for one row.",
         "rare",
+    ),
+    _wrong(
+        "of-probabilities",
+        _softmax_first,
+        "takes a softmax of the logits, and of the result another one.",
+        "Does your function expect logits or probabilities, and which does it make of them first?",
+    ),
+    _wrong(
+        "divides-by-vocabulary",
+        _divides_by_width,
+        "divides the sum over the batch by the number of classes.",
+        "How many rows does the mean run over?",
     ),
 )

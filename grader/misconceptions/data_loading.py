@@ -121,6 +121,14 @@ MISCONCEPTIONS = (
         targets=lambda dataset, start, length: _window(dataset, start - 1, length),
     ),
     _wrong(
+        "targets-two-later",
+        "gives targets two tokens after the inputs, so that each skips the token that comes next.",
+        "For the dataset 0, 1, 2, ...: is y equal to x + 1?",
+        "rare",
+        starts=_starts_below(-1),
+        targets=lambda dataset, start, length: _window(dataset, start + 2, length),
+    ),
+    _wrong(
         "targets-roll-around",
         "moves each window on by one and puts its first token at the end, where the next token of the dataset belongs.",
         "What is the last target of a window?",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from grader.reference import layers
 
 from .catalogue import Misconception
 
@@ -73,6 +76,17 @@ def _detached(self, token_ids):
 
 def _seen_once(self, token_ids):
     return self.weight[token_ids.unique()[: token_ids.numel()]].expand(*token_ids.shape, -1)
+
+
+def _forgetting(option: str):
+    """The constructor without one of its last two arguments, device and dtype."""
+    right = layers.Embedding.__init__
+
+    def init(self, *sizes: Any, **options: Any) -> None:
+        options.update(zip(("device", "dtype"), sizes[2:], strict=False))
+        right(self, *sizes[:2], **{**options, option: None})
+
+    return init
 
 
 MISCONCEPTIONS = (
@@ -216,6 +230,22 @@ MISCONCEPTIONS = (
         },
         diagnosis="Your Embedding cuts its initial values off at -2 and 2.",
         hint="Which bounds does trunc_normal_ use when you give none?",
+        frequency="common",
+    ),
+    Misconception(
+        id="embedding-ignores-device",
+        problem="embedding",
+        replaces={"layers.Embedding.__init__": _forgetting("device")},
+        diagnosis="Your Embedding takes a device, but makes its table on the CPU whatever it is.",
+        hint='Make one with device="meta" and print its parameters\' device.',
+        frequency="common",
+    ),
+    Misconception(
+        id="embedding-ignores-dtype",
+        problem="embedding",
+        replaces={"layers.Embedding.__init__": _forgetting("dtype")},
+        diagnosis="Your Embedding takes a dtype, but makes its table in float32 whatever it is.",
+        hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",
     ),
 )

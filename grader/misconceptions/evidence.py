@@ -80,8 +80,8 @@ def _record(problem: str, index: int, building_on: tuple[str, ...]) -> Record:
 
 
 def dependents() -> Mapping[str, tuple[str, ...]]:
-    """{problem: the problems with tests that build on it, directly or not}."""
-    problems = [problem for problem in load_rubric().problems if has_tests(problem)]
+    """{problem: the problems with tests of code that build on it, directly or not}."""
+    problems = [problem for problem in load_rubric().problems if problem.kind == "code" and has_tests(problem)]
     needs = {problem.id: set(problem.needs) for problem in problems}
 
     def below(problem: str) -> set[str]:

@@ -17,13 +17,17 @@ def _joint(tensors):
     return torch.stack([tensor.norm() for tensor in tensors]).norm()
 
 
-def _clipping(norm_of: Callable = _joint, factor: Callable = lambda limit, norm: limit / (norm + 1e-6)) -> Callable:
-    """Clipping with another norm or another factor."""
+def _clipping(
+    norm_of: Callable = _joint,
+    factor: Callable = lambda limit, norm: limit / (norm + 1e-6),
+    scaled: Callable = lambda gradients: gradients,
+) -> Callable:
+    """Clipping with another norm or another factor, or of some gradients only."""
 
     def clip(parameters, max_l2_norm, eps=1e-6):
         gradients = [parameter.grad for parameter in _with_gradient(parameters)]
         if gradients and (norm := norm_of(gradients)) > max_l2_norm:
-            for gradient in gradients:
+            for gradient in scaled(gradients):
                 gradient.mul_(factor(max_l2_norm, norm))
 
     return clip
@@ -176,6 +180,20 @@ MISCONCEPTIONS = (
         _clipping(norm_of=lambda gradients: torch.stack([g.abs().sum() for g in gradients]).sum()),
         "takes the sum of absolute values for the norm.",
         "What is the l2 norm of (3, 4)?",
+        "rare",
+    ),
+    _wrong(
+        "largest-element",
+        _clipping(norm_of=lambda gradients: torch.stack([g.abs().max() for g in gradients]).max()),
+        "takes the largest absolute value for the norm.",
+        "What is the l2 norm of (3, 4)?",
+        "rare",
+    ),
+    _wrong(
+        "first-gradient-only",
+        _clipping(scaled=lambda gradients: gradients[:1]),
+        "scales the gradient of the first parameter only.",
+        "After clipping, what is the norm of all gradients together?",
         "rare",
     ),
     _wrong(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from grader.reference import layers
 
 from .catalogue import Misconception
 
@@ -82,6 +85,17 @@ def _detaches_input(self, x):
 
 def _clears_bias(self, x):
     return x @ self.weight.T + self.weight.mean(-1)
+
+
+def _forgetting(option: str):
+    """The constructor without one of its last two arguments, device and dtype."""
+    right = layers.Linear.__init__
+
+    def init(self, *sizes: Any, **options: Any) -> None:
+        options.update(zip(("device", "dtype"), sizes[2:], strict=False))
+        right(self, *sizes[:2], **{**options, option: None})
+
+    return init
 
 
 MISCONCEPTIONS = (
@@ -215,20 +229,11 @@ MISCONCEPTIONS = (
         replaces={
             "layers.Linear.__init__": _starting(lambda i, o: torch.randn(o, i) * (2 / (i + o)) ** 0.5),
         },
-        diagnosis="Your Linear starts from a normal distribution that is not cut off at three standard deviations.",
+        diagnosis=(
+            "Your Linear starts from a normal distribution that is not cut off at three standard deviations "
+            "(or at -3 and 3, which no weight of this size reaches)."
+        ),
         hint="What is the largest weight of a new Linear(1000, 1000), in standard deviations?",
-        frequency="common",
-    ),
-    Misconception(
-        id="linear-cut-at-three-not-three-sigma",
-        problem="linear",
-        replaces={
-            "layers.Linear.__init__": _starting(
-                lambda i, o: nn.init.trunc_normal_(torch.empty(o, i), std=(2 / (i + o)) ** 0.5, a=-3, b=3)
-            ),
-        },
-        diagnosis="Your Linear cuts its initial weight off at -3 and 3, not at three standard deviations.",
-        hint="In which unit does trunc_normal_ take its bounds a and b?",
         frequency="common",
     ),
     Misconception(
@@ -248,5 +253,21 @@ MISCONCEPTIONS = (
         diagnosis="Your Linear starts with a weight of zeros, so that nothing behind it can learn.",
         hint="Which gradient reaches the input of a layer whose weight is zero?",
         frequency="rare",
+    ),
+    Misconception(
+        id="linear-ignores-device",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _forgetting("device")},
+        diagnosis="Your Linear takes a device, but makes its weight on the CPU whatever it is.",
+        hint='Make one with device="meta" and print its parameters\' device.',
+        frequency="common",
+    ),
+    Misconception(
+        id="linear-ignores-dtype",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _forgetting("dtype")},
+        diagnosis="Your Linear takes a dtype, but makes its weight in float32 whatever it is.",
+        hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
+        frequency="common",
     ),
 )

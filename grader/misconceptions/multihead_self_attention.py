@@ -235,6 +235,19 @@ def _full_length_mask(module, x, token_positions=None):
     return steps.forward()(module, x, token_positions)
 
 
+def _keys_values_swapped(module, x):
+    return module.q_proj(x), module.v_proj(x), module.k_proj(x)
+
+
+def _frequencies_of_model(module, q, k, v, positions):
+    if module.rope is None:
+        return q, k, v
+    d_model, d_k = q.shape[-1] * module.num_heads, q.shape[-1]
+    # theta^(-2i / d_model) for the first d_k / 2 pairs: a larger base does the same for vectors of size d_k.
+    rope = RotaryPositionalEmbedding(module.rope.theta ** (d_k / d_model), d_k, module.rope.max_seq_len)
+    return rope(q, positions), rope(k, positions), v
+
+
 def _mha(id, replacement, diagnosis, hint, frequency):
     """A misconception that replaces one step, or the whole forward pass."""
     forward = replace(_RIGHT, **replacement).forward() if isinstance(replacement, dict) else replacement
@@ -490,5 +503,29 @@ MISCONCEPTIONS = (
         diagnosis="Your attention writes its result into its input, which the residual connection still needs.",
         hint="Print the input before and after a call.",
         frequency="rare",
+    ),
+    _mha(
+        "heads-interleaved-throughout",
+        {"split": _interleaved, "merge": _merged_interleaved},
+        diagnosis=(
+            "Your heads take every num_heads-th feature, before attention and after it; here each head owns d_k "
+            "neighbouring ones."
+        ),
+        hint='Which of "(heads d_k)" and "(d_k heads)" makes a head own features 0 to d_k - 1?',
+        frequency="occasional",
+    ),
+    _mha(
+        "keys-and-values-swapped",
+        {"project": _keys_values_swapped},
+        diagnosis="Your attention uses the projection of the values for the keys, and that of the keys for the values.",
+        hint="In which order do you split or unpack the three projections?",
+        frequency="occasional",
+    ),
+    _mha(
+        "rope-frequencies-of-d-model",
+        {"rotate": _frequencies_of_model},
+        diagnosis="Your RoPE takes its frequencies from d_model, not from the size of one head.",
+        hint="Which d_k does your RoPE get: d_model, or d_model / num_heads?",
+        frequency="occasional",
     ),
 )

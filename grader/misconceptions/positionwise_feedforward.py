@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -128,6 +129,21 @@ def _default_initialisation(self, d_model, d_ff, device=None, dtype=None):
     self.w1 = nn.Linear(d_model, d_ff, False, device, dtype)
     self.w2 = nn.Linear(d_ff, d_model, False, device, dtype)
     self.w3 = nn.Linear(d_model, d_ff, False, device, dtype)
+
+
+def _by_tanh(x):
+    return x * torch.tanh(x)
+
+
+def _forgetting(option: str):
+    """The constructor without one of its last two arguments, device and dtype."""
+    right = layers.SwiGLU.__init__
+
+    def init(self, *sizes: Any, **options: Any) -> None:
+        options.update(zip(("device", "dtype"), sizes[2:], strict=False))
+        right(self, *sizes[:2], **{**options, option: None})
+
+    return init
 
 
 MISCONCEPTIONS = (
@@ -324,5 +340,45 @@ MISCONCEPTIONS = (
         ),
         hint="Draw a histogram of w1.weight of a new network. Which class makes the weight?",
         frequency="occasional",
+    ),
+    Misconception(
+        id="silu-takes-tanh",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": _by_tanh},
+        diagnosis="Your SiLU multiplies x by tanh(x), not by the sigmoid of x.",
+        hint="Which values does a sigmoid take, and which does tanh?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-gate-is-relu",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _gated(_relu)},
+        diagnosis="Your feed-forward network gates with ReLU, not with SiLU; your silu itself is right.",
+        hint="Which of the two functions does the forward pass of your SwiGLU call?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-without-activation",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _gated(lambda x: x)},
+        diagnosis="Your SwiGLU multiplies W1 x by W3 x and never applies SiLU.",
+        hint="Where in SwiGLU(x) does the formula have silu?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-ignores-device",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _forgetting("device")},
+        diagnosis="Your SwiGLU takes a device, but makes its weights on the CPU whatever it is.",
+        hint='Make one with device="meta" and print its parameters\' device.',
+        frequency="common",
+    ),
+    Misconception(
+        id="swiglu-ignores-dtype",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _forgetting("dtype")},
+        diagnosis="Your SwiGLU takes a dtype, but makes its weights in float32 whatever it is.",
+        hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
+        frequency="common",
     ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from grader.reference import layers
+
 from .catalogue import Misconception
 
 Divide = Callable[[Any, Tensor], Tensor]
@@ -118,6 +120,28 @@ def _with_bias(self, gain):
     self.register_load_state_dict_pre_hook(
         lambda module, state, prefix, *_: state.setdefault(prefix + "bias", self.bias)
     )
+
+
+def _one_less(self, x):
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) / (x.shape[-1] - 1) + self.eps)
+
+
+def _by_standard_deviation(self, x):
+    return x * torch.rsqrt(x.var(-1, keepdim=True, correction=0) + self.eps)
+
+
+def _by_mean_size(self, x):
+    return x / (x.abs().mean(-1, keepdim=True) + self.eps)
+
+
+def _forgetting(option: str):
+    """The constructor without one of its last two arguments, device and dtype."""
+    right = layers.RMSNorm.__init__
+
+    def init(self, d_model, eps=1e-5, device=None, dtype=None):
+        right(self, d_model, eps, **{"device": device, "dtype": dtype, option: None})
+
+    return init
 
 
 MISCONCEPTIONS = (
@@ -308,5 +332,45 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm has a bias among its parameters, as LayerNorm does.",
         hint="List the named parameters of a new layer: which ones does the formula contain?",
         frequency="rare",
+    ),
+    Misconception(
+        id="rmsnorm-divides-sum-by-one-less",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.forward": _normalising(_one_less)},
+        diagnosis="Your RMSNorm divides the sum of squares by d_model - 1, as the estimate of a variance does.",
+        hint="What is the mean of d_model squares that are all 1, and what does your code get for it?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="rmsnorm-divides-by-standard-deviation",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.forward": _normalising(_by_standard_deviation)},
+        diagnosis="Your RMSNorm divides by the standard deviation, which leaves the mean out; RMS does not.",
+        hint="What is the root mean square of [3, 3, 3], and what is its standard deviation?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="rmsnorm-averages-absolute-values",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.forward": _normalising(_by_mean_size)},
+        diagnosis="Your RMSNorm divides by the mean of the absolute values, not by the root of the mean square.",
+        hint="What is the root mean square of [0, 2], and what does your code divide by?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="rmsnorm-ignores-device",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.__init__": _forgetting("device")},
+        diagnosis="Your RMSNorm takes a device, but makes its gain on the CPU whatever it is.",
+        hint='Make one with device="meta" and print its parameters\' device.',
+        frequency="common",
+    ),
+    Misconception(
+        id="rmsnorm-ignores-dtype",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.__init__": _forgetting("dtype")},
+        diagnosis="Your RMSNorm takes a dtype, but makes its gain in float32 whatever it is.",
+        hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
+        frequency="common",
     ),
 )

@@ -172,6 +172,25 @@ def _views(self, x, token_positions):
     return _rotating()(self, pairs, token_positions)
 
 
+def _repeats_table(x, cos, sin):
+    turned = torch.stack((-x[..., 1::2], x[..., 0::2]), dim=-1).flatten(-2)
+    return x * torch.cat((cos, cos), dim=-1) + turned * torch.cat((sin, sin), dim=-1)
+
+
+def _interleaves_table_of_halves(x, cos, sin):
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    return x * cos.repeat_interleave(2, dim=-1) + turned * sin.repeat_interleave(2, dim=-1)
+
+
+def _from_first(x, positions):
+    return positions.reshape(-1)[0] + torch.arange(x.shape[-2])
+
+
+def _inserts_heads(x, positions):
+    return positions.unsqueeze(1) if x.ndim == 4 and positions.ndim > 1 else positions
+
+
 def _rope(id, replacement, diagnosis, hint, frequency):
     """A misconception whose forward pass is `replacement`."""
     name = "rope.RotaryPositionalEmbedding.forward"
@@ -416,5 +435,41 @@ MISCONCEPTIONS = (
         diagnosis="Your table of sines and cosines ends at position max_seq_len - 2.",
         hint="How many positions are there from 0 to max_seq_len - 1?",
         frequency="rare",
+    ),
+    _rope(
+        "table-repeated-not-interleaved",
+        _rotating(turn=_repeats_table),
+        diagnosis=(
+            "Your RoPE turns neighbouring features, but repeats cos and sin as whole rows (c0 c1 c0 c1), so that the "
+            "two features of a pair are turned by different angles."
+        ),
+        hint="Which angle should features 0 and 1 share, and which entries of your cos do they meet?",
+        frequency="common",
+    ),
+    _rope(
+        "halves-with-interleaved-table",
+        _rotating(turn=_interleaves_table_of_halves),
+        diagnosis=(
+            "Your RoPE pairs feature k with feature k + d_k/2, but repeats each cos and sin for neighbours "
+            "(c0 c0 c1 c1)."
+        ),
+        hint="Which two features form a pair in your code, and do they meet the same cos?",
+        frequency="occasional",
+    ),
+    _rope(
+        "counts-on-from-first-position",
+        _rotating(positions=_from_first),
+        diagnosis="Your RoPE takes the first position and counts on from there; the other positions are not looked at.",
+        hint="Try positions with gaps, such as 0, 3, 6.",
+        frequency="occasional",
+    ),
+    _rope(
+        "inserts-head-dimension",
+        _rotating(positions=_inserts_heads),
+        diagnosis=(
+            "Your RoPE inserts a dimension for heads into positions of any shape, also where they have one already."
+        ),
+        hint="Give positions of shape [batch, 1, seq] to an input of shape [batch, heads, seq, d_k].",
+        frequency="occasional",
     ),
 )

@@ -155,6 +155,16 @@ def _views_back(Q, K, V, mask=None):
     return _views(Q, K, V, mask).view(*Q.shape[:-1], V.shape[-1])
 
 
+def _causal_by_default(Q, K, V, mask=None):
+    if mask is None:
+        mask = torch.ones(Q.shape[-2], K.shape[-2], dtype=torch.bool).tril()
+    return _right(Q, K, V, mask)
+
+
+def _mask_of_four_dimensions(Q, K, V, mask=None):
+    return _right(Q, K, V, None if mask is None else mask.view(1, 1, *mask.shape[-2:]))
+
+
 def _attention(id, replacement, diagnosis, hint, frequency):
     """A misconception that replaces the whole function."""
     name = "attention.scaled_dot_product_attention"
@@ -373,6 +383,20 @@ MISCONCEPTIONS = (
         _views_back,
         diagnosis="Your attention calls view on its inputs, which fails when heads were split off by a transposition.",
         hint="Try it on x.transpose(1, 2).",
+        frequency="occasional",
+    ),
+    _attention(
+        "causal-by-default",
+        _causal_by_default,
+        diagnosis="Your attention is causal when it gets no mask; without a mask, every query sees every key.",
+        hint="Where does the formula speak of positions?",
+        frequency="occasional",
+    ),
+    _attention(
+        "mask-of-four-dimensions",
+        _mask_of_four_dimensions,
+        diagnosis="Your attention reshapes every mask to [1, 1, queries, keys], which fails for a mask per sequence.",
+        hint="What happens with a mask of shape [batch, queries, keys]?",
         frequency="occasional",
     ),
 )

@@ -299,4 +299,20 @@ MISCONCEPTIONS = (
         hint="Try it on the transpose of a matrix.",
         frequency="rare",
     ),
+    Misconception(
+        id="softmax-shifts-by-minimum",
+        problem="softmax",
+        replaces={"attention.softmax": _shifted(lambda x, dim: x.amin(dim, keepdim=True))},
+        diagnosis="Your softmax subtracts the smallest number of each row, so the largest exponent can still overflow.",
+        hint="Which exponents does e^x take without overflowing, and which one is your largest?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="softmax-result-is-float64",
+        problem="softmax",
+        replaces={"attention.softmax": lambda x, dim: _right(x.double(), dim)},
+        diagnosis="Your softmax gives float64 numbers, whatever the dtype of its input.",
+        hint="Print the dtype of input and output.",
+        frequency="rare",
+    ),
 )

@@ -187,9 +187,27 @@ class _ReadsEverything(PlainTokenizer):
         yield from self.encode("".join(iterable))
 
 
-class _CollectsIds(PlainTokenizer):
-    def encode_iterable(self, iterable):
-        return iter(list(super().encode_iterable(iterable)))
+class _FilesWithoutSpecialTokens(PlainTokenizer):
+    @classmethod
+    def from_files(cls, vocab_filepath, merges_filepath, special_tokens=None):
+        return super().from_files(vocab_filepath, merges_filepath)
+
+
+class _SkipsFirstMerge(PlainTokenizer):
+    @classmethod
+    def from_files(cls, vocab_filepath, merges_filepath, special_tokens=None):
+        made = super().from_files(vocab_filepath, merges_filepath, special_tokens)
+        if not Path(merges_filepath).read_text("utf-8").startswith("#version"):
+            made.ranks.pop(next(iter(made.ranks)))
+        return made
+
+
+class _TakesMergesForComments(PlainTokenizer):
+    @classmethod
+    def from_files(cls, vocab_filepath, merges_filepath, special_tokens=None):
+        made = super().from_files(vocab_filepath, merges_filepath, special_tokens)
+        made.ranks = {pair: rank for pair, rank in made.ranks.items() if not pair[0].startswith(b"#")}
+        return made
 
 
 class _YieldsLists(PlainTokenizer):
@@ -459,16 +477,9 @@ MISCONCEPTIONS = (
     _wrong(
         "stream-reads-everything",
         _ReadsEverything,
-        "Your encode_iterable joins all chunks before it encodes, so it needs memory for the whole text.",
-        "What would happen with a generator that never ends? How much of the input is needed for the first id?",
-        "common",
-    ),
-    _wrong(
-        "stream-collects-ids",
-        _CollectsIds,
-        "Your encode_iterable collects all ids before it returns the first one.",
+        "Your encode_iterable reads all chunks before it gives the first id (it joins them, or collects all ids).",
         "What would happen with a generator that never ends? When does a function with `yield` begin to run?",
-        "occasional",
+        "common",
     ),
     _wrong(
         "stream-yields-lists",
@@ -692,6 +703,27 @@ MISCONCEPTIONS = (
         _ReadsFilesAsText,
         "Your from_files takes tokens as they are written in the files, where each character stands for a byte.",
         "What does 'Ġ' stand for in GPT-2's vocab.json? How many tokens of the file hold a space?",
+        "occasional",
+    ),
+    _wrong(
+        "files-without-special-tokens",
+        _FilesWithoutSpecialTokens,
+        "Your from_files does not pass the special tokens on.",
+        "How is <|endoftext|> encoded by a tokenizer that from_files made?",
+        "occasional",
+    ),
+    _wrong(
+        "files-first-merge-skipped",
+        _SkipsFirstMerge,
+        "Your from_files skips the first line of merges, also where it is no comment.",
+        "Write a file of merges without a #version line: does the first merge take part?",
+        "occasional",
+    ),
+    _wrong(
+        "files-merges-taken-for-comments",
+        _TakesMergesForComments,
+        "Your from_files takes every line that begins with # for a comment, and so loses merges such as '# #'.",
+        "How is '##' encoded?",
         "occasional",
     ),
 )

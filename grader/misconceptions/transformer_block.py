@@ -138,6 +138,12 @@ class _Centred(layers.RMSNorm):
         return super().forward(x - x.mean(-1, keepdim=True))
 
 
+def _first_residual_of_norm(self, x, token_positions=None):
+    normed = self.ln1(x)
+    x = normed + self.attn(normed, token_positions)
+    return x + self.ffn(self.ln2(x))
+
+
 def _block(id, forward, diagnosis, hint, frequency):
     """A misconception that replaces the forward pass."""
     replaced = {"transformer.TransformerBlock.forward": forward}
@@ -325,5 +331,12 @@ MISCONCEPTIONS = (
         diagnosis="The norms of your block subtract the mean, as LayerNorm does.",
         hint="Which class makes ln1 and ln2?",
         frequency="rare",
+    ),
+    _block(
+        "first-residual-of-norm",
+        _first_residual_of_norm,
+        diagnosis="Your block adds the attention's output to ln1(x), not to x.",
+        hint="In a pre-norm block, does anything but additions stand between the input and the output?",
+        frequency="occasional",
     ),
 )

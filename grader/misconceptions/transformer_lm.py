@@ -252,6 +252,27 @@ def _unsaved_norm(model, sizes):
     model.register_state_dict_post_hook(forget)
 
 
+def _around_each_block(model, x):
+    for layer in model.layers:
+        x = x + layer(x)
+    return x
+
+
+def _last_token_without_dimension(model, x):
+    return _finish(model, x)[..., -1, :]
+
+
+def _forgetting(option: str):
+    """The constructor without one of its last two arguments, device and dtype."""
+    right = transformer.TransformerLM.__init__
+
+    def init(self, *sizes: Any, **options: Any) -> None:
+        options.update(zip(("device", "dtype"), sizes[7:], strict=False))
+        right(self, *sizes[:7], **{**options, option: None})
+
+    return init
+
+
 def _lm(id, replacement, diagnosis, hint, frequency):
     """A misconception that replaces one step of the forward pass, or (a function) the constructor."""
     if isinstance(replacement, dict):
@@ -515,5 +536,33 @@ MISCONCEPTIONS = (
         diagnosis="The state dict of your model lacks a weight, so a checkpoint loses it.",
         hint="Save the state dict of a trained model, load it into a new one, and compare their logits.",
         frequency="rare",
+    ),
+    _lm(
+        "residual-around-each-block",
+        {"blocks": _around_each_block},
+        diagnosis="Your model adds the input of each block to its output, which the block has done itself.",
+        hint="How often does the embedding reach the head through additions alone?",
+        frequency="occasional",
+    ),
+    _lm(
+        "one-vector-per-sequence",
+        {"finish": _last_token_without_dimension},
+        diagnosis="Your model returns one vector of logits per sequence, that of the last token.",
+        hint="For how many tokens of a sequence does training have a target?",
+        frequency="rare",
+    ),
+    _lm(
+        "ignores-device",
+        _forgetting("device"),
+        diagnosis="Your model takes a device, but makes its parameters on the CPU whatever it is.",
+        hint='Make one with device="meta" and print the devices of its parameters.',
+        frequency="common",
+    ),
+    _lm(
+        "ignores-dtype",
+        _forgetting("dtype"),
+        diagnosis="Your model takes a dtype, but makes its parameters in float32 whatever it is.",
+        hint="Make one with dtype=torch.bfloat16 and print the dtypes of its parameters.",
+        frequency="common",
     ),
 )

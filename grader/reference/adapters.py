@@ -342,32 +342,40 @@ def run_load_checkpoint(
 # Freshly initialised modules. The tests look at their parameters: names, shapes, and how they were drawn.
 
 
-def get_linear_module(in_features: int, out_features: int) -> nn.Module:
+def get_linear_module(
+    in_features: int, out_features: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
     """Make a Linear layer; its parameter is `weight`."""
     from .layers import Linear
 
-    return Linear(in_features, out_features)
+    return Linear(in_features, out_features, device, dtype)
 
 
-def get_embedding_module(num_embeddings: int, embedding_dim: int) -> nn.Module:
+def get_embedding_module(
+    num_embeddings: int, embedding_dim: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
     """Make an Embedding; its parameter is `weight`."""
     from .layers import Embedding
 
-    return Embedding(num_embeddings, embedding_dim)
+    return Embedding(num_embeddings, embedding_dim, device, dtype)
 
 
-def get_rmsnorm_module(d_model: int, eps: float = 1e-5) -> nn.Module:
+def get_rmsnorm_module(
+    d_model: int, eps: float = 1e-5, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
     """Make an RMSNorm; its parameter is `weight`."""
     from .layers import RMSNorm
 
-    return RMSNorm(d_model, eps)
+    return RMSNorm(d_model, eps, device, dtype)
 
 
-def get_swiglu_module(d_model: int, d_ff: int) -> nn.Module:
+def get_swiglu_module(
+    d_model: int, d_ff: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
     """Make a SwiGLU; its parameters are `w1.weight`, `w2.weight` and `w3.weight`."""
     from .layers import SwiGLU
 
-    return SwiGLU(d_model, d_ff)
+    return SwiGLU(d_model, d_ff, device, dtype)
 
 
 def get_rope_module(d_k: int, theta: float, max_seq_len: int) -> nn.Module:
@@ -385,11 +393,13 @@ def get_transformer_lm_module(
     num_heads: int,
     d_ff: int,
     rope_theta: float,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """Make a Transformer language model; its parameters have the names that `run_transformer_lm` lists."""
     from .transformer import TransformerLM
 
-    return TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta)
+    return TransformerLM(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, device, dtype)
 
 
 # ------------------------------------------------------------------------------------------------------------

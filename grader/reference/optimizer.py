@@ -66,22 +66,24 @@ class AdamW(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            lr, eps, weight_decay = group["lr"], group["eps"], group["weight_decay"]
-            beta1, beta2 = group["betas"]
             for theta in group["params"]:
-                if theta.grad is None:
-                    continue
-                state = self.state[theta]
-                if not state:
-                    state.update(t=0, m=torch.zeros_like(theta), v=torch.zeros_like(theta))
-                state["t"] += 1
-                t, m, v = state["t"], state["m"], state["v"]
-                m.lerp_(theta.grad, 1 - beta1)
-                v.mul_(beta2).addcmul_(theta.grad, theta.grad, value=1 - beta2)
-                alpha_t = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-                theta.addcdiv_(m, v.sqrt().add_(eps), value=-alpha_t)
-                theta.mul_(1 - lr * weight_decay)
+                if theta.grad is not None:
+                    self._update(theta, theta.grad, group)
         return loss
+
+    def _update(self, theta: nn.Parameter, g: torch.Tensor, group: dict[str, Any]) -> None:
+        """One step of one parameter, in place."""
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        state = self.state[theta]
+        if not state:
+            state.update(t=0, m=torch.zeros_like(theta), v=torch.zeros_like(theta))
+        state["t"] += 1
+        t, m, v = state["t"], state["m"], state["v"]
+        m.lerp_(g, 1 - beta1)
+        v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        alpha_t = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+        theta.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-alpha_t)
+        theta.mul_(1 - lr * group["weight_decay"])
 
 
 def get_lr_cosine_schedule(

@@ -2,8 +2,10 @@
 
     python -m grader.selftest.kill_matrix [--problem ID ...] [--verbose]
 
-Runs on stored cases, with each variant planted into the reference in turn. Beside the survivors it prints the figures
-that the catalogue promises: how many bugs are killed, and how many of them the stored evidence names, rightly or not.
+Runs on stored cases, with each variant planted into the reference in turn. A misconception is also tried on the
+problems that build on its own, and on all others whose tests run what it replaces: these it must not fail. Beside what
+is wrong it prints the figures that the catalogue promises: how many bugs are killed, how many of them the stored
+evidence names, rightly or not, and how many would get another's name if they were not in the catalogue.
 """
 
 from __future__ import annotations
@@ -11,17 +13,23 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from grader.diagnosis import KnownBug, diagnose, load_known_bugs, same_transcript
-from grader.misconceptions.catalogue import Variant
+from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.misconceptions.evidence import (
     UNRECOGNISABLE,
+    dependents,
     gather_evidence,
     in_processes,
     problems_with_misconceptions,
 )
 from grader.misconceptions.trial import Trial, try_variant
+
+from .reach import Reach, reach_of
+
+_NAMED, _MISNAMED, _GUESSED = 0.95, 0.01, 0.02
+"""Least share of bugs that get their own name, and largest of those that get another's: known, and unknown."""
 
 
 def honest_variants(problem: str) -> tuple[Variant, ...]:
@@ -33,9 +41,14 @@ def honest_variants(problem: str) -> tuple[Variant, ...]:
 
 
 def try_honest(problem: str, index: int) -> Trial:
-    """Run a problem's tests on one of its honest variants; -1 is the reference itself."""
-    variant = Variant("reference", problem, {}) if index < 0 else honest_variants(problem)[index]
-    return try_variant(variant, problem)[problem]
+    """Run a problem's tests on one of its honest variants."""
+    return try_variant(honest_variants(problem)[index], problem)[problem]
+
+
+def try_elsewhere(problem: str, index: int, others: tuple[str, ...]) -> list[str]:
+    """Run the tests of problems that have nothing to do with a misconception; ids of those that fail."""
+    trials = try_variant(load_catalogue(problem)[index], problem, *others)
+    return [test for other in others for test in trials[other].failed]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,37 +58,73 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="name the tests that kill each misconception")
     parser.add_argument("--processes", type=int, default=None, help="side by side (default: one per processor)")
     options = parser.parse_args(arguments)
-    problems = options.problem or problems_with_misconceptions()
+    covered = problems_with_misconceptions()
+    problems = options.problem or covered
 
-    honest = [(problem, i) for problem in problems for i in range(-1, len(honest_variants(problem)))]
+    ran = [(problem,) for problem in covered if problem in problems or problem not in UNRECOGNISABLE]
+    found = in_processes(reach_of, ran, "reference", options.processes)
+    on_reference = {problem: trial_and_reach for (problem,), trial_and_reach in zip(ran, found, strict=True)}
+    honest = [(problem, i) for problem in problems for i in range(len(honest_variants(problem)))]
     trials = dict(zip(honest, in_processes(try_honest, honest, "honest variants", options.processes), strict=True))
+    trials |= {(problem, -1): on_reference[problem][0] for problem in problems}
     bugs = [KnownBug(**record) for record in gather_evidence(problems, options.processes)]
+    recognisable = [bug for bug in bugs if bug.problem not in UNRECOGNISABLE]
+    # A training run uses everything, so that there nothing is unrelated.
+    apart = {problem: reach for problem, (_, reach) in on_reference.items() if problem not in UNRECOGNISABLE}
+    elsewhere = _elsewhere(problems, apart)
+    strays = in_processes(try_elsewhere, elsewhere, "unrelated problems", options.processes)
 
     complaints = [
         *_honest_but_failed(trials),
         *(f"survives: {bug.id} fails no test of {bug.problem}" for bug in bugs if not _killers(bug)),
-        *_outdated([bug for bug in bugs if bug.problem not in UNRECOGNISABLE], problems),
+        *(
+            f"strays: {load_catalogue(problem)[index].id} fails {', '.join(failed)}, which does not build on {problem}"
+            for (problem, index, _), failed in zip(elsewhere, strays, strict=True)
+            if failed
+        ),
+        *_outdated(recognisable, problems),
     ]
     if options.verbose:
         for bug in bugs:
             print(f"{bug.id}: {' '.join(_killers(bug))}")
-    recognisable = [bug for bug in bugs if bug.problem not in UNRECOGNISABLE]
-    named, misnamed = 0, []
+    named, misnamed, unknown = 0, [], []
     for bug in recognisable:
-        ran = {*trials[bug.problem, -1].passed, *trials[bug.problem, -1].failed}
+        tests = {*trials[bug.problem, -1].passed, *trials[bug.problem, -1].failed}
         own = [other for other in bugs if other.problem == bug.problem]  # what a grade looks through: see `trail.py`
-        names = {found.id for found in diagnose(bug.problem, _killers(bug), ran, own).values()}
+        names = _names(bug, tests, own)
         named += names == {bug.id}
-        misnamed += [f"{bug.id} is named {', '.join(sorted(names))}"] if names - {bug.id} else []
+        misnamed += [f"misnamed: {bug.id} as {', '.join(sorted(names))}"] if names - {bug.id} else []
+        if others := _names(bug, tests, [other for other in own if other is not bug]):
+            unknown.append(f"were it unknown, {bug.id} would be named {', '.join(sorted(others))}")
 
     killed = sum(bool(_killers(bug)) for bug in bugs)
     failed = sum(bool(trial.failed) for trial in trials.values())
-    print(*complaints, *misnamed, sep="\n")
-    print(f"misconceptions killed    {killed} of {len(bugs)}")
-    print(f"rightly named            {named} of {len(recognisable)}, wrongly {len(misnamed)}")
-    print(f"honest variants failed   {failed} of {len(trials)} (the reference included)")
-    few = named < 0.95 * len(recognisable) or len(misnamed) > 0.01 * len(recognisable)
-    return 1 if complaints or few else 0
+    print(*complaints, *misnamed, *unknown, sep="\n")
+    print(f"misconceptions killed     {killed} of {len(bugs)}")
+    print(f"honest variants failed    {failed} of {len(trials)} (the reference included)")
+    print(f"rightly named             {named} of {len(recognisable)}, wrongly {len(misnamed)}")
+    print(f"wrongly named if unknown  {len(unknown)} of {len(recognisable)}")
+    print(f"tried on unrelated tests  {len(elsewhere)}; all others replace what no unrelated test runs")
+    shares = [count / max(len(recognisable), 1) for count in (named, len(misnamed), len(unknown))]
+    good = shares[0] >= _NAMED and shares[1] <= _MISNAMED and shares[2] <= _GUESSED
+    return 0 if (good or not recognisable) and not complaints else 1
+
+
+def _names(bug: KnownBug, ran: set[str], known: Sequence[KnownBug]) -> set[str]:
+    """What a submission with this bug, and with no other, would be told that it has."""
+    return {found.id for found in diagnose(bug.problem, _killers(bug), ran, known).values()}
+
+
+def _elsewhere(problems: Sequence[str], reach: Mapping[str, Reach]) -> list[tuple[str, int, tuple[str, ...]]]:
+    """(problem, index of a misconception, the problems unrelated to it whose tests run what it replaces)."""
+    building_on = dependents()
+    found = []
+    for problem in problems:
+        for index, misconception in enumerate(load_catalogue(problem)):
+            unrelated = [other for other in reach if other != problem and other not in building_on[problem]]
+            if others := tuple(other for other in unrelated if reach[other].includes(misconception)):
+                found.append((problem, index, others))
+    return found
 
 
 def _killers(bug: KnownBug) -> dict:

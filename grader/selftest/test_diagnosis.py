@@ -64,6 +64,20 @@ def test_a_bug_is_not_named_when_some_evidence_is_missing(failing):
     assert diagnose("rope", failing, ["t1", "t2"], [bug("x", t1=A, t2=B)]) == {}
 
 
+def test_a_corner_may_differ():
+    known = bug("x", t1=A, t2=B, t3=C)
+    assert diagnose("rope", {"t1": A, "t2": B, "t3": B}, ["t1", "t2", "t3"], [known]) == {"t1": known, "t2": known}
+
+
+def test_a_small_bug_is_not_named_within_a_larger_failure():
+    failing = {"t1": A, "t2": C, "t3": C}
+    assert diagnose("rope", failing, list(failing), [bug("x", t1=A)]) == {}
+
+
+def test_of_two_bugs_that_look_the_same_neither_is_named():
+    assert diagnose("rope", {"t1": A}, ["t1"], [bug("x", t1=A), bug("y", t1=A)]) == {}
+
+
 def test_evidence_of_tests_that_did_not_run_is_not_asked_for():
     known = bug("x", t1=A, t2=B)
     assert diagnose("rope", {"t1": A}, ["t1"], [known]) == {"t1": known}

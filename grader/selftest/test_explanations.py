@@ -11,7 +11,7 @@ from grader.hints import next_hint
 from grader.misconceptions.catalogue import load_catalogue
 from grader.report.model import ProblemReport, Report
 from grader.rubric import load_rubric
-from grader.selftest.layouts import with_bug
+from grader.selftest.layouts import with_bug, written
 
 RUBRIC = load_rubric()
 
@@ -42,6 +42,21 @@ def test_a_bug_of_the_catalogue_is_named(tmp_path, problem, bug):
     explained = [test for test in problems[problem].as_json()["tests"] if test["misconception"]]
     assert explained[0]["misconception"]["id"] == bug
     assert explained[0]["misconception"]["diagnosis"]
+
+
+def test_a_bug_is_named_in_a_public_solution_too(tmp_path):
+    """It lacks the kit's own adapters, and so the tests that need them, which the bug would fail as well."""
+    root = written(
+        tmp_path,
+        {
+            "tests/adapters.py": """
+                def run_embedding(vocab_size, d_model, weights, token_ids):
+                    return weights[token_ids - 1]
+            """
+        },
+    )
+    report = grade(str(root), RUBRIC, RUBRIC.select(["embedding"]))
+    assert named(report.problems[0]) == {"embedding-counts-from-one"}
 
 
 def test_fresh_inputs_are_explained_too(tmp_path):

@@ -2,32 +2,36 @@
 
     python -m grader explain tolerances [--problem ID ...]
 
-All three are relative tolerances in the sense of `grader.cases.compare.Tolerance`: the smallest that would let an
-output pass. The truth is the reference in float64. Honest is the worst of the reference in float32 and of all honest
-variants; nearest bug is the least of the misconceptions that this case is meant to tell apart, that is, of those
-whose output it does not accept. What is allowed should lie between the two with room on both sides.
+The truth is the reference in float64. All three are written as relative tolerances (`grader.cases.compare.Tolerance`):
+what is allowed, times the *strain*, the factor by which the case's tolerance would have to be multiplied for an output
+to be just let through. Honest is the worst of the reference in float32 and of all honest variants; the nearest bug is
+the least of the misconceptions whose output the case does not accept.
+
+Two things have to hold, and the exit code is 1 where they do not. No honest variant may come nearer to a tolerance
+than a factor of `ROOM`. And every misconception that fails cases has to fail one of them by more than that factor, or
+by something else than a value: it may be nearly harmless on some inputs, but not on all of its problem's.
 """
 
 from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from grader.cases.case import Case
-from grader.cases.compare import Mismatch
+from grader.cases.compare import Tolerance
 from grader.cases.store import stored_cases
 from grader.in_process import InProcess
 from grader.misconceptions.catalogue import Variant, load_catalogue
 
 from .kill_matrix import honest_variants
 
-ROOM = 2.0
-"""The factor that should at least lie between the allowed tolerance and its neighbours."""
+ROOM = 3.0
+"""The factor that lies at least between a tolerance and honest code, and between it and each known bug."""
 
 
 @dataclass(frozen=True)
@@ -46,67 +50,108 @@ class Separation:
     nearest_id: str
 
     @property
+    def is_fair(self) -> bool:
+        """Whether honest code stays well inside."""
+        return self.honest * ROOM <= self.allowed
+
+    @property
     def is_wide(self) -> bool:
-        """Whether there is room on both sides."""
-        return self.honest * ROOM <= self.allowed <= self.nearest / ROOM
+        """Whether all bugs that fail stay well outside."""
+        return self.allowed * ROOM <= self.nearest
 
 
-def separations(problem: str) -> Iterator[Separation]:
-    """Measure every stored case of a problem that has floating-point values in its output."""
-    honest = [Variant("reference in float32", problem, {}), *honest_variants(problem)]
+@dataclass(frozen=True)
+class Measurement:
+    """What the cases of one problem tell apart.
+
+    barely_caught: {misconception: its largest strain}, of those that no case fails clearly.
+    """
+
+    problem: str
+    separations: tuple[Separation, ...]
+    barely_caught: dict[str, float]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What has to be mended: other inputs, or another tolerance."""
+        return [
+            *(
+                f"{one.problem}, {one.case}: {one.honest_id} strays {one.honest:.1e} of {one.allowed:.1e}"
+                for one in self.separations
+                if not one.is_fair
+            ),
+            *(
+                f"{self.problem}: no case fails {bug} by more than {strain:.2g} times what it allows"
+                for bug, strain in self.barely_caught.items()
+            ),
+        ]
+
+
+def measure(problem: str) -> Measurement:
+    """Try all variants of a problem on its stored cases that have floating-point values in their output."""
+    cases = [case for case in stored_cases(problem) if _has_floats(case.expected)]
+    honest = [Variant("the reference in float32", problem, {}), *honest_variants(problem)]
     wrong = load_catalogue(problem)
-    for case in stored_cases(problem):
-        if not any(t.is_floating_point() for t in _tensors(case.expected)):
-            continue
-        strayed = {variant.id: _needed(variant, case) for variant in honest}
-        nearest = {variant.id: _needed(variant, case) for variant in wrong if not _accepted(variant, case)}
-        worst = max(strayed, key=lambda name: strayed[name])
-        least = min(nearest, key=lambda name: nearest[name], default="")
-        yield Separation(
-            problem,
-            f"{case.group}/{case.name}",
-            strayed[worst],
-            worst,
-            case.tolerance.relative,
-            nearest.get(least, math.inf),
-            least,
-        )
+    strayed = {variant.id: _strains(variant, cases) for variant in honest}
+    failing = {
+        variant.id: {name: strain for name, strain in _strains(variant, cases).items() if strain > 1}
+        for variant in wrong
+    }
+    separations = []
+    for case in cases:
+        name, relative = _name(case), case.tolerance.relative
+        worst = max(strayed, key=lambda variant: strayed[variant][name])
+        strains = {bug: found[name] for bug, found in failing.items() if name in found}
+        least = min(strains, key=lambda bug: strains[bug], default="")
+        nearest = strains.get(least, math.inf) * relative
+        separations.append(Separation(problem, name, strayed[worst][name] * relative, worst, relative, nearest, least))
+    barely = {bug: max(found.values()) for bug, found in failing.items() if found and max(found.values()) < ROOM}
+    return Measurement(problem, tuple(separations), barely)
 
 
-def _output(variant: Variant, case: Case) -> Any:
+def _name(case: Case) -> str:
+    return f"{case.group}/{case.name}"
+
+
+def _strains(variant: Variant, cases: Sequence[Case]) -> dict[str, float]:
+    """{case: strain} of a variant; infinite where it gives no output, or one of another form."""
+    found = {}
     with variant.planted():
-        return InProcess(importlib.import_module("grader.reference.adapters")).perform(case.operation, case.inputs)
+        perform = InProcess(importlib.import_module("grader.reference.adapters")).perform
+        for case in cases:
+            try:
+                actual = perform(case.operation, case.inputs)
+            except Exception:  # a wrong variant may raise whatever it likes; that is no output
+                found[_name(case)] = math.inf
+                continue
+            answers = (case.expected, *case.other_answers())
+            found[_name(case)] = min(strain(answer, actual, case.tolerance) for answer in answers)
+    return found
 
 
-def _accepted(variant: Variant, case: Case) -> bool:
-    try:
-        case.check(_output(variant, case))
-    except Mismatch:
-        return False
-    except Exception:  # a wrong variant may raise whatever it likes; that is no accepted output
-        return False
-    return True
+def strain(expected: Any, actual: Any, tolerance: Tolerance) -> float:
+    """The factor by which a tolerance has to be multiplied for `compare` to just accept; infinite when none helps."""
+    if isinstance(expected, torch.Tensor):
+        return _strain_of_tensors(expected, actual, tolerance)
+    if isinstance(expected, float):
+        number = actual.item() if isinstance(actual, torch.Tensor) and actual.ndim == 0 else actual
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            return math.inf
+        allowed = 2 * tolerance.relative * abs(expected) + tolerance.absolute
+        return 0.0 if number == expected else abs(number - expected) / allowed if allowed else math.inf
+    if isinstance(expected, dict):
+        if not isinstance(actual, dict) or expected.keys() != actual.keys():
+            return math.inf
+        return max((strain(value, actual[key], tolerance) for key, value in expected.items()), default=0.0)
+    if isinstance(expected, (list, tuple)):
+        if type(actual) is not type(expected) or len(actual) != len(expected):
+            return math.inf
+        return max((strain(*pair, tolerance) for pair in zip(expected, actual, strict=True)), default=0.0)
+    return 0.0 if type(actual) is type(expected) and actual == expected else math.inf
 
 
-def _needed(variant: Variant, case: Case) -> float:
-    """The smallest relative tolerance under which a variant's output passes; infinite when none does."""
-    try:
-        actual = _output(variant, case)
-    except Exception:  # as above
-        return math.inf
-    return min(needed_tolerance(answer, actual) for answer in (case.expected, *case.other_answers()))
-
-
-def needed_tolerance(expected: Any, actual: Any) -> float:
-    """The smallest `Tolerance.relative` under which `compare` accepts, taken over all tensors of two outputs."""
-    wanted, given = list(_tensors(expected)), list(_tensors(actual))
-    if len(wanted) != len(given):
-        return math.inf
-    return max((_needed_by(want, got) for want, got in zip(wanted, given, strict=True)), default=0.0)
-
-
-def _needed_by(expected: torch.Tensor, actual: torch.Tensor) -> float:
-    if expected.shape != actual.shape or expected.dtype != actual.dtype:
+def _strain_of_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance) -> float:
+    if not isinstance(actual, torch.Tensor) or (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
         return math.inf
     if not expected.is_floating_point():
         return 0.0 if torch.equal(expected, actual) else math.inf
@@ -115,18 +160,16 @@ def _needed_by(expected: torch.Tensor, actual: torch.Tensor) -> float:
     if not torch.equal(got[~finite], wide[~finite]) or not torch.isfinite(got[finite]).all():
         return math.inf
     wide, got = wide[finite], got[finite]
-    if not wide.numel() or torch.equal(wide, got):
+    if not wide.numel():
         return 0.0
-    scale = wide.abs() + wide.square().mean().sqrt()
-    return float(((got - wide).abs() / scale).nan_to_num(nan=0.0, posinf=math.inf).max())
+    allowed = tolerance.relative * (wide.abs() + wide.square().mean().sqrt()) + tolerance.absolute
+    # Where nothing is allowed and nothing differs, 0 / 0 is no strain.
+    return float(((got - wide).abs() / allowed).nan_to_num(nan=0.0, posinf=math.inf).max())
 
 
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
+def _has_floats(value: Any) -> bool:
     if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for key in sorted(value, key=repr):
-            yield from _tensors(value[key])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
+        return value.is_floating_point()
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_has_floats, value)) if isinstance(value, (list, tuple)) else isinstance(value, float)

@@ -92,8 +92,14 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("learning_rates", "groups", two, groups=rates)
     yield case("weight_decays", "groups", two, groups=decays, both_readings=True)
     yield case("betas", "groups", two, groups=other)
+    # What decays depends on the rate, and on the one that holds now.
+    both = [{"members": [0, 2], "lr": 0.02, "weight_decay": 2.0}, {"members": [1], "lr": 0.3, "weight_decay": 0.5}]
+    yield case("rates_and_decays", "groups", two, groups=both, both_readings=True)
 
     yield case("warm_up", "scheduled", [(6,)], learning_rates={i: [0.02 * (i + 1)] for i in range(6)})
+    decaying = options(weight_decay=0.8)
+    rates_in_turn = {0: [0.02], 1: [0.3], 3: [0.1]}
+    yield case("with_decay", "scheduled", [(6,)], options=decaying, learning_rates=rates_in_turn, both_readings=True)
     yield case("zero_for_a_while", "scheduled", [(5,)], learning_rates={0: [0.2], 2: [0.0], 4: [0.05]})
     yield case(
         "each_group",

@@ -54,6 +54,21 @@ def module_gradients(
     }
 
 
+def module_placement(
+    bench: Bench, factory: str, config: dict[str, Any], device: str | None, dtype: str | None
+) -> dict[str, list[str]]:
+    """Construct a module on a device ("meta" has no numbers, and is everywhere) and with a dtype ("float64").
+
+    Returns:
+        {name: [device, dtype]} of every parameter.
+    """
+    given = {"device": device, "dtype": None if dtype is None else getattr(torch, dtype)}
+    module = _build(bench, factory, {**config, **given}, seed=0)
+    return {
+        name: [value.device.type, str(value.dtype).removeprefix("torch.")] for name, value in module.named_parameters()
+    }
+
+
 def _build(bench: Bench, factory: str, config: dict[str, Any], seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     module = bench.adapter(factory, **config)
@@ -62,4 +77,4 @@ def _build(bench: Bench, factory: str, config: dict[str, Any], seed: int) -> tor
     return module
 
 
-DRIVERS = (module_state, module_gradients)
+DRIVERS = (module_state, module_gradients, module_placement)
