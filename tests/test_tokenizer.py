@@ -154,9 +154,7 @@ def test_memory_does_not_grow(submission, chance):
     """encode_iterable needs no more memory for a long stream than for a short one."""
     tokenizer = submission.tokenizer(load("gpt2/vocab"), load("gpt2/merges"), [END])
     special = chance.randrange(20, 40)  # special tokens, since memory is measured and the merges are not
-    chunk = f"It is what it is.
-{END * special}
-"
+    chunk = f"It is what it is.\n{END * special}\n"
     ids, few, repeats = special + 8, 20, 2 * MIB // len(chunk)
     given_ = tokenizer.stream_memory(chunk, few)["ids"]  # what is wrong here may take minutes on the long stream
     assert given_ == few * ids, f"{few} times {_short(chunk)} are {few * ids} ids; encode_iterable yielded {given_}"
