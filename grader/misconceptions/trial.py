@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,32 @@ class Trial:
 def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
     """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
     recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
-    files = [str(KIT / "tests" / f"test_{name}.py") for name in (problem, *building_on)]
-    if claims := getattr(variant, "claims", ()):
-        files[:1] = [f"{files[0]}::{claim}" for claim in claims]
+    files = [*_tests_of(variant, problem), *(str(KIT / "tests" / f"test_{name}.py") for name in building_on)]
     with variant.planted():
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
     return {
         name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())))
         for name in (problem, *building_on)
     }
+
+
+def first_failure(variant: Variant, problem: str, tests: Sequence[str] = ()) -> dict[str, list[list[Any]]]:
+    """Run tests of a problem with `variant` planted until one fails; {its id: the fingerprints of its calls}, or {}.
+
+    Args:
+        tests: ids of those to run; all that `try_variant` runs when none is named.
+    """
+    recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
+    named = [str(KIT / "tests" / test) for test in tests] or _tests_of(variant, problem)
+    with variant.planted():
+        pytest.main([*PYTEST_OPTIONS, "--maxfail=1", *named], plugins=[recorder])
+    return recorder.failed.get(problem, {})
+
+
+def _tests_of(variant: Variant, problem: str) -> list[str]:
+    """What to name to pytest: a file, or the claims of it that a misconception is limited to."""
+    file = str(KIT / "tests" / f"test_{problem}.py")
+    return [f"{file}::{claim}" for claim in getattr(variant, "claims", ())] or [file]
 
 
 class _Recorder:

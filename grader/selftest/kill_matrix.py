@@ -1,11 +1,15 @@
 """Does every known bug fail its problem's tests, every honest variant pass them, and every bug get its name?
 
     python -m grader.selftest.kill_matrix [--problem ID ...] [--verbose]
+    python -m grader.selftest.kill_matrix --quick
 
 Runs on stored cases, with each variant planted into the reference in turn. A misconception is also tried on the
 problems that build on its own, and on all others whose tests run what it replaces: these it must not fail. Beside what
 is wrong it prints the figures that the catalogue promises: how many bugs are killed, how many of them the stored
 evidence names, rightly or not, and how many would get another's name if they were not in the catalogue.
+
+`--quick` takes minutes less: of each misconception's record it repeats one test, which must fail with the same
+fingerprints; honest variants and the reference are tried in full. It cannot see which name a bug gets.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from grader.misconceptions.evidence import (
     in_processes,
     problems_with_misconceptions,
 )
-from grader.misconceptions.trial import Trial, try_variant
+from grader.misconceptions.trial import Trial, first_failure, try_variant
 
 from .reach import Reach, reach_of
 
@@ -41,8 +45,14 @@ def honest_variants(problem: str) -> tuple[Variant, ...]:
 
 
 def try_honest(problem: str, index: int) -> Trial:
-    """Run a problem's tests on one of its honest variants."""
-    return try_variant(honest_variants(problem)[index], problem)[problem]
+    """Run a problem's tests on one of its honest variants, or on the reference (-1)."""
+    variant = honest_variants(problem)[index] if index >= 0 else Variant("the reference", problem, {})
+    return try_variant(variant, problem)[problem]
+
+
+def try_first(problem: str, index: int, test: str) -> dict:
+    """The first failure of a misconception among the tests of its problem, or of this one test alone."""
+    return first_failure(load_catalogue(problem)[index], problem, [test] if test else ())
 
 
 def try_elsewhere(problem: str, index: int, others: tuple[str, ...]) -> list[str]:
@@ -57,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--problem", nargs="+", default=None, help="only these problems")
     parser.add_argument("--verbose", action="store_true", help="name the tests that kill each misconception")
     parser.add_argument("--processes", type=int, default=None, help="side by side (default: one per processor)")
+    parser.add_argument("--quick", action="store_true", help="one test for each misconception, and no figures on names")
     options = parser.parse_args(arguments)
+    if options.quick:
+        return _quick(options.problem or problems_with_misconceptions(), options.processes)
     covered = problems_with_misconceptions()
     problems = options.problem or covered
 
@@ -108,6 +121,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shares = [count / max(len(recognisable), 1) for count in (named, len(misnamed), len(unknown))]
     good = shares[0] >= _NAMED and shares[1] <= _MISNAMED and shares[2] <= _GUESSED
     return 0 if (good or not recognisable) and not complaints else 1
+
+
+def _quick(problems: Sequence[str], processes: int | None) -> int:
+    """Whether every bug still fails as its record says, and nothing honest fails; returns the exit code."""
+    stored = {bug.id: bug for bug in load_known_bugs() if bug.problem in problems}
+    catalogue = [(problem, i, bug) for problem in problems for i, bug in enumerate(load_catalogue(problem))]
+    jobs = [
+        (problem, i, next(iter(_killers(stored[bug.id])), "") if bug.id in stored else "")
+        for problem, i, bug in catalogue
+    ]
+    failures = in_processes(try_first, jobs, "misconceptions", processes)
+    honest = [(problem, i) for problem in problems for i in range(-1, len(honest_variants(problem)))]
+    trials = dict(zip(honest, in_processes(try_honest, honest, "honest variants", processes), strict=True))
+    complaints = [*_honest_but_failed(trials)]
+    for (problem, _, test), (_, _, bug), failure in zip(jobs, catalogue, failures, strict=True):
+        if not failure:
+            complaints.append(f"survives: {bug.id} does not fail {test or f'any test of {problem}'}")
+        elif problem in UNRECOGNISABLE:
+            continue
+        elif not test or (stored[bug.id].diagnosis, stored[bug.id].hint) != (bug.diagnosis, bug.hint):
+            complaints.append(f"outdated: {bug.id} in tests/fixtures/cases/misconceptions.msgpack: run `make fixtures`")
+        elif not same_transcript(_killers(stored[bug.id])[test], failure[test]):
+            complaints.append(f"outdated: {bug.id} fails {test} in another way than is stored: run `make fixtures`")
+    known = {bug.id for _, _, bug in catalogue}
+    complaints += [
+        f"outdated: {name} is stored, but not in the catalogue any more" for name in stored if name not in known
+    ]
+    print(*complaints, sep="\n")
+    print(f"misconceptions killed   {sum(map(bool, failures))} of {len(failures)}")
+    failed = sum(bool(trial.failed) for trial in trials.values())
+    print(f"honest variants failed  {failed} of {len(trials)} (the reference included)")
+    return int(bool(complaints))
 
 
 def _names(bug: KnownBug, ran: set[str], known: Sequence[KnownBug]) -> set[str]:
