@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, 
     files = [str(KIT / "tests" / f"test_{name}.py") for name in (problem, *building_on)]
     if claims := getattr(variant, "claims", ()):
         files[:1] = [f"{files[0]}::{claim}" for claim in claims]
-    with variant.planted():
+    with variant.planted(), contextlib.redirect_stdout(io.StringIO()):  # what training says of itself
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
     return {
         name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())))
