@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, 
     """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
     recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
     files = [*_tests_of(variant, problem), *(str(KIT / "tests" / f"test_{name}.py") for name in building_on)]
-    with variant.planted():
+    with _quietly(variant):
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
     return {
         name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())))
@@ -49,9 +51,16 @@ def first_failure(variant: Variant, problem: str, tests: Sequence[str] = ()) -> 
     """
     recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
     named = [str(KIT / "tests" / test) for test in tests] or _tests_of(variant, problem)
-    with variant.planted():
+    with _quietly(variant):
         pytest.main([*PYTEST_OPTIONS, "--maxfail=1", *named], plugins=[recorder])
     return recorder.failed.get(problem, {})
+
+
+@contextlib.contextmanager
+def _quietly(variant: Variant) -> Iterator[None]:
+    """With `variant` planted, and without what training says of itself."""
+    with variant.planted(), contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 def _tests_of(variant: Variant, problem: str) -> list[str]:
