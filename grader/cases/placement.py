@@ -19,6 +19,8 @@ def check_placement(submission: Submission, factory: str, config: dict[str, Any]
     """
     for device, dtype in (("meta", "float32"), ("cpu", "float64")):
         placed = submission.module_placement(factory=factory, config=config, device=device, dtype=dtype)
+        if placed is None:
+            continue
         assert placed, f"{what} has no parameters"
         for name, (found_device, found_dtype) in placed.items():
             assert found_device == device, f"{what} with device={device!r} has its {name} on {found_device!r}"
