@@ -55,10 +55,11 @@ def grade(
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
         run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
-        suspicions = find_suspicions(layout, run.noticed, zip(run.planned, run.outcomes, strict=True))
         raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)
+        noticed = {**run.noticed, "races": speed.noticed}
+        suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
     return build_report(
         submission=submission,
         rubric=rubric,

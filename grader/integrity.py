@@ -49,7 +49,7 @@ _SHADOWED = frozenset(
 class Suspicion:
     """One thing that a submission did.
 
-    kind: stable id, a key of the table above; problem: during whose tests, or "" while it was imported;
+    kind: stable id, a key of the table above; problem: during whose tests, "races", or "" while it was imported;
     where: `file:line` in the submission, or ""; evidence: a sentence.
     """
 

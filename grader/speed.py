@@ -76,13 +76,15 @@ class RaceResult:
 class Speed:
     """What came of all races of a grade.
 
-    notes: {problem: why it is not assessed}; machine: the device and its state, versions, ceilings.
+    notes: {problem: why it is not assessed}; machine: the device and its state, versions, ceilings;
+    noticed: what the submission did meanwhile that honest code has no reason for.
     """
 
     results: tuple[RaceResult, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    noticed: tuple[Any, ...] = ()
 
     def of(self, problem: str) -> tuple[RaceResult, ...]:
         return tuple(result for result in self.results if result.problem == problem)

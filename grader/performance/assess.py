@@ -75,18 +75,21 @@ def assess_speed(
         "gpu": use_gpu,
     }
     try:
-        results, further, machine = _follow(order, progress)
+        results, further, machine, noticed = _follow(order, progress)
     finally:
         end()
         scratch.remove()
-    return Speed(tuple(results), {**notes, **further}, machine, time.monotonic() - start)
+    return Speed(tuple(results), {**notes, **further}, machine, time.monotonic() - start, tuple(noticed))
 
 
-def _follow(order: dict[str, Any], progress: Progress) -> tuple[list[RaceResult], dict[str, str], dict[str, Any]]:
+def _follow(
+    order: dict[str, Any], progress: Progress
+) -> tuple[list[RaceResult], dict[str, str], dict[str, Any], list[Any]]:
     """Start the judge and take down what it says."""
     results: list[RaceResult] = []
     notes: dict[str, str] = {}
     machine: dict[str, Any] = {}
+    noticed: list[Any] = []
     is_done = False
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
@@ -117,6 +120,8 @@ def _follow(order: dict[str, Any], progress: Progress) -> tuple[list[RaceResult]
                         notes[event["problem"]] = event["text"]
                     case "machine":
                         machine |= event["machine"]
+                    case "noticed":
+                        noticed += event["remarks"]
                     case "done":
                         is_done = True
         finally:
@@ -127,4 +132,4 @@ def _follow(order: dict[str, Any], progress: Progress) -> tuple[list[RaceResult]
             complaints.seek(0)
             words = complaints.read().decode("utf-8", "replace")[-2000:].strip()
             raise Failed(f"the races could not be held to their end.\n{words}")
-    return results, notes, machine
+    return results, notes, machine, noticed

@@ -85,6 +85,7 @@ def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, 
             except (WrongAnswer, Fault) as error:
                 result = without_time(race.problem, race.tensors, error)
             events.send("finished", result=result.as_plain())
+        events.send("noticed", remarks=student.noticed)
 
 
 @contextlib.contextmanager
@@ -106,6 +107,7 @@ def _hold_tensor_races(
             events.send("started", id=race.id)
             events.send("finished", result=opened.run(race, TENSOR_BUDGET_S).as_plain())
         events.send("machine", machine={"afterwards": device.describe()})
+        events.send("noticed", remarks=opened.student.submission.noticed)
 
 
 if __name__ == "__main__":

@@ -215,6 +215,7 @@ def build_report(
     }
     scores |= {p.id: score_races(p, speed.of(p.id)) for p in problems if p.kind is Kind.PERFORMANCE}
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
+    scores |= {p.id: withheld(scores[p.id]) for p in problems if p.kind is Kind.PERFORMANCE and _wrong_below(p, scores)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
 
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
@@ -260,6 +261,12 @@ def _costs_points(findings: Sequence[Finding]) -> bool:
     return any(finding.effect is Effect.ZERO for finding in findings)
 
 
+def _wrong_below(problem: Problem, scores: Mapping[str, Score]) -> tuple[str, ...]:
+    """The problems that a race builds on and that earned nothing: first correct, then fast."""
+    fine = (Status.PASS, Status.PARTIAL, Status.NOT_ASSESSED)
+    return tuple(needed for needed in problem.needs if needed in scores and scores[needed].status not in fine)
+
+
 def _blocked_by(
     problem: Problem,
     tests: Sequence[tuple[PlannedTest, Outcome]],
@@ -267,6 +274,8 @@ def _blocked_by(
     upstream: Sequence[str],
 ) -> tuple[str, ...]:
     """The problems to fix before this one, when not all of its tests pass."""
+    if problem.kind is Kind.PERFORMANCE:
+        return _wrong_below(problem, scores)
     if all(outcome.result in (Result.PASS, Result.ABSENT) for _, outcome in tests):
         return ()
     fine = (Status.PASS, Status.NOT_ASSESSED)

@@ -6,11 +6,13 @@ import random
 
 import pytest
 
+from grader.outcome import Outcome, PlannedTest, Result
 from grader.performance.duel import duel
 from grader.performance.statistics import Pair, Thresholds, Verdict, estimate, is_settled, verdict
+from grader.report.model import build_report
 from grader.rubric import load_rubric
 from grader.scoring import Status
-from grader.speed import RaceResult, score_races
+from grader.speed import RaceResult, Speed, score_races
 
 THRESHOLDS = Thresholds(full=2.0, none=6.0)
 PROBLEM = load_rubric()["flash_attention_triton_speed"]
@@ -99,3 +101,25 @@ def test_what_cannot_be_measured_is_not_assessed():
     assert score_races(PROBLEM, [result(), result("busy")]).status is Status.NOT_ASSESSED
     assert score_races(PROBLEM, [result("todo")] * 2).status is Status.TODO
     assert score_races(PROBLEM, [result("not_provided")] * 2).status is Status.NOT_PROVIDED
+
+
+@pytest.mark.parametrize(("outcome", "earned"), [(Result.PASS, 1.0), (Result.FAIL, 0.0)])
+def test_first_correct_then_fast(outcome, earned):
+    rubric = load_rubric()
+    test = PlannedTest("t::t", "softmax", "t::t", "", edge=False, judges_values=True, own_adapter=False)
+    report = build_report(
+        submission="",
+        rubric=rubric,
+        problems=[rubric["softmax"], rubric["softmax_speed"]],
+        planned=[test],
+        outcomes=[Outcome("t::t", outcome)],
+        explanations={},
+        policy={},
+        seed=None,
+        isolation={},
+        environment={},
+        speed=Speed((RaceResult("softmax_speed", "some", "measured", share=1.0),)),
+    )
+    fast = report.problems[1]
+    assert fast.score.earned == earned
+    assert fast.blocked_by == (() if earned else ("softmax",))
