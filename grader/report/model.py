@@ -72,6 +72,15 @@ class ProblemReport:
     races: tuple[RaceResult, ...] = ()
 
     @property
+    def failing(self) -> list[TestReport]:
+        """What went wrong here: the first failing case of each claim, core claims first, values before properties."""
+        first: dict[str, TestReport] = {}
+        for test in self.tests:
+            if test.charged and not test.carried and test.outcome.result not in (Result.PASS, Result.ABSENT):
+                first.setdefault(test.plan.claim, test)
+        return sorted(first.values(), key=lambda test: (test.plan.edge, not test.plan.judges_values))
+
+    @property
     def is_withheld(self) -> bool:
         """Whether the from-scratch rule took the points."""
         return self.score.status is Status.FAIL and _costs_points(self.policy)
@@ -289,7 +298,7 @@ def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outco
         return "a person grades it"
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
-    return "needs a GPU" if problem.kind is Kind.PERFORMANCE else "no tests yet"
+    return "" if problem.kind is Kind.PERFORMANCE else "no tests yet"  # of races, `Speed.notes` says it
 
 
 def write_json(report: dict[str, Any], path: str | os.PathLike[str]) -> None:

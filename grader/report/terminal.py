@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
@@ -155,14 +155,7 @@ def _missing_packages(report: Report) -> Panel | None:
 
 def _failures(problem: ProblemReport) -> Panel | None:
     """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
-    failing = _one_per_claim(
-        test
-        for test in problem.tests
-        if test.outcome.result not in (Result.PASS, Result.ABSENT)
-        and test.charged
-        and not test.carried
-        and not _missing_package(test)
-    )
+    failing = [test for test in problem.failing if not _missing_package(test)]
     by_hand = problem.problem.kind is Kind.MANUAL
     if not failing or not (by_hand or problem.score.status in (Status.FAIL, Status.PARTIAL, Status.ERROR)):
         return None
@@ -183,14 +176,6 @@ def _failures(problem: ProblemReport) -> Panel | None:
     points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
     title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
-
-
-def _one_per_claim(tests: Iterable[TestReport]) -> list[TestReport]:
-    """The first failing case of each claim: core claims before edge claims, values before properties."""
-    first: dict[str, TestReport] = {}
-    for test in tests:
-        first.setdefault(test.plan.claim, test)
-    return sorted(first.values(), key=lambda test: (test.plan.edge, not test.plan.judges_values))
 
 
 def _name(test: TestReport) -> str:
