@@ -5,6 +5,7 @@ SUBMISSION ?= .
 GRADE_OPTIONS ?=
 CORPUS ?=
 PY := .venv/bin/python
+SELFTEST := grader/selftest -n auto --dist worksteal
 # uv does not read pip's settings; pass on where they say that wheels lie.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
 ifeq ($(strip $(UV_FIND_LINKS)),)
@@ -33,7 +34,7 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 # Students have no grader/selftest/; what is left then is their own code.
 test: setup ## run the tests against the code in this folder, and the kit's own tests
 	$(PY) -m pytest tests
-	@if [ -d grader/selftest ]; then echo $(PY) -m pytest grader/selftest; $(PY) -m pytest grader/selftest; fi
+	@if [ -d grader/selftest ]; then echo $(PY) -m pytest $(SELFTEST); $(PY) -m pytest $(SELFTEST); fi
 
 grade: setup ## grade the code in SUBMISSION (default: this folder)
 	@$(PY) -m grader "$(SUBMISSION)" $(GRADE_OPTIONS)
