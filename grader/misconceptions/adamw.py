@@ -539,4 +539,10 @@ MISCONCEPTIONS = (
         "Does a parameter of shape [5] shrink when its gradient is zero and weight_decay is not?",
         decay=_decay_of_matrices,
     ),
+    _misstep(
+        "betas-unpacked-backwards",
+        "Your AdamW takes the two betas in the wrong order, for the averages as well as for their corrections.",
+        "Which of the two averages should have the longer memory?",
+        options_of=lambda optimizer, group: {**group, "betas": group["betas"][::-1]},
+    ),
 )

@@ -16,8 +16,17 @@ def _progress(it, warmup, cycle):
     return (it - warmup) / (cycle - warmup)
 
 
+def _only_behind(it, cycle):
+    """Whether the cycle is over, of which its last iteration is still a part."""
+    return it > cycle
+
+
 def _half_cosine(progress, high, low):
     return low + (1 + math.cos(math.pi * progress)) / 2 * (high - low)
+
+
+def _whole_cosine(progress, high, low):
+    return _half_cosine(2 * progress, high, low)
 
 
 def _lowest(it, warmup, cycle, high, low):
@@ -164,7 +173,7 @@ MISCONCEPTIONS = (
     ),
     _wrong(
         "whole-cosine",
-        _schedule(falling=lambda progress, high, low: _half_cosine(2 * progress, high, low)),
+        _schedule(falling=_whole_cosine),
         "goes through a whole period of the cosine, down and up again.",
         "What is the cosine's argument at the end of the cycle: pi, or 2 pi?",
         "rare",
@@ -247,5 +256,17 @@ MISCONCEPTIONS = (
         "divides by zero when the cycle ends with the warm-up.",
         "What is the denominator of the progress when cosine_cycle_iters equals warmup_iters?",
         "common",
+    ),
+    _wrong(
+        "progress-over-whole-cycle-to-the-end",
+        _schedule(progress=lambda it, warmup, cycle: (it - warmup) / cycle, after=_only_behind),
+        "divides the cosine's progress by the whole cycle, warm-up included, so it does not end at the minimum.",
+        "What is the progress at it = cosine_cycle_iters: 1?",
+    ),
+    _wrong(
+        "whole-cosine-to-the-end",
+        _schedule(falling=_whole_cosine, after=_only_behind),
+        "goes through a whole period of the cosine, and is back at its maximum when the cycle ends.",
+        "What is the cosine's argument at the end of the cycle: pi, or 2 pi?",
     ),
 )
