@@ -64,7 +64,7 @@ def show_tolerances(problems: Iterable[Problem], console: Console) -> int:
                 style="red" if not row.is_fair else "yellow" if not row.is_wide else None,
             )
     console.print(table)
-    console.print(f"{cases} cases; in {near}, some bug comes within a factor of 3, which another case makes up for.")
+    console.print(f"{cases} cases; in {near}, some bug comes near, which another case makes up for.")
     for complaint in complaints:
         console.print(f"[red]to be mended:[/red] {complaint}", soft_wrap=True)
     return len(complaints)

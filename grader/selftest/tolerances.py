@@ -8,8 +8,8 @@ to be just let through. Honest is the worst of the reference in float32 and of a
 the least of the misconceptions whose output the case does not accept.
 
 Two things have to hold, and the exit code is 1 where they do not. No honest variant may come nearer to a tolerance
-than a factor of `ROOM`. And every misconception that fails cases has to fail one of them by more than that factor, or
-by something else than a value: it may be nearly harmless on some inputs, but not on all of its problem's.
+than a factor of `ROOM`. And every misconception that fails cases has to fail one of them by that factor, or by
+something else than a value: it may be nearly harmless on some inputs, but not on all of its problem's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ from grader.misconceptions.catalogue import Variant, load_catalogue
 
 from .kill_matrix import honest_variants
 
-ROOM = 3.0
-"""The factor that lies at least between a tolerance and honest code, and between it and each known bug."""
+ROOM, ROOM_IN_HALF_PRECISION = 3.0, 1.8
+"""The factor that lies at least between a tolerance and honest code, and between it and each known bug.
+
+What float16 and bfloat16 round away honestly and what sums kept in them lose are only a factor of ten apart.
+"""
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,17 @@ class Separation:
     allowed: float
     nearest: float
     nearest_id: str
+    room: float = ROOM
 
     @property
     def is_fair(self) -> bool:
         """Whether honest code stays well inside."""
-        return self.honest * ROOM <= self.allowed
+        return self.honest * self.room <= self.allowed
 
     @property
     def is_wide(self) -> bool:
         """Whether all bugs that fail stay well outside."""
-        return self.allowed * ROOM <= self.nearest
+        return self.allowed * self.room <= self.nearest
 
 
 @dataclass(frozen=True)
@@ -90,22 +96,30 @@ class Measurement:
 def measure(problem: str) -> Measurement:
     """Try all variants of a problem on its stored cases that have floating-point values in their output."""
     cases = [case for case in stored_cases(problem) if _has_floats(case.expected)]
-    honest = [Variant("the reference in float32", problem, {}), *honest_variants(problem)]
+    right = [Variant("the reference in float32", problem, {}), *honest_variants(problem)]
     wrong = load_catalogue(problem)
-    strayed = {variant.id: _strains(variant, cases) for variant in honest}
+    strayed = {variant.id: _strains(variant, cases) for variant in right}
+    # Honest variants pass all tests (the kill matrix sees to that); where one is not let through here, the test goes by
+    # a rule of its own, such as one for ties, and not by the tolerance.
+    cases = [case for case in cases if all(strains[_name(case)] <= 1 for strains in strayed.values())]
     failing = {
         variant.id: {name: strain for name, strain in _strains(variant, cases).items() if strain > 1}
         for variant in wrong
     }
+    room = {_name(case): ROOM_IN_HALF_PRECISION if _is_half(case.expected) else ROOM for case in cases}
     separations = []
     for case in cases:
-        name, relative = _name(case), case.tolerance.relative
+        name, allowed = _name(case), case.tolerance.relative
         worst = max(strayed, key=lambda variant: strayed[variant][name])
         strains = {bug: found[name] for bug, found in failing.items() if name in found}
         least = min(strains, key=lambda bug: strains[bug], default="")
-        nearest = strains.get(least, math.inf) * relative
-        separations.append(Separation(problem, name, strayed[worst][name] * relative, worst, relative, nearest, least))
-    barely = {bug: max(found.values()) for bug, found in failing.items() if found and max(found.values()) < ROOM}
+        honest, nearest = strayed[worst][name] * allowed, strains.get(least, math.inf) * allowed
+        separations.append(Separation(problem, name, honest, worst, allowed, nearest, least, room[name]))
+    barely = {
+        bug: max(found.values())
+        for bug, found in failing.items()
+        if found and all(strain < room[name] for name, strain in found.items())
+    }
     return Measurement(problem, tuple(separations), barely)
 
 
@@ -165,6 +179,12 @@ def _strain_of_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance
     allowed = tolerance.relative * (wide.abs() + wide.square().mean().sqrt()) + tolerance.absolute
     # Where nothing is allowed and nothing differs, 0 / 0 is no strain.
     return float(((got - wide).abs() / allowed).nan_to_num(nan=0.0, posinf=math.inf).max())
+
+
+def _is_half(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_is_half, value)) if isinstance(value, (list, tuple)) else getattr(value, "dtype", None) in _HALF
 
 
 def _has_floats(value: Any) -> bool:
