@@ -1,6 +1,6 @@
 """Run every attack at every level that works here, and print the table.
 
-    python -m grader.selftest.attacks [WORD ...] [--level LEVEL]
+    python -m grader.selftest.attacks [WORD ...] [--level LEVEL | --strongest]
 
 Words choose the attacks whose id contains one of them. The exit code is 1 when an attack gained something at a level
 that claims to stop it.
@@ -23,11 +23,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m grader.selftest.attacks", description="Run hostile submissions.")
     parser.add_argument("words", nargs="*", metavar="WORD", help="part of the name of an attack or a family")
     parser.add_argument("--level", choices=[str(level) for level in Level if level is not Level.NONE])
+    parser.add_argument("--strongest", action="store_true", help="only at the strongest level that works here")
     options = parser.parse_args(arguments)
     attacks = [a for a in load_attacks() if not options.words or any(word in a.id for word in options.words)]
     if not attacks:
         parser.error(f"no attack is called anything like {' or '.join(options.words)}")
     levels = [i for i in available(attacks[0]) if options.level in (None, i.level)]
+    levels = levels[:1] if options.strongest else levels
     width = max(len(attack.id) for attack in attacks)
     start = time.monotonic()
     gained = 0
