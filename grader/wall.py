@@ -33,6 +33,7 @@ _OUTPUT_KEPT = 4096
 _TEXT_LIMIT = 4000
 _REMARKS_KEPT = 20
 _WATCH_S = 0.5
+_PING_S = 5.0
 _MIB = 1 << 20
 _PROCESS = Isolation(Level.PROCESS)
 
@@ -190,8 +191,18 @@ class Behind(Submission):
             self.noticed.append({"kind": "channel", "evidence": fault.message, "where": ""})
 
     def end_leftovers(self) -> None:
-        """Begin anew if the calls so far have left processes running, which would burden whatever comes next."""
-        if self._worker is not None and self._worker.has_company():
+        """Begin anew if the calls so far have left something that would burden whatever comes next.
+
+        That is a process that still runs, or a worker that does not answer any more.
+        """
+        if self._worker is None:
+            return
+        if self._worker.has_company():
+            self.close()
+            return
+        try:
+            self._worker.ask("ping", {}, _PING_S)
+        except (CallTimeout, WorkerCrash):
             self.close()
 
     def pause(self) -> None:

@@ -90,7 +90,7 @@ def _read_exactly(channel: socket.socket, size: int) -> bytearray | None:
 
 
 class Worker:
-    """Answers requests: `load` once, then any number of operations."""
+    """Answers requests: `load` once, then any number of operations, and `ping` in between."""
 
     def __init__(self) -> None:
         self.bench: Any = None
@@ -111,6 +111,8 @@ class Worker:
         try:
             if operation == "load":
                 return self._load(**arguments)
+            if operation == "ping":
+                return {"kind": "ok", "value": None}
             if buffers == "fill" and fill(self._kept, arguments):
                 arguments = self._kept
             self._kept = arguments if buffers == "keep" else None
