@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..speed import RaceResult
+from . import words
 from .model import Report
 from .speed import describe_machine, show_rate
 
@@ -19,9 +20,10 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    shown = [problem for problem in report.problems if problem.wants_a_look]
     held = [_drawn(result) for result in report.speed.results if result.status == "measured"]
     page = environment.get_template("report.html.j2")
-    return page.render(report=report, races=held, legend=describe_machine(report.speed))
+    return page.render(report=report, shown=shown, words=words, races=held, legend=describe_machine(report.speed))
 
 
 def write_html(report: Report, path: Path) -> None:

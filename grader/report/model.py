@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from ..scoring import Score, Status, score_problem, withheld
 from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class TestReport:
     carried: bool = False
     charged: bool = True
 
+    @property
+    def name(self) -> str:
+        """`test_matches_reference[batch]`."""
+        return self.plan.id.partition("::")[2]
+
+    @property
+    def missing_package(self) -> str | None:
+        """The package whose absence made the test fail, if that is why."""
+        found = _NO_MODULE.search(self.outcome.message) if self.outcome.result is Result.ERROR else None
+        return found[1] if found else None
+
     def as_json(self) -> dict[str, Any]:
         return {
             "id": self.plan.id,
@@ -49,6 +62,14 @@ class TestReport:
             "kind": "edge" if self.plan.edge else "core",
             "detail": self.outcome.detail,
         }
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a reader should look at: a known bug with the tests that show it, or one test that no known bug explains."""
+
+    tests: tuple[TestReport, ...]
+    bug: KnownBug | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +102,56 @@ class ProblemReport:
         return sorted(first.values(), key=lambda test: (test.plan.edge, not test.plan.judges_values))
 
     @property
+    def troubles(self) -> list[Trouble]:
+        """What to look at, most telling first: known bugs, each once, then what none explains.
+
+        Tests that only lack a package are left to `Report.missing_packages`.
+        """
+        failing = [test for test in self.failing if not test.missing_package]
+        bugs = {test.bug.id: test.bug for test in failing if test.bug}
+        known = [Trouble(tuple(t for t in failing if t.bug and t.bug.id == bug.id), bug) for bug in bugs.values()]
+        return [*known, *(Trouble((test,)) for test in failing if not test.bug)]
+
+    @property
+    def wants_a_look(self) -> bool:
+        """Whether something went wrong here, or a person is to judge what did."""
+        wrong = self.score.status in (Status.FAIL, Status.PARTIAL, Status.ERROR)
+        return wrong or (self.problem.kind is Kind.MANUAL and bool(self.troubles))
+
+    @property
+    def points(self) -> str:
+        """`1.5 / 2`; where a part is not assessed, what is possible and the whole, too: `1 / 1 of 2`."""
+        if self.score.unassessed:
+            possible = self.problem.points - self.score.unassessed
+            return f"{self.score.earned:g} / {possible:g} of {self.problem.points:g}"
+        return f"{self.score.earned:g} / {self.problem.points:g}"
+
+    @property
+    def passed(self) -> str:
+        """How many tests passed of those that count: `17/18`."""
+        if self.races:
+            return f"{len(self.races)} race{'s' * (len(self.races) > 1)}"
+        charged = [test for test in self.tests if test.charged and test.outcome.result is not Result.ABSENT]
+        passed = sum(test.outcome.result is Result.PASS for test in charged)
+        return f"{passed}/{len(charged)}" if self.tests else ""
+
+    @property
     def is_withheld(self) -> bool:
         """Whether the from-scratch rule took the points."""
         return self.score.status is Status.FAIL and _costs_points(self.policy)
+
+    @property
+    def remark(self) -> str:
+        """Why the points are what they are, in a few words, or ""."""
+        if self.is_withheld:
+            return "points withheld: from-scratch rule"
+        if any(test.carried for test in self.tests):
+            return f"carried forward from {', '.join(self.blocked_by)}"
+        if self.blocked_by:
+            return f"first fix {', '.join(self.blocked_by)}"
+        if self.score.status is Status.NOT_ASSESSED:
+            return self.note
+        return f"in part: {self.note}" if self.note else ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -168,6 +236,16 @@ class Report:
     def total(self) -> float:
         """Points of all problems in this report that make up the assignment's total, assessed or not."""
         return Total.of(self.base).total
+
+    @property
+    def missing_packages(self) -> dict[str, list[str]]:
+        """{package that is not installed here: the problems that need it}."""
+        needed_by: dict[str, dict[str, None]] = {}
+        for problem in self.problems:
+            for test in problem.tests:
+                if package := test.missing_package:
+                    needed_by.setdefault(package, {})[problem.problem.id] = None
+        return {package: list(problems) for package, problems in needed_by.items()}
 
     def as_json(self) -> dict[str, Any]:
         return {

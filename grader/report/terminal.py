@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -12,37 +11,22 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ..outcome import Result
 from ..policy import Effect
 from ..rubric import Kind
 from ..scoring import Status
+from . import words
 from .model import ProblemReport, Report, TestReport
 from .speed import speed_panel
 
-_STATUS = {
-    Status.PASS: ("✓ pass", "green"),
-    Status.PARTIAL: ("◐ partial", "yellow"),
-    Status.FAIL: ("✗ fail", "red"),
-    Status.TODO: ("○ todo", "cyan"),
-    Status.NOT_PROVIDED: ("– not provided", "dim"),
-    Status.ERROR: ("! error", "red"),
-}
-_RESULT = {
-    Result.FAIL: "failed",
-    Result.ERROR: "raised an error",
-    Result.TIMEOUT: "took too long",
-    Result.CRASH: "ended the process",
-    Result.TODO: "is not written yet",
-    Result.SKIP: "is not provided",
-    Result.ABSENT: "has nothing to look at",
-}
-_EFFECT = {
-    Effect.ZERO: "the problem's points are withheld",
-    Effect.CARRIED: "costs nothing here",
-    Effect.WARN: "costs no points",
+_STYLE = {
+    Status.PASS: "green",
+    Status.PARTIAL: "yellow",
+    Status.FAIL: "red",
+    Status.TODO: "cyan",
+    Status.NOT_PROVIDED: "dim",
+    Status.ERROR: "red",
 }
 _SHOWN_PER_PROBLEM = 3
-_NO_MODULE = re.compile(r"No module named '([^']+)'")
 _DETAIL_LINES = 8
 _SUSPICIONS_SHOWN = 8
 _ANSWER_LENGTH = 160
@@ -83,13 +67,12 @@ def _problem_table(report: Report) -> Table:
     for section, members in groupby(assessed, key=lambda p: p.problem.section):
         table.add_row(Text(report.sections[section], style="bold"))
         for problem in members:
-            word, style = _STATUS[problem.score.status]
             table.add_row(
                 f"  {problem.problem.id}",
-                Text(word, style=style),
-                _points(problem),
-                _passed(problem),
-                Text(_remark(problem), style="dim"),
+                Text(words.STATUS[problem.score.status], style=_STYLE[problem.score.status]),
+                problem.points,
+                problem.passed,
+                Text(problem.remark, style="dim"),
             )
     return table
 
@@ -104,83 +87,38 @@ def _not_assessed(report: Report) -> Text:
     return text
 
 
-def _points(problem: ProblemReport) -> str:
-    if problem.score.unassessed:
-        possible = problem.problem.points - problem.score.unassessed
-        return f"{problem.score.earned:g} / {possible:g} of {problem.problem.points:g}"
-    return f"{problem.score.earned:g} / {problem.problem.points:g}"
-
-
-def _passed(problem: ProblemReport) -> str:
-    if problem.races:
-        return f"{len(problem.races)} race{'s' * (len(problem.races) > 1)}"
-    if not problem.tests:
-        return ""
-    charged = [test for test in problem.tests if test.charged and test.outcome.result is not Result.ABSENT]
-    passed = sum(test.outcome.result is Result.PASS for test in charged)
-    return f"{passed}/{len(charged)}"
-
-
-def _remark(problem: ProblemReport) -> str:
-    if problem.is_withheld:
-        return "points withheld: from-scratch rule"
-    if any(test.carried for test in problem.tests):
-        return f"carried forward from {', '.join(problem.blocked_by)}"
-    if problem.blocked_by:
-        return f"first fix {', '.join(problem.blocked_by)}"
-    return f"in part: {problem.note}" if problem.note else ""
-
-
-def _missing_package(test: TestReport) -> str | None:
-    """The package whose absence made a test fail, if that is why."""
-    found = _NO_MODULE.search(test.outcome.message) if test.outcome.result is Result.ERROR else None
-    return found[1] if found else None
-
-
 def _missing_packages(report: Report) -> Panel | None:
     """Each package that is not installed here, once, with the problems that need it."""
-    needed_by: dict[str, dict[str, None]] = {}
-    for problem in report.problems:
-        for test in problem.tests:
-            if package := _missing_package(test):
-                needed_by.setdefault(package, {})[problem.problem.id] = None
-    if not needed_by:
+    if not report.missing_packages:
         return None
-    lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in needed_by.items()]
-    advice = "Install them beside the grader, or import them only where the tests do not need them."
+    lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in report.missing_packages.items()]
     return Panel(
-        Text("\n".join([*lines, "", advice])), title="Not installed here", title_align="left", border_style="red"
+        Text("\n".join([*lines, "", words.INSTALL])), title="Not installed here", title_align="left", border_style="red"
     )
 
 
 def _failures(problem: ProblemReport) -> Panel | None:
     """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
-    failing = [test for test in problem.failing if not _missing_package(test)]
+    troubles = problem.troubles
     by_hand = problem.problem.kind is Kind.MANUAL
-    if not failing or not (by_hand or problem.score.status in (Status.FAIL, Status.PARTIAL, Status.ERROR)):
+    if not troubles or not problem.wants_a_look:
         return None
     shown: list[RenderableType] = []
-    by_bug = {test.bug.id: test.bug for test in failing if test.bug}
-    for bug in by_bug.values():
-        its = [test for test in failing if test.bug and test.bug.id == bug.id]
-        shown += [Text(bug.diagnosis, style="bold yellow"), Text(bug.hint, style="yellow")]
-        shown += [*_describe(its[0]), Text()]
-        if len(its) > 1:
-            shown += [Text(f"The same shows in {', '.join(_name(test) for test in its[1:])}.", style="dim"), Text()]
-    unexplained = [test for test in failing if not test.bug]
-    for test in unexplained[:_SHOWN_PER_PROBLEM]:
-        shown += [*_describe(test), Text()]
+    known = [trouble for trouble in troubles if trouble.bug]
+    unexplained = troubles[len(known) :]
+    for trouble in [*known, *unexplained[:_SHOWN_PER_PROBLEM]]:
+        if trouble.bug:
+            shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
+        shown += [*_describe(trouble.tests[0]), Text()]
+        if others := ", ".join(test.name for test in trouble.tests[1:]):
+            shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
     if len(unexplained) > _SHOWN_PER_PROBLEM:
         shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
-    shown.append(Text(f"see it for yourself: uv run pytest tests/{failing[0].plan.id.split('[')[0]}", style="dim"))
+    first = troubles[0].tests[0].plan.id.split("[")[0]
+    shown.append(Text(f"see it for yourself: uv run pytest tests/{first}", style="dim"))
     points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
     title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
-
-
-def _name(test: TestReport) -> str:
-    """`test_matches_reference[batch]`."""
-    return test.plan.id.partition("::")[2]
 
 
 def _describe(test: TestReport) -> Iterator[Text]:
@@ -188,7 +126,7 @@ def _describe(test: TestReport) -> Iterator[Text]:
     if test.plan.edge:
         heading.append("  (edge)", style="dim")
     yield heading
-    yield Text(f"{_name(test)} {_RESULT[test.outcome.result]}", style="red")
+    yield Text(f"{test.name} {words.RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
     detail = test.outcome.detail.splitlines()
@@ -217,7 +155,7 @@ def _policy(report: Report) -> Panel | None:
             line.append(
                 f"{finding.rule} at {finding.where}", style="red" if finding.effect is Effect.ZERO else "yellow"
             )
-            line.append(f"  ({_EFFECT[finding.effect]})", style="dim")
+            line.append(f"  ({words.EFFECT[finding.effect]})", style="dim")
             shown += [line, Text(f"  {finding.evidence}")]
     if not shown:
         return None
@@ -235,7 +173,7 @@ def _integrity(report: Report) -> Panel | None:
         shown += [line, Text(f"  {suspicion.evidence}")]
     if rest := len(report.suspicions) - _SUSPICIONS_SHOWN:
         shown += [Text(f"and {rest} more in the JSON report", style="dim")] if rest > 0 else []
-    shown.append(Text("This costs no points by itself: a person should look at it.", style="dim"))
+    shown.append(Text(words.SUSPICIOUS, style="dim"))
     return Panel(Group(*shown), title="Integrity: suspicious", title_align="left", border_style="red")
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from grader.diagnosis import KnownBug
 from grader.outcome import Outcome, PlannedTest, Result
 from grader.report.html import render
-from grader.report.model import Report, build_report
+from grader.report.model import Report, TestReport, build_report
 from grader.rubric import load_rubric
 from grader.speed import RaceResult, Speed
 
@@ -40,7 +41,7 @@ def test_what_a_submission_writes_is_text(report):
 
 def test_it_needs_nothing_else(report):
     page = render(report)
-    assert not re.search(r"<script|<link|src=|href=|url\(", page)
+    assert not re.search(r"<script|<link|src=|href=.[^#]|url\(", page)
 
 
 def test_it_shows_points_and_rates(report):
@@ -49,3 +50,16 @@ def test_it_shows_points_and_rates(report):
     assert re.search(r"480 GB/s, reference 2,400 GB/s, roofline 3,000 GB/s", page)
     assert re.search(r'<rect x="0" y="20" width="76.8"', page)
     assert "0 of 2 assessed points" in page
+
+
+def test_a_known_bug_is_named_once(report):
+    """However many tests show it."""
+    bug = KnownBug("rope/halves", "rope", "It rotates halves.", "Which pairs turn together?", "common", {})
+    linear, rope, softmax = report.problems
+    (only,) = (test.plan for test in rope.tests)
+    plans = [replace(only, id=f"{only.claim}_{x}", claim=f"{only.claim}_{x}", title=f"Claim {x}.") for x in "abc"]
+    tests = [TestReport(plan, Outcome(plan.id, Result.FAIL, "differs"), bug) for plan in plans[:2]]
+    unexplained = TestReport(plans[2], Outcome(plans[2].id, Result.FAIL, "something else"))
+    page = render(replace(report, problems=(linear, replace(rope, tests=(unexplained, *tests)), softmax)))
+    assert page.count("It rotates halves.") == 1
+    assert page.index("Claim a.") < page.index("Claim b.") < page.index("Claim c.")

@@ -1,0 +1,33 @@
+"""What statuses, results and effects are called where a person reads them."""
+
+from __future__ import annotations
+
+from ..outcome import Result
+from ..policy import Effect
+from ..scoring import Status
+
+STATUS = {
+    Status.PASS: "✓ pass",
+    Status.PARTIAL: "◐ partial",
+    Status.FAIL: "✗ fail",
+    Status.TODO: "○ todo",
+    Status.NOT_PROVIDED: "– not provided",
+    Status.ERROR: "! error",
+    Status.NOT_ASSESSED: "· not assessed",
+}
+RESULT = {
+    Result.FAIL: "failed",
+    Result.ERROR: "raised an error",
+    Result.TIMEOUT: "took too long",
+    Result.CRASH: "ended the process",
+    Result.TODO: "is not written yet",
+    Result.SKIP: "is not provided",
+    Result.ABSENT: "has nothing to look at",
+}
+EFFECT = {
+    Effect.ZERO: "the problem's points are withheld",
+    Effect.CARRIED: "costs nothing here",
+    Effect.WARN: "costs no points",
+}
+SUSPICIOUS = "This costs no points by itself: a person should look at it."
+INSTALL = "Install them beside the grader, or import them only where the tests do not need them."
