@@ -88,10 +88,10 @@ def _grade(arguments: list[str]) -> int:
     gpu = parser.add_mutually_exclusive_group()
     gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
     gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="leave out the races that need a GPU")
-    add("--jobs", type=int, default=1, metavar="N", help="examiners side by side (default: 1)")
+    add("--jobs", type=int, metavar="N", help="at most so many examiners side by side (default: one per CPU, up to 4)")
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")
     options = parser.parse_args(arguments)
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         parser.error("--jobs must be at least 1")
     if options.seed is not None and options.seed < 0:
         parser.error("--seed must not be negative")
@@ -193,9 +193,9 @@ def _hint(arguments: list[str]) -> int:
 
     from .grading import grade
     from .hints import next_hint
+    from .locate import locate
     from .rubric import load_rubric
     from .scoring import Status
-    from .submission import locate
 
     rubric = load_rubric()
     root = Path(locate(options.submission).root)

@@ -41,10 +41,15 @@ _PURE_OTHERWISE = frozenset(
 
 
 class Crosscheck:
-    """Decides which calls of one submission are made again: the first of each operation, and then some."""
+    """Decides which calls of one submission are made again: in each problem the first of an operation, then some."""
 
     def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)
+        self._seed = seed
+        self.begin("")
+
+    def begin(self, problem: str) -> None:
+        """The next calls are for this problem; what is decided there does not depend on the problems before it."""
+        self._chance = random.Random(f"{self._seed} {problem}")
         self._met: set[str] = set()
 
     def is_due(self, operation: str, seconds: float) -> bool:

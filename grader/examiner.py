@@ -106,14 +106,14 @@ class Examination:
         items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The items of each problem in an order that a submission cannot foresee."""
+        """The items of each problem in an order that a submission cannot foresee, the same whatever else is tested."""
         if self.seed is None:
             return items
-        chance = random.Random(self.seed)
         position: dict[str, int] = {}
         for item in items:
             position.setdefault(problem_of(item.path), len(position))
-        return sorted(items, key=lambda item: (position[problem_of(item.path)], chance.random()))
+        chance = {item: random.Random(f"{self.seed} {_id(item)}").random() for item in items}
+        return sorted(items, key=lambda item: (position[problem_of(item.path)], chance[item]))
 
     def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
         """Problems without a test that could run here, each with the reason."""
@@ -134,6 +134,8 @@ class Examination:
             self.submission.call_limit_s = limit
             if problem != self._problem:
                 self.submission.end_leftovers()
+                if self.submission.crosscheck is not None:
+                    self.submission.crosscheck.begin(problem)
         self._problem = problem
         most = _LOST_WORKERS_PER_PROBLEM
         if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:

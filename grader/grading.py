@@ -11,13 +11,13 @@ from .archive import is_archive, unpacked
 from .environment import describe_environment
 from .integrity import find_suspicions
 from .isolation import Isolation, Level, choose
+from .locate import locate
 from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
 from .report.model import Report, build_report
 from .rubric import Kind, Problem, Rubric
-from .runner import Progress, has_tests, run_tests
+from .runner import Progress, default_jobs, has_tests, run_tests
 from .speed import NO_RACES, Speed
-from .submission import locate
 from .worker.loader import Layout
 
 
@@ -28,15 +28,15 @@ def grade(
     *,
     seed: int | None = None,
     isolation: str = "auto",
-    jobs: int = 1,
+    jobs: int | None = None,
     gpu: bool | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Grade these problems of the submission in a folder or an archive.
 
     Args:
-        isolation: "auto" (the strongest level that works here) or the name of a level; see `runner.run_tests` for the
-            rest.
+        isolation: "auto" (the strongest level that works here) or the name of a level.
+        jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
         gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
 
     Raises:
@@ -54,7 +54,7 @@ def grade(
         layout = locate(folder, named=submission)
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
-        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress)
+        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs or default_jobs(), progress=progress)
         raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)

@@ -44,6 +44,7 @@ class Problem:
     core_share: fraction of the points that its core tests carry; edge tests carry the rest.
     call_limit_s: seconds that one call of the student's code may take.
     policy: what a breach of the from-scratch rule costs.
+    seconds: about how long its tests take one core with the reference; decides who examines what (`runner.py`).
     """
 
     id: str
@@ -55,6 +56,7 @@ class Problem:
     core_share: float = 0.75
     call_limit_s: float = 10.0
     policy: Policy = Policy.ZERO
+    seconds: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
         raise RubricError(f"{where}: core_share must lie between 0.7 and 1.")
     if problem.call_limit_s <= 0:
         raise RubricError(f"{where}: call_limit_s must be positive.")
+    if problem.seconds < 0:
+        raise RubricError(f"{where}: seconds must not be negative.")
     return problem
 
 

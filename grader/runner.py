@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from .complaints import Failed, Refused
+from .diagnosis import load_known_bugs
 from .isolation import Isolation
 from .outcome import Explanation, Outcome, PlannedTest, Result, Written
 from .processes import adopt_orphans, end
@@ -30,6 +31,14 @@ from .worker.loader import Layout
 
 KIT = Path(__file__).resolve().parents[1]
 _RESTARTS = 3
+_WORTH_AN_EXAMINER_S = 6.0
+_MOST_JOBS = 4
+
+
+def default_jobs() -> int:
+    """As many examiners side by side as there are CPUs, but no more than pay."""
+    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(_MOST_JOBS, cpus)
 
 
 @dataclass(frozen=True)
@@ -157,18 +166,31 @@ def _for_staff(
 
 
 def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
-    """Deal problems out to examiners, those that build on one another to the same one."""
+    """Deal problems out to at most `jobs` examiners, so that each has about as much to do.
+
+    Where a bug of one problem may show in another, the same examiner must see both. An examiner that would have less
+    to do than it costs to start one is not sent for.
+    """
+    shows_in = {(bug.problem, other) for bug in load_known_bugs() for other in bug.evidence}
     groups: list[list[Problem]] = []
     for problem in problems:
-        ids = {problem.id, *problem.needs}
-        related = [group for group in groups if any(p.id in ids or problem.id in p.needs for p in group)]
-        groups = [group for group in groups if group not in related]
-        groups.append([p for group in related for p in group] + [problem])
-    shares: list[list[Problem]] = [[] for _ in range(max(1, min(jobs, len(groups))))]
-    for group in sorted(groups, key=lambda group: -sum(p.call_limit_s for p in group)):
-        min(shares, key=lambda share: sum(p.call_limit_s for p in share)).extend(group)
+        apart = [group for group in groups if not any(_linked(problem, other, shows_in) for other in group)]
+        together = [p for group in groups if group not in apart for p in group]
+        groups = [*apart, [*together, problem]]
+    worth = round(_seconds(problems) / _WORTH_AN_EXAMINER_S)
+    shares: list[list[Problem]] = [[] for _ in range(max(1, min(jobs, worth, len(groups))))]
+    for group in sorted(groups, key=_seconds, reverse=True):
+        min(shares, key=_seconds).extend(group)
     position = {problem.id: i for i, problem in enumerate(problems)}
     return [sorted(share, key=lambda p: position[p.id]) for share in shares if share]
+
+
+def _linked(one: Problem, other: Problem, shows_in: set[tuple[str, str]]) -> bool:
+    return not shows_in.isdisjoint({(one.id, other.id), (other.id, one.id)})
+
+
+def _seconds(problems: Sequence[Problem]) -> float:
+    return sum(problem.seconds for problem in problems)
 
 
 class ExaminerProcess(Protocol):

@@ -24,8 +24,9 @@ from .cases.compare import compare
 from .cases.store import fresh_cases, stored_cases
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
+from .locate import locate
 from .outcome import Written
-from .submission import Submission, locate
+from .submission import Submission
 
 if TYPE_CHECKING:
     from .artifacts.measure import Reference

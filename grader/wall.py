@@ -157,6 +157,7 @@ class Behind(Submission):
 
     def _perform(self, operation: str, arguments: dict[str, Any], buffers: str = "new") -> Any:
         self.load()
+        self._refuse_tampered()
         assert self._worker is not None
         try:
             answer = self._worker.ask(operation, arguments, self.call_limit_s, buffers)
@@ -165,8 +166,7 @@ class Behind(Submission):
             self.close()
             raise
         self._hear(answer)
-        if self._tampered:
-            raise WrongResult(f"No answer is taken from this process any more: {self._tampered}, code of the grader's.")
+        self._refuse_tampered()
         match answer["kind"]:
             case "ok":
                 return answer["value"]
@@ -185,6 +185,10 @@ class Behind(Submission):
         noticed = _remarks(answer.get("noticed"))
         self.noticed += noticed
         self._tampered = next((n.get("evidence", "") for n in noticed if n.get("kind") == "tampered"), self._tampered)
+
+    def _refuse_tampered(self) -> None:
+        if self._tampered:
+            raise WrongResult(f"No answer is taken from this process any more: {self._tampered}, code of the grader's.")
 
     def _note_forgery(self, fault: Fault) -> None:
         if isinstance(fault, ChannelBroken):

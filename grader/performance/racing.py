@@ -16,8 +16,8 @@ from typing import Any
 
 from ..faults import AdapterMissing, Fault, Todo
 from ..isolation import KIT, Isolation
+from ..locate import locate
 from ..speed import RaceResult
-from ..submission import locate
 from ..visible import visible
 from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout

@@ -43,6 +43,7 @@ _ORIGIN = ("vocab.json", "merges.txt", "data.toml")  # as `prepare` writes them
 _MAY_CHANGE = ("out", "device")  # for a run may go on elsewhere
 _SCANNED = 1 << 24  # token ids looked at in one go
 _POINTS = 1000  # that a curve is drawn with
+_DRAW_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -443,6 +444,7 @@ def _run(
     folder, done = Path(config.out), len(records)
     _replace(folder / _METRICS, "".join(map(_as_line, records)).encode())
     start = time.perf_counter() - (records[-1]["seconds"] if records else 0.0)
+    drawn = time.perf_counter()
     with (
         (folder / _METRICS).open("a", encoding="utf-8") as metrics,
         tqdm(total=config.steps, initial=done, desc=folder.name, unit="step", disable=None) as bar,
@@ -467,8 +469,9 @@ def _run(
             if last or step % config.checkpoint_every == 0:
                 os.fsync(metrics.fileno())  # a checkpoint must not survive a power cut that its metrics do not
                 save_checkpoint(model, optimizer, step, folder / _CHECKPOINT)
-                if not last:
+                if not last and time.perf_counter() - drawn > _DRAW_EVERY_S:
                     _draw_curve(records, folder)
+                    drawn = time.perf_counter()
             if "val_loss" in record:
                 bar.write(f"step {step:>6}  lr {lr:.2e}  train {loss:.4f}  valid {record['val_loss']:.4f}")
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
@@ -567,8 +570,8 @@ def _draw_curve(records: list[dict[str, Any]], folder: Path) -> None:
     except ImportError:
         print("matplotlib is not installed, so no learning curve was drawn.", file=sys.stderr)
         return
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(7, 4))
+    axes = figure.add_axes((0.1, 0.13, 0.87, 0.78))  # to find these by itself takes matplotlib as long as to draw
     # A point is the mean of as many steps as keep the file small.
     size = math.ceil(len(records) / _POINTS)
     groups = [records[i : i + size] for i in range(0, len(records), size)]

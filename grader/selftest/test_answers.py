@@ -12,13 +12,13 @@ from grader.answers import ANSWERS, answers_to, questions, remarks_on
 from grader.faults import NothingToAssess, Todo, WrongResult
 from grader.files import Files
 from grader.isolation import choose
+from grader.locate import locate
 from grader.outcome import Written
 from grader.report.model import Report, build_report
 from grader.rubric import load_rubric
 from grader.runner import KIT, run_tests
 from grader.scoring import Status
 from grader.selftest.layouts import written
-from grader.submission import locate
 
 PROBLEMS = load_rubric().select(["unicode1", "unicode2", "learning_rate_tuning", "tokenizer_experiments"])
 STAFF = (KIT / "grader" / "reference" / ANSWERS).read_text("utf-8")

@@ -23,13 +23,13 @@ from grader.cases import assets
 from grader.faults import Fault, NothingToAssess
 from grader.files import Files
 from grader.isolation import choose
+from grader.locate import locate
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
 from grader.rubric import load_rubric
 from grader.runner import KIT, run_tests
 from grader.scoring import Status
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make, write_sample
-from grader.submission import locate
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
 PROBLEMS = [*TOKENIZERS, *dict.fromkeys(name.partition("/")[0] for name in RUNS), *COPIES, "experiment_log"]

@@ -12,11 +12,11 @@ from grader.cases.store import stored_cases
 from grader.crosscheck import Crosscheck, agree, complaint, decoy
 from grader.in_process import InProcess
 from grader.integrity import find_suspicions
+from grader.locate import locate
 from grader.outcome import Outcome, PlannedTest, Result
 from grader.rubric import load_rubric
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
-from grader.submission import locate
 from grader.wall import Behind
 from grader.worker.buffers import fill
 

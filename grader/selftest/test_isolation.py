@@ -14,8 +14,8 @@ from grader import isolation as module
 from grader import processes
 from grader.complaints import Refused
 from grader.isolation import KIT, Cell, Files, Isolation, Level, choose
+from grader.locate import locate
 from grader.scratch import Scratch, copy_if_small
-from grader.submission import locate
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 

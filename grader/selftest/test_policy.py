@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from grader.locate import locate
 from grader.outcome import Outcome, PlannedTest, Result
 from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in
 from grader.report.model import build_report
@@ -21,7 +22,6 @@ from grader.rubric import Policy, Problem, load_rubric
 from grader.runner import KIT
 from grader.scoring import Status
 from grader.selftest.layouts import marked, public_layout, written
-from grader.submission import locate
 
 RUBRIC = load_rubric()
 SNIPPETS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("policy_snippets.toml").read_text("utf-8"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from grader.isolation import choose
+from grader.locate import locate
 from grader.performance.devices import Ceilings, CpuDevice
 from grader.performance.lane import Lane
 from grader.performance.races import RACES, softmax_races
@@ -19,7 +20,6 @@ from grader.performance.racing import Track, arena_bytes, reference_layout
 from grader.performance.statistics import Thresholds
 from grader.processes import adopt_orphans
 from grader.selftest.attacks.catalogue import Attack, load_attacks
-from grader.submission import locate
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
 BUDGET_S = 2.5

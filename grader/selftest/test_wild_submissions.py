@@ -22,13 +22,13 @@ import torch
 from grader.cases.compare import Mismatch, compare
 from grader.faults import AdapterMissing, CallTimeout, Fault, StudentError, Todo, WorkerCrash, WrongResult
 from grader.isolation import Isolation, Level, choose
+from grader.locate import SubmissionNotFound, locate
 from grader.outcome import Result
 from grader.report.model import ProblemReport, Report, build_report
 from grader.rubric import Problem, load_rubric
 from grader.runner import KIT, Progress, Run, run_tests
 from grader.scoring import Status
 from grader.selftest.layouts import public_layout, written
-from grader.submission import SubmissionNotFound, locate
 from grader.wall import Behind, Limits
 
 RUBRIC = load_rubric()

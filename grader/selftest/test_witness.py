@@ -15,12 +15,12 @@ import torch
 from grader.cases.assets import FIXTURES
 from grader.cases.store import stored_cases
 from grader.in_process import InProcess
+from grader.locate import locate
 from grader.policy import Effect, Finding, find_breaches
 from grader.rubric import Policy, load_rubric
 from grader.runner import KIT
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
-from grader.submission import locate
 from grader.wall import Behind
 from grader.worker.bench import Bench
 from grader.worker.from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against

@@ -21,11 +21,11 @@ from grader import examiner, processes
 from grader.integrity import Suspicion, find_suspicions
 from grader.isolation import KIT, Isolation, Level
 from grader.isolation import available as levels_that_work
+from grader.locate import locate
 from grader.policy import find_breaches
 from grader.report.model import build_report
 from grader.rubric import Problem, load_rubric
 from grader.runner import run_tests
-from grader.submission import locate
 
 from .catalogue import MARK, Attack
 

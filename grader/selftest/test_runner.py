@@ -1,0 +1,42 @@
+"""How problems are dealt out to examiners, and what the process that does it leaves alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from grader.rubric import load_rubric
+from grader.runner import _shares, has_tests
+
+RUBRIC = load_rubric()
+TESTED = [problem for problem in RUBRIC.problems if has_tests(problem)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 4, 50])
+def test_every_problem_has_one_examiner(jobs):
+    shares = _shares(TESTED, jobs)
+    assert sorted(p.id for share in shares for p in share) == sorted(p.id for p in TESTED)
+    assert len(shares) <= jobs
+
+
+def test_examiners_have_about_as_much_to_do():
+    seconds = [sum(problem.seconds for problem in share) for share in _shares(TESTED, 2)]
+    assert max(seconds) < 1.2 * min(seconds)
+
+
+def test_a_bug_and_where_it_shows_have_the_same_examiner():
+    for share in _shares(TESTED, 50):
+        ids = {problem.id for problem in share}
+        assert ("rope" in ids) == ("multihead_self_attention" in ids) == ("transformer_lm" in ids)
+        assert ("adamw" in ids) == ("checkpointing" in ids)
+
+
+def test_a_small_grade_starts_one_examiner():
+    assert len(_shares(RUBRIC.select(["rope", "unicode1"]), 4)) == 1
+
+
+def test_progress_does_not_wait_for_large_imports():
+    code = "import sys, grader.grading; sys.exit(bool({'torch', 'pytest', 'numpy'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
