@@ -16,7 +16,7 @@ from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
 from .report.model import Report, build_report
 from .rubric import Kind, Problem, Rubric
-from .runner import Progress, default_jobs, has_tests, run_tests
+from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .speed import NO_RACES, Speed
 from .worker.loader import Layout
 
@@ -31,6 +31,7 @@ def grade(
     jobs: int | None = None,
     gpu: bool | None = None,
     progress: Progress | None = None,
+    launch: Launch | None = None,
 ) -> Report:
     """Grade these problems of the submission in a folder or an archive.
 
@@ -54,7 +55,8 @@ def grade(
         layout = locate(folder, named=submission)
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, tested)
-        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs or default_jobs(), progress=progress)
+        jobs = jobs or default_jobs()
+        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch)
         raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)

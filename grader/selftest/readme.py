@@ -2,9 +2,9 @@
 
     python -m grader.selftest.readme [FILE.md ...]
 
-Commands are the lines of ```sh blocks. Those that `.ci/run` runs itself are not repeated. A word after `sh` says why a
-block is not run: it takes `minutes`, or needs a `network` or a `gpu`; renderers ignore it. HANDOUT speaks to those who
-write the skeleton's code: its commands run where that has been done.
+Commands are the lines of ```sh blocks. Those that `.ci/run` runs itself, or in its tests, are not repeated. A word
+after `sh` says why a block is not run: it takes `minutes`, or needs a `network` or a `gpu`; renderers ignore it.
+HANDOUT speaks to those who write the skeleton's code: its commands run where that has been done.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ KIT = Path(__file__).resolve().parents[2]
 REASONS = ("minutes", "network", "gpu")
 SOLVED = ("HANDOUT.md",)
 """Texts whose commands need the skeleton's code to be written."""
+
+
+IN_TESTS = {"python -m grader grader/reference", "python -m grader ../their-solution --json result.json"}
+"""Whole grades, for which test_end_to_end.py asks in the same words, up to paths, to look at what they find."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ def all_commands(markdown: str) -> list[Command]:
 
 
 def already_run() -> set[str]:
-    """The commands of `.ci/run`."""
-    return set((KIT / ".ci" / "run").read_text("utf-8").splitlines())
+    """The commands of `.ci/run`, and those of its tests."""
+    return IN_TESTS | set((KIT / ".ci" / "run").read_text("utf-8").splitlines())
 
 
 def copy_of_kit(folder: Path, *, solved: bool) -> Path:

@@ -18,6 +18,7 @@ from grader.report.model import Report, build_report
 from grader.rubric import load_rubric
 from grader.runner import KIT, run_tests
 from grader.scoring import Status
+from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 
 PROBLEMS = load_rubric().select(["unicode1", "unicode2", "learning_rate_tuning", "tokenizer_experiments"])
@@ -39,7 +40,7 @@ def grade(root: Path, answers: str | None) -> Report:
         (root / ANSWERS).write_text(answers, "utf-8")
     layout = locate(root)
     isolation = choose("process", layout)
-    run = run_tests(layout, PROBLEMS, seed=1, isolation=isolation)
+    run = run_tests(layout, PROBLEMS, seed=1, isolation=isolation, launch=ForkedExaminer)
     return build_report(
         str(root), load_rubric(), PROBLEMS, run.planned, run.outcomes, run.explanations,
         policy={}, seed=run.seed, isolation=isolation.as_json(), environment={"seconds": 0.0},

@@ -30,6 +30,7 @@ from grader.rubric import load_rubric
 from grader.runner import KIT, run_tests
 from grader.scoring import Status
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make, write_sample
+from grader.selftest.forked import ForkedExaminer
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
 PROBLEMS = [*TOKENIZERS, *dict.fromkeys(name.partition("/")[0] for name in RUNS), *COPIES, "experiment_log"]
@@ -91,7 +92,7 @@ def test_honest_experiments_have_full_marks(honest):
     problems = load_rubric().select(PROBLEMS)
     layout = locate(honest)
     isolation = choose("process", layout)
-    run = run_tests(layout, problems, seed=1, isolation=isolation)
+    run = run_tests(layout, problems, seed=1, isolation=isolation, launch=ForkedExaminer)
     report = build_report(
         "honest", load_rubric(), problems, run.planned, run.outcomes, run.explanations,
         policy={}, seed=1, isolation=isolation.as_json(), environment={"seconds": 0.0},

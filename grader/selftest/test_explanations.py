@@ -11,13 +11,14 @@ from grader.hints import next_hint
 from grader.misconceptions.catalogue import load_catalogue
 from grader.report.model import ProblemReport, Report
 from grader.rubric import load_rubric
+from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import with_bug, written
 
 RUBRIC = load_rubric()
 
 
 def graded(folder: Path, bug: str, *problems: str) -> tuple[Report, dict[str, ProblemReport]]:
-    report = grade(str(with_bug(folder / bug, bug)), RUBRIC, RUBRIC.select(problems))
+    report = grade(str(with_bug(folder / bug, bug)), RUBRIC, RUBRIC.select(problems), jobs=1, launch=ForkedExaminer)
     return report, {problem.problem.id: problem for problem in report.problems}
 
 
@@ -55,7 +56,7 @@ def test_a_bug_is_named_in_a_public_solution_too(tmp_path):
             """
         },
     )
-    report = grade(str(root), RUBRIC, RUBRIC.select(["embedding"]))
+    report = grade(str(root), RUBRIC, RUBRIC.select(["embedding"]), jobs=1, launch=ForkedExaminer)
     assert named(report.problems[0]) == {"embedding-counts-from-one"}
 
 

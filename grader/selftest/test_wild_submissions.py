@@ -28,6 +28,7 @@ from grader.report.model import ProblemReport, Report, build_report
 from grader.rubric import Problem, load_rubric
 from grader.runner import KIT, Progress, Run, run_tests
 from grader.scoring import Status
+from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_layout, written
 from grader.wall import Behind, Limits
 
@@ -67,7 +68,9 @@ def grade(
 ) -> Report:
     layout = locate(root)
     isolation = isolation or choose("auto", layout)
-    run: Run = run_tests(layout, chosen, seed=1, isolation=isolation, limits=limits, progress=progress)
+    run: Run = run_tests(
+        layout, chosen, seed=1, isolation=isolation, limits=limits, progress=progress, launch=ForkedExaminer
+    )
     return build_report(
         str(root), RUBRIC, chosen, run.planned, run.outcomes, run.explanations,
         policy={}, seed=run.seed, isolation=isolation.as_json(), environment={},
@@ -468,7 +471,7 @@ class Assassin(Progress):
     """Kills first the worker and later the examiner of a run, each in the middle of a test."""
 
     def __init__(self) -> None:
-        self.targets = {4: "serve.py", 9: "grader.examiner"}
+        self.targets = {4: "worker", 9: "examiner"}
         self.killed: list[str] = []
         self.tests = 0
 
@@ -476,9 +479,13 @@ class Assassin(Progress):
         self.tests += 1
         if name := self.targets.get(self.tests):
             time.sleep(0.05)  # let the call begin
-            [examiner] = [pid for pid in children(os.getpid()) if "grader.examiner" in command_line(pid)]
-            [victim] = [pid for pid in (examiner, *children(examiner)) if name in command_line(pid)]
-            os.kill(victim, signal.SIGKILL)
+            [pair] = [
+                {"examiner": examiner, "worker": worker}
+                for examiner in children(os.getpid())
+                for worker in children(examiner)
+                if "serve.py" in command_line(worker)
+            ]
+            os.kill(pair[name], signal.SIGKILL)
             self.killed.append(name)
 
 
@@ -502,7 +509,7 @@ def test_a_report_is_complete_when_worker_and_examiner_are_killed(tmp_path):
         )
     assassin = Assassin()
     [problem] = grade(root, problems("learning_rate_schedule"), assassin).problems
-    assert assassin.killed == ["serve.py", "grader.examiner"]
+    assert assassin.killed == ["worker", "examiner"]
     outcomes = [test.outcome for test in problem.tests]
     assert [outcome.result for outcome in outcomes].count(Result.PASS) == len(outcomes) - 2
     [crash] = [outcome for outcome in outcomes if outcome.result is Result.CRASH]

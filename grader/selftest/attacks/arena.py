@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import io
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -15,9 +13,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
-from grader import examiner, processes
+from grader import processes
 from grader.integrity import Suspicion, find_suspicions
 from grader.isolation import KIT, Isolation, Level
 from grader.isolation import available as levels_that_work
@@ -27,6 +24,7 @@ from grader.report.model import build_report
 from grader.rubric import Problem, load_rubric
 from grader.runner import run_tests
 
+from ..forked import ForkedExaminer
 from .catalogue import MARK, Attack
 
 BYSTANDER = "learning_rate_schedule"
@@ -164,41 +162,3 @@ def _left_lying(tmp: Path) -> Iterator[Path]:
         if path.exists():
             path.unlink()
             yield path
-
-
-class ForkedExaminer:
-    """An examiner that starts as a fork of this process, which has everything imported: seconds become milliseconds."""
-
-    def __init__(self, complaints: IO[bytes]) -> None:
-        order, report = os.pipe(), os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.dup2(order[0], 0)
-            os.dup2(report[1], 1)
-            os.dup2(complaints.fileno(), 2)
-            _examine()
-        os.close(order[0])
-        os.close(report[1])
-        self.stdin: IO[str] = os.fdopen(order[1], "w")
-        self.stdout: IO[str] = os.fdopen(report[0], "r")
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-
-    def wait(self) -> int:
-        return os.waitpid(self._pid, 0)[1]
-
-
-def _examine() -> None:
-    """What `python -m grader.examiner` does, in a process that is a copy of this one."""
-    import torch
-
-    torch.set_num_threads(1)  # the threads of the original are not in the copy
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False))
-    code = 1
-    try:
-        code = examiner.main()
-    finally:
-        os._exit(code)

@@ -1,6 +1,7 @@
 """Recurses until something gives.
 
 Limits: memory_mib=600
+Call limit: 1
 """
 
 import sys
