@@ -10,7 +10,8 @@ fingerprints. A wrong name costs a student more than none, so the rule has three
   an unknown one makes, the trace of a small known one means nothing.
 
 The first two hold up to corners, such as half precision or an odd shape, in which two programs with one bug may differ.
-Where two misconceptions explain the same tests equally well, neither is named.
+Where two misconceptions explain the same tests equally well, neither is named; but one that was found in what a problem
+builds on is there for certain, and comes before those of the problem itself.
 """
 
 from __future__ import annotations
@@ -101,11 +102,13 @@ def diagnose(
     suspects = [suspect for bug in bugs if (suspect := _suspect(bug, problem, failing, ran))]
     explained: dict[str, KnownBug | None] = {}  # None: by several bugs, equally well
     foreseen: set[str] = set()
-    while new := [(suspect.alike - explained.keys(), suspect) for suspect in suspects]:
-        tests, best = max(new, key=lambda pair: (len(pair[0]), pair[1].share, pair[1].bug.id))
-        if not tests:
-            break
-        rivals = [other for others, other in new if others == tests and other.share == best.share]
+    while new := [(tests, suspect) for suspect in suspects if (tests := suspect.alike - explained.keys())]:
+        tests, best = max(new, key=lambda pair: (pair[1].is_certain, len(pair[0]), pair[1].share, pair[1].bug.id))
+        rivals = [
+            other
+            for others, other in new
+            if others == tests and (other.is_certain, other.share) == (best.is_certain, best.share)
+        ]
         explained |= dict.fromkeys(tests, best.bug if len(rivals) == 1 else None)
         foreseen |= best.foreseen
     if len(foreseen) < _FORESEEN * len(failing):
@@ -118,13 +121,14 @@ class _Suspect:
     """A bug that may be behind failing tests.
 
     foreseen: the failing tests that it would have fail; alike: those of them that look as it would have them; share:
-    how many that are of all that it would have fail.
+    how many that are of all that it would have fail; is_certain: whether it was found in what the problem builds on.
     """
 
     bug: KnownBug
     foreseen: frozenset[str]
     alike: frozenset[str]
     share: float
+    is_certain: bool
 
 
 def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran: Collection[str]) -> _Suspect | None:
@@ -139,7 +143,7 @@ def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran
         exactly = evidence.keys() == failing.keys()
         if not exactly or not all(same_transcript(evidence[test], failing[test]) for test in evidence):
             return None
-    return _Suspect(bug, foreseen, alike, len(alike) / len(evidence))
+    return _Suspect(bug, foreseen, alike, len(alike) / len(evidence), bug.problem != problem)
 
 
 def _has_value(transcript: Transcript) -> bool:

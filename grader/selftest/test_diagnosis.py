@@ -7,7 +7,7 @@ import torch
 
 from grader.cases.fingerprint import fingerprint, fingerprint_error
 from grader.cases.relations import relations
-from grader.diagnosis import KnownBug, diagnose, same
+from grader.diagnosis import KnownBug, diagnose, load_known_bugs, same
 
 A, B, C = [[fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(seed)))] for seed in (1, 2, 3)]
 ERROR = [fingerprint_error(ValueError())]
@@ -123,3 +123,16 @@ def test_simple_relations_are_said(actual, said):
 @pytest.mark.parametrize("actual", [X**3, torch.full((4, 6), float("nan")), [1, 2], X[:2]])
 def test_where_nothing_simple_holds_nothing_is_said(actual):
     assert relations(X, actual) == []
+
+
+BUGS = load_known_bugs()
+CARRIED = [(bug, problem) for bug in BUGS for problem in bug.evidence if problem != bug.problem]
+
+
+@pytest.mark.parametrize(("bug", "problem"), [pytest.param(*pair, id=f"{pair[0].id}-{pair[1]}") for pair in CARRIED])
+def test_a_bug_below_explains_what_it_does_above(bug, problem):
+    """Also where a bug of the problem itself would look the same: a block whose RoPE is wrong is not wrong, too."""
+    ran = {test for other in BUGS for test in other.evidence.get(problem, {})}
+    candidates = [bug, *(other for other in BUGS if other.problem == problem)]
+    failing = bug.evidence[problem]
+    assert diagnose(problem, failing, ran, candidates) == dict.fromkeys(failing, bug)
