@@ -1,21 +1,22 @@
 """Follow the failures of one examination back to known bugs.
 
 The trail keeps the fingerprints of failing tests on stored cases, which `diagnosis` compares with the stored evidence,
-and the outputs of failing fresh cases, for which there is no stored evidence. Where the misconceptions themselves are
-at hand (staff), a bug that was found is planted into the reference and asked for its output on the fresh inputs:
-a test is explained when the submission gave the same.
+and the outputs of failing cases. Where the misconceptions themselves are at hand (staff), the bugs that were found are
+planted into the reference and asked for their output: a case is explained when the submission gave the same. So it is
+with fresh cases, for which there is no stored evidence, and with the work of several bugs at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .cases.case import Case
 from .cases.fingerprint import fingerprint, fingerprint_transcript
-from .diagnosis import KnownBug, Transcript, diagnose, load_known_bugs, same
+from .diagnosis import Transcript, diagnose, load_known_bugs, same
 from .outcome import Explanation, Outcome, Result
 
 _NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
@@ -31,14 +32,14 @@ class Trail:
     needs: Mapping[str, tuple[str, ...]]
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
     _ran: dict[str, set[str]] = field(default_factory=dict)
-    _fresh: dict[str, list[tuple[str, Case, Any]]] = field(default_factory=dict)
+    _wrong: dict[str, list[tuple[str, Case, Any]]] = field(default_factory=dict)
 
     def follow(self, problem: str, outcome: Outcome, case: Case | None, transcript: list[Any]) -> None:
         """Take note of a test that has finished; `transcript` is what its calls gave."""
         failed = outcome.result not in _NO_FAILURE
+        if failed and case is not None and len(transcript) == 1 and not isinstance(transcript[0], BaseException):
+            self._wrong.setdefault(problem, []).append((outcome.id, case, transcript[0]))
         if case is not None and case.fresh:
-            if failed and len(transcript) == 1 and not isinstance(transcript[0], BaseException):
-                self._fresh.setdefault(problem, []).append((outcome.id, case, transcript[0]))
             return
         if outcome.result in (Result.TODO, Result.SKIP, Result.ABSENT):  # says nothing about what the code does
             return
@@ -60,8 +61,13 @@ class Trail:
             found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
             for test, bug in named.items():
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
-            here = {bug.id: bug for bug in named.values()}
-            explained |= dict(self._explain_fresh(problem, here))
+            here = dict.fromkeys(bug.id for bug in named.values())
+            wrong = self._wrong.get(problem, [])
+            fresh = [entry for entry in wrong if entry[1].fresh]
+            explained |= dict(_explain_by_planting(problem, fresh, [[bug] for bug in here]))
+            if len(upstream) > 1:
+                rest = [entry for entry in wrong if entry[0] not in explained]
+                explained |= dict(_explain_by_planting(problem, rest, [sorted(upstream)]))
         return explained
 
     def _below(self, problem: str) -> set[str]:
@@ -69,23 +75,34 @@ class Trail:
         direct = set(self.needs.get(problem, ()))
         return direct.union(*(self._below(needed) for needed in direct))
 
-    def _explain_fresh(self, problem: str, bugs: Mapping[str, KnownBug]) -> Iterator[tuple[str, Explanation]]:
-        """Plant each bug that the stored cases revealed, and see whether it gives the outputs on the fresh ones."""
-        package = f"{__package__}.misconceptions"
-        if not bugs or problem not in self._fresh or importlib.util.find_spec(package) is None:
-            return
-        from .in_process import InProcess
-        from .misconceptions.catalogue import load_catalogue
 
-        adapters = importlib.import_module(f"{__package__}.reference.adapters")
-        planted = {m.id: m for m in load_catalogue() if m.id in bugs}
-        for test, case, actual in self._fresh[problem]:
-            for bug, misconception in planted.items():
-                with misconception.planted():
-                    try:
-                        wrong = InProcess(adapters).perform(case.operation, case.inputs)
-                    except Exception:  # whatever a wrong variant raises, it is no output to compare with
-                        continue
-                if same(fingerprint(wrong), fingerprint(actual)):
-                    yield test, Explanation(bug, carried=misconception.problem != problem)
-                    break
+def _explain_by_planting(
+    problem: str, wrong: Sequence[tuple[str, Case, Any]], hypotheses: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, Explanation]]:
+    """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
+
+    Args:
+        wrong: ids of tests, their cases and what the submission gave.
+        hypotheses: ids of bugs that the stored cases revealed.
+    """
+    package = f"{__package__}.misconceptions"
+    if not hypotheses or not wrong or importlib.util.find_spec(package) is None:
+        return
+    from .in_process import InProcess
+    from .misconceptions.catalogue import load_catalogue
+
+    adapters = importlib.import_module(f"{__package__}.reference.adapters")
+    catalogue = {m.id: m for m in load_catalogue()}
+    for test, case, actual in wrong:
+        for hypothesis in hypotheses:
+            bugs = [catalogue[bug] for bug in hypothesis]
+            with contextlib.ExitStack() as stack:
+                for bug in bugs:
+                    stack.enter_context(bug.planted())
+                try:
+                    output = InProcess(adapters).perform(case.operation, case.inputs)
+                except Exception:  # whatever a wrong variant raises, it is no output to compare with
+                    continue
+            if same(fingerprint(output), fingerprint(actual)):
+                yield test, Explanation(bugs[0].id, carried=bugs[0].problem != problem)
+                break

@@ -39,16 +39,17 @@ def marked(folder: Path, mark: str = "# here") -> str:
     return place
 
 
-def with_bug(root: Path, misconception: str) -> Path:
-    """The reference with a misconception planted, as a submission of its own."""
+def with_bug(root: Path, *misconceptions: str) -> Path:
+    """The reference with misconceptions planted, as a submission of its own."""
     ignored = shutil.ignore_patterns("__pycache__")
     for package in ("reference", "misconceptions"):
         shutil.copytree(KIT / "grader" / package, root / "grader" / package, ignore=ignored)
     (root / "adapters.py").write_text(
         "from grader.misconceptions.catalogue import load_catalogue\n"
-        f"(bug,) = [bug for bug in load_catalogue() if bug.id == {misconception!r}]\n"
-        "planted = bug.planted()\n"
-        "planted.__enter__()\n"
+        f"planted = [bug.planted() for bug in load_catalogue() if bug.id in {misconceptions!r}]\n"
+        f"assert len(planted) == {len(misconceptions)}\n"
+        "for bug in planted:\n"
+        "    bug.__enter__()\n"
         "from grader.reference.adapters import *\n",
         "utf-8",
     )

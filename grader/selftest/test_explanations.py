@@ -78,6 +78,20 @@ def test_one_bug_costs_once(tmp_path):
         assert problem.blocked_by, name
 
 
+def test_two_bugs_cost_once_each(tmp_path):
+    """What they do together is in no store of evidence; planted together into the reference, they give it."""
+    root = with_bug(tmp_path / "bugs", "rope-halves-instead-of-pairs", "rmsnorm-eps-outside-root")
+    wanted = ["rmsnorm", "rope", "multihead_self_attention", "transformer_block", "transformer_lm"]
+    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), jobs=1, launch=ForkedExaminer)
+    problems = {problem.problem.id: problem for problem in report.problems}
+    assert named(problems["rmsnorm"]) == {"rmsnorm-eps-outside-root"}
+    assert named(problems["rope"]) == {"rope-halves-instead-of-pairs"}
+    for name in ("transformer_block", "transformer_lm"):
+        failing = [test for test in problems[name].tests if test.outcome.result != "pass"]
+        assert len(failing) > 10
+        assert sum(test.carried for test in failing) > 0.9 * len(failing), [t.plan.id for t in failing if not t.carried]
+
+
 def test_hints_come_in_steps_and_the_diagnosis_last(tmp_path):
     report, _ = graded(tmp_path, "rmsnorm-eps-outside-root", "rmsnorm")
     given = [next_hint(report.problems[0], tmp_path) for _ in range(4)]
