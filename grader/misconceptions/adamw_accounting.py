@@ -8,7 +8,7 @@ from collections.abc import Callable
 from grader.reference import accounting
 
 from .catalogue import Misconception
-from .transformer_accounting import _but
+from .counts import but, for_one_head, four_times_d_model, nothing
 
 _ACTIVATIONS = accounting.activation_counts
 _MEMORY = accounting.training_memory
@@ -32,15 +32,11 @@ def _wrong(
 def _activations(
     id: str, diagnosis: str, hint: str, frequency: str = "occasional", **changes: Callable
 ) -> Misconception:
-    return _wrong(id, "activation_counts", _but("activation_counts", **changes), diagnosis, hint, frequency)
+    return _wrong(id, "activation_counts", but("activation_counts", **changes), diagnosis, hint, frequency)
 
 
 def _memory(id: str, diagnosis: str, hint: str, frequency: str = "occasional", **changes: Callable) -> Misconception:
-    return _wrong(id, "training_memory", _but("training_memory", **changes), diagnosis, hint, frequency)
-
-
-def _nothing(config, value):
-    return 0
+    return _wrong(id, "training_memory", but("training_memory", **changes), diagnosis, hint, frequency)
 
 
 def _half(config, value):
@@ -49,14 +45,6 @@ def _half(config, value):
 
 def _twice(config, value):
     return 2 * value
-
-
-def _for_one_head(config, value):
-    return value // config.num_heads
-
-
-def _four_times_d_model(config, value):
-    return value // config.d_ff * 4 * config.d_model
 
 
 def _for_one_sequence(config, batch_size):
@@ -102,14 +90,14 @@ MISCONCEPTIONS = (
         "Your scores and attention weights are those of one head.",
         "Which shape do the scores of all heads have?",
         "common",
-        attention_scores=_for_one_head,
-        softmax=_for_one_head,
+        attention_scores=for_one_head,
+        softmax=for_one_head,
     ),
     _activations(
         "softmax-left-out",
         "Your softmax keeps nothing, as if it worked in place.",
         "Which operations of the attention does the docstring list?",
-        softmax=_nothing,
+        softmax=nothing,
     ),
     _activations(
         "causal-half",
@@ -155,15 +143,15 @@ MISCONCEPTIONS = (
         "logits-left-out",
         "Your logits are not kept.",
         "Which shape do the logits have?",
-        lm_head=_nothing,
+        lm_head=nothing,
     ),
     _activations(
         "d-ff-fixed",
         "Your feed-forward network is 4 d_model wide, whatever d_ff is.",
         "Where does d_ff come in?",
         "common",
-        w1=_four_times_d_model,
-        silu=_four_times_d_model,
+        w1=four_times_d_model,
+        silu=four_times_d_model,
     ),
     _activations(
         "w2-wide",
@@ -203,7 +191,7 @@ MISCONCEPTIONS = (
         "no-gradients",
         "Your gradients take no memory.",
         "Where does AdamW read the gradients from?",
-        gradients=_nothing,
+        gradients=nothing,
     ),
     _memory(
         "activations-in-numbers",

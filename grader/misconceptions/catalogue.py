@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _REFERENCE = "grader.reference"
-_MACHINERY = ("__init__", "catalogue", "evidence", "planted", "trial")
+_MACHINERY = ("__init__", "catalogue", "counts", "evidence", "planted", "trial")
 
 PLANTED = "GRADER_PLANTED"
 """Environment variable that names the variant which is planted, for fresh processes: see `planted.py`."""

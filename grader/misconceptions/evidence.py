@@ -61,7 +61,9 @@ def in_processes(
         processes or os.cpu_count(), context, initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
         running = [pool.submit(work, *job) for job in jobs]
-        for _ in tqdm(concurrent.futures.as_completed(running), total=len(running), desc=title, leave=False, disable=None):
+        for _ in tqdm(
+            concurrent.futures.as_completed(running), total=len(running), desc=title, leave=False, disable=None
+        ):
             pass
         return [job.result() for job in running]
 

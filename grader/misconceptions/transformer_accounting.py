@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from grader.reference import accounting
 
 from .catalogue import Misconception
-
-
-def _but(name: str, **changes: Callable[[Any, int], Any]) -> Callable[..., dict[str, Any]]:
-    """A function of `accounting` that gives a dict, with some of its entries changed by (config, value) -> value."""
-    right = getattr(accounting, name)
-
-    def wrong(config, *arguments):
-        counts = right(config, *arguments)
-        return counts | {key: change(config, counts[key]) for key, change in changes.items()}
-
-    return wrong
+from .counts import but, for_one_head, four_times_d_model, nothing
 
 
 def _wrong(
@@ -37,15 +26,11 @@ def _wrong(
 def _parameters(
     id: str, diagnosis: str, hint: str, frequency: str = "occasional", **changes: Callable
 ) -> Misconception:
-    return _wrong(id, "parameter_counts", _but("parameter_counts", **changes), diagnosis, hint, frequency)
+    return _wrong(id, "parameter_counts", but("parameter_counts", **changes), diagnosis, hint, frequency)
 
 
 def _flops(id: str, diagnosis: str, hint: str, frequency: str = "occasional", **changes: Callable) -> Misconception:
-    return _wrong(id, "matmul_flops", _but("matmul_flops", **changes), diagnosis, hint, frequency)
-
-
-def _nothing(config, value):
-    return 0
+    return _wrong(id, "matmul_flops", but("matmul_flops", **changes), diagnosis, hint, frequency)
 
 
 def _for_one_layer(config, value):
@@ -56,16 +41,8 @@ def _for_each_head(config, value):
     return value * config.num_heads
 
 
-def _for_one_head(config, value):
-    return value // config.num_heads
-
-
 def _for_one_token(config, value):
     return value // config.context_length
-
-
-def _four_times_d_model(config, value):
-    return value // config.d_ff * 4 * config.d_model
 
 
 def _by_whole_batch(config, batch_size=1):
@@ -108,13 +85,13 @@ MISCONCEPTIONS = (
         "Your lm_head has no parameters, as if it shared those of the token embedding.",
         "Is lm_head.weight the same tensor as token_embeddings.weight in your model?",
         "common",
-        lm_head=_nothing,
+        lm_head=nothing,
     ),
     _parameters(
         "embedding-left-out",
         "Your token embedding has no parameters.",
         "How many numbers does the embedding table hold?",
-        token_embeddings=_nothing,
+        token_embeddings=nothing,
     ),
     _parameters(
         "two-ffn-matrices",
@@ -140,7 +117,7 @@ MISCONCEPTIONS = (
         "norms-left-out",
         "Your norms have no parameters, and RMSNorm has a gain for each dimension.",
         "Does RMSNorm have anything to learn?",
-        norms=_nothing,
+        norms=nothing,
     ),
     _parameters(
         "norms-with-bias",
@@ -180,7 +157,7 @@ MISCONCEPTIONS = (
         "Your feed-forward network is 4 d_model wide, whatever d_ff is.",
         "Where does d_ff come in?",
         "common",
-        ffn=_four_times_d_model,
+        ffn=four_times_d_model,
     ),
     _parameters(
         "learned-positions",
@@ -239,7 +216,7 @@ MISCONCEPTIONS = (
         "Your head takes no FLOPs.",
         "How large is the matrix that turns the last vectors into logits?",
         "common",
-        lm_head=_nothing,
+        lm_head=nothing,
     ),
     _flops(
         "head-at-last-position",
@@ -259,15 +236,15 @@ MISCONCEPTIONS = (
         "Your w3 takes no FLOPs, as in a feed-forward network without a gate.",
         "Which products does SwiGLU compute?",
         "common",
-        w3=_nothing,
+        w3=nothing,
     ),
     _flops(
         "attention-products-left-out",
         "Your attention takes no FLOPs beside its projections.",
         "Which products does attention compute that have no weights in them?",
         "common",
-        attention_scores=_nothing,
-        weighted_values=_nothing,
+        attention_scores=nothing,
+        weighted_values=nothing,
     ),
     _flops(
         "attention-linear",
@@ -280,8 +257,8 @@ MISCONCEPTIONS = (
         "attention-of-one-head",
         "Your scores and weighted values are those of one head.",
         "What is d_k times the number of heads?",
-        attention_scores=_for_one_head,
-        weighted_values=_for_one_head,
+        attention_scores=for_one_head,
+        weighted_values=for_one_head,
     ),
     _flops(
         "attention-with-wide-heads",
@@ -302,13 +279,13 @@ MISCONCEPTIONS = (
         "values-left-out",
         "Your weighted values take no FLOPs.",
         "What happens to the attention weights after the softmax?",
-        weighted_values=_nothing,
+        weighted_values=nothing,
     ),
     _flops(
         "output-projection-left-out",
         "Your output_proj takes no FLOPs.",
         "What happens to the heads after they are concatenated?",
-        output_proj=_nothing,
+        output_proj=nothing,
     ),
     _wrong(
         "one-token",

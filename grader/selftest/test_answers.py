@@ -61,7 +61,7 @@ def with_values(text: str, **values: str) -> str:
 def test_other_right_answers_pass(tmp_path):
     other = with_values(
         STAFF,
-        code_point='"nul"', repr="''' '\\x00' '''", length="21.0", utf16_bytes="34", utf32_bytes="64",
+        code_point='"nul"', repr="''' '\\x00' '''", length="12.0", utf16_bytes="34", utf32_bytes="64",
         breaking_text='"é"', undecodable='"0xc0 0x80"', lr_1e1='"Faster"', last_over_first_1e1="0.118",
         bytes_per_second="1.5e6", hours_for_the_pile="164", stories_bytes_per_token="3.19",
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_other_right_answers_pass(tmp_path):
 def test_wrong_answers_fail_each_its_own_claim(tmp_path):
     wrong = with_values(
         STAFF,
-        code_point='"U+0030"', repr="'\\0'", length="20", utf8_bytes="22", zero_bytes="75", breaking_text='"bear"',
+        code_point='"U+0030"', repr="'\\0'", length="11", utf8_bytes="22", zero_bytes="75", breaking_text='"bear"',
         undecodable='"c3 a4"', lr_1e1='"slower"', lr_1e2='"diverges"', lr_1e3='"faster"', last_over_first_1e1="0.5",
         stories_bytes_per_token="4.1", crossed_bytes_per_token="3.2", hours_for_the_pile="458", ids_of_uint16="65535",
     )  # fmt: skip
