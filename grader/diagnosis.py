@@ -35,7 +35,7 @@ _RMS_SLACK = 1e-4
 # Shares, chosen by what the kill matrix measures: it also leaves each misconception out in turn and counts wrong names.
 _FAILING = 0.85
 _ALIKE = 2 / 3
-_FORESEEN = 0.85
+FORESEEN = 0.85
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def diagnose(
         ]
         explained |= dict.fromkeys(tests, best.bug if len(rivals) == 1 else None)
         foreseen |= best.foreseen
-    if len(foreseen) < _FORESEEN * len(failing):
+    if len(foreseen) < FORESEEN * len(failing):
         return {}
     return {test: bug for test, bug in explained.items() if bug is not None}
 

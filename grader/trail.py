@@ -16,8 +16,11 @@ from typing import Any
 
 from .cases.case import Case
 from .cases.fingerprint import fingerprint, fingerprint_transcript
-from .diagnosis import Transcript, diagnose, load_known_bugs, same
+from .diagnosis import FORESEEN, Transcript, diagnose, load_known_bugs, same
 from .outcome import Explanation, Outcome, Result
+
+Wrong = tuple[str, Case, Any]
+"""A failing test with its case and the one output that the submission gave."""
 
 _NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
 
@@ -32,7 +35,7 @@ class Trail:
     needs: Mapping[str, tuple[str, ...]]
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
     _ran: dict[str, set[str]] = field(default_factory=dict)
-    _wrong: dict[str, list[tuple[str, Case, Any]]] = field(default_factory=dict)
+    _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
 
     def follow(self, problem: str, outcome: Outcome, case: Case | None, transcript: list[Any]) -> None:
         """Take note of a test that has finished; `transcript` is what its calls gave."""
@@ -65,9 +68,14 @@ class Trail:
             wrong = self._wrong.get(problem, [])
             fresh = [entry for entry in wrong if entry[1].fresh]
             explained |= dict(_explain_by_planting(problem, fresh, [[bug] for bug in here]))
-            if len(upstream) > 1:
+            if upstream:
+                below = sorted(upstream)
                 rest = [entry for entry in wrong if entry[0] not in explained]
-                explained |= dict(_explain_by_planting(problem, rest, [sorted(upstream)]))
+                explained |= dict(_explain_by_planting(problem, rest, [below]))
+                rest = [entry for entry in rest if entry[0] not in explained]
+                more = _explain_by_one_more(problem, rest, below)
+                found[problem] |= {explanation.bug for explanation in more.values()}
+                explained |= more
         return explained
 
     def _below(self, problem: str) -> set[str]:
@@ -77,7 +85,7 @@ class Trail:
 
 
 def _explain_by_planting(
-    problem: str, wrong: Sequence[tuple[str, Case, Any]], hypotheses: Sequence[Sequence[str]]
+    problem: str, wrong: Sequence[Wrong], hypotheses: Sequence[Sequence[str]]
 ) -> Iterator[tuple[str, Explanation]]:
     """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
 
@@ -85,8 +93,7 @@ def _explain_by_planting(
         wrong: ids of tests, their cases and what the submission gave.
         hypotheses: ids of bugs that the stored cases revealed.
     """
-    package = f"{__package__}.misconceptions"
-    if not hypotheses or not wrong or importlib.util.find_spec(package) is None:
+    if not hypotheses or not wrong or not _has_catalogue():
         return
     from .in_process import InProcess
     from .misconceptions.catalogue import load_catalogue
@@ -106,3 +113,22 @@ def _explain_by_planting(
             if same(fingerprint(output), fingerprint(actual)):
                 yield test, Explanation(bugs[0].id, carried=bugs[0].problem != problem)
                 break
+
+
+def _explain_by_one_more(problem: str, wrong: Sequence[Wrong], below: Sequence[str]) -> dict[str, Explanation]:
+    """The one bug of the problem itself that, together with those found below, explains nearly all that is left."""
+    if not wrong or not _has_catalogue():
+        return {}
+    from .misconceptions.catalogue import load_catalogue
+
+    together = [[bug.id, *below] for bug in load_catalogue(problem)]
+    likely = [bugs for bugs in together if any(_explain_by_planting(problem, wrong[:1], [bugs]))]
+    explained = [dict(_explain_by_planting(problem, wrong, [bugs])) for bugs in likely]
+    most = max(map(len, explained), default=0)
+    best = [explanations for explanations in explained if len(explanations) == most]
+    return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
+
+
+def _has_catalogue() -> bool:
+    """Whether the misconceptions themselves are here; students have only their evidence."""
+    return importlib.util.find_spec(f"{__package__}.misconceptions") is not None

@@ -92,6 +92,20 @@ def test_two_bugs_cost_once_each(tmp_path):
         assert sum(test.carried for test in failing) > 0.9 * len(failing), [t.plan.id for t in failing if not t.carried]
 
 
+def test_a_bug_is_named_over_another_below_it(tmp_path):
+    """Together they give what neither has in store; the model above them keeps its points."""
+    rope, block = "rope-halves-instead-of-pairs", "block-post-norm"
+    root = with_bug(tmp_path / "bugs", rope, block)
+    wanted = ["rope", "multihead_self_attention", "transformer_block", "transformer_lm"]
+    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), jobs=1, launch=ForkedExaminer)
+    problems = {problem.problem.id: problem for problem in report.problems}
+    assert named(problems["rope"]) == {rope}
+    assert block in named(problems["transformer_block"])
+    assert problems["transformer_block"].score.earned < problems["transformer_block"].problem.points
+    failing = [test for test in problems["transformer_lm"].tests if test.outcome.result != "pass"]
+    assert sum(test.carried for test in failing) > 0.9 * len(failing)
+
+
 def test_hints_come_in_steps_and_the_diagnosis_last(tmp_path):
     report, _ = graded(tmp_path, "rmsnorm-eps-outside-root", "rmsnorm")
     given = [next_hint(report.problems[0], tmp_path) for _ in range(4)]
