@@ -10,6 +10,7 @@ Pure.
 
 from __future__ import annotations
 
+import collections
 import math
 import random
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 
 from .cases.compare import Mismatch, Tolerance, compare
 
+_ALWAYS = 2
 _ONE_IN = 6
 _DECOYS = 0.7
 _LONGEST_S = 0.25
@@ -41,7 +43,7 @@ _PURE_OTHERWISE = frozenset(
 
 
 class Crosscheck:
-    """Decides which calls of one submission are made again: in each problem the first of an operation, then some."""
+    """Decides which calls of one submission are made again: the first two of each operation in a problem, then some."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -50,19 +52,21 @@ class Crosscheck:
     def begin(self, problem: str) -> None:
         """The next calls are for this problem; what is decided there does not depend on the problems before it."""
         self._chance = random.Random(f"{self._seed} {problem}")
-        self._met: set[str] = set()
+        self._made: collections.Counter[str] = collections.Counter()
 
     def is_due(self, operation: str, seconds: float) -> bool:
         """Whether a call that has just taken so long is to be made again."""
         if operation not in _PURE_ADAPTERS | _PURE_OTHERWISE:
             return False
-        first = operation not in self._met
-        self._met.add(operation)
-        return (first or self._chance.random() * _ONE_IN < 1) and seconds <= _LONGEST_S
+        drawn = self._chance.random() * _ONE_IN < 1
+        due = (drawn or self._made[operation] < _ALWAYS) and seconds <= _LONGEST_S
+        self._made[operation] += due
+        return due
 
-    def wants_decoy(self) -> bool:
-        """Whether to ask something else first, this time."""
-        return self._chance.random() < _DECOYS
+    def wants_decoy(self, operation: str) -> bool:
+        """Whether to ask something else first, this time: not at first, which catches counting; then, for memory."""
+        drawn = self._chance.random() < _DECOYS
+        return {1: False, 2: True}.get(self._made[operation], drawn)
 
 
 def decoy(operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:

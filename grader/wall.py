@@ -138,7 +138,7 @@ class Behind(Submission):
         start = time.monotonic()
         value = super().perform(operation, arguments)
         if self.crosscheck is not None and self.crosscheck.is_due(operation, time.monotonic() - start):
-            other = decoy(operation, arguments) if self.crosscheck.wants_decoy() else None
+            other = decoy(operation, arguments) if self.crosscheck.wants_decoy(operation) else None
             to_decoy = None if other is None else self._answer(operation, other, "keep")
             again = self._answer(operation, arguments, "fill")
             if message := complaint(operation, value, again, to_decoy):

@@ -147,16 +147,25 @@ def test_a_decoy_has_other_values_as_valid_as_before():
     assert decoy("adamw_trajectory", arguments) is None
 
 
-def test_the_first_call_of_each_operation_is_made_again_and_then_some_by_the_seed():
+def test_the_first_calls_of_each_operation_are_made_again_and_then_some_by_the_seed():
     def due(seed: int) -> list[bool]:
         check = Crosscheck(seed)
         return [check.is_due("run_silu", 0.0) for _ in range(200)]
 
-    assert due(1)[0]
+    assert due(1)[:2] == due(2)[:2] == [True, True]
     assert due(1) == due(1) != due(2)
     assert 10 < sum(due(1)) < 70
     assert not Crosscheck(1).is_due("run_get_batch", 0.0)
     assert not Crosscheck(1).is_due("run_silu", 5.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_counting_and_remembering_are_both_tried_in_every_run(seed):
+    """Asked twice in a row, whoever counts calls differs; asked again after something else, whoever remembers does."""
+    check = Crosscheck(seed)
+    check.begin("softmax")
+    decoys = [check.wants_decoy("run_softmax") for _ in range(2) if check.is_due("run_softmax", 0.0)]
+    assert decoys == [False, True]
 
 
 def test_buffers_are_filled_in_place_if_they_fit():
