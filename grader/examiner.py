@@ -33,6 +33,7 @@ from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .crosscheck import Crosscheck
+from .events import Events
 from .faults import CallTimeout, Fault, WorkerCrash
 from .files import Files
 from .isolation import Isolation, Level
@@ -65,18 +66,6 @@ _CALLS_PER_PROBLEM = 8
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
 _REMARKS_PER_TEST = 5
-
-
-class Events:
-    """Writes events to what was standard output when the process began, whatever pytest does to it later."""
-
-    def __init__(self) -> None:
-        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)
-
-    def send(self, event: str, **fields: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
-        self._stream.flush()
 
 
 class Examination:

@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import secrets
-import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from . import events
 from .complaints import Failed, Refused
 from .diagnosis import load_known_bugs
 from .isolation import Isolation
@@ -209,15 +209,7 @@ Launch = Callable[[IO[bytes]], ExaminerProcess]
 
 
 def _launch(complaints: IO[bytes]) -> ExaminerProcess:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "grader.examiner"],
-        cwd=KIT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=complaints,
-        text=True,
-    )
+    return events.start("grader.examiner", complaints)
 
 
 @dataclass
@@ -259,10 +251,6 @@ class _Examiner:
                 if stream is not None:
                     stream.close()
             self.process = None
-
-    def last_words(self) -> str:
-        self.complaints.seek(0)
-        return self.complaints.read().decode("utf-8", "replace")[-2000:].strip()
 
 
 class _Crew:
@@ -352,7 +340,7 @@ class _Crew:
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
         if not examiner.planned and not examiner.done:
-            raise Failed(f"the tests could not be planned.\n{examiner.last_words()}")
+            raise Failed(f"the tests could not be planned.\n{events.last_words(examiner.complaints)}")
         if examiner.running is not None:
             self._finish(
                 examiner,
@@ -360,10 +348,10 @@ class _Crew:
                     examiner.running,
                     Result.ERROR,
                     "the grader's own test process ended while this test ran; the test counts as not passed.",
-                    examiner.last_words(),
+                    events.last_words(examiner.complaints),
                 ),
             )
         if examiner.starts > _RESTARTS:
-            raise Failed(f"an examiner ended {examiner.starts} times.\n{examiner.last_words()}")
+            raise Failed(f"an examiner ended {examiner.starts} times.\n{events.last_words(examiner.complaints)}")
         if len(examiner.outcomes) < len(examiner.planned):
             self._start(examiner)

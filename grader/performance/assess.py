@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import events
 from ..complaints import Failed, Refused
-from ..isolation import KIT, Isolation
+from ..isolation import Isolation
 from ..outcome import Outcome, Result
 from ..processes import end
 from ..rubric import Problem
@@ -92,15 +91,7 @@ def _follow(
     noticed: list[Any] = []
     is_done = False
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "grader.performance.judge"],
-            cwd=KIT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-        )
+        process = events.start("grader.performance.judge", complaints)
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -129,7 +120,5 @@ def _follow(
             process.wait()
             process.stdout.close()
         if not is_done:
-            complaints.seek(0)
-            words = complaints.read().decode("utf-8", "replace")[-2000:].strip()
-            raise Failed(f"the races could not be held to their end.\n{words}")
+            raise Failed(f"the races could not be held to their end.\n{events.last_words(complaints)}")
     return results, notes, machine, noticed

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from ..events import Events
 from ..faults import Fault
 from ..isolation import Isolation
 from ..processes import adopt_orphans, become_undumpable
@@ -34,24 +33,12 @@ TENSOR_BUDGET_S, TEXT_BUDGET_S = 6.0, 5.0
 _TEXT_CALL_S = 30.0
 
 
-class _Events:
-    """Writes events to what was standard output when the process began."""
-
-    def __init__(self) -> None:
-        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)
-
-    def send(self, event: str, **fields: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
-        self._stream.flush()
-
-
 def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
     become_undumpable()
     adopt_orphans()
     torch.set_num_threads(1)
-    events = _Events()
+    events = Events()
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])
     isolation = Isolation.from_plain(order["isolation"])
@@ -72,7 +59,7 @@ def main() -> int:
     return 0
 
 
-def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: _Events) -> None:
+def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: Events) -> None:
     limits = Limits(call_s=_TEXT_CALL_S)
     with (
         _behind(layout, limits, isolation, scratch) as student,
@@ -98,7 +85,7 @@ def _behind(layout: Layout, limits: Limits, isolation: Isolation, scratch: Path)
 
 
 def _hold_tensor_races(
-    problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: _Events
+    problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: Events
 ) -> None:
     device = the_device(gpu=True)
     with open_track(layout, isolation, device, scratch) as opened:

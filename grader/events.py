@@ -1,0 +1,47 @@
+"""Both ends of a process of the judge's own, which gets its order as a line of JSON and answers with events.
+
+Imports no torch: whoever starts such a process does not wait for what that one imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import IO, Any
+
+from .isolation import KIT
+
+_LAST_WORDS = 2000
+
+
+class Events:
+    """Writes events to what was standard output when the process began, whatever pytest does to it later."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def send(self, event: str, **fields: Any) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+def start(module: str, complaints: IO[bytes]) -> subprocess.Popen[str]:
+    """Start `python -m MODULE` in the kit; it complains to a file, and the order is not written yet."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module],
+        cwd=KIT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        text=True,
+    )
+
+
+def last_words(complaints: IO[bytes]) -> str:
+    """The end of what it complained of."""
+    complaints.seek(0)
+    return complaints.read().decode("utf-8", "replace")[-_LAST_WORDS:].strip()
