@@ -37,7 +37,7 @@ from .events import Events
 from .faults import CallTimeout, Fault, WorkerCrash
 from .files import Files
 from .isolation import Isolation, Level
-from .outcome import Outcome, PlannedTest, Result
+from .outcome import Outcome, PlannedTest, Result, Tier
 from .processes import adopt_orphans, become_undumpable
 from .submission import Submission
 from .testing import (
@@ -209,11 +209,23 @@ def _plan(item: pytest.Item) -> PlannedTest:
         problem=problem_of(item.path),
         claim=f"{item.path.name}::{item.originalname}",
         title=documentation.splitlines()[0],
-        edge=item.get_closest_marker("edge") is not None,
+        tier=_tier(item),
         judges_values=any(item.get_closest_marker(mark) is not None for mark in ("cases", "decisive")),
         own_adapter=item.get_closest_marker("own_adapter") is not None,
         fresh=case is not None and case.fresh,
+        asked=_asked(documentation),
     )
+
+
+def _tier(item: pytest.Item) -> Tier:
+    """What `@pytest.mark.edge` or `@pytest.mark.advice` says of a claim; the stronger where both stand."""
+    return next((tier for tier in (Tier.ADVICE, Tier.EDGE) if item.get_closest_marker(tier)), Tier.CORE)
+
+
+def _asked(documentation: str) -> str:
+    """The line of a claim's docstring that says where the assignment asks for it: `Asked: handout, section 3.3`."""
+    lines = (line.strip() for line in documentation.splitlines())
+    return next((line.removeprefix("Asked:").strip() for line in lines if line.startswith("Asked:")), "")
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .outcome import Result
+from .outcome import Result, Tier
 from .report.model import ProblemReport, TestReport
 
 STATE_FILE = Path(".grader", "hints.json")
@@ -27,7 +27,8 @@ class Hint:
 def most_telling(problem: ProblemReport) -> TestReport | None:
     """The failing test to talk about: one that a known bug explains, before edge cases and carried failures."""
     failing = [test for test in problem.tests if test.outcome.result not in (Result.PASS, Result.ABSENT)]
-    failing.sort(key=lambda test: (test.carried, test.bug is None, test.plan.edge, test.plan.fresh))
+    order = list(Tier)
+    failing.sort(key=lambda test: (test.carried, test.bug is None, order.index(test.plan.tier), test.plan.fresh))
     return failing[0] if failing else None
 
 

@@ -23,6 +23,17 @@ class Result(enum.StrEnum):
     """What the test would look at is not there: no statement about it, neither for nor against."""
 
 
+class Tier(enum.StrEnum):
+    """How firmly the assignment asks for what a claim says."""
+
+    CORE = "core"
+    """What the public assignment plainly asks."""
+    EDGE = "edge"
+    """What its text implies, or plain safety asks, and its own tests do not look at."""
+    ADVICE = "advice"
+    """A reading that an honest student may dispute: shown and explained, and worth nothing."""
+
+
 @dataclass(frozen=True)
 class PlannedTest:
     """A test that must appear exactly once in the report.
@@ -30,23 +41,29 @@ class PlannedTest:
     id: `test_rope.py::test_batched[two_heads]`.
     claim: the test function that the id belongs to; a claim's cases pass or fail together.
     title: first line of the claim's docstring.
-    edge: whether it is a stricter reading than the public assignment plainly asks for.
+    tier: how firmly the assignment asks for it, and so what it may cost.
     judges_values: whether it compares with expected values (a case), as opposed to stating a property.
     own_adapter: whether it needs an adapter that only this kit defines, not the public assignment.
     fresh: whether its inputs come from the run's own seed rather than from `tests/fixtures/`.
+    asked: where the assignment asks for it, as in "handout, section 3.4.1"; "" where nobody wrote it down.
     """
 
     id: str
     problem: str
     claim: str
     title: str
-    edge: bool
+    tier: Tier
     judges_values: bool
     own_adapter: bool
     fresh: bool = False
+    asked: str = ""
 
     def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "tier": str(self.tier)}
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> PlannedTest:
+        return cls(**{**fields, "tier": Tier(fields["tier"])})
 
 
 @dataclass(frozen=True)

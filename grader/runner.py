@@ -309,7 +309,7 @@ class _Crew:
             case "planned":
                 self.left_out |= event["left_out"]
                 if not examiner.planned:
-                    examiner.planned = [PlannedTest(**test) for test in event["tests"]]
+                    examiner.planned = [PlannedTest.from_plain(test) for test in event["tests"]]
                     self._progress.planned(len(examiner.planned))
             case "started":
                 examiner.running = event["id"]

@@ -2,7 +2,7 @@
 
 A *claim* is one test function, for all of its cases. It earns its share of the problem's points when every one of its
 cases passes, and nothing otherwise: a claim that holds for one input and fails for another does not hold. Core claims
-share `core_share` of the points evenly, edge claims the rest.
+share `core_share` of the points evenly, edge claims the rest; advice is worth nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import enum
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .outcome import Outcome, PlannedTest, Result
+from .outcome import Outcome, PlannedTest, Result, Tier
 from .rubric import Kind, Problem
 
 
@@ -57,6 +57,7 @@ def score_problem(
             does not, and is not charged for tests that need them.
     """
     points = float(problem.points)
+    tests = [(test, outcome) for test, outcome in tests if test.tier is not Tier.ADVICE]
     if problem.kind is Kind.MANUAL:  # what tests there are only help the person who decides
         return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
     if not knows_kit and tests:
@@ -92,7 +93,7 @@ def _fractions(problem: Problem, tests: Iterable[tuple[PlannedTest, Outcome]]) -
         claims.setdefault(test.claim, []).append((test, outcome))
     held = {claim: all(o.result is Result.PASS for _, o in members) for claim, members in claims.items()}
     absent = {claim: _is_absent([o.result for _, o in members]) for claim, members in claims.items()}
-    edge = {claim: members[0][0].edge for claim, members in claims.items()}
+    edge = {claim: members[0][0].tier is Tier.EDGE for claim, members in claims.items()}
     judging = [claim for claim, members in claims.items() if members[0][0].judges_values and not edge[claim]]
     # Properties such as "keeps the dtype" hold for many wrong answers, so alone they earn nothing.
     idle = bool(judging) and not any(held[claim] or absent[claim] for claim in judging)

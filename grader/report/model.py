@@ -13,7 +13,7 @@ from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
 from ..integrity import Suspicion
-from ..outcome import Explanation, Outcome, PlannedTest, Result, Written
+from ..outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..policy import Effect, Finding
 from ..rubric import Kind, Problem, Rubric
 from ..scoring import Score, Status, score_problem, withheld
@@ -59,7 +59,8 @@ class TestReport:
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
             "carried_forward": self.carried,
             "seconds": round(self.outcome.seconds, 4),
-            "kind": "edge" if self.plan.edge else "core",
+            "kind": str(self.plan.tier),
+            "asked": self.plan.asked,
             "detail": self.outcome.detail,
         }
 
@@ -95,11 +96,26 @@ class ProblemReport:
     @property
     def failing(self) -> list[TestReport]:
         """What went wrong here: the first failing case of each claim, core claims first, values before properties."""
+        failing = [test for test in self._first_failures if test.plan.tier is not Tier.ADVICE]
+        return sorted(failing, key=lambda test: (test.plan.tier is Tier.EDGE, not test.plan.judges_values))
+
+    @property
+    def advice(self) -> list[TestReport]:
+        """What might be better and costs nothing: the first failing case of each claim that is advice."""
+        unsaid = (Result.TODO, Result.SKIP)
+        return [
+            test
+            for test in self._first_failures
+            if test.plan.tier is Tier.ADVICE and test.outcome.result not in unsaid and not test.missing_package
+        ]
+
+    @property
+    def _first_failures(self) -> list[TestReport]:
         first: dict[str, TestReport] = {}
         for test in self.tests:
             if test.charged and not test.carried and test.outcome.result not in (Result.PASS, Result.ABSENT):
                 first.setdefault(test.plan.claim, test)
-        return sorted(first.values(), key=lambda test: (test.plan.edge, not test.plan.judges_values))
+        return list(first.values())
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -131,7 +147,11 @@ class ProblemReport:
         """How many tests passed of those that count: `17/18`."""
         if self.races:
             return f"{len(self.races)} race{'s' * (len(self.races) > 1)}"
-        charged = [test for test in self.tests if test.charged and test.outcome.result is not Result.ABSENT]
+        charged = [
+            test
+            for test in self.tests
+            if test.charged and test.plan.tier is not Tier.ADVICE and test.outcome.result is not Result.ABSENT
+        ]
         passed = sum(test.outcome.result is Result.PASS for test in charged)
         return f"{passed}/{len(charged)}" if self.tests else ""
 

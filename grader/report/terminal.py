@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..outcome import Tier
 from ..policy import Effect
 from ..rubric import Kind
 from ..scoring import Status
@@ -45,6 +46,8 @@ def show(report: Report, console: Console) -> None:
     for problem in report.problems:
         if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem)):
             console.print(panel)
+    if panel := _advice(report):
+        console.print(panel)
     if panel := speed_panel(report.speed):
         console.print(panel)
     if panel := _for_staff(report):
@@ -123,8 +126,8 @@ def _failures(problem: ProblemReport) -> Panel | None:
 
 def _describe(test: TestReport) -> Iterator[Text]:
     heading = Text(test.plan.title, style="bold")
-    if test.plan.edge:
-        heading.append("  (edge)", style="dim")
+    if test.plan.tier is not Tier.CORE:
+        heading.append(f"  ({test.plan.tier})", style="dim")
     yield heading
     yield Text(f"{test.name} {words.RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
@@ -132,6 +135,21 @@ def _describe(test: TestReport) -> Iterator[Text]:
     detail = test.outcome.detail.splitlines()
     for line in detail[-_DETAIL_LINES:]:
         yield Text(f"  {line}", style="dim")
+
+
+def _advice(report: Report) -> Panel | None:
+    """What a problem's code might do better, in two lines each: it costs nothing."""
+    shown: list[Text] = []
+    for problem in report.problems:
+        for test in problem.advice:
+            shown += [
+                Text(f"{problem.problem.id}  {test.plan.title}", style="dim"),
+                Text(f"  {(test.bug.diagnosis if test.bug else test.outcome.message.partition(chr(10))[0])}"),
+            ]
+    if not shown:
+        return None
+    shown.append(Text(words.ADVICE, style="dim"))
+    return Panel(Group(*shown), title="Advice", title_align="left", border_style="blue")
 
 
 def _for_staff(report: Report) -> Panel | None:

@@ -29,5 +29,6 @@ EFFECT = {
     Effect.CARRIED: "costs nothing here",
     Effect.WARN: "costs no points",
 }
+ADVICE = "Advice costs no points: the assignment does not ask for it, and code that others use is better for it."
 SUSPICIOUS = "This costs no points by itself: a person should look at it."
 INSTALL = "Install them beside the grader, or import them only where the tests do not need them."

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from grader.diagnosis import KnownBug
-from grader.outcome import Outcome, PlannedTest, Result
+from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.report.html import render
 from grader.report.model import Report, TestReport, build_report
 from grader.rubric import load_rubric
@@ -25,7 +25,7 @@ RACE = RaceResult(
 def report() -> Report:
     rubric = load_rubric()
     problems = rubric.select(["rope", "softmax_speed", "linear"])
-    test = PlannedTest("test_rope.py::test_x", "rope", "test_rope.py::test_x", "RoPE rotates.", False, True, False)
+    test = PlannedTest("test_rope.py::test_x", "rope", "test_rope.py::test_x", "RoPE rotates.", Tier.CORE, True, False)
     return build_report(
         "their-solution", rubric, problems, [test], [Outcome(test.id, Result.FAIL, HOSTILE, HOSTILE)], {},
         policy={}, seed=7, isolation={"level": "process", "missing": []}, environment={"seconds": 1.0},

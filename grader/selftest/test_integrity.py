@@ -13,7 +13,7 @@ from grader.crosscheck import Crosscheck, agree, complaint, decoy
 from grader.in_process import InProcess
 from grader.integrity import find_suspicions
 from grader.locate import locate
-from grader.outcome import Outcome, PlannedTest, Result
+from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.rubric import load_rubric
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
@@ -117,7 +117,7 @@ def test_whoever_knows_the_stored_answers_only(tmp_path, stored, fresh, suspecte
 
 def _planned(number: int, fresh: bool) -> PlannedTest:
     return PlannedTest(
-        f"t::{number}", "rope", "t::t", "", edge=False, judges_values=True, own_adapter=False, fresh=fresh
+        f"t::{number}", "rope", "t::t", "", tier=Tier.CORE, judges_values=True, own_adapter=False, fresh=fresh
     )
 
 

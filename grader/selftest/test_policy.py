@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grader.locate import locate
-from grader.outcome import Outcome, PlannedTest, Result
+from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in
 from grader.report.model import build_report
 from grader.report.terminal import show
@@ -204,7 +204,7 @@ def report_of(findings: dict[str, tuple[Finding, ...]], result: Result = Result.
         "here",
         RUBRIC,
         problems("linear"),
-        [PlannedTest("t::a", "linear", "a", "A claim", False, True, False)],
+        [PlannedTest("t::a", "linear", "a", "A claim", Tier.CORE, True, False)],
         [Outcome("t::a", result)],
         {},
         policy=findings,

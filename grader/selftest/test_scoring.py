@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from grader.outcome import Outcome, PlannedTest, Result
+from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.rubric import Kind, Problem
 from grader.scoring import Score, Status, score_problem
 
 PROBLEM = Problem("rope", "RoPE", "model", Kind.CODE, points=4, core_share=0.75)
 
 
-def rows(*claims: tuple[str, Result], edge: str = "", values: str = "", own: str = ""):
-    """(claim, result) pairs; claims named in `edge`, `values` and `own` have that property."""
+def _tier(claim: str, edge: str, advice: str) -> Tier:
+    return Tier.ADVICE if claim in advice else Tier.EDGE if claim in edge else Tier.CORE
+
+
+def rows(*claims: tuple[str, Result], edge: str = "", advice: str = "", values: str = "", own: str = ""):
+    """(claim, result) pairs; claims named in `edge`, `advice`, `values` and `own` have that property."""
     return [
         (
-            PlannedTest(f"t::{claim}[{i}]", "rope", claim, claim, claim in edge, claim in values, claim in own),
+            PlannedTest(
+                f"t::{claim}[{i}]", "rope", claim, claim, _tier(claim, edge, advice), claim in values, claim in own
+            ),
             Outcome(f"t::{claim}[{i}]", result),
         )
         for i, (claim, result) in enumerate(claims)
@@ -29,6 +35,13 @@ def test_all_passed_is_all_points():
 def test_core_and_edge_claims_have_their_shares():
     given = (("a", Result.PASS), ("b", Result.PASS), ("c", Result.FAIL), ("d", Result.PASS), ("e", Result.FAIL))
     assert score_problem(PROBLEM, rows(*given, edge="de")).earned == pytest.approx(4 * (0.75 * 2 / 3 + 0.25 / 2))
+
+
+def test_advice_is_worth_nothing():
+    given = (("a", Result.PASS), ("b", Result.PASS), ("c", Result.FAIL))
+    assert score_problem(PROBLEM, rows(*given, edge="b", advice="c")) == Score(4, Status.PASS)
+    wrong = (("a", Result.FAIL), ("b", Result.PASS))
+    assert score_problem(PROBLEM, rows(*wrong, advice="b")) == Score(0, Status.FAIL)
 
 
 def test_a_claim_needs_all_of_its_cases():

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from grader.outcome import Outcome, PlannedTest, Result
+from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.performance.duel import duel
 from grader.performance.statistics import Pair, Thresholds, Verdict, estimate, is_settled, verdict
 from grader.report.model import build_report
@@ -106,7 +106,7 @@ def test_what_cannot_be_measured_is_not_assessed():
 @pytest.mark.parametrize(("outcome", "earned"), [(Result.PASS, 1.0), (Result.FAIL, 0.0)])
 def test_first_correct_then_fast(outcome, earned):
     rubric = load_rubric()
-    test = PlannedTest("t::t", "softmax", "t::t", "", edge=False, judges_values=True, own_adapter=False)
+    test = PlannedTest("t::t", "softmax", "t::t", "", tier=Tier.CORE, judges_values=True, own_adapter=False)
     report = build_report(
         submission="",
         rubric=rubric,
