@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,11 @@ def problems_with_cases() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
-def write_all(folder: Path, oracle: Oracle) -> list[Path]:
-    """Draw every problem's cases from seed 0 and store them below `folder`; gives the files written."""
+def write_all(folder: Path, oracle: Oracle, problems: Sequence[str] | None = None) -> list[Path]:
+    """Draw the cases of every problem, or of these, from seed 0 and store them below `folder`; gives the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for problem in problems_with_cases():
+    for problem in problems_with_cases() if problems is None else problems:
         path = folder / f"{problem}.msgpack"
         path.write_bytes(wire.encode([_to_record(case, oracle) for case in draw_cases(problem, 0)]))
         written.append(path)

@@ -30,10 +30,18 @@ Record = dict[str, Any]
 Result = TypeVar("Result")
 
 
-def write_evidence(path: Path, processes: int | None = None) -> int:
-    """Try every misconception and write the records to `path`; gives their number."""
+def write_evidence(path: Path, only: Sequence[str] | None = None, processes: int | None = None) -> int:
+    """Try every misconception and write the records to `path`; gives their number.
+
+    Args:
+        only: problems whose misconceptions are tried anew; the records of all others stay as they are in `path`.
+    """
     problems = [problem for problem in problems_with_misconceptions() if problem not in UNRECOGNISABLE]
-    records = gather_evidence(problems, processes)
+    tried = [problem for problem in problems if only is None or problem in only]
+    records = gather_evidence(tried, processes)
+    kept = [] if only is None else msgpack.unpackb(path.read_bytes(), strict_map_key=False)
+    records += [record for record in kept if record["problem"] not in tried]
+    records.sort(key=lambda record: problems.index(record["problem"]))  # stable: the catalogue's order within each
     path.write_bytes(msgpack.packb(records))
     return len(records)
 
