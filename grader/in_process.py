@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import types
 from typing import Any
 
@@ -46,6 +48,11 @@ class InProcess(Submission):
             return self._run(operation, arguments)
         finally:
             self.witnessed += self._bench.witnessed()
+
+    def cpu_seconds(self) -> float:
+        """Processor time of this process and of its children that ended."""
+        times = os.times()
+        return time.process_time() + times.children_user + times.children_system
 
     def _run(self, operation: str, arguments: dict[str, Any]) -> Any:
         copies = _copied(arguments)
