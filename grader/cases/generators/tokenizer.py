@@ -72,7 +72,7 @@ def generate(draw: Draw) -> Iterator[Case]:
         yield encode(name, _texts_between(draw, tables, tokens), group, tables, tokens)
     yield encode("none", _special_texts(draw, with_end), "no_special", with_end, None)
     yield encode("empty_list", _special_texts(draw, with_end), "no_special", with_end, [])
-    a, b = _word_of_pairs(draw, with_end), _word_of_pairs(draw, with_end)
+    a, b = _pair(draw, with_end), _pair(draw, with_end)
     missing = [f"{a}{_END}{b} <|pad|>", f"{_END}<|pad|>"]
     yield encode("missing", missing, "missing", with_end, [_END, "<|pad|>"])
 
@@ -82,10 +82,9 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield encode("runs", runs, "long", _small_tables([_END]))
 
     # Every line ends in one newline and begins with a visible character, so the lines' ids are those of the text.
-    words = [_word_of_pairs(draw, with_end) for _ in range(60)]
+    words = [_pair(draw, with_end) for _ in range(60)]
     lines = "".join(" ".join(words[i : i + draw.integer(1, 7)]) + "\n" for i in range(0, 54, 3))
-    texts = [lines, f"{words[0]}\n{_END}\n{words[1]} {_END}\n"]
-    yield encode("lines", texts, "lines", with_end)
+    yield encode("lines", [lines], "lines", with_end)
 
     def stream(name: str, streams: list[list[str]], group: str, tables: Any, special_tokens: list[str]) -> Case:
         inputs = {**tables, "special_tokens": special_tokens, "streams": streams}
@@ -122,16 +121,16 @@ _OVERLOOKED = (b"Q", b"Z")
 
 
 def _pair_tables(draw: Draw, special_tokens: Sequence[str]) -> dict[str, Any]:
-    """Tables whose merges join the letters two and two, each letter with one other, and two spaces."""
-    pairs = pairwise(_shuffled(draw, LETTERS.encode()))
-    merges = [(bytes([a]), bytes([b])) for i, (a, b) in enumerate(pairs) if i % 2 == 0]
+    """Tables whose merges join letters two and two, each with one other and none of "endoftext", and two spaces."""
+    pairs = pairwise(_shuffled(draw, sorted(set(LETTERS) - set("endoftext"))))
+    merges = [(a.encode(), b.encode()) for i, (a, b) in enumerate(pairs) if i % 2 == 0]
     return _tables(special_tokens, [_OVERLOOKED, *merges, (b" ", b" ")])
 
 
-def _word_of_pairs(draw: Draw, tables: dict[str, Any]) -> str:
-    """One to three different pairs of letters, each of which a merge of `_pair_tables` joins."""
-    merges = _shuffled(draw, tables["merges"][1:-1])[: draw.integer(1, 4)]
-    return b"".join(left + right for left, right in merges).decode()
+def _pair(draw: Draw, tables: dict[str, Any]) -> str:
+    """Two letters that a merge of `_pair_tables` joins: a word in which nothing else can happen."""
+    left, right = draw.choice(tables["merges"][1:-1])
+    return (left + right).decode()
 
 
 def _shuffled_ids(draw: Draw, tables: dict[str, Any]) -> dict[str, Any]:
@@ -233,11 +232,11 @@ def _tokens(probe: str, merges: list[Merge], pattern: str = PRETOKEN_PATTERN) ->
 
 
 def _character_texts(draw: Draw) -> tuple[list[str], str, dict[str, Any]]:
-    """Words of one script each, and merges that join the first two bytes of some of their characters."""
+    """Words of one script each, and merges that join the last two bytes of some of their characters."""
     alphabets = ["äöüßéñ", "αβγδεζ", "бвгджз", "אבגדהו", "你好世界語文", "かなひらが", "한국말글자", "🙂🙃🎉🚀🌍"]
-    texts = [_word(draw, 6, 3, alphabet) for alphabet in alphabets for _ in range(3)]
-    firsts = sorted({alphabet[i].encode()[:2] for alphabet in alphabets for i in range(0, len(alphabet), 2)})
-    merges = [(first[:1], first[1:]) for first in firsts]
+    texts = ["".join(_shuffled(draw, alphabet)[: draw.integer(3, 6)]) for alphabet in alphabets for _ in range(3)]
+    joined = [character.encode()[-2:] for alphabet in alphabets for character in alphabet[::2]]
+    merges = [(last[:1], last[1:]) for last in sorted(set(joined))]
     return texts, "unicode", _tables([_END], [_OVERLOOKED, *_shuffled(draw, merges)])
 
 
@@ -268,7 +267,7 @@ def _word_texts(draw: Draw) -> list[str]:
 
 
 def _special_texts(draw: Draw, tables: dict[str, Any]) -> list[str]:
-    a, b, c, *words = (_word_of_pairs(draw, tables) for _ in range(12))
+    a, b, c, *words = (_pair(draw, tables) for _ in range(12))
     return [
         _END,
         f"{a}{_END}{b}",
@@ -280,11 +279,11 @@ def _special_texts(draw: Draw, tables: dict[str, Any]) -> list[str]:
 
 
 def _double_texts(draw: Draw, tables: dict[str, Any]) -> list[str]:
-    words = [_word_of_pairs(draw, tables) for _ in range(10)]
+    words = [_pair(draw, tables) for _ in range(10)]
     return [
-        f"{words[0]} {_END * 2} {words[1]}{_END}",
+        f"{words[0]}{_END * 2}{words[1]}{_END}",
         *(_END * times for times in range(2, 6)),
-        "".join(word + _END * draw.integer(0, 5) for word in words),
+        "".join(word + _END * draw.integer(1, 5) for word in words),
     ]
 
 
@@ -300,8 +299,8 @@ _SPECIAL_FORMS = (
 
 def _texts_between(draw: Draw, tables: dict[str, Any], tokens: list[str]) -> list[str]:
     """Each of the tokens between words, and a mixture of them with what looks a little like them."""
-    words = [_word_of_pairs(draw, tables) for _ in tokens]
-    parts = [*tokens, *words, " ", "<|en", "end|>"]
+    words = [_pair(draw, tables) for _ in tokens]
+    parts = [*tokens, *(f" {word}" for word in words), "<|en", "end|>"]
     mixed = ["".join(draw.choice(parts) for _ in range(30)) for _ in range(3)]
     return ["".join(map("".join, zip(words, tokens, strict=True))), " ".join(reversed(tokens)), "abc nn ab cde", *mixed]
 
@@ -332,7 +331,7 @@ def _cut_texts(draw: Draw, corpora: list[str]) -> list[list[str]]:
 
 def _cut_special_texts(draw: Draw, tables: dict[str, Any]) -> list[list[str]]:
     words = _special_texts(draw, tables)[-1]
-    a, b = _word_of_pairs(draw, tables), _word_of_pairs(draw, tables)
+    a, b = _pair(draw, tables), _pair(draw, tables)
     return [
         [f"{a}<|endof", f"text|>{b}"],
         [f"{a} <", "|endoftext|", f"> {b}"],
