@@ -271,7 +271,7 @@ def test_path_as_string(submission, case):
 def test_longest_special_token_counts(submission, case):
     """Where one special token begins with another, the text is split at the longer one.
 
-    Asked: nowhere for training, where the handout joins the special tokens with | as they come; for encoding it is.
+    Asked: by this kit's handout; Stanford's joins the special tokens with | as they come.
     """
     check_merges(case, submission.train_bpe(**case.inputs))
 
@@ -281,7 +281,7 @@ def test_longest_special_token_counts(submission, case):
 def test_nothing_to_learn(submission, case):
     """A file without any text, and a vocab_size without room for a merge, give the tokens there are and no merges.
 
-    Asked: nowhere; it follows from the definition.
+    Asked: by this kit's handout; from Stanford's it follows at most.
     """
     check(case, submission.train_bpe(**case.inputs))
 
@@ -291,6 +291,6 @@ def test_nothing_to_learn(submission, case):
 def test_line_ends_are_kept(submission, case):
     """Carriage returns are text: "\\r\\n" is not read as "\\n".
 
-    Asked: nowhere; but a tokenizer meets the bytes of a file as they are.
+    Asked: by this kit's handout; Stanford's does not say how the file is read.
     """
     check_merges(case, submission.train_bpe(**case.inputs))
