@@ -129,6 +129,8 @@ def _describe(test: TestReport) -> Iterator[Text]:
     if test.plan.tier is not Tier.CORE:
         heading.append(f"  ({test.plan.tier})", style="dim")
     yield heading
+    if test.plan.tier is not Tier.CORE and test.plan.asked:
+        yield Text(f"asked by: {test.plan.asked}", style="dim")
     yield Text(f"{test.name} {words.RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
