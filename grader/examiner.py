@@ -20,7 +20,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -226,6 +226,20 @@ def _asked(documentation: str) -> str:
     """The line of a claim's docstring that says where the assignment asks for it: `Asked: handout, section 3.3`."""
     lines = (line.strip() for line in documentation.splitlines())
     return next((line.removeprefix("Asked:").strip() for line in lines if line.startswith("Asked:")), "")
+
+
+def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
+    """Every test of these problems on stored cases, without running any."""
+    planned: list[PlannedTest] = []
+
+    class Planning:
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            planned.extend(map(_plan, items))
+            items.clear()
+
+    pytest.main([*PYTEST_OPTIONS, *(str(KIT / "tests" / f"test_{name}.py") for name in problems)], plugins=[Planning()])
+    return planned
 
 
 def main() -> int:
