@@ -246,7 +246,7 @@ def main() -> int:
         fault = _load(submission)
         oracle = _reference() if has_generators() else None
         examination.has_reference = oracle is not None
-        events.send("loaded", fault=fault, fresh=oracle is not None)
+        events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
         examination.send_noticed("")
         seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
         if isinstance(submission, Behind) and seed is not None:

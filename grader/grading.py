@@ -77,6 +77,7 @@ def grade(
         load_fault=run.load_fault,
         for_staff=run.for_staff,
         left_out=run.left_out,
+        own_adapters=run.own_adapters,
         speed=speed,
     )
 

@@ -50,6 +50,7 @@ class Run:
     noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     for_staff: {problem: free text that a person reads};
     left_out: {problem: why none of its tests can run in this copy of the kit};
+    own_adapters: the adapters beyond the public assignment's that the submission defines;
     seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
@@ -61,6 +62,7 @@ class Run:
     noticed: dict[str, list[Any]]
     for_staff: dict[str, tuple[Written, ...]]
     left_out: dict[str, str]
+    own_adapters: tuple[str, ...]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -149,6 +151,7 @@ def run_tests(
         noticed=crew.noticed,
         for_staff=_for_staff(planned, crew.for_staff),
         left_out=crew.left_out,
+        own_adapters=crew.own_adapters,
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -266,6 +269,7 @@ class _Crew:
         self.noticed: dict[str, list[Any]] = {}
         self.for_staff: dict[str, list[Written]] = {}
         self.left_out: dict[str, str] = {}
+        self.own_adapters: tuple[str, ...] = ()
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -301,6 +305,7 @@ class _Crew:
         match event["event"]:
             case "loaded":
                 self.fresh = event["fresh"]
+                self.own_adapters = tuple(event["own_adapters"])
                 if event["fault"]:
                     self.load_fault = event["fault"]["message"]
                 if self.seed is None and self.fresh:

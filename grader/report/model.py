@@ -28,7 +28,8 @@ class TestReport:
     """One test and what came of it.
 
     bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
-    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution.
+    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution, whatever
+    came of it.
     """
 
     __test__ = False  # pytest should not try to collect this class
@@ -58,6 +59,7 @@ class TestReport:
             "message": self.outcome.message,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
             "carried_forward": self.carried,
+            "charged": self.charged,
             "seconds": round(self.outcome.seconds, 4),
             "kind": str(self.plan.tier),
             "asked": self.plan.asked,
@@ -218,7 +220,8 @@ class Report:
     submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
     load_fault: why nothing of the submission could run, or None;
-    base_sections: those that make up the assignment's total; speed: what came of races.
+    base_sections: those that make up the assignment's total; speed: what came of races;
+    own_adapters: the adapters beyond the public assignment's that the submission defines.
     """
 
     submission: str
@@ -231,6 +234,7 @@ class Report:
     load_fault: str | None = None
     base_sections: tuple[str, ...] = ()
     speed: Speed = NO_RACES
+    own_adapters: tuple[str, ...] = ()
 
     @property
     def base(self) -> tuple[ProblemReport, ...]:
@@ -283,6 +287,7 @@ class Report:
             "performance": self.speed.as_json(),
             "environment": self.environment,
             "load_fault": self.load_fault,
+            "own_adapters": list(self.own_adapters),
         }
 
 
@@ -302,16 +307,19 @@ def build_report(
     load_fault: str | None = None,
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
+    own_adapters: Sequence[str] = (),
     speed: Speed = NO_RACES,
 ) -> Report:
     """Score the outcomes and put everything together.
 
     Args:
-        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here.
+        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here;
+            own_adapters: what the submission defines beyond the public assignment's. One that has none of them is not
+            charged for tests that need them.
     """
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
-    knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
+    knows_kit = bool(own_adapters) or load_fault is not None  # of what could not be imported, nothing is known
     by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in problems}
     for test, outcome in pairs:
         by_problem[test.problem].append((test, outcome))
@@ -320,7 +328,9 @@ def build_report(
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
         for problem in problems
     }
-    scores |= {p.id: score_races(p, speed.of(p.id)) for p in problems if p.kind is Kind.PERFORMANCE}
+    scores |= {
+        p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is Kind.PERFORMANCE
+    }
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     scores |= {p.id: withheld(scores[p.id]) for p in problems if p.kind is Kind.PERFORMANCE and _wrong_below(p, scores)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
@@ -328,8 +338,16 @@ def build_report(
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
-        charged = knows_kit or not (test.own_adapter and outcome.result is Result.SKIP)
+        charged = knows_kit or not test.own_adapter
         return TestReport(test, outcome, bug, test.id in carried, charged)
+
+    def counting(problem: Problem) -> list[Outcome]:
+        """The outcomes that decide about the problem's points."""
+        return [
+            outcome
+            for test, outcome in by_problem[problem.id]
+            if test.tier is not Tier.ADVICE and (knows_kit or not test.own_adapter)
+        ]
 
     def upstream(problem: Problem) -> list[str]:
         """The problems from which bugs are carried forward into this one."""
@@ -344,7 +362,7 @@ def build_report(
                 problem=problem,
                 score=scores[problem.id],
                 tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
+                blocked_by=_blocked_by(problem, counting(problem), scores, upstream(problem)),
                 policy=policy.get(problem.id, ()),
                 note=(left_out or {}).get(problem.id, "")
                 or speed.notes.get(problem.id, "")
@@ -361,6 +379,7 @@ def build_report(
         load_fault=load_fault,
         base_sections=rubric.base_sections,
         speed=speed,
+        own_adapters=tuple(own_adapters),
     )
 
 
@@ -376,15 +395,19 @@ def _wrong_below(problem: Problem, scores: Mapping[str, Score]) -> tuple[str, ..
 
 def _blocked_by(
     problem: Problem,
-    tests: Sequence[tuple[PlannedTest, Outcome]],
+    outcomes: Sequence[Outcome],
     scores: dict[str, Score],
     upstream: Sequence[str],
 ) -> tuple[str, ...]:
-    """The problems to fix before this one, when not all of its tests pass."""
+    """The problems to fix before this one, when not all of its tests that count pass.
+
+    Args:
+        upstream: those from which bugs are carried forward into it.
+    """
     if problem.kind is Kind.PERFORMANCE:
         return _wrong_below(problem, scores)
-    if all(outcome.result in (Result.PASS, Result.ABSENT) for _, outcome in tests):
-        return ()
+    if all(outcome.result in (Result.PASS, Result.ABSENT) for outcome in outcomes):
+        return tuple(dict.fromkeys(upstream))
     fine = (Status.PASS, Status.NOT_ASSESSED)
     unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
     return tuple(dict.fromkeys([*upstream, *unfinished]))

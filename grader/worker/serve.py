@@ -138,6 +138,7 @@ class Worker:
 
     def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
         from grader_worker.bench import Bench
+        from grader_worker.contract import own_adapters_of
         from grader_worker.loader import Layout, explain_import_error, import_adapters
         from grader_worker.sentry import Sentry
         from grader_worker.witness import Witness
@@ -151,7 +152,7 @@ class Worker:
         except BaseException as error:
             return self._failure("error", explain_import_error(error, where), error)
         self.bench = Bench(adapters, Witness(where.root))
-        return {"kind": "ok", "value": None}
+        return {"kind": "ok", "value": own_adapters_of(adapters)}
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
         return {
