@@ -50,26 +50,34 @@ def grade(
 
         require_gpu(gpu)
     become_undumpable()  # it knows the seed, and the submission runs as the same user
-    tested = [problem for problem in problems if has_tests(problem)]
+    raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
+    below = [problem for problem in rubric.below(problems) if has_tests(problem)]
+    # Whether a race counts depends on what it builds on, also when nobody asks for that.
+    counted_with = set(rubric.below(_held_here(raced, isolation, gpu)))
+    tested = [p for p in rubric.problems if has_tests(p) and (p in problems or p in counted_with)]
+    below = [problem for problem in below if problem not in tested]
     with _folder(submission) as folder:
         layout = locate(folder, named=submission)
         chosen = choose(isolation, layout)
-        mentions = mentions_in(layout, tested)
+        mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
-        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch)
-        raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
+        run = run_tests(
+            layout, tested, below=below, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch
+        )
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)
         noticed = {**run.noticed, "races": speed.noticed}
         suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
+    examined = [p for p in rubric.problems if p in tested or p.id in run.looked_at]
     return build_report(
         submission=submission,
         rubric=rubric,
         problems=problems,
+        looked_at=[problem for problem in examined if problem not in problems],
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
-        policy=find_breaches(tested, mentions, run.witnessed),
+        policy=find_breaches(examined, mentions, run.witnessed),
         suspicions=suspicions,
         seed=run.seed,
         isolation=chosen.as_json(),
@@ -85,6 +93,15 @@ def grade(
 def _has_races() -> bool:
     """Whether this copy of the kit has what submissions are raced against; a student's has not."""
     return importlib.util.find_spec(f"{__package__}.performance") is not None
+
+
+def _held_here(raced: Sequence[Problem], isolation: str, gpu: bool | None) -> list[Problem]:
+    """The problems whose races can be held here."""
+    if not raced or not _has_races() or isolation == Level.NONE:
+        return []
+    from .performance.assess import can_be_held
+
+    return [problem for problem in raced if can_be_held(problem.id, gpu)]
 
 
 def _hold_races(

@@ -221,7 +221,8 @@ class Report:
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
     load_fault: why nothing of the submission could run, or None;
     base_sections: those that make up the assignment's total; speed: what came of races;
-    own_adapters: the adapters beyond the public assignment's that the submission defines.
+    own_adapters: the adapters beyond the public assignment's that the submission defines;
+    looked_at: problems that nobody asked for, but that one which failed builds on: they are in no total.
     """
 
     submission: str
@@ -235,6 +236,7 @@ class Report:
     base_sections: tuple[str, ...] = ()
     speed: Speed = NO_RACES
     own_adapters: tuple[str, ...] = ()
+    looked_at: tuple[ProblemReport, ...] = ()
 
     @property
     def base(self) -> tuple[ProblemReport, ...]:
@@ -288,6 +290,7 @@ class Report:
             "environment": self.environment,
             "load_fault": self.load_fault,
             "own_adapters": list(self.own_adapters),
+            "looked_at": [problem.as_json() for problem in self.looked_at],
         }
 
 
@@ -308,6 +311,7 @@ def build_report(
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
     own_adapters: Sequence[str] = (),
+    looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
 ) -> Report:
     """Score the outcomes and put everything together.
@@ -315,18 +319,19 @@ def build_report(
     Args:
         policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here;
             own_adapters: what the submission defines beyond the public assignment's. One that has none of them is not
-            charged for tests that need them.
+            charged for tests that need them; looked_at: problems below these that were examined, too.
     """
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
     knows_kit = bool(own_adapters) or load_fault is not None  # of what could not be imported, nothing is known
-    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in problems}
+    examined = (*problems, *looked_at)
+    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in examined}
     for test, outcome in pairs:
         by_problem[test.problem].append((test, outcome))
     carried = {test for test, explanation in explanations.items() if explanation.carried}
     scores = {
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
-        for problem in problems
+        for problem in examined
     }
     scores |= {
         p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is Kind.PERFORMANCE
@@ -354,24 +359,24 @@ def build_report(
         found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
         return [bugs[e.bug].problem for e in found if e is not None and e.carried and e.bug in bugs]
 
+    def problem_report(problem: Problem) -> ProblemReport:
+        return ProblemReport(
+            problem=problem,
+            score=scores[problem.id],
+            tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
+            blocked_by=_blocked_by(problem, counting(problem), scores, upstream(problem)),
+            policy=policy.get(problem.id, ()),
+            note=(left_out or {}).get(problem.id, "")
+            or speed.notes.get(problem.id, "")
+            or _why_not_assessed(problem, by_problem[problem.id]),
+            for_staff=(for_staff or {}).get(problem.id, ()),
+            races=speed.of(problem.id),
+        )
+
     return Report(
         submission=submission,
         sections=rubric.sections,
-        problems=tuple(
-            ProblemReport(
-                problem=problem,
-                score=scores[problem.id],
-                tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, counting(problem), scores, upstream(problem)),
-                policy=policy.get(problem.id, ()),
-                note=(left_out or {}).get(problem.id, "")
-                or speed.notes.get(problem.id, "")
-                or _why_not_assessed(problem, by_problem[problem.id]),
-                for_staff=(for_staff or {}).get(problem.id, ()),
-                races=speed.of(problem.id),
-            )
-            for problem in problems
-        ),
+        problems=tuple(problem_report(problem) for problem in problems),
         seed=seed,
         isolation=isolation,
         environment=environment,
@@ -380,6 +385,7 @@ def build_report(
         base_sections=rubric.base_sections,
         speed=speed,
         own_adapters=tuple(own_adapters),
+        looked_at=tuple(problem_report(problem) for problem in looked_at),
     )
 
 

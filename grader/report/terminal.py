@@ -37,14 +37,18 @@ def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
     console.print(_not_assessed(report))
+    if report.looked_at:
+        console.print(_looked_at(report))
     if report.load_fault:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
         )
     elif panel := _missing_packages(report):
         console.print(panel)
-    for problem in report.problems:
-        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem)):
+    for problem in (*report.problems, *report.looked_at):
+        if not (report.load_fault and problem.score.status is Status.ERROR) and (
+            panel := _failures(problem, problem in report.looked_at)
+        ):
             console.print(panel)
     if panel := _advice(report):
         console.print(panel)
@@ -90,6 +94,12 @@ def _not_assessed(report: Report) -> Text:
     return text
 
 
+def _looked_at(report: Report) -> Text:
+    """What failing problems build on, examined although nobody asked for it."""
+    found = ", ".join(f"{p.problem.id} {words.STATUS[p.score.status]}" for p in report.looked_at)
+    return Text(f"\nLooked at, without points: {found}", style="dim")
+
+
 def _missing_packages(report: Report) -> Panel | None:
     """Each package that is not installed here, once, with the problems that need it."""
     if not report.missing_packages:
@@ -100,7 +110,7 @@ def _missing_packages(report: Report) -> Panel | None:
     )
 
 
-def _failures(problem: ProblemReport) -> Panel | None:
+def _failures(problem: ProblemReport, is_looked_at: bool) -> Panel | None:
     """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
     troubles = problem.troubles
     by_hand = problem.problem.kind is Kind.MANUAL
@@ -120,6 +130,8 @@ def _failures(problem: ProblemReport) -> Panel | None:
     first = troubles[0].tests[0].plan.id.split("[")[0]
     shown.append(Text(f"see it for yourself: uv run pytest tests/{first}", style="dim"))
     points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
+    if is_looked_at:
+        points = "looked at, without points"
     title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 

@@ -54,6 +54,20 @@ def public_solution(root: Path) -> Path:
     )
 
 
+def with_rope_in_halves(root: Path) -> Path:
+    """A public solution in which RoPE turns feature k with feature k + d_k/2, where neighbours belong together."""
+    path = root / "cs336_basics" / "rope.py"
+    source = path.read_text("utf-8")
+    changed = source.replace(
+        "        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)\n",
+        "        halves = torch.complex(*x.to(precision).chunk(2, dim=-1))\n"
+        "        return torch.cat(((halves * turns).real, (halves * turns).imag), dim=-1).to(x.dtype)\n",
+    )
+    assert changed != source
+    path.write_text(changed, "utf-8")
+    return root
+
+
 def without_own_adapters(source: str) -> str:
     """An adapters module with those functions only that the public assignment has, too."""
     lines = source.splitlines(keepends=True)
