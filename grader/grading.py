@@ -87,6 +87,7 @@ def grade(
         left_out=run.left_out,
         own_adapters=run.own_adapters,
         speed=speed,
+        folder="" if is_archive(submission) else str(Path(submission).resolve()),
     )
 
 

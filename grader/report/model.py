@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from ..scoring import Score, Status, score_problem, withheld
 from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
+KIT = Path(__file__).resolve().parents[2]
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 
 
@@ -44,6 +46,17 @@ class TestReport:
     def name(self) -> str:
         """`test_matches_reference[batch]`."""
         return self.plan.id.partition("::")[2]
+
+    @property
+    def cause(self) -> tuple[str, ...]:
+        """What tests that failed for one reason have in common: a known bug, or the exception and where it arose."""
+        if self.bug:
+            return ("bug", self.bug.id)
+        if self.outcome.result is Result.ERROR and self.outcome.detail:
+            places = [line for line in self.outcome.detail.splitlines() if line.startswith("  File ")]
+            kind = self.outcome.message.partition(":")[0]
+            return ("raised", kind, places[-1] if places else self.outcome.message)
+        return (self.outcome.result, self.outcome.message or self.plan.claim)
 
     @property
     def missing_package(self) -> str | None:
@@ -79,7 +92,8 @@ class Trouble:
 class ProblemReport:
     """One problem of the rubric: its score and its tests.
 
-    blocked_by: problems it builds on that have not passed, worth fixing first.
+    blocked_by: problems it builds on that are known to be why this one does not pass: their bugs show here, or they
+        are not written.
     policy: breaches of the from-scratch rule.
     note: why the problem, or a part of it, is not assessed, or "".
     for_staff: free text of the submission that a person reads.
@@ -123,12 +137,21 @@ class ProblemReport:
     def troubles(self) -> list[Trouble]:
         """What to look at, most telling first: known bugs, each once, then what none explains.
 
-        Tests that only lack a package are left to `Report.missing_packages`.
+        What failed in the same way, by one bug or with the same words at the same place, is one trouble. Core claims
+        come before edge ones, and what is named before what is not. Tests that only lack a package are left to
+        `Report.missing_packages`.
         """
-        failing = [test for test in self.failing if not test.missing_package]
-        bugs = {test.bug.id: test.bug for test in failing if test.bug}
-        known = [Trouble(tuple(t for t in failing if t.bug and t.bug.id == bug.id), bug) for bug in bugs.values()]
-        return [*known, *(Trouble((test,)) for test in failing if not test.bug)]
+        troubles: dict[tuple[str, ...], list[TestReport]] = {}
+        for test in self.failing:
+            if not test.missing_package:
+                troubles.setdefault(test.cause, []).append(test)
+        found = [Trouble(tuple(tests), tests[0].bug) for tests in troubles.values()]
+        return sorted(found, key=lambda trouble: (trouble.tests[0].plan.tier is Tier.EDGE, trouble.bug is None))
+
+    @property
+    def lost(self) -> float:
+        """Points that were assessed here and not earned."""
+        return self.problem.points - self.score.unassessed - self.score.earned
 
     @property
     def wants_a_look(self) -> bool:
@@ -217,7 +240,8 @@ class Total:
 class Report:
     """Everything that one grade found.
 
-    submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
+    submission: the path as it was named; folder: the folder that it names, or "" for an archive, which is gone;
+    seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
     load_fault: why nothing of the submission could run, or None;
     base_sections: those that make up the assignment's total; speed: what came of races;
@@ -237,6 +261,7 @@ class Report:
     speed: Speed = NO_RACES
     own_adapters: tuple[str, ...] = ()
     looked_at: tuple[ProblemReport, ...] = ()
+    folder: str = ""
 
     @property
     def base(self) -> tuple[ProblemReport, ...]:
@@ -248,6 +273,24 @@ class Report:
         """{section outside the assignment's total: a total of its own}."""
         sections = dict.fromkeys(p.problem.section for p in self.problems if p not in self.base)
         return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
+
+    @property
+    def most_urgent_first(self) -> list[ProblemReport]:
+        """The problems that want a look; first what costs most, by itself and in what it is known to block."""
+        shown = [problem for problem in (*self.problems, *self.looked_at) if problem.wants_a_look]
+
+        def cost(problem: ProblemReport) -> float:
+            return problem.lost + sum(p.lost for p in self.problems if problem.problem.id in p.blocked_by)
+
+        return sorted(shown, key=cost, reverse=True)
+
+    def how_to_see(self, problem: ProblemReport) -> str:
+        """A command that shows a problem's first failure, to be typed where the grader was started."""
+        test = problem.troubles[0].tests[0].plan
+        if not self.folder:
+            return f"python -m grader {shlex.quote(self.submission)} --problem {test.problem}"
+        where = "" if self.folder == str(KIT) else f" --submission {shlex.quote(self.submission)}"
+        return f"uv run pytest tests/{test.claim}{where}"
 
     @property
     def earned(self) -> float:
@@ -313,6 +356,7 @@ def build_report(
     own_adapters: Sequence[str] = (),
     looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
+    folder: str = "",
 ) -> Report:
     """Score the outcomes and put everything together.
 
@@ -346,14 +390,6 @@ def build_report(
         charged = knows_kit or not test.own_adapter
         return TestReport(test, outcome, bug, test.id in carried, charged)
 
-    def counting(problem: Problem) -> list[Outcome]:
-        """The outcomes that decide about the problem's points."""
-        return [
-            outcome
-            for test, outcome in by_problem[problem.id]
-            if test.tier is not Tier.ADVICE and (knows_kit or not test.own_adapter)
-        ]
-
     def upstream(problem: Problem) -> list[str]:
         """The problems from which bugs are carried forward into this one."""
         found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
@@ -364,7 +400,7 @@ def build_report(
             problem=problem,
             score=scores[problem.id],
             tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-            blocked_by=_blocked_by(problem, counting(problem), scores, upstream(problem)),
+            blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem), rubric),
             policy=policy.get(problem.id, ()),
             note=(left_out or {}).get(problem.id, "")
             or speed.notes.get(problem.id, "")
@@ -386,6 +422,7 @@ def build_report(
         speed=speed,
         own_adapters=tuple(own_adapters),
         looked_at=tuple(problem_report(problem) for problem in looked_at),
+        folder=folder,
     )
 
 
@@ -401,22 +438,23 @@ def _wrong_below(problem: Problem, scores: Mapping[str, Score]) -> tuple[str, ..
 
 def _blocked_by(
     problem: Problem,
-    outcomes: Sequence[Outcome],
+    tests: Sequence[tuple[PlannedTest, Outcome]],
     scores: dict[str, Score],
     upstream: Sequence[str],
+    rubric: Rubric,
 ) -> tuple[str, ...]:
-    """The problems to fix before this one, when not all of its tests that count pass.
-
-    Args:
-        upstream: those from which bugs are carried forward into it.
-    """
+    """The problems to fix before this one: those whose bugs show in it, and those whose stubs it ran into."""
     if problem.kind is Kind.PERFORMANCE:
         return _wrong_below(problem, scores)
-    if all(outcome.result in (Result.PASS, Result.ABSENT) for outcome in outcomes):
-        return tuple(dict.fromkeys(upstream))
-    fine = (Status.PASS, Status.NOT_ASSESSED)
-    unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
-    return tuple(dict.fromkeys([*upstream, *unfinished]))
+    messages = {outcome.message for _, outcome in tests if outcome.result is Result.TODO}
+    others = (other.id for other in rubric.problems if other != problem)
+    unwritten = [other for other in others if any(_is_stub_of(other, message) for message in messages)]
+    return tuple(dict.fromkeys([*upstream, *unwritten]))
+
+
+def _is_stub_of(problem: str, message: str) -> bool:
+    """Whether an unwritten stub of a problem has spoken, which says its problem's id first."""
+    return message.removeprefix("NotImplementedError: ").startswith(f"{problem}:")
 
 
 def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:
