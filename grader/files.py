@@ -53,6 +53,39 @@ class Files:
             raise WrongResult(f"{path} has more than {limit:,} bytes; at most that many are read.")
         return b"".join(parts)
 
+    def write(self, path: str, content: bytes) -> None:
+        """Write a small file for the judge, with the folders on its way; what lies there is replaced, and never
+        followed if it is a link.
+
+        Raises:
+            WrongResult: there is a link on the way, or it cannot be written.
+        """
+        *folders, name = path.split("/")
+        temporary = f".{name}.{os.getpid()}"
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            if not _BY_DESCRIPTOR:
+                self._write_by_name(folders, name, content)
+                return
+            with contextlib.ExitStack() as open_ones:
+                folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+                open_ones.callback(os.close, folder)
+                for part in folders:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=folder)
+                    folder = os.open(part, _FOLDER, dir_fd=folder)
+                    open_ones.callback(os.close, folder)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=folder)
+                with os.fdopen(os.open(temporary, new, 0o644, dir_fd=folder), "wb") as file:
+                    file.write(content)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            complaint = _complaint(self.root, path, error)
+            if isinstance(complaint, WrongResult) and "is a link" in complaint.message:
+                raise complaint from error
+            raise WrongResult(f"{path} cannot be written: {error.strerror}.") from error
+
     def read_text(self, path: str, limit: int) -> str:
         """The text of a UTF-8 file, as `read`; its line ends become newlines.
 
@@ -109,6 +142,14 @@ class Files:
             except OSError as error:
                 raise _complaint(self.root, path, error) from error
             yield descriptor
+
+    def _write_by_name(self, folders: list[str], name: str, content: bytes) -> None:
+        """Where folders have no descriptors: look where the name leads before it is used."""
+        self.root.joinpath(*folders).mkdir(parents=True, exist_ok=True)
+        place = self.root.joinpath(*folders, name)
+        if os.path.realpath(place) != os.path.join(os.path.realpath(self.root), *folders, name):
+            raise OSError(errno.ELOOP, "a link", str(place))
+        place.write_bytes(content)
 
     def _open_by_name(self, parts: list[str], flags: int) -> int:
         """Where folders have no descriptors: look where the name leads before it is used."""

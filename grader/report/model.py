@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -464,22 +461,3 @@ def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outco
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
     return "" if problem.kind is Kind.PERFORMANCE else "no tests yet"  # of races, `Speed.notes` says it
-
-
-def write_json(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a report's JSON form; the file appears complete or not at all.
-
-    Raises:
-        OSError: when the folder does not exist or cannot be written.
-    """
-    target = Path(path).absolute()
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2, ensure_ascii=False)
-            file.write("\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise

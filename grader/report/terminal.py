@@ -15,6 +15,7 @@ from ..outcome import Tier
 from ..policy import Effect
 from ..rubric import Kind
 from ..scoring import Status
+from ..streams import say
 from . import words
 from .model import ProblemReport, Report, TestReport
 from .speed import speed_panel
@@ -31,6 +32,17 @@ _SHOWN_PER_PROBLEM = 3
 _DETAIL_LINES = 8
 _SUSPICIONS_SHOWN = 8
 _ANSWER_LENGTH = 160
+
+
+def show_safely(report: Report, console: Console) -> None:
+    """Print the whole report; what is wrong with the terminal is no reason to lose it.
+
+    Raises:
+        Failed: it cannot be written there.
+    """
+    with console.capture() as captured:
+        show(report, console)
+    say(captured.get().removesuffix("\n"), console.file)  # type: ignore[arg-type]
 
 
 def show(report: Report, console: Console) -> None:
