@@ -90,6 +90,7 @@ def _grade(arguments: list[str]) -> int:
     parser = _parser("", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
     add("submission", nargs="?", default=".", help="folder or archive to grade (default: this folder)")
+    add("--root", metavar="FOLDER", help="the folder to grade inside of it, where it holds several submissions")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--list", action="store_true", help="show problems, sections and points, and stop")
@@ -142,6 +143,7 @@ def _grade(arguments: list[str]) -> int:
             jobs=options.jobs,
             gpu=options.gpu,
             progress=progress,
+            root=options.root,
         )
     # Files first: whatever becomes of the terminal, they are there.
     results: list[Callable[[], None]] = []

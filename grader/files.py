@@ -25,6 +25,32 @@ _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd  # not on Windows
 
 
+def read_source(path: Path, limit: int, within: Path) -> str:
+    """The text of a file of a submission's code, which may lie behind a link as long as it lies in the submission.
+
+    What is no regular file would hold the reader up, or never end; what is larger than `limit` bytes is no source.
+
+    Raises:
+        OSError: there is no such file, it is of another kind, too large, or leads out of `within`; `strerror` says so.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(within), "")):
+        raise OSError(errno.ELOOP, "it is a link that leads out of the submission", str(path))
+    descriptor = os.open(path, _FILE & ~getattr(os, "O_NOFOLLOW", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = b""
+        while len(content) <= limit and (part := os.read(descriptor, min(limit + 1 - len(content), MIB))):
+            content += part
+    finally:
+        os.close(descriptor)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
+
+
 class Files:
     """The files below one folder. Paths are relative to it, with `/` between their parts."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .archive import is_archive, unpacked
+from .complaints import Refused
 from .environment import describe_environment
 from .integrity import find_suspicions
 from .isolation import Isolation, Level, choose
@@ -18,6 +20,7 @@ from .report.model import Report, build_report
 from .rubric import Kind, Problem, Rubric
 from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .speed import NO_RACES, Speed
+from .visible import visible
 from .worker.loader import Layout
 
 
@@ -32,10 +35,12 @@ def grade(
     gpu: bool | None = None,
     progress: Progress | None = None,
     launch: Launch | None = None,
+    root: str | None = None,
 ) -> Report:
     """Grade these problems of the submission in a folder or an archive.
 
     Args:
+        root: the folder of it, inside the submission, where that holds several.
         isolation: "auto" (the strongest level that works here) or the name of a level.
         jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
         gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
@@ -56,8 +61,9 @@ def grade(
     counted_with = set(rubric.below(_held_here(raced, isolation, gpu)))
     tested = [p for p in rubric.problems if has_tests(p) and (p in problems or p in counted_with)]
     below = [problem for problem in below if problem not in tested]
-    with _folder(submission) as folder:
-        layout = locate(folder, named=submission)
+    named = os.path.join(submission, root) if root else submission
+    with _folder(submission, root) as folder:
+        layout = locate(folder, named=named)
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
@@ -70,7 +76,7 @@ def grade(
         suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
     examined = [p for p in rubric.problems if p in tested or p.id in run.looked_at]
     return build_report(
-        submission=submission,
+        submission=visible(named),
         rubric=rubric,
         problems=problems,
         looked_at=[problem for problem in examined if problem not in problems],
@@ -87,7 +93,7 @@ def grade(
         left_out=run.left_out,
         own_adapters=run.own_adapters,
         speed=speed,
-        folder="" if is_archive(submission) else str(Path(submission).resolve()),
+        folder="" if is_archive(submission) else str(Path(named).resolve()),
     )
 
 
@@ -130,10 +136,14 @@ def _hold_races(
 
 
 @contextlib.contextmanager
-def _folder(submission: str) -> Iterator[Path]:
-    """The folder of a submission; that of an archive exists only as long as it is being graded."""
-    if is_archive(submission):
-        with unpacked(submission) as folder:
-            yield folder
-    else:
-        yield Path(submission)
+def _folder(submission: str, root: str | None) -> Iterator[Path]:
+    """The folder of a submission; that of an archive exists only as long as it is being graded.
+
+    Raises:
+        Refused: the submission has no folder `root`.
+    """
+    with unpacked(submission) if is_archive(submission) else contextlib.nullcontext(Path(submission)) as folder:
+        chosen = Path(os.path.realpath(folder / root)) if root else folder
+        if root and not (chosen.is_dir() and chosen.is_relative_to(os.path.realpath(folder))):
+            raise Refused(f"--root {root}: {submission} holds no such folder.")
+        yield chosen
