@@ -81,6 +81,17 @@ class Rubric:
             "`python -m grader --list` shows them all."
         )
 
+    def below(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """What these problems build on, directly or not, without themselves; in the rubric's order."""
+        given = {problem.id for problem in problems}
+        found: set[str] = set()
+        waiting = list(given)
+        while waiting:
+            new = set(self[waiting.pop()].needs) - found
+            found |= new
+            waiting += new
+        return tuple(problem for problem in self.problems if problem.id in found - given)
+
     def select(self, problem_ids: Iterable[str] = (), section: str | None = None) -> tuple[Problem, ...]:
         """The problems with these ids, or of this section, in the rubric's order; all of them when nothing is named.
 

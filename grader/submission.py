@@ -28,6 +28,9 @@ class Submission(ABC):
     generation = 0
     """Counts how often the code was loaded afresh; handles of an earlier generation are void."""
 
+    own_adapters: tuple[str, ...] = ()
+    """The adapters beyond the public assignment's that its adapters module defines, once it was imported."""
+
     def __init__(self, files: Files | None = None) -> None:
         self._files = files
         self._tokenizers: dict[Any, Tokenizer] = {}
