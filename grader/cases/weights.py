@@ -10,6 +10,23 @@ from .case import Draw
 
 Shapes = dict[str, tuple[int, ...]]
 
+_MULTIPLE = 64
+
+
+def usual_d_ff(d_model: int) -> int:
+    """The hidden size that the assignment asks of SwiGLU, 8/3 of d_model as a multiple of 64.
+
+    Submissions compute it, round to it in one way or another, or insist on it, as the assignment's text allows: what
+    every one of them has to do right therefore comes in sizes on which they all agree. Other sizes belong to claims
+    that are not core.
+
+    Raises:
+        ValueError: when rounding would decide, that is when d_model is no multiple of 24.
+    """
+    if d_model <= 0 or 8 * d_model % (3 * _MULTIPLE):
+        raise ValueError(f"8/3 of d_model = {d_model} is no multiple of {_MULTIPLE}: take a multiple of 24.")
+    return 8 * d_model // 3
+
 
 def block_shapes(d_model: int, d_ff: int) -> Shapes:
     """Shapes of the `weights` of `run_transformer_block`."""
