@@ -210,11 +210,17 @@ def _plan(item: pytest.Item) -> PlannedTest:
         claim=f"{item.path.name}::{item.originalname}",
         title=documentation.splitlines()[0],
         tier=_tier(item),
-        judges_values=any(item.get_closest_marker(mark) is not None for mark in ("cases", "decisive")),
+        judges_values=_judges_values(item),
         own_adapter=item.get_closest_marker("own_adapter") is not None,
         fresh=case is not None and case.fresh,
         asked=_asked(documentation),
     )
+
+
+def _judges_values(item: pytest.Item) -> bool:
+    """Whether a claim compares with expected values; one that only relates answers to each other does not."""
+    marked = {mark.name for mark in item.iter_markers()}
+    return bool(marked & {"cases", "decisive"}) and "relation" not in marked
 
 
 def _tier(item: pytest.Item) -> Tier:

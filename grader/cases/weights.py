@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor
 
+from .assets import Recipe
 from .case import Draw
 
 Shapes = dict[str, tuple[int, ...]]
@@ -63,10 +64,23 @@ def draw_weights(draw: Draw, shapes: Shapes) -> dict[str, Tensor]:
     return {name: _draw(draw, name, shape) for name, shape in shapes.items()}
 
 
+def weight_recipes(draw: Draw, shapes: Shapes) -> dict[str, Tensor | Recipe]:
+    """The same as recipes, for models of which a file should not hold every number; gains are few and stay tensors."""
+    return {
+        name: _draw(draw, name, shape) if len(shape) == 1 else draw.recipe(*shape, scale=_scale(name, shape))
+        for name, shape in shapes.items()
+    }
+
+
 def _draw(draw: Draw, name: str, shape: tuple[int, ...]) -> Tensor:
     if len(shape) == 1:
         return draw.uniform(*shape, low=0.5, high=1.5)
+    return draw.normal(*shape, scale=_scale(name, shape))
+
+
+def _scale(name: str, shape: tuple[int, ...]) -> float:
+    """The standard deviation of a weight matrix."""
     if name.startswith("token_embeddings"):
-        return draw.normal(*shape)
+        return 1.0
     gain = 1.6 if "q_proj" in name or "k_proj" in name else 1.0
-    return draw.normal(*shape, scale=gain / math.sqrt(shape[-1]))
+    return gain / math.sqrt(shape[-1])
