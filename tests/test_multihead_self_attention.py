@@ -82,6 +82,34 @@ def test_shifted_positions(submission):
     assert (at_start - spread).abs().max() > 1e-3, "tripling all positions leaves the output as it was"
 
 
+def test_sequences_are_independent(submission):
+    """The output for a sequence does not depend on the other sequences of the batch.
+
+    Asked: problem multihead_self_attention: what stands before [seq, d_model] are batch-like dimensions.
+    """
+    draw = Draw(0, "independent sequences in attention")
+    inputs = drawn_inputs(draw)
+    together = submission.run_multihead_self_attention(**inputs)
+    for i, x in enumerate(inputs["in_features"]):
+        alone = submission.run_multihead_self_attention(**{**inputs, "in_features": x[None].clone()})
+        compare(alone[0], together[i], SAME, f"output of sequence {i}, beside that of this sequence alone")
+    assert (together[0] - together[1]).abs().max() > 1e-3, "different sequences give the same output"
+
+
+def test_values_are_not_turned(submission):
+    """For a single token its position does not matter, since RoPE turns queries and keys, not values.
+
+    Asked: problem multihead_self_attention, "applying RoPE".
+    """
+    inputs = drawn_inputs(Draw(0, "position of one token")) | {"max_seq_len": 32, "theta": 100.0}
+    inputs["in_features"] = inputs["in_features"][:, :1].clone()
+    attention = submission.run_multihead_self_attention_with_rope
+    first, later = (attention(**inputs, token_positions=torch.tensor([position])) for position in (0, 17))
+    change = (first - later).abs().max().item()
+    assert change < 1e-4, f"a single token at position 17 instead of 0 changes the output by up to {change:.3g}"
+    assert (first[0] - first[1]).abs().max() > 1e-3, "different tokens give the same output"
+
+
 @pytest.mark.cases("one_token")
 def test_one_token(submission, case):
     """A sequence of one token attends to itself alone: the output is W_O W_V x.
@@ -89,6 +117,15 @@ def test_one_token(submission, case):
     Asked: problem multihead_self_attention, the formula.
     """
     case.check(getattr(submission, case.operation)(**case.inputs))
+
+
+@pytest.mark.cases("bare")
+def test_projections_that_change_nothing(submission, case):
+    """With one head and four projections that are the identity, the input attends to itself, causally.
+
+    Asked: problem multihead_self_attention, the formula and the causal mask.
+    """
+    case.check(submission.run_multihead_self_attention(**case.inputs))
 
 
 @pytest.mark.cases("one_head")

@@ -67,6 +67,7 @@ def test_relative_positions(submission, seed, query, key, shift):
     assert moved > 1e-3, f"position {query + shift} leaves the vector as it was"
 
 
+@pytest.mark.decisive  # nothing that leaves vectors as they are, or mixes them otherwise, gets through
 def test_pairs_are_neighbours(submission):
     """The features 2k and 2k + 1 form a pair: each shows in the two places of its pair, and nowhere else.
 
@@ -140,10 +141,25 @@ def test_positions(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("heads")
 def test_shared_positions(submission, case):
-    """Positions of shape [seq] or [1, seq] serve all sequences and heads of the input.
+    """Positions of shape [seq] serve all sequences and heads of the input.
 
-    Asked: problem rope: x may have any number of batch dimensions; the public tests give positions of both shapes.
+    Asked: problem rope: x may have any number of batch dimensions.
     """
+    check_like_plain_sequences(submission, case)
+
+
+@pytest.mark.relation
+@pytest.mark.cases("leading_one")
+def test_positions_with_leading_one(submission, case):
+    """Positions of shape [1, seq] serve all sequences and heads of the input, too.
+
+    Asked: problem rope: positions have the shape [..., seq]; the public tests of attention give them as [1, seq].
+    """
+    check_like_plain_sequences(submission, case)
+
+
+def check_like_plain_sequences(submission, case):
+    """Compare with what the same code makes of the same vectors as [batch, seq, d_k], with positions of shape [seq]."""
     x, positions = case.inputs["in_query_or_key"], case.inputs["token_positions"]
     rotated = submission.run_rope(**case.inputs)
     flat = {**case.inputs, "in_query_or_key": x.flatten(0, -3), "token_positions": positions.reshape(-1)}
@@ -193,20 +209,30 @@ def test_large_positions(submission, case):
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("float64")
 def test_double_precision(submission, case):
     """float64 vectors come back in float64.
 
     Asked: plain safety: a result of another dtype does not fit the layers around it.
     """
-    case.check(submission.run_rope(**case.inputs))
+    check_like_float32(submission, case)
 
 
 @pytest.mark.advice
+@pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
     """float16 and bfloat16 vectors come back in their own dtype, turned by angles that were computed in float32."""
-    case.check(submission.run_rope(**case.inputs))
+    check_like_float32(submission, case)
+
+
+def check_like_float32(submission, case):
+    """Compare with what the same code makes of the same values in float32."""
+    x = case.inputs["in_query_or_key"]
+    rotated = submission.run_rope(**case.inputs)
+    in_float32 = submission.run_rope(**{**case.inputs, "in_query_or_key": x.float()})
+    compare(in_float32.to(x.dtype), rotated, case.tolerance, "output, beside that for the same values in float32")
 
 
 @pytest.mark.advice
@@ -227,10 +253,19 @@ def test_inputs_unchanged(submission, case):
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients are turned back by the same angles.
+    """Gradients reach the input: they are those of what the code computes.
 
     Asked: plain safety: queries and keys have to be learned through it.
     """
-    case.check(submission.gradients(**case.inputs))
+    inputs, cotangent = case.inputs["inputs"], case.inputs["cotangent"]
+    gradient = submission.gradients(**case.inputs)["in_query_or_key"]
+    # A rotation is linear: the change of sum(output * cotangent) along a direction is its value at that direction.
+    for direction in (inputs["in_query_or_key"], cotangent, cotangent.flip(-1), cotangent.roll(1, -2)):
+        along = submission.run_rope(**{**inputs, "in_query_or_key": direction})
+        due, found = (along * cotangent).sum().item(), (gradient * direction).sum().item()
+        assert abs(found - due) <= 1e-4 * (cotangent.norm() * direction.norm()).item(), (
+            f"along some direction, sum(output * cotangent) changes by {due:.6g}, and by {found:.6g} after the gradient"
+        )

@@ -4,8 +4,24 @@ import pytest
 import torch
 
 from grader.cases.case import Draw
-from grader.cases.compare import Tolerance, compare
+from grader.cases.compare import Mismatch, Tolerance, compare
 from grader.cases.untouched import check_untouched
+
+
+def check_whatever_the_mask(submission, case):
+    """Check a case in which every key is open: said by a mask that is True everywhere, or else by None.
+
+    What becomes of masks is asked elsewhere, of both kinds.
+    """
+    try:
+        case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    except Mismatch as mismatch:
+        try:
+            case.check(submission.run_scaled_dot_product_attention(**{**case.inputs, "mask": None}))
+        except (
+            Exception
+        ):  # the mask that is True everywhere is what the public tests give, so its fault is the one to tell
+            raise mismatch from None
 
 
 def test_closed_keys_have_no_influence(submission):
@@ -71,7 +87,7 @@ def test_scores(submission, case):
 
     Asked: problem scaled_dot_product_attention, the formula.
     """
-    case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    check_whatever_the_mask(submission, case)
 
 
 @pytest.mark.cases("mask")
@@ -98,7 +114,7 @@ def test_sizes(submission, case):
 
     Asked: problem scaled_dot_product_attention: n queries, m keys, d_k and d_v.
     """
-    case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    check_whatever_the_mask(submission, case)
 
 
 @pytest.mark.cases("closed")
@@ -116,7 +132,7 @@ def test_large_scores(submission, case):
 
     Asked: problem softmax: the maximum is subtracted, so that nothing overflows.
     """
-    case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    check_whatever_the_mask(submission, case)
 
 
 @pytest.mark.cases("long")
@@ -125,7 +141,7 @@ def test_long_sequences(submission, case):
 
     Asked: problem scaled_dot_product_attention, which sets no limit; models of the assignment have 256 tokens.
     """
-    case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    check_whatever_the_mask(submission, case)
 
 
 @pytest.mark.edge
@@ -210,20 +226,31 @@ def test_no_batch_dimension(submission, case):
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("float64")
 def test_double_precision(submission, case):
     """float64 inputs give a float64 output.
 
     Asked: plain safety: a result of another dtype does not fit the layers around it.
     """
-    case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    check_like_float32(submission, case)
 
 
 @pytest.mark.advice
+@pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
     """float16 and bfloat16 inputs give an output of their own dtype."""
-    case.check(submission.run_scaled_dot_product_attention(**case.inputs))
+    check_like_float32(submission, case)
+
+
+def check_like_float32(submission, case):
+    """Compare with what the same code makes of the same values in float32."""
+    wide = {name: value.float() if value.is_floating_point() else value for name, value in case.inputs.items()}
+    output = submission.run_scaled_dot_product_attention(**case.inputs)
+    in_float32 = submission.run_scaled_dot_product_attention(**wide)
+    dtype = case.inputs["V"].dtype
+    compare(in_float32.to(dtype), output, case.tolerance, "output, beside that for the same values in float32")
 
 
 @pytest.mark.edge

@@ -65,20 +65,29 @@ def test_matches_reference(submission, case):
 
 @pytest.mark.cases("attention_alone")
 def test_attention_alone(submission, case):
-    """With a silent feed-forward network (w2 = 0) the block is x + attn(ln1(x)).
+    """With a silent feed-forward network (w2 = 0), the block's attention adds attn(ln1(x)).
 
     Asked: problem transformer_block, the formula of its first half.
     """
-    case.check(submission.run_transformer_block(**case.inputs))
+    check_what_is_added(submission, case, "attn.output_proj.weight")
 
 
 @pytest.mark.cases("feed_forward_alone")
 def test_feed_forward_alone(submission, case):
-    """With a silent attention (output_proj = 0) the block is x + ffn(ln2(x)).
+    """With a silent attention (output_proj = 0), the block's feed-forward network adds ffn(ln2(x)).
 
     Asked: problem transformer_block: each sublayer is a norm, then the operation, then the residual connection.
     """
-    case.check(submission.run_transformer_block(**case.inputs))
+    check_what_is_added(submission, case, "ffn.w2.weight")
+
+
+def check_what_is_added(submission, case, name):
+    """Compare how far the output is from that of the same block with this weight at zero, too."""
+    weights = case.inputs["weights"]
+    silent = {**case.inputs, "weights": weights | {name: torch.zeros_like(weights[name])}}
+    added = submission.run_transformer_block(**case.inputs) - submission.run_transformer_block(**silent)
+    where = f"the output, less that of the same block with {name} at zero"
+    compare(case.expected - case.inputs["in_features"], added, case.tolerance, where)
 
 
 @pytest.mark.cases("residual")

@@ -125,7 +125,7 @@ def test_embedding_and_head(submission, case):
 
 @pytest.mark.cases("ranking")
 def test_ranking(submission, case):
-    """At every position, the tokens are ranked as they should be, whatever the size of their scores.
+    """Where head and embedding have equal weights, the tokens are ranked as they should be, at every position.
 
     Asked: problem transformer_lm, and the figure of the model.
     """
@@ -155,7 +155,7 @@ def test_short_sequences(submission, case):
     longer = torch.cat([ids, ids.new_zeros(len(ids), longest - ids.shape[-1])], dim=-1)
     short = submission.run_transformer_lm(**case.inputs)
     whole = submission.run_transformer_lm(**{**case.inputs, "in_indices": longer})
-    compare(whole[:, : ids.shape[-1]], short, SAME, f"logits, beside those of the same tokens with others after them")
+    compare(whole[:, : ids.shape[-1]], short, SAME, "logits, beside those of the same tokens with others after them")
 
 
 @pytest.mark.relation

@@ -58,6 +58,10 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield without("one_token_one_head", draw.normal(3, 1, 8), 1, "one_token")
     yield with_rope("one_token_with_rope", draw.normal(2, 1, 8), 2, torch.zeros(1, dtype=torch.int64), "one_token")
 
+    for name, shape in (("batch", (3, 6, 8)), ("one_sequence", (1, 9, 12))):
+        identity = torch.eye(shape[-1])
+        bare = plain(draw.normal(*shape), 1) | dict.fromkeys(PROJECTIONS, identity)
+        yield Case(name, WITHOUT_ROPE, bare, "bare")
     for name, shape in (("batch", (3, 6, 8)), ("one_sequence", (1, 9, 8)), ("all_sizes_equal", (4, 4, 4))):
         yield Case(name, WITHOUT_ROPE, unmixed(plain(draw.normal(*shape), 1)), "one_head")
 

@@ -1,7 +1,7 @@
 """Cases for scaled dot-product attention.
 
-Where a case is not about the mask, every key is open; where it is about nothing else, all open keys score alike. So code
-that gets one of the two wrong shows what it gets right.
+Where a case is not about the mask, every key is open; where it is about nothing else, all open keys score alike. So
+code that gets one of the two wrong shows what it gets right.
 """
 
 from __future__ import annotations
@@ -55,10 +55,12 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("batch_and_heads", inputs(2, 3), group="scores")
     yield case("more_queries_than_keys", inputs(2, queries=9, keys=4), group="scores")
     yield case("one_feature", inputs(2, d_k=1, d_v=5), group="scores")
+    # Equal sizes: a product or a sum along a wrong dimension shows in the values only.
+    yield case("all_sizes_equal", inputs(6, queries=6, keys=6, d_k=6, d_v=6), group="scores")
+    yield case("all_sizes_equal_with_heads", inputs(4, 4, queries=4, keys=4, d_k=4, d_v=4), group="scores")
 
     yield case("masked_batch", masked(3))
     yield case("masked_batch_and_heads", masked(2, 3))
-    # Equal sizes: a product or a sum along a wrong dimension shows in the values only.
     yield case("all_sizes_equal", masked(6, queries=6, keys=6, d_k=6, d_v=6))
     yield case("all_sizes_equal_with_heads", masked(4, 4, queries=4, keys=4, d_k=4, d_v=4))
 
@@ -97,12 +99,12 @@ def generate(draw: Draw) -> Iterator[Case]:
         "Q": draw.recipe(2, 24, 48, scale=1.5),
         "K": draw.recipe(2, 700, 48, scale=1.5),
         "V": draw.recipe(2, 700, 40),
-        "mask": mask_of(2, 24, 700),
+        "mask": torch.ones(2, 24, 700, dtype=torch.bool),
     }
     yield case("many_keys", long, group="long")
     usual = {name: draw.recipe(4, 12, 256, 64, scale=1.5) for name in "QKV"}
     usual["mask"] = torch.ones(256, 256, dtype=torch.bool).tril().expand(4, 12, -1, -1).clone()
-    yield Case("usual_sizes", ADAPTER, usual, "long", stored=False)
+    yield Case("usual_sizes", ADAPTER, usual, stored=False)
 
     views = inputs(2, 3, queries=6, keys=6)
     for name in ("Q", "K", "V"):

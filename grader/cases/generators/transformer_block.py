@@ -1,7 +1,7 @@
 """Cases for the Transformer block.
 
-Sizes are those of the assignment: d_ff is 8/3 of d_model and a multiple of 64. Others are the business of the feed-forward
-network's own tests.
+Sizes are those of the assignment: d_ff is 8/3 of d_model and a multiple of 64. Others are the business of the
+feed-forward network's own tests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cases for the Transformer language model.
 
-Sizes are those of the assignment: d_ff is 8/3 of d_model and a multiple of 64. Others are the business of the feed-forward
-network's own tests.
+Sizes are those of the assignment: d_ff is 8/3 of d_model and a multiple of 64. Others are the business of the
+feed-forward network's own tests.
 """
 
 from __future__ import annotations
@@ -78,8 +78,10 @@ def generate(draw: Draw) -> Iterator[Case]:
     usual = inputs(2, 256, vocab_size=2000, context_length=256, d_model=192, num_layers=6, num_heads=12)
     yield case("usual_sizes", usual, tolerance=Tolerance(2e-4), stored=False)
 
-    yield case("two_layers", inputs(3, 12), group="ranking")
-    yield case("vocabulary_narrower_than_model", inputs(2, 12, vocab_size=9), group="ranking")
+    for name, vocab_size in (("vocabulary_narrower_than_model", 9), ("vocabulary_wider_than_model", 40)):
+        same = inputs(3, 12, vocab_size=vocab_size)
+        same["weights"]["lm_head.weight"] = same["weights"]["token_embeddings.weight"]
+        yield case(name, same, group="ranking")
 
     # Vectors of root mean square 1, and gains of 1: what is asked here is to look up and to score, with a norm between.
     for name, batch, vocab_size in (("vocabulary_narrower_than_model", 3, 6), ("vocabulary_wider_than_model", 2, 40)):

@@ -55,7 +55,7 @@ def _fused_projection(self, x, token_positions=None):
         positions = positions.expand(*positions.shape[:-1], self.num_heads)
         q, k = self.rope(q, positions), self.rope(k, positions)
     scores = torch.einsum("...qhd,...khd->...hqk", q, k) / math.sqrt(q.shape[-1])
-    scores = scores + torch.full((x.shape[-2], x.shape[-2]), -math.inf).triu(1)
+    scores = scores + torch.full((x.shape[-2], x.shape[-2]), -math.inf, dtype=x.dtype).triu(1)
     attended = torch.einsum("...hqk,...khd->...qhd", torch.softmax(scores, -1), v)
     return self.output_proj(attended.flatten(-2))
 

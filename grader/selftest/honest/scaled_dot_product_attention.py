@@ -22,14 +22,14 @@ def _textbook(Q, K, V, mask=None):
 def _large_negative_number(Q, K, V, mask=None):
     scores = torch.matmul(Q, K.mT) * Q.shape[-1] ** -0.5
     if mask is not None:
-        scores = scores.masked_fill(mask == 0, -1e9)
+        scores = scores.masked_fill(mask == 0, max(-1e9, torch.finfo(scores.dtype).min))
     return torch.softmax(scores, dim=-1) @ V
 
 
 def _added_mask(Q, K, V, mask=None):
     scores = (Q @ K.transpose(-1, -2)) / math.sqrt(Q.shape[-1])
     if mask is not None:
-        scores = scores + torch.zeros(mask.shape).masked_fill_(mask.logical_not(), -math.inf)
+        scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(mask.logical_not(), -math.inf)
     return torch.exp(scores - torch.logsumexp(scores, -1, keepdim=True)) @ V
 
 
