@@ -78,6 +78,7 @@ def grade(
         for_staff=run.for_staff,
         left_out=run.left_out,
         speed=speed,
+        folder="" if is_archive(submission) else str(Path(submission).resolve()),
     )
 
 

@@ -63,7 +63,8 @@ class Case:
         except Mismatch as mismatch:
             if any(self._agrees(other, actual) for other in self.other_answers()):
                 return
-            mismatch.add(*relations(expected, actual))
+            if mismatch.kind != "dtype":
+                mismatch.add(*relations(expected, actual))
             raise
 
     def _agrees(self, expected: Any, actual: Any) -> bool:

@@ -201,9 +201,7 @@ MISCONCEPTIONS = (
     _rope(
         "halves-instead-of-pairs",
         _rotating(turn=_halves),
-        diagnosis=(
-            "Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX and Llama do; here neighbours form a pair."
-        ),
+        diagnosis=("Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX does; here neighbours form a pair."),
         hint="Rotate [1, 0, 0, 0] at position 1: which feature becomes non-zero?",
         frequency="common",
     ),

@@ -20,7 +20,7 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    shown = [problem for problem in report.problems if problem.wants_a_look]
+    shown = report.most_urgent_first
     held = [_drawn(result) for result in report.speed.results if result.status == "measured"]
     page = environment.get_template("report.html.j2")
     return page.render(report=report, shown=shown, words=words, races=held, legend=describe_machine(report.speed))

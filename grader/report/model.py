@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from ..scoring import Score, Status, score_problem, withheld
 from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
+KIT = Path(__file__).resolve().parents[2]
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 
 
@@ -43,6 +45,17 @@ class TestReport:
     def name(self) -> str:
         """`test_matches_reference[batch]`."""
         return self.plan.id.partition("::")[2]
+
+    @property
+    def cause(self) -> tuple[str, ...]:
+        """What tests that failed for one reason have in common: a known bug, or the exception and where it arose."""
+        if self.bug:
+            return ("bug", self.bug.id)
+        if self.outcome.result is Result.ERROR and self.outcome.detail:
+            places = [line for line in self.outcome.detail.splitlines() if line.startswith("  File ")]
+            kind = self.outcome.message.partition(":")[0]
+            return ("raised", kind, places[-1] if places else self.outcome.message)
+        return (self.outcome.result, self.outcome.message or self.plan.claim)
 
     @property
     def missing_package(self) -> str | None:
@@ -77,7 +90,8 @@ class Trouble:
 class ProblemReport:
     """One problem of the rubric: its score and its tests.
 
-    blocked_by: problems it builds on that have not passed, worth fixing first.
+    blocked_by: problems it builds on that are known to be why this one does not pass: their bugs show here, or they
+        are not written.
     policy: breaches of the from-scratch rule.
     note: why the problem, or a part of it, is not assessed, or "".
     for_staff: free text of the submission that a person reads.
@@ -121,12 +135,21 @@ class ProblemReport:
     def troubles(self) -> list[Trouble]:
         """What to look at, most telling first: known bugs, each once, then what none explains.
 
-        Tests that only lack a package are left to `Report.missing_packages`.
+        What failed in the same way, by one bug or with the same words at the same place, is one trouble. Core claims
+        come before edge ones, and what is named before what is not. Tests that only lack a package are left to
+        `Report.missing_packages`.
         """
-        failing = [test for test in self.failing if not test.missing_package]
-        bugs = {test.bug.id: test.bug for test in failing if test.bug}
-        known = [Trouble(tuple(t for t in failing if t.bug and t.bug.id == bug.id), bug) for bug in bugs.values()]
-        return [*known, *(Trouble((test,)) for test in failing if not test.bug)]
+        troubles: dict[tuple[str, ...], list[TestReport]] = {}
+        for test in self.failing:
+            if not test.missing_package:
+                troubles.setdefault(test.cause, []).append(test)
+        found = [Trouble(tuple(tests), tests[0].bug) for tests in troubles.values()]
+        return sorted(found, key=lambda trouble: (trouble.tests[0].plan.tier is Tier.EDGE, trouble.bug is None))
+
+    @property
+    def lost(self) -> float:
+        """Points that were assessed here and not earned."""
+        return self.problem.points - self.score.unassessed - self.score.earned
 
     @property
     def wants_a_look(self) -> bool:
@@ -215,7 +238,8 @@ class Total:
 class Report:
     """Everything that one grade found.
 
-    submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
+    submission: the path as it was named; folder: the folder that it names, or "" for an archive, which is gone;
+    seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
     load_fault: why nothing of the submission could run, or None;
     base_sections: those that make up the assignment's total; speed: what came of races.
@@ -231,6 +255,7 @@ class Report:
     load_fault: str | None = None
     base_sections: tuple[str, ...] = ()
     speed: Speed = NO_RACES
+    folder: str = ""
 
     @property
     def base(self) -> tuple[ProblemReport, ...]:
@@ -242,6 +267,24 @@ class Report:
         """{section outside the assignment's total: a total of its own}."""
         sections = dict.fromkeys(p.problem.section for p in self.problems if p not in self.base)
         return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
+
+    @property
+    def most_urgent_first(self) -> list[ProblemReport]:
+        """The problems that want a look; first what costs most, by itself and in what it is known to block."""
+        shown = [problem for problem in self.problems if problem.wants_a_look]
+
+        def cost(problem: ProblemReport) -> float:
+            return problem.lost + sum(p.lost for p in self.problems if problem.problem.id in p.blocked_by)
+
+        return sorted(shown, key=cost, reverse=True)
+
+    def how_to_see(self, problem: ProblemReport) -> str:
+        """A command that shows a problem's first failure, to be typed where the grader was started."""
+        test = problem.troubles[0].tests[0].plan
+        if not self.folder:
+            return f"python -m grader {shlex.quote(self.submission)} --problem {test.problem}"
+        where = "" if self.folder == str(KIT) else f" --submission {shlex.quote(self.submission)}"
+        return f"uv run pytest tests/{test.claim}{where}"
 
     @property
     def earned(self) -> float:
@@ -303,6 +346,7 @@ def build_report(
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
     speed: Speed = NO_RACES,
+    folder: str = "",
 ) -> Report:
     """Score the outcomes and put everything together.
 
@@ -361,6 +405,7 @@ def build_report(
         load_fault=load_fault,
         base_sections=rubric.base_sections,
         speed=speed,
+        folder=folder,
     )
 
 
@@ -380,14 +425,17 @@ def _blocked_by(
     scores: dict[str, Score],
     upstream: Sequence[str],
 ) -> tuple[str, ...]:
-    """The problems to fix before this one, when not all of its tests pass."""
+    """The problems to fix before this one: those whose bugs show in it, and those whose stubs it ran into."""
     if problem.kind is Kind.PERFORMANCE:
         return _wrong_below(problem, scores)
-    if all(outcome.result in (Result.PASS, Result.ABSENT) for _, outcome in tests):
-        return ()
-    fine = (Status.PASS, Status.NOT_ASSESSED)
-    unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
-    return tuple(dict.fromkeys([*upstream, *unfinished]))
+    messages = {outcome.message for _, outcome in tests if outcome.result is Result.TODO}
+    unwritten = [other for other in scores if other != problem.id and any(_is_stub_of(other, m) for m in messages)]
+    return tuple(dict.fromkeys([*upstream, *unwritten]))
+
+
+def _is_stub_of(problem: str, message: str) -> bool:
+    """Whether an unwritten stub of a problem has spoken, which says its problem's id first."""
+    return message.removeprefix("NotImplementedError: ").startswith(f"{problem}:")
 
 
 def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:

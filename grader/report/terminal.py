@@ -43,8 +43,8 @@ def show(report: Report, console: Console) -> None:
         )
     elif panel := _missing_packages(report):
         console.print(panel)
-    for problem in report.problems:
-        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem)):
+    for problem in report.most_urgent_first:
+        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem, report)):
             console.print(panel)
     if panel := _advice(report):
         console.print(panel)
@@ -100,25 +100,25 @@ def _missing_packages(report: Report) -> Panel | None:
     )
 
 
-def _failures(problem: ProblemReport) -> Panel | None:
-    """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
+def _failures(problem: ProblemReport, report: Report) -> Panel | None:
+    """What went wrong in a problem, each cause once: core before edge, what is named before what is not."""
     troubles = problem.troubles
     by_hand = problem.problem.kind is Kind.MANUAL
-    if not troubles or not problem.wants_a_look:
+    if not troubles:
         return None
     shown: list[RenderableType] = []
-    known = [trouble for trouble in troubles if trouble.bug]
-    unexplained = troubles[len(known) :]
-    for trouble in [*known, *unexplained[:_SHOWN_PER_PROBLEM]]:
+    unexplained = [trouble for trouble in troubles if not trouble.bug]
+    hidden = unexplained[_SHOWN_PER_PROBLEM:]
+    for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
             shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
         shown += [*_describe(trouble.tests[0]), Text()]
         if others := ", ".join(test.name for test in trouble.tests[1:]):
             shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
-    if len(unexplained) > _SHOWN_PER_PROBLEM:
-        shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
-    first = troubles[0].tests[0].plan.id.split("[")[0]
-    shown.append(Text(f"see it for yourself: uv run pytest tests/{first}", style="dim"))
+    if hidden:
+        names = ", ".join(trouble.tests[0].name for trouble in hidden)
+        shown += [Text(f"{len(hidden)} more: {names}", style="dim"), Text()]
+    shown.append(Text(f"see it for yourself: {report.how_to_see(problem)}", style="dim"))
     points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
     title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
@@ -129,6 +129,8 @@ def _describe(test: TestReport) -> Iterator[Text]:
     if test.plan.tier is not Tier.CORE:
         heading.append(f"  ({test.plan.tier})", style="dim")
     yield heading
+    if test.plan.tier is not Tier.CORE and test.plan.asked:
+        yield Text(f"asked by: {test.plan.asked}", style="dim")
     yield Text(f"{test.name} {words.RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")

@@ -172,15 +172,16 @@ def _one_line(error: BaseException) -> str:
 
 
 def _student_traceback(error: BaseException, root: str) -> str:
-    """The traceback without this worker's own frames, with paths relative to the submission."""
+    """The traceback in the submission's own files, with paths relative to it; a library's frames help nobody."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((str(HERE), "<frozen importlib"))
     ]
+    own = [frame for frame in frames if root and frame.filename.startswith(root)]
     lines = []
-    for frame in frames[-_TRACEBACK_FRAMES:]:
-        name = os.path.relpath(frame.filename, root) if root and frame.filename.startswith(root) else frame.filename
+    for frame in (own or frames)[-_TRACEBACK_FRAMES:]:
+        name = os.path.relpath(frame.filename, root) if own else frame.filename
         lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
     return "\n".join([*lines, _one_line(error)])[-_TEXT_LIMIT:]
 
