@@ -116,7 +116,7 @@ class Examination:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.events.send("started", id=_id(item))
-        self.submission.transcript = []
+        self.submission.begin_transcript()
         problem = problem_of(item.path)
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
@@ -150,7 +150,7 @@ class Examination:
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
-            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
+            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
             self._send_witnessed(problem_of(item.path))
             self.send_noticed(problem_of(item.path))
             if texts := item.stash.get(FOR_STAFF, []):

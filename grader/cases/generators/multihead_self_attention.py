@@ -24,10 +24,12 @@ PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight", "o_proj_weight
 def generate(draw: Draw) -> Iterator[Case]:
     def plain(x: torch.Tensor | Recipe, num_heads: int) -> dict[str, Any]:
         d_model = x.shape[-1]
-        drawn = weight_recipes if isinstance(x, Recipe) else draw_weights
-        weights = drawn(draw, dict.fromkeys(PROJECTIONS, (d_model, d_model)))
-        if isinstance(x, torch.Tensor):
-            weights = {name: weight.to(x.dtype) for name, weight in weights.items()}
+        shapes = dict.fromkeys(PROJECTIONS, (d_model, d_model))
+        weights: dict[str, Any]
+        if isinstance(x, Recipe):
+            weights = dict(weight_recipes(draw, shapes))
+        else:
+            weights = {name: weight.to(x.dtype) for name, weight in draw_weights(draw, shapes).items()}
         return {"d_model": d_model, "num_heads": num_heads, **weights, "in_features": x}
 
     def roped(

@@ -102,7 +102,7 @@ def generate(draw: Draw) -> Iterator[Case]:
         "mask": torch.ones(2, 24, 700, dtype=torch.bool),
     }
     yield case("many_keys", long, group="long")
-    usual = {name: draw.recipe(4, 12, 256, 64, scale=1.5) for name in "QKV"}
+    usual: dict[str, Any] = {name: draw.recipe(4, 12, 256, 64, scale=1.5) for name in "QKV"}
     usual["mask"] = torch.ones(256, 256, dtype=torch.bool).tril().expand(4, 12, -1, -1).clone()
     yield Case("usual_sizes", ADAPTER, usual, stored=False)
 
