@@ -120,7 +120,7 @@ class Examination:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.events.send("started", id=_id(item))
-        self.submission.transcript = []
+        self.submission.begin_transcript()
         problem = problem_of(item.path)
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
@@ -154,7 +154,7 @@ class Examination:
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
-            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
+            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
             if self._outcome.result in _FAILURES and _tier(item) is not Tier.ADVICE:
                 self.troubled.add(problem_of(item.path))
             self._send_witnessed(problem_of(item.path))
@@ -217,11 +217,17 @@ def _plan(item: pytest.Item) -> PlannedTest:
         claim=f"{item.path.name}::{item.originalname}",
         title=documentation.splitlines()[0],
         tier=_tier(item),
-        judges_values=any(item.get_closest_marker(mark) is not None for mark in ("cases", "decisive")),
+        judges_values=_judges_values(item),
         own_adapter=item.get_closest_marker("own_adapter") is not None,
         fresh=case is not None and case.fresh,
         asked=_asked(documentation),
     )
+
+
+def _judges_values(item: pytest.Item) -> bool:
+    """Whether a claim compares with expected values; one that only relates answers to each other does not."""
+    marked = {mark.name for mark in item.iter_markers()}
+    return bool(marked & {"cases", "decisive"}) and "relation" not in marked
 
 
 def _tier(item: pytest.Item) -> Tier:

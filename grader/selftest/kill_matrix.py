@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             unknown.append(f"were it unknown, {bug.id} would be named {', '.join(sorted(others))}")
 
     killed = sum(bool(_killers(bug)) for bug in bugs)
-    failed = sum(bool(trial.failed) for trial in trials.values())
+    failed = sum(bool(trial.charged) for trial in trials.values())
     print(*complaints, *misnamed, *unknown, sep="\n")
     print(f"misconceptions killed     {killed} of {len(bugs)}")
     print(f"honest variants failed    {failed} of {len(trials)} (the reference included)")
@@ -161,7 +161,7 @@ def _quick(problems: Sequence[str], processes: int | None) -> int:
     ]
     print(*complaints, sep="\n")
     print(f"misconceptions killed   {sum(map(bool, failures))} of {len(failures)}")
-    failed = sum(bool(trial.failed) for trial in trials.values())
+    failed = sum(bool(trial.charged) for trial in trials.values())
     print(f"honest variants failed  {failed} of {len(trials)} (the reference included)")
     return int(bool(complaints))
 
@@ -206,8 +206,8 @@ def _killers(bug: KnownBug) -> dict:
 def _honest_but_failed(trials: dict[tuple[str, int], Trial]) -> Iterator[str]:
     for (problem, index), trial in trials.items():
         name = "the reference" if index < 0 else honest_variants(problem)[index].id
-        if trial.failed or not trial.passed:
-            yield f"honest but failed: {name} of {problem} at {', '.join(trial.failed) or 'every test'}"
+        if trial.charged or not trial.passed:
+            yield f"honest but failed: {name} of {problem} at {', '.join(trial.charged) or 'every test'}"
 
 
 def _outdated(bugs: Sequence[KnownBug], problems: Sequence[str]) -> Iterator[str]:
