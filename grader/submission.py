@@ -11,8 +11,15 @@ from .cases.chance import WITHOUT_CHANCE
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
 
-_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory", "sampled"}
-"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and what is measured
+_BY_CHANCE = {
+    "open_tokenizer",
+    "open_tokenizer_from_files",
+    "tokenizer_stream_memory",
+    "sampled",
+    "after_a_batch",
+    "checkpoints_elsewhere",
+}
+"""What no transcript holds: what is made for several tests, so that chance decides which does it; and what is measured
 or drawn."""
 
 
@@ -55,6 +62,11 @@ class Submission(ABC):
         if operation not in _BY_CHANCE:
             self._note(value, operation)
         return value
+
+    def note(self, result: Any) -> Any:
+        """Put one test's part of what was made for several into the transcript; gives it back."""
+        self._note(result)
+        return result
 
     def _note(self, what: Any, operation: str = "") -> None:
         if self.transcript is not None:
