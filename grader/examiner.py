@@ -95,7 +95,7 @@ class Examination:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.events.send("planned", tests=[_plan(item).as_plain() for item in items], left_out=self._left_out(items))
+        self.events.send("planned", tests=[plan(item).as_plain() for item in items], left_out=self._left_out(items))
         items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
@@ -207,7 +207,8 @@ def _case(item: pytest.Item) -> Case | None:
     return callspec.params.get("case") if callspec is not None else None
 
 
-def _plan(item: pytest.Item) -> PlannedTest:
+def plan(item: pytest.Item) -> PlannedTest:
+    """What the report is told of a test before it runs."""
     assert isinstance(item, pytest.Function)
     case = _case(item)
     documentation = (item.function.__doc__ or item.originalname).strip()
