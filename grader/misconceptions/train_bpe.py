@@ -514,7 +514,9 @@ class _NeedsPathObject(PlainTrainer):
             return super().train(input_path, vocab_size, special_tokens)
 
 
-def _wrong(name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str) -> Misconception:
+def _wrong(
+    name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+) -> Misconception:
     def train_bpe(input_path, vocab_size, special_tokens, **options):
         return trainer().train(input_path, vocab_size, special_tokens, **options)
 
@@ -525,6 +527,7 @@ def _wrong(name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, fr
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -619,6 +622,7 @@ MISCONCEPTIONS = (
         "Your training does not cut the text into pre-tokens: merges join the end of a word with the space after it.",
         "Which of your tokens hold a space anywhere but at their beginning?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "cut-in-blocks",
@@ -710,6 +714,7 @@ MISCONCEPTIONS = (
         "Your training counts each distinct pre-token once, however often it occurs.",
         "Train on 'ab ab ab cd': how often does the pair (c, d) occur, and how often (a, b)?",
         "occasional",
+        throughout=True,
     ),
     _wrong(
         "later-documents-overwrite",

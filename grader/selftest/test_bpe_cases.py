@@ -22,6 +22,8 @@ from grader.testing import KIT
 
 def claims_of(problem: str) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(f"claims_of_{problem}", KIT / "tests" / f"test_{problem}.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
