@@ -104,3 +104,9 @@ def bigram_loss(train_tokens: np.ndarray, valid_tokens: np.ndarray, vocab_size: 
     before, after = valid_tokens[:-1], valid_tokens[1:]
     seen, total = pairs[before, after], pairs.sum(axis=1)[before]
     return min(float(-np.log((seen + k * unigram[after]) / (total + k)).mean()) for k in (0.3, 1, 3, 10, 30, 100))
+
+
+def unigram_entropy(tokens: np.ndarray) -> float:
+    """The loss in nats of the best that can be said of these tokens without context: how frequent each one is."""
+    counts = np.unique(tokens, return_counts=True)[1]
+    return float(-(counts / len(tokens)) @ np.log(counts / len(tokens)))
