@@ -249,7 +249,7 @@ def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
     class Planning:
         @pytest.hookimpl(trylast=True)
         def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-            planned.extend(map(_plan, items))
+            planned.extend(map(plan, items))
             items.clear()
 
     pytest.main([*PYTEST_OPTIONS, *(str(KIT / "tests" / f"test_{name}.py") for name in problems)], plugins=[Planning()])
