@@ -21,7 +21,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class Examination:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.events.send("planned", tests=[_plan(item).as_plain() for item in items], left_out=self._left_out(items))
+        self.events.send("planned", tests=[plan(item).as_plain() for item in items], left_out=self._left_out(items))
         items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
@@ -120,7 +120,7 @@ class Examination:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.events.send("started", id=_id(item))
-        self.submission.transcript = []
+        self.submission.begin_transcript()
         problem = problem_of(item.path)
         limit = self.limits_s[problem]
         if isinstance(self.submission, Behind):
@@ -154,7 +154,7 @@ class Examination:
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
-            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission.transcript or [])
+            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
             if self._outcome.result in _FAILURES and _tier(item) is not Tier.ADVICE:
                 self.troubled.add(problem_of(item.path))
             self._send_witnessed(problem_of(item.path))
@@ -207,7 +207,8 @@ def _case(item: pytest.Item) -> Case | None:
     return callspec.params.get("case") if callspec is not None else None
 
 
-def _plan(item: pytest.Item) -> PlannedTest:
+def plan(item: pytest.Item) -> PlannedTest:
+    """What the report is told of a test before it runs."""
     assert isinstance(item, pytest.Function)
     case = _case(item)
     documentation = (item.function.__doc__ or item.originalname).strip()
@@ -217,11 +218,17 @@ def _plan(item: pytest.Item) -> PlannedTest:
         claim=f"{item.path.name}::{item.originalname}",
         title=documentation.splitlines()[0],
         tier=_tier(item),
-        judges_values=any(item.get_closest_marker(mark) is not None for mark in ("cases", "decisive")),
+        judges_values=_judges_values(item),
         own_adapter=item.get_closest_marker("own_adapter") is not None,
         fresh=case is not None and case.fresh,
         asked=_asked(documentation),
     )
+
+
+def _judges_values(item: pytest.Item) -> bool:
+    """Whether a claim compares with expected values; one that only relates answers to each other does not."""
+    marked = {mark.name for mark in item.iter_markers()}
+    return bool(marked & {"cases", "decisive"}) and "relation" not in marked
 
 
 def _tier(item: pytest.Item) -> Tier:
@@ -233,6 +240,20 @@ def _asked(documentation: str) -> str:
     """The line of a claim's docstring that says where the assignment asks for it: `Asked: handout, section 3.3`."""
     lines = (line.strip() for line in documentation.splitlines())
     return next((line.removeprefix("Asked:").strip() for line in lines if line.startswith("Asked:")), "")
+
+
+def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
+    """Every test of these problems on stored cases, without running any."""
+    planned: list[PlannedTest] = []
+
+    class Planning:
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            planned.extend(map(_plan, items))
+            items.clear()
+
+    pytest.main([*PYTEST_OPTIONS, *(str(KIT / "tests" / f"test_{name}.py") for name in problems)], plugins=[Planning()])
+    return planned
 
 
 def main() -> int:

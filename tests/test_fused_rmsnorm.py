@@ -21,6 +21,12 @@ def test_gradients(submission, case):
     case.check(submission.fused_rmsnorm_gradients(**case.inputs))
 
 
+@pytest.mark.cases("eps")
+def test_eps(submission, case):
+    """eps = 1e-5 is added to the mean square, which shows in output and gradients when the input is small."""
+    case.check(getattr(submission, case.operation)(**case.inputs))
+
+
 def test_runs_as_a_kernel(submission):
     """Forward and backward each run a Triton kernel."""
     draw = Draw(0, "launches")
