@@ -133,6 +133,8 @@ def test_one_of_several_submissions_in_an_archive_is_chosen_as_the_message_says(
     assert command == f"""{archive} --root 'ada'"'"'s work'"""
     chosen = typed(archive, "--root", "ada's work")
     assert "1 of 1 assessed points" in chosen.stdout, chosen.stderr
+    chosen = typed(Path(archive, "ada's work"))
+    assert "1 of 1 assessed points" in chosen.stdout, chosen.stderr
     for elsewhere in ("nobody", "..", "/"):
         refusal = typed(archive, "--root", elsewhere)
         assert refusal.returncode == 2
