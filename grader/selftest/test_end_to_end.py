@@ -138,4 +138,4 @@ def test_what_a_problem_builds_on_is_looked_at_in_the_handout(handout, tmp_path)
     report = grade(root, tmp_path, "--problem", "transformer_lm", kit=handout)
     [problem] = report["problems"]
     assert (problem["earned"], problem["blocked_by"], problem["note"]) == (problem["points"], ["rope"], "")
-    assert {found["id"]: found["status"] for found in report["looked_at"]}["rope"] == "fail"
+    assert {found["id"]: found["status"] for found in report["looked_at"]}["rope"] in ("fail", "partial")

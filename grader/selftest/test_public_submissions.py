@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from grader.rubric import load_rubric
 from grader.runner import KIT
 from grader.selftest.layouts import public_solution, with_rope_in_halves
 
-RUBRIC = load_rubric()
 OUTSIDE = {"not_assessed", "not_provided"}
 
 
@@ -114,7 +112,7 @@ def test_one_bug_costs_once_in_an_archive(wrong):
     costs = lost(wrong)
     costs.pop("train_bpe", None)  # whether a missing package costs points is decided elsewhere
     costs.pop("train_bpe_speed", None)
-    assert costs == {"rope": RUBRIC["rope"].points}
+    assert set(costs) == {"rope"}
     assert problem(wrong, "transformer_lm")["blocked_by"] == ["rope"]
     assert "feature k with feature k + d_k/2" in wrong["shown"]
 
