@@ -86,6 +86,8 @@ class Examination:
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._outcome: Outcome | None = None
+        self.asked: list[str] = []
+        """The problems whose tests run next."""
         self.troubled: set[str] = set()
         """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
 
@@ -113,7 +115,7 @@ class Examination:
         if self.has_reference:
             return {}  # an empty test file is a fault of ours, which the runner reports
         planned = {problem_of(item.path) for item in items}
-        return {problem: "needs the staff's copy of the kit" for problem in self.limits_s if problem not in planned}
+        return {problem: "needs the staff's copy of the kit" for problem in self.asked if problem not in planned}
 
     def pytest_runtest_logstart(self) -> None:
         self._outcome = None
@@ -303,6 +305,7 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     Raises:
         FixtureError: stored cases are missing or damaged.
     """
+    examination.asked = list(problems)
     files = [KIT / "tests" / f"test_{problem}.py" for problem in problems]
     for problem, file in zip(problems, files, strict=True):
         if "pytest.mark.cases" in file.read_text("utf-8"):
