@@ -67,9 +67,23 @@ class WrongResult(Fault, AssertionError):
 
 
 class CallTimeout(Fault):
-    """The code did not return within the judge's limit."""
+    """The code did not return within the judge's limit.
+
+    Args:
+        how: the message without what was called, as in "did not return within 10 s".
+    """
 
     result = Result.TIMEOUT
+
+    def __init__(self, message: str, detail: str = "", how: str = "took too long") -> None:
+        super().__init__(message, detail)
+        self.how = how
+
+
+class NotRun(Fault):
+    """The test was not begun, since others of its problem took too long or ended the process too often."""
+
+    result = Result.NOT_RUN
 
 
 class WorkerCrash(Fault):

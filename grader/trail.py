@@ -22,7 +22,9 @@ from .outcome import Explanation, Outcome, Result
 Wrong = tuple[str, Case, Any]
 """A failing test with its case and the one output that the submission gave."""
 
-_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
+_UNKNOWN = (Result.TODO, Result.SKIP, Result.ABSENT, Result.NOT_RUN)
+"""Results that say nothing about what the code does."""
+_NO_FAILURE = (Result.PASS, *_UNKNOWN)
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Trail:
             self._wrong.setdefault(problem, []).append((outcome.id, case, transcript[0]))
         if case is not None and case.fresh:
             return
-        if outcome.result in (Result.TODO, Result.SKIP, Result.ABSENT):  # says nothing about what the code does
+        if outcome.result in _UNKNOWN:
             return
         self._ran.setdefault(problem, set()).add(outcome.id)
         if failed:
