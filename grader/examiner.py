@@ -38,7 +38,7 @@ from .faults import Fault, NotRun
 from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result, Tier
-from .processes import adopt_orphans, become_undumpable
+from .processes import adopt_orphans, become_undumpable, limit_own_memory
 from .submission import Submission
 from .testing import (
     FOR_STAFF,
@@ -63,6 +63,9 @@ would cost its time limit, or a new worker. Core claims come first, so that none
 
 _CALLS_PER_PROBLEM = 8
 """All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
+
+_MEMORY_MIB = 6144
+"""What an examiner may take itself: several times what the tests need, and less than would bring a machine down."""
 
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
@@ -206,6 +209,9 @@ def _judge(error: BaseException) -> tuple[Result, str, str]:
         return Result.FAIL, error.message, notes
     if isinstance(error, AssertionError):
         return Result.FAIL, str(error).partition("\nassert ")[0] or "an assertion failed", notes
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        message = f"the grader's own memory, {_MEMORY_MIB:,} MiB, did not suffice for what came of this test's calls."
+        return Result.ERROR, message, notes
     return Result.ERROR, f"the test could not finish: {type(error).__name__}: {error}", notes
 
 
@@ -257,6 +263,7 @@ def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
     become_undumpable()
     adopt_orphans()
+    limit_own_memory(_MEMORY_MIB)
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     events = Events()
     order = json.loads(sys.stdin.readline())

@@ -70,14 +70,14 @@ class CallTimeout(Fault):
     """The code did not return within the judge's limit.
 
     Args:
-        how: the message without what was called, as in "did not return within 10 s".
+        meanwhile: what it did instead, as the end of a sentence.
     """
 
     result = Result.TIMEOUT
 
-    def __init__(self, message: str, detail: str = "", how: str = "took too long") -> None:
+    def __init__(self, message: str, detail: str = "", meanwhile: str = "") -> None:
         super().__init__(message, detail)
-        self.how = how
+        self.meanwhile = meanwhile
 
 
 class NotRun(Fault):

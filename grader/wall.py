@@ -14,9 +14,10 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ from .crosscheck import Crosscheck, complaint, decoy
 from .faults import AdapterMissing, CallTimeout, ChannelBroken, Fault, StudentError, Todo, WorkerCrash, WrongResult
 from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
-from .submission import Submission
+from .submission import Peak, Submission
 from .visible import visible
 from .worker import wire
 from .worker.loader import Layout
@@ -39,6 +40,7 @@ _REMARKS_KEPT = 20
 _REMARK_FIELDS = 3
 _REMARK_LIMIT = 300
 _WATCH_S = 0.5
+_GAUGE_S = 0.02
 _PING_S = 5.0
 _STACK_WITHIN_S = 0.5
 _STACK_FRAMES = 3
@@ -142,8 +144,11 @@ class Behind(Submission):
             worker.close()
             self._load_fault = fault
             if isinstance(fault, CallTimeout):
-                message = f"importing {self.layout.adapters} {fault.how}."
-                self._load_fault = CallTimeout(message, fault.detail, fault.how)
+                self._load_fault = CallTimeout(
+                    f"importing {self.layout.adapters} took longer than {self.limits.load_s:g} s{fault.meanwhile}.",
+                    fault.detail,
+                    fault.meanwhile,
+                )
             raise self._load_fault from None
         self._worker = worker
 
@@ -248,6 +253,19 @@ class Behind(Submission):
         """Processor time that its processes have used; exact while they are paused."""
         return self._worker.cpu_seconds() if self._worker is not None else 0.0
 
+    @contextlib.contextmanager
+    def measuring_memory(self) -> Iterator[Peak]:
+        """As the kernel has it, looked at many times a second; nothing is asked of the processes themselves."""
+        peak = Peak()
+        if self._worker is None or sys.platform != "linux":
+            yield peak
+            return
+        gauge = _Gauge(self._worker.resident)
+        try:
+            yield peak
+        finally:
+            peak.bytes = gauge.stop()
+
     def peak_memory(self) -> int:
         """Bytes that its processes had in memory when they had most, as the kernel counts them."""
         return self._worker.peak_memory() if self._worker is not None else 0
@@ -307,7 +325,7 @@ class _Worker:
 
         Raises:
             CallTimeout: no complete answer within `limit_s` seconds, as `allowance.py` charges them.
-            WorkerCrash: the process ended, or sent something that is no answer.
+            WorkerCrash: the process ended, or sent something that is no answer or too large.
         """
         token = int.from_bytes(os.urandom(7))
         body = wire.encode({"id": token, "operation": operation, "arguments": arguments, "buffers": buffers})
@@ -317,12 +335,15 @@ class _Worker:
             self._send(wire.LENGTH.pack(len(body)) + body, allowance)
             (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, allowance))
             if size > most:
-                raise wire.WireError(f"a result of {size:,} bytes, where {most:,} are accepted")
+                raise wire.TooLarge(f"a result of {size:,} bytes, where {most:,} are accepted")
             return read_answer(self._receive(size, allowance), token)
         except Spent:
             raise self._timeout(operation, allowance) from None
         except (EOFError, OSError):
             raise WorkerCrash(self._obituary(operation), self._output.describe()) from None
+        except (wire.TooLarge, MemoryError) as error:
+            what = error if isinstance(error, wire.TooLarge) else "a result for which there is not enough memory"
+            raise WorkerCrash(f"{operation} gave too much: {what}.") from None
         except wire.WireError as error:
             raise ChannelBroken(f"{operation} broke the channel to the judge: {error}.") from None
         finally:
@@ -373,17 +394,16 @@ class _Worker:
 
     def _timeout(self, operation: str, allowance: Allowance) -> CallTimeout:
         """What a call did that took too long: for how long, where in the submission, beside which processes."""
-        how = f"did not return within {allowance.limit_s:g} s"
-        if not self._may_compile:
-            how += f", and {self.limits.load_s:g} s more for a compiler"
+        meanwhile = "" if self._may_compile else f", nor {self.limits.load_s:g} s later, after a compiler had run"
         if where := self._where():
-            how += f"; it was in {where}"
+            meanwhile += f"; it was in {where}"
         if programs := sorted(set(self._at_work_now().values())):
-            how += f"; it had started {', '.join(programs[:4])}, still at work"
+            meanwhile += f"; it had started {', '.join(programs[:4])}, still at work"
         detail = [self._output.describe()]
         if allowance.elapsed_s > 1.2 * allowance.limit_s:
             detail.insert(0, _in_words(allowance))
-        return CallTimeout(f"{operation} {how}.", "\n".join(filter(None, detail)), how)
+        message = f"{operation} did not return within {allowance.limit_s:g} s{visible(meanwhile)}."
+        return CallTimeout(message, "\n".join(filter(None, detail)), visible(meanwhile))
 
     def _where(self) -> str:
         """The innermost frames of the submission's, as the worker shows them when it is asked by a signal."""
@@ -446,6 +466,9 @@ class _Worker:
     def cpu_seconds(self) -> float:
         return processes.cpu_seconds(process.pid for process in processes.started_here(self._others()))
 
+    def resident(self) -> int:
+        return processes.resident(process.pid for process in processes.started_here(self._others()))
+
     def peak_memory(self) -> int:
         return processes.peak_resident(process.pid for process in processes.started_here(self._others()))
 
@@ -477,7 +500,7 @@ def read_answer(body: bytes | bytearray, token: int) -> Answer:
     """The answer to the request with this token; whoever runs beside the worker may have written it.
 
     Raises:
-        wire.WireError: when it is none, for whatever reason.
+        wire.WireError: when it is none, for whatever reason, or too large.
     """
     try:
         fields = wire.decode(body)
@@ -496,7 +519,7 @@ def read_answer(body: bytes | bytearray, token: int) -> Answer:
             witnessed=_remarks(fields.get("witnessed", [])),
             noticed=_remarks(fields.get("noticed", [])),
         )
-    except wire.WireError:
+    except (wire.WireError, MemoryError):
         raise
     except Exception as error:  # nothing that a frame holds may end the judge
         raise wire.WireError(f"malformed answer: {type(error).__name__}: {error}") from error
@@ -589,6 +612,27 @@ class _Watch(threading.Thread):
     def stop(self) -> None:
         self._stopped.set()
         self.join()
+
+
+class _Gauge(threading.Thread):
+    """Reads a quantity again and again, and remembers the largest value."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        super().__init__(daemon=True)
+        self._read = read
+        self._most = 0
+        self._stopped = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._stopped.wait(_GAUGE_S):
+            self._most = max(self._most, self._read())
+
+    def stop(self) -> int:
+        """End, and give the largest value."""
+        self._stopped.set()
+        self.join()
+        return max(self._most, self._read())
 
 
 class _Tail(threading.Thread):

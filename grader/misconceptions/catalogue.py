@@ -41,20 +41,23 @@ class Variant:
             undo = self.plant()
             yield
         finally:
-            for owner, attribute, original in reversed(undo):
-                setattr(owner, attribute, original)
+            _take_out(undo)
             if before is None:
                 del os.environ[PLANTED]
             else:
                 os.environ[PLANTED] = before
 
     def plant(self) -> list[tuple[Any, str, Any]]:
-        """Replace, for good; gives what stood there before, as (owner, attribute, original)."""
-        undo = []
-        for name, replacement in self.replaces.items():
-            owner, attribute = _owner(name)
-            undo.append((owner, attribute, vars(owner)[attribute]))
-            setattr(owner, attribute, replacement)
+        """Replace, for good, all of it or nothing; gives what stood there before, as (owner, attribute, original)."""
+        undo: list[tuple[Any, str, Any]] = []
+        try:
+            for name, replacement in self.replaces.items():
+                owner, attribute = _owner(name)
+                undo.append((owner, attribute, vars(owner)[attribute]))
+                setattr(owner, attribute, replacement)
+        except BaseException:
+            _take_out(undo)
+            raise
         return undo
 
 
@@ -73,6 +76,11 @@ class Misconception(Variant):
     hint: str
     frequency: str
     claims: tuple[str, ...] = ()
+
+
+def _take_out(undo: list[tuple[Any, str, Any]]) -> None:
+    for owner, attribute, original in reversed(undo):
+        setattr(owner, attribute, original)
 
 
 def _owner(name: str) -> tuple[Any, str]:

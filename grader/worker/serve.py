@@ -155,6 +155,7 @@ class Worker:
         except BaseException as error:
             return self._failure("error", explain_import_error(error, where), error)
         self.bench = Bench(adapters, Witness(where.root))
+        self.sentry.watch_over(worker=self, bench=self.bench)
         return {"kind": "ok", "value": None}
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
