@@ -31,6 +31,7 @@ from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Peak, Submission
 from .visible import visible
 from .worker import wire
+from .worker.contract import OWN_ADAPTERS
 from .worker.loader import Layout
 
 _OUTPUT_KEPT = 1 << 14
@@ -139,6 +140,7 @@ class Behind(Submission):
             self._hear(answer)
             if answer.kind != "ok":
                 raise StudentError(answer.message, answer.traceback)
+            self.own_adapters = _own_adapters(answer.value)
         except Fault as fault:
             self._note_forgery(fault)
             worker.close()
@@ -276,6 +278,12 @@ class Behind(Submission):
             self.generation += 1
             self._worker.close()
             self._worker = None
+
+
+def _own_adapters(said: Any) -> tuple[str, ...]:
+    """The adapters beyond the public assignment's that the worker says it has, as far as there are such."""
+    named = {name for name in said if type(name) is str} if type(said) is list else set()
+    return tuple(sorted(OWN_ADAPTERS & named))
 
 
 class _Worker:
