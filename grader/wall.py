@@ -32,6 +32,8 @@ from .worker.loader import Layout
 _OUTPUT_KEPT = 4096
 _TEXT_LIMIT = 4000
 _REMARKS_KEPT = 20
+_USES_KEPT = 600
+_REMARK_LIMIT = 300
 _WATCH_S = 0.5
 _PING_S = 5.0
 _MIB = 1 << 20
@@ -181,7 +183,7 @@ class Behind(Submission):
 
     def _hear(self, answer: dict[str, Any]) -> None:
         """Take down what the worker says beside its answer."""
-        self.witnessed += _remarks(answer.get("witnessed"))
+        self.witnessed += _remarks(answer.get("witnessed"), _USES_KEPT)
         noticed = _remarks(answer.get("noticed"))
         self.noticed += noticed
         self._tampered = next((n.get("evidence", "") for n in noticed if n.get("kind") == "tampered"), self._tampered)
@@ -245,12 +247,13 @@ def _text(answer: dict[str, Any], key: str) -> str:
     return text[:_TEXT_LIMIT] if isinstance(text, str) else ""
 
 
-def _remarks(said: Any) -> list[dict[str, str]]:
-    """What the worker says it saw, if it has the form that this should have."""
+def _remarks(said: Any, most: int = _REMARKS_KEPT) -> list[dict[str, str]]:
+    """What the worker says it saw, if it has the form that this should have; texts that are too long are cut."""
     return [
-        remark
-        for remark in (said[:_REMARKS_KEPT] if type(said) is list else [])
-        if type(remark) is dict and len(remark) <= 3 and all(type(t) is str and len(t) < 300 for t in remark.values())
+        {key[:_REMARK_LIMIT]: text[:_REMARK_LIMIT] for key, text in remark.items()}
+        for remark in (said[:most] if type(said) is list else [])
+        if type(remark) is dict and len(remark) <= 3
+        if all(type(key) is str and type(text) is str for key, text in remark.items())
     ]
 
 
