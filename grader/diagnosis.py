@@ -37,6 +37,12 @@ _FAILING = 0.85
 _ALIKE = 2 / 3
 FORESEEN = 0.85
 
+_KINDS = {
+    **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
+    **dict.fromkeys(("TypeError", "AttributeError"), "another type, such as None"),
+}
+"""{type of an exception: what it says}: torch, numpy and einops refuse one thing by exceptions of several types."""
+
 
 @dataclass(frozen=True)
 class KnownBug:
@@ -79,11 +85,17 @@ def same_transcript(one: Transcript, other: Transcript) -> bool:
     return len(one) == len(other) and all(map(same, one, other))
 
 
-def _alike(one: Transcript, other: Transcript) -> bool:
-    """The same, but that an exception may be of another type: numpy and torch differ in how they refuse."""
+def alike(one: Transcript, other: Transcript) -> bool:
+    """The same, but that an exception may be another one of its kind: see `_KINDS`."""
     return len(one) == len(other) and all(
-        first[0] == second[0] == "error" or same(first, second) for first, second in zip(one, other, strict=True)
+        _kind(first) == _kind(second) if first[0] == second[0] == "error" else same(first, second)
+        for first, second in zip(one, other, strict=True)
     )
+
+
+def _kind(error: Fingerprint) -> str:
+    name: str = error[1]
+    return _KINDS.get(name, name)
 
 
 def diagnose(
@@ -135,15 +147,27 @@ def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran
     """The bug as a suspect; None where too little speaks for it."""
     evidence = {test: transcript for test, transcript in bug.evidence.get(problem, {}).items() if test in ran}
     foreseen = frozenset(evidence.keys() & failing.keys())
-    alike = frozenset(test for test in foreseen if _alike(evidence[test], failing[test]))
-    if not alike or len(foreseen) < _FAILING * len(evidence) or len(alike) < _ALIKE * len(evidence):
+    looks = frozenset(test for test in foreseen if alike(evidence[test], failing[test]))
+    if not looks or not contradicted_by_none(evidence, failing) or len(looks) < _ALIKE * len(evidence):
         return None
-    if not any(_has_value(evidence[test]) for test in alike):
-        # Exceptions alone say little; they have to be of the same type, and in exactly these tests and no other.
-        exactly = evidence.keys() == failing.keys()
-        if not exactly or not all(same_transcript(evidence[test], failing[test]) for test in evidence):
-            return None
-    return _Suspect(bug, foreseen, alike, len(alike) / len(evidence), bug.problem != problem)
+    if not any(_has_value(evidence[test]) for test in looks) and not _says_enough(looks, evidence, failing, ran):
+        return None
+    return _Suspect(bug, foreseen, looks, len(looks) / len(evidence), bug.problem != problem)
+
+
+def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) -> bool:
+    """Whether the tests fail that a bug would have fail, but for corners: those that pass speak against it."""
+    return sum(test in failing for test in evidence) >= _FAILING * len(evidence)
+
+
+def _says_enough(
+    looks: Collection[str], evidence: Mapping[str, Transcript], failing: Mapping[str, Transcript], ran: Collection[str]
+) -> bool:
+    """Whether exceptions alone tell a bug: all of one kind with those of its evidence, and in exactly those tests.
+
+    Where every test raises, they say that the code does not run, and nothing of the reason.
+    """
+    return looks == failing.keys() == evidence.keys() and any(test not in failing for test in ran)
 
 
 def _has_value(transcript: Transcript) -> bool:

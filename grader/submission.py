@@ -11,8 +11,18 @@ from .cases.chance import WITHOUT_CHANCE
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
 
-_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory", "sampled"}
-"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and what is measured
+Question = tuple[str, dict[str, Any]]
+"""(operation, arguments) of one call."""
+
+_BY_CHANCE = {
+    "open_tokenizer",
+    "open_tokenizer_from_files",
+    "tokenizer_stream_memory",
+    "sampled",
+    "after_a_batch",
+    "checkpoints_elsewhere",
+}
+"""What no transcript holds: what is made for several tests, so that chance decides which does it; and what is measured
 or drawn."""
 
 
@@ -28,11 +38,16 @@ class Submission(ABC):
     generation = 0
     """Counts how often the code was loaded afresh; handles of an earlier generation are void."""
 
+    own_adapters: tuple[str, ...] = ()
+    """The adapters beyond the public assignment's that its adapters module defines, once it was imported."""
+
     def __init__(self, files: Files | None = None) -> None:
         self._files = files
         self._tokenizers: dict[Any, Tokenizer] = {}
         self.transcript: list[Any] | None = None
-        """Whoever puts a list here finds in it what came of every call: the value, or the exception."""
+        """What came of every call since `begin_transcript`: the value, or the exception. None: nobody asked for it."""
+        self.asked: list[Question] = []
+        """The calls in the transcript, while one is kept."""
         self.witnessed: list[Any] = []
         """Uses of ready-made code while calls ran, as `worker/witness.py` describes them: the worker's word."""
         self.noticed: list[dict[str, str]] = []
@@ -50,15 +65,26 @@ class Submission(ABC):
         try:
             value = self._perform(operation, arguments)
         except Exception as error:
-            self._note(error)
+            self._note((operation, arguments), error)
             raise
         if operation not in _BY_CHANCE:
-            self._note(value, operation)
+            kept = WITHOUT_CHANCE[operation](value) if operation in WITHOUT_CHANCE else value
+            self._note((operation, arguments), kept)
         return value
 
-    def _note(self, what: Any, operation: str = "") -> None:
+    def begin_transcript(self) -> None:
+        """Keep what is asked from now on, and what comes of it."""
+        self.transcript, self.asked = [], []
+
+    def note(self, result: Any) -> Any:
+        """Put one test's part of what was made for several into the transcript; gives it back."""
+        self._note(("", {}), result)
+        return result
+
+    def _note(self, question: Question, what: Any) -> None:
         if self.transcript is not None:
-            self.transcript.append(WITHOUT_CHANCE[operation](what) if operation in WITHOUT_CHANCE else what)
+            self.transcript.append(what)
+            self.asked.append(question)
 
     @abstractmethod
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:

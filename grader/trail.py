@@ -2,8 +2,8 @@
 
 The trail keeps the fingerprints of failing tests on stored cases, which `diagnosis` compares with the stored evidence,
 and the outputs of failing cases. Where the misconceptions themselves are at hand (staff), the bugs that were found are
-planted into the reference and asked for their output: a case is explained when the submission gave the same. So it is
-with fresh cases, for which there is no stored evidence, and with the work of several bugs at once.
+planted into the reference and asked what the submission was asked: a case is explained when the answers are the same.
+So it is with fresh cases, for which there is no stored evidence, and with the work of several bugs at once.
 """
 
 from __future__ import annotations
@@ -12,15 +12,24 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from graphlib import TopologicalSorter
 
 from .cases.case import Case
-from .cases.fingerprint import fingerprint, fingerprint_transcript
-from .diagnosis import FORESEEN, Transcript, diagnose, load_known_bugs, same
+from .cases.fingerprint import CALLS_KEPT, fingerprint_transcript
+from .diagnosis import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
 from .outcome import Explanation, Outcome, Result
+from .submission import Question, Submission
 
-Wrong = tuple[str, Case, Any]
-"""A failing test with its case and the one output that the submission gave."""
+
+@dataclass(frozen=True)
+class Wrong:
+    """A failing test on a case: what was asked, and fingerprints of what the submission answered."""
+
+    test: str
+    fresh: bool
+    asked: tuple[Question, ...]
+    answers: Transcript
+
 
 _NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
 
@@ -29,7 +38,7 @@ _NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
 class Trail:
     """What one examination has seen so far.
 
-    needs: {problem: the problems that it builds on}, in the order in which they are examined.
+    needs: {problem: the problems that it builds on}, for those examined and what lies between them.
     """
 
     needs: Mapping[str, tuple[str, ...]]
@@ -37,11 +46,14 @@ class Trail:
     _ran: dict[str, set[str]] = field(default_factory=dict)
     _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
 
-    def follow(self, problem: str, outcome: Outcome, case: Case | None, transcript: list[Any]) -> None:
-        """Take note of a test that has finished; `transcript` is what its calls gave."""
+    def follow(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
+        """Take note of a test that has finished, and of the calls that it made of the submission."""
         failed = outcome.result not in _NO_FAILURE
-        if failed and case is not None and len(transcript) == 1 and not isinstance(transcript[0], BaseException):
-            self._wrong.setdefault(problem, []).append((outcome.id, case, transcript[0]))
+        transcript = submission.transcript or []
+        if failed and case is not None and transcript:
+            asked = tuple(submission.asked[:CALLS_KEPT])
+            wrong = Wrong(outcome.id, case.fresh, asked, fingerprint_transcript(transcript))
+            self._wrong.setdefault(problem, []).append(wrong)
         if case is not None and case.fresh:
             return
         if outcome.result in (Result.TODO, Result.SKIP, Result.ABSENT):  # says nothing about what the code does
@@ -57,7 +69,7 @@ class Trail:
         bugs = load_known_bugs()
         explained: dict[str, Explanation] = {}
         found: dict[str, set[str]] = {}
-        for problem in self.needs:
+        for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in bugs if bug.problem == problem or bug.id in upstream]
             named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, ()), candidates)
@@ -66,17 +78,23 @@ class Trail:
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
             here = dict.fromkeys(bug.id for bug in named.values())
             wrong = self._wrong.get(problem, [])
-            fresh = [entry for entry in wrong if entry[1].fresh]
+            fresh = [entry for entry in wrong if entry.fresh]
             explained |= dict(_explain_by_planting(problem, fresh, [[bug] for bug in here]))
             if upstream:
                 below = sorted(upstream)
-                rest = [entry for entry in wrong if entry[0] not in explained]
+                rest = [entry for entry in wrong if entry.test not in explained]
                 explained |= dict(_explain_by_planting(problem, rest, [below]))
-                rest = [entry for entry in rest if entry[0] not in explained]
-                more = _explain_by_one_more(problem, rest, below)
+                rest = [entry for entry in rest if entry.test not in explained]
+                more = _explain_by_one_more(problem, rest, below, self._likely(problem, bugs))
                 found[problem] |= {explanation.bug for explanation in more.values()}
                 explained |= more
         return explained
+
+    def _likely(self, problem: str, bugs: Sequence[KnownBug]) -> list[str]:
+        """Ids of the problem's own bugs that no passing test speaks against."""
+        ran, failing = self._ran.get(problem, set()), self._failing.get(problem, {})
+        own = {bug.id: bug.evidence.get(problem, {}).keys() & ran for bug in bugs if bug.problem == problem}
+        return [bug for bug, evidence in own.items() if evidence and contradicted_by_none(evidence, failing)]
 
     def _below(self, problem: str) -> set[str]:
         """The problems that a problem builds on, directly or not."""
@@ -98,32 +116,36 @@ def _explain_by_planting(
     from .in_process import InProcess
     from .misconceptions.catalogue import load_catalogue
 
-    adapters = importlib.import_module(f"{__package__}.reference.adapters")
     catalogue = {m.id: m for m in load_catalogue()}
-    for test, case, actual in wrong:
+    reference = InProcess(importlib.import_module(f"{__package__}.reference.adapters"))
+    for entry in wrong:
         for hypothesis in hypotheses:
             bugs = [catalogue[bug] for bug in hypothesis]
             with contextlib.ExitStack() as stack:
                 for bug in bugs:
                     stack.enter_context(bug.planted())
-                try:
-                    output = InProcess(adapters).perform(case.operation, case.inputs)
-                except Exception:  # whatever a wrong variant raises, it is no output to compare with
-                    continue
-            if same(fingerprint(output), fingerprint(actual)):
-                yield test, Explanation(bugs[0].id, carried=bugs[0].problem != problem)
+                reference.begin_transcript()
+                for operation, arguments in entry.asked:
+                    with contextlib.suppress(Exception):  # whatever a wrong variant raises is in the transcript
+                        reference.perform(operation, arguments)
+            if alike(fingerprint_transcript(reference.transcript or []), entry.answers):
+                yield entry.test, Explanation(bugs[0].id, carried=bugs[0].problem != problem)
                 break
 
 
-def _explain_by_one_more(problem: str, wrong: Sequence[Wrong], below: Sequence[str]) -> dict[str, Explanation]:
-    """The one bug of the problem itself that, together with those found below, explains nearly all that is left."""
+def _explain_by_one_more(
+    problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
+) -> dict[str, Explanation]:
+    """The one bug of the problem itself that, together with those found below, explains nearly all that is left.
+
+    Args:
+        likely: ids of the bugs of the problem to try.
+    """
     if not wrong or not _has_catalogue():
         return {}
-    from .misconceptions.catalogue import load_catalogue
-
-    together = [[bug.id, *below] for bug in load_catalogue(problem)]
-    likely = [bugs for bugs in together if any(_explain_by_planting(problem, wrong[:1], [bugs]))]
-    explained = [dict(_explain_by_planting(problem, wrong, [bugs])) for bugs in likely]
+    together = [[bug, *below] for bug in likely]
+    likely_together = [bugs for bugs in together if any(_explain_by_planting(problem, wrong[:1], [bugs]))]
+    explained = [dict(_explain_by_planting(problem, wrong, [bugs])) for bugs in likely_together]
     most = max(map(len, explained), default=0)
     best = [explanations for explanations in explained if len(explanations) == most]
     return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}

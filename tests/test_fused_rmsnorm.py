@@ -4,6 +4,8 @@ import pytest
 
 from grader.cases.case import Draw
 
+pytestmark = pytest.mark.own_adapter
+
 FACTORY = "get_rmsnorm_autograd_function_triton"
 
 
@@ -17,6 +19,12 @@ def test_output(submission, case):
 def test_gradients(submission, case):
     """The backward pass gives the gradients of the input, and of the gain, summed over all vectors."""
     case.check(submission.fused_rmsnorm_gradients(**case.inputs))
+
+
+@pytest.mark.cases("eps")
+def test_eps(submission, case):
+    """eps = 1e-5 is added to the mean square, which shows in output and gradients when the input is small."""
+    case.check(getattr(submission, case.operation)(**case.inputs))
 
 
 def test_runs_as_a_kernel(submission):

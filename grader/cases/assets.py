@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -26,6 +28,25 @@ class Asset:
     """A reference, in the inputs of a case, to what `load(name)` gives."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A float32 tensor, in the inputs of a case, that is drawn anew from `key` instead of being stored.
+
+    Its values are uniform with mean 0 and standard deviation `scale`. They come from the raw bits of PCG64, whose
+    stream NumPy promises to keep, so a stored case means the same numbers everywhere and for good.
+    """
+
+    shape: tuple[int, ...]
+    scale: float
+    key: int
+
+    def tensor(self) -> torch.Tensor:
+        """The tensor that is meant."""
+        bits = np.random.PCG64(self.key).random_raw(math.prod(self.shape))
+        unit = (bits >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
+        return torch.from_numpy((unit * math.sqrt(3) * self.scale).astype(np.float32)).reshape(self.shape)
 
 
 def read(name: str) -> bytes:

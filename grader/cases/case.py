@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .assets import Recipe
 from .compare import Mismatch, Tolerance, compare
 from .relations import relations
 
@@ -32,6 +33,8 @@ class Case:
     inputs: dict[str, Any]
     group: str = "reference"
     tolerance: Tolerance = field(default_factory=Tolerance)
+    stored: bool = True
+    """False for what is too large for `tests/fixtures/`: it is drawn where there is a reference, and nowhere else."""
     fresh: bool = False
     answer: Callable[[], Any] | None = None
     """Gives the expected output; stored cases know it, drawn ones ask the reference."""
@@ -60,7 +63,8 @@ class Case:
         except Mismatch as mismatch:
             if any(self._agrees(other, actual) for other in self.other_answers()):
                 return
-            mismatch.add(*relations(expected, actual))
+            if mismatch.kind != "dtype":
+                mismatch.add(*relations(expected, actual))
             raise
 
     def _agrees(self, expected: Any, actual: Any) -> bool:
@@ -128,6 +132,10 @@ class Draw:
     ) -> torch.Tensor:
         """Values between `low` and `high`."""
         return torch.from_numpy(np.asarray(self.random.uniform(low, high, shape))).to(dtype)
+
+    def recipe(self, *shape: int, scale: float = 1.0) -> Recipe:
+        """Uniform float32 values with mean 0 and standard deviation `scale`, of which a file keeps only a number."""
+        return Recipe(shape, scale, self.integer(0, 2**62))
 
     def integers(self, low: int, high: int, *shape: int) -> torch.Tensor:
         """int64 values from `low` up to, not including, `high`."""

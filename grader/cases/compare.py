@@ -97,9 +97,12 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
     wrong = torch.where(finite, (got - wide).abs() > allowed, got != wide)
     if wrong.any():
         message = _describe(expected, actual, wrong, where)
-        errors = torch.where(finite, (got - wide).abs(), torch.zeros_like(wide))
-        worst = _first(errors == errors.max())
-        message += f"\nlargest difference {errors.max():.3g} at {worst} (allowed there: {allowed[tuple(worst)]:.3g})"
+        errors = torch.where(wrong & finite, (got - wide).abs(), torch.zeros_like(wide))
+        if errors.any():  # where infinity was expected, a difference says nothing
+            worst = _first(errors == errors.max())
+            message += (
+                f"\nlargest difference {errors.max():.3g} at {worst} (allowed there: {allowed[tuple(worst)]:.3g})"
+            )
         raise Mismatch(message, where, "value")
 
 

@@ -22,7 +22,7 @@ PROJECTIONS = 4
 UNIT = 1e-5
 """Projections are stored as whole multiples of this fraction of the root mean square."""
 
-_CALLS_KEPT = 8
+CALLS_KEPT = 8
 _VALUES_KEPT = 1 << 20
 _HUGE = 1e140
 """Values beyond this count as not finite, because their squares are not."""
@@ -59,7 +59,7 @@ def fingerprint_transcript(transcript: list[Any]) -> list[list[Any]]:
     """The fingerprints of a test's first calls, in order."""
     return [
         fingerprint_error(result) if isinstance(result, BaseException) else fingerprint(result)
-        for result in transcript[:_CALLS_KEPT]
+        for result in transcript[:CALLS_KEPT]
     ]
 
 

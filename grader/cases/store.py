@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..worker import wire
-from .assets import FIXTURES, Asset, FixtureError, load
+from .assets import FIXTURES, Asset, FixtureError, Recipe, load
 from .case import Case, Draw, Oracle, truth
 from .compare import Tolerance
 
 CASES = FIXTURES / "cases"
 _ASSET = "$asset"
+_RECIPE = "$recipe"
 
 
 def stored_cases(problem: str) -> list[Case]:
@@ -65,9 +66,12 @@ def write_all(folder: Path, oracle: Oracle, problems: Sequence[str] | None = Non
     """Draw the cases of every problem, or of these, from seed 0 and store them below `folder`; gives the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for problem in problems_with_cases() if problems is None else problems:
+    for problem in problems_with_cases():
+        if problems is not None and problem not in problems:
+            continue
         path = folder / f"{problem}.msgpack"
-        path.write_bytes(wire.encode([_to_record(case, oracle) for case in draw_cases(problem, 0)]))
+        kept = [case for case in draw_cases(problem, 0) if case.stored]
+        path.write_bytes(wire.encode([_to_record(case, oracle) for case in kept]))
         written.append(path)
     return written
 
@@ -120,9 +124,11 @@ def _from_record(record: dict[str, Any]) -> Case:
 
 
 def _resolve(value: Any) -> Any:
-    """Replace assets by what they stand for."""
+    """Replace assets and recipes by what they stand for."""
     if isinstance(value, Asset):
         return load(value.name)
+    if isinstance(value, Recipe):
+        return value.tensor()
     if isinstance(value, dict):
         return {key: _resolve(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -133,6 +139,8 @@ def _resolve(value: Any) -> Any:
 def _name_assets(value: Any) -> Any:
     if isinstance(value, Asset):
         return {_ASSET: value.name}
+    if isinstance(value, Recipe):
+        return {_RECIPE: [list(value.shape), value.scale, value.key]}
     if isinstance(value, dict):
         return {key: _name_assets(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -144,6 +152,9 @@ def _find_assets(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {_ASSET}:
             return Asset(value[_ASSET])
+        if set(value) == {_RECIPE}:
+            shape, scale, key = value[_RECIPE]
+            return Recipe(tuple(shape), scale, key)
         return {key: _find_assets(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_find_assets(item) for item in value)

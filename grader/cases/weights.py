@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from torch import Tensor
 
+from .assets import Recipe
 from .case import Draw
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+_MULTIPLE = 64
+
+
+def usual_d_ff(d_model: int) -> int:
+    """The hidden size that the assignment asks of SwiGLU, 8/3 of d_model as a multiple of 64.
+
+    Submissions compute it, round to it in one way or another, or insist on it, as the assignment's text allows: what
+    every one of them has to do right therefore comes in sizes on which they all agree. Other sizes belong to claims
+    that are not core.
+
+    Raises:
+        ValueError: when rounding would decide, that is when d_model is no multiple of 24.
+    """
+    if d_model <= 0 or 8 * d_model % (3 * _MULTIPLE):
+        raise ValueError(f"8/3 of d_model = {d_model} is no multiple of {_MULTIPLE}: take a multiple of 24.")
+    return 8 * d_model // 3
 
 
 def block_shapes(d_model: int, d_ff: int) -> Shapes:
@@ -46,10 +65,23 @@ def draw_weights(draw: Draw, shapes: Shapes) -> dict[str, Tensor]:
     return {name: _draw(draw, name, shape) for name, shape in shapes.items()}
 
 
+def weight_recipes(draw: Draw, shapes: Shapes) -> dict[str, Tensor | Recipe]:
+    """The same as recipes, for models of which a file should not hold every number; gains are few and stay tensors."""
+    return {
+        name: _draw(draw, name, shape) if len(shape) == 1 else draw.recipe(*shape, scale=_scale(name, shape))
+        for name, shape in shapes.items()
+    }
+
+
 def _draw(draw: Draw, name: str, shape: tuple[int, ...]) -> Tensor:
     if len(shape) == 1:
         return draw.uniform(*shape, low=0.5, high=1.5)
+    return draw.normal(*shape, scale=_scale(name, shape))
+
+
+def _scale(name: str, shape: tuple[int, ...]) -> float:
+    """The standard deviation of a weight matrix."""
     if name.startswith("token_embeddings"):
-        return draw.normal(*shape)
+        return 1.0
     gain = 1.6 if "q_proj" in name or "k_proj" in name else 1.0
-    return draw.normal(*shape, scale=gain / math.sqrt(shape[-1]))
+    return gain / math.sqrt(shape[-1])

@@ -346,6 +346,12 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
             tiles=_whole_tiles,
         ),
         bug(
+            "first-tiles-only", "rare",
+            "Tiles beyond the first four are not computed.",
+            "How many tiles does your loop visit for 512 keys?",
+            tiles=lambda length: range(0, min(length, 4 * _TILE), _TILE),
+        ),
+        bug(
             "sums-in-half-precision", "occasional",
             "Sums are kept in the dtype of the inputs, so that float16 loses half of its digits.",
             "In which dtype does the accumulator start, when the inputs are float16?",

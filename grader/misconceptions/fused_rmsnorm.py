@@ -107,6 +107,12 @@ MISCONCEPTIONS = (
         mean_square=lambda x: x.square().sum(-1, keepdim=True) / _padded(x.shape[-1]),
     ),
     _bug(
+        "first-block-only", "occasional",
+        "Only the first 2048 features of a vector enter its mean square.",
+        "What does your kernel do when d_model is larger than its block?",
+        mean_square=lambda x: x[..., :2048].square().sum(-1, keepdim=True) / x.shape[-1],
+    ),
+    _bug(
         "sum-for-mean", "occasional",
         "Squares are summed and not averaged.",
         "What is the root mean square of a vector of ones?",

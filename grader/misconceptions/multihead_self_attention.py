@@ -107,6 +107,16 @@ def _one_head(x, heads):
     return x.unsqueeze(-3)
 
 
+def _mask_of_128(seq_len, positions):
+    mask = torch.ones(seq_len, seq_len, dtype=torch.bool)
+    mask[:128, :128] = mask[:128, :128].tril()
+    return mask
+
+
+def _detached(x):
+    return x.detach()
+
+
 def _swapped(module, x):
     return module.k_proj(x), module.q_proj(x), module.v_proj(x)
 
@@ -495,6 +505,20 @@ MISCONCEPTIONS = (
         {"before": _viewed},
         diagnosis="Your attention calls view on its input, which fails when the input is not contiguous in memory.",
         hint="Try it on a transposed tensor.",
+        frequency="rare",
+    ),
+    _mha(
+        "causal-mask-of-128",
+        {"mask": _mask_of_128},
+        diagnosis="Your causal mask covers 128 tokens; those after them see everything.",
+        hint="Where does the size of your mask come from? Try a sequence of 150 tokens.",
+        frequency="rare",
+    ),
+    _mha(
+        "is-detached",
+        {"before": _detached},
+        diagnosis="No gradient reaches the input of your attention.",
+        hint="Give x requires_grad=True and call backward(): what is x.grad?",
         frequency="rare",
     ),
     _mha(

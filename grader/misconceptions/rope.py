@@ -172,6 +172,15 @@ def _views(self, x, token_positions):
     return _rotating()(self, pairs, token_positions)
 
 
+def _capped(x, token_positions):
+    return token_positions.clamp(max=8191)
+
+
+def _angles_like_input(self, x, token_positions):
+    angles = token_positions.unsqueeze(-1).to(x.dtype) * _frequencies(self).to(x.dtype)
+    return _by_pairs(x, angles.cos(), angles.sin()).to(x.dtype)
+
+
 def _repeats_table(x, cos, sin):
     turned = torch.stack((-x[..., 1::2], x[..., 0::2]), dim=-1).flatten(-2)
     return x * torch.cat((cos, cos), dim=-1) + turned * torch.cat((sin, sin), dim=-1)
@@ -201,9 +210,7 @@ MISCONCEPTIONS = (
     _rope(
         "halves-instead-of-pairs",
         _rotating(turn=_halves),
-        diagnosis=(
-            "Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX and Llama do; here neighbours form a pair."
-        ),
+        diagnosis=("Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX does; here neighbours form a pair."),
         hint="Rotate [1, 0, 0, 0] at position 1: which feature becomes non-zero?",
         frequency="common",
     ),
@@ -461,6 +468,20 @@ MISCONCEPTIONS = (
         _rotating(positions=_from_first),
         diagnosis="Your RoPE takes the first position and counts on from there; the other positions are not looked at.",
         hint="Try positions with gaps, such as 0, 3, 6.",
+        frequency="occasional",
+    ),
+    _rope(
+        "table-ends-early",
+        _rotating(positions=_capped),
+        diagnosis="Your RoPE knows no position beyond 8191, whatever max_seq_len is.",
+        hint="How many rows does your table have for max_seq_len = 50000?",
+        frequency="rare",
+    ),
+    _rope(
+        "angles-in-the-input-dtype",
+        _angles_like_input,
+        diagnosis="Your RoPE computes its angles in the dtype of its input, which in half precision is too coarse.",
+        hint="What is 301 as a bfloat16?",
         frequency="occasional",
     ),
     _rope(

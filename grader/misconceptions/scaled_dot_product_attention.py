@@ -161,6 +161,19 @@ def _causal_by_default(Q, K, V, mask=None):
     return _right(Q, K, V, mask)
 
 
+def _first_keys_only(Q, K, V, mask=None):
+    return _right(Q, K[..., :512, :], V[..., :512, :], None if mask is None else mask[..., :512])
+
+
+def _in_float32(Q, K, V, mask=None):
+    return _right(Q.float(), K.float(), V.float(), mask)
+
+
+def _zeros_when_large(Q, K, V, mask=None):
+    output = _right(Q, K, V, mask)
+    return output if K.numel() <= 6000 else torch.zeros_like(output)
+
+
 def _mask_of_four_dimensions(Q, K, V, mask=None):
     return _right(Q, K, V, None if mask is None else mask.view(1, 1, *mask.shape[-2:]))
 
@@ -391,6 +404,34 @@ MISCONCEPTIONS = (
         diagnosis="Your attention is causal when it gets no mask; without a mask, every query sees every key.",
         hint="Where does the formula speak of positions?",
         frequency="occasional",
+    ),
+    _attention(
+        "mask-fills-hundred",
+        _attending(close=_closing_with(-100.0)),
+        diagnosis="Your attention gives closed keys a score of -100, which open keys with low scores do not outdo.",
+        hint="What comes out when the scores of all open keys are -3000?",
+        frequency="rare",
+    ),
+    _attention(
+        "first-keys-only",
+        _first_keys_only,
+        diagnosis="Your attention looks at the first 512 keys only.",
+        hint="Try 700 keys: does the last value have an influence?",
+        frequency="rare",
+    ),
+    _attention(
+        "result-in-float32",
+        _in_float32,
+        diagnosis="Your attention computes in float32 and returns float32, whatever it is given.",
+        hint="Compare the dtypes of input and output for float64 inputs.",
+        frequency="occasional",
+    ),
+    _attention(
+        "zeros-when-large",
+        _zeros_when_large,
+        diagnosis="Your attention gives zeros for large inputs.",
+        hint="Try some hundred keys.",
+        frequency="rare",
     ),
     _attention(
         "mask-of-four-dimensions",

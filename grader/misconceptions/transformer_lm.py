@@ -68,6 +68,12 @@ def _all_but_last_block(model, x):
     return x
 
 
+def _eight_blocks_at_most(model, x):
+    for layer in list(model.layers)[:8]:
+        x = layer(x)
+    return x
+
+
 def _first_block_only(model, x):
     for _ in model.layers:
         x = model.layers[0](x)
@@ -365,6 +371,13 @@ MISCONCEPTIONS = (
         {"blocks": _all_but_last_block},
         diagnosis="Your model leaves its last block out.",
         hint="How many blocks does a model with num_layers = 1 apply?",
+        frequency="rare",
+    ),
+    _lm(
+        "eight-blocks-at-most",
+        {"blocks": _eight_blocks_at_most},
+        diagnosis="Your model applies its first eight blocks and no more.",
+        hint="Try num_layers = 9: do the weights of the last block have an influence?",
         frequency="rare",
     ),
     _lm(

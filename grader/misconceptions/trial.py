@@ -24,11 +24,18 @@ KIT = Path(__file__).resolve().parents[2]
 class Trial:
     """What a problem's stored tests said about a variant.
 
-    failed: {test id: the fingerprints of its calls}; passed: ids of the others.
+    failed: {test id: the fingerprints of its calls}; passed: ids of the others; advice: ids of those that are worth
+    nothing, which right code may fail.
     """
 
     failed: dict[str, list[list[Any]]]
     passed: tuple[str, ...]
+    advice: frozenset[str] = frozenset()
+
+    @property
+    def charged(self) -> tuple[str, ...]:
+        """Ids of the failed tests that cost points."""
+        return tuple(test for test in self.failed if test not in self.advice)
 
 
 def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
@@ -38,7 +45,7 @@ def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, 
     with _quietly(variant):
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
     return {
-        name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())))
+        name: Trial(recorder.failed.get(name, {}), tuple(recorder.passed.get(name, ())), frozenset(recorder.advice))
         for name in (problem, *building_on)
     }
 
@@ -76,17 +83,20 @@ class _Recorder:
         self.submission = submission
         self.failed: dict[str, dict[str, list[list[Any]]]] = {}
         self.passed: dict[str, list[str]] = {}
+        self.advice: set[str] = set()
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
         draw_no_tracebacks(config)
 
     def pytest_runtest_setup(self) -> None:
-        self.submission.transcript = []
+        self.submission.begin_transcript()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test_id = report.nodeid.removeprefix("tests/")
         problem = problem_of(Path(test_id.partition("::")[0]))
+        if "advice" in report.keywords:
+            self.advice.add(test_id)
         if report.failed or (report.skipped and report.when == "call"):
             self.failed.setdefault(problem, {})[test_id] = fingerprint_transcript(self.submission.transcript or [])
         elif report.when == "call":

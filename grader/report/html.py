@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..speed import RaceResult
 from . import words
 from .model import Report
+from .output import write_whole
 from .speed import describe_machine, show_rate
 
 _HERE = Path(__file__).resolve().parent
@@ -20,7 +21,7 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    shown = [problem for problem in report.problems if problem.wants_a_look]
+    shown = report.most_urgent_first
     held = [_drawn(result) for result in report.speed.results if result.status == "measured"]
     page = environment.get_template("report.html.j2")
     return page.render(report=report, shown=shown, words=words, races=held, legend=describe_machine(report.speed))
@@ -32,7 +33,7 @@ def write_html(report: Report, path: Path) -> None:
     Raises:
         OSError: when it cannot be written there.
     """
-    path.write_text(render(report), "utf-8")
+    write_whole(path, render(report))
 
 
 def _drawn(result: RaceResult) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import tempfile
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from ..scoring import Score, Status, score_problem, withheld
 from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
+KIT = Path(__file__).resolve().parents[2]
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 
 
@@ -28,7 +27,8 @@ class TestReport:
     """One test and what came of it.
 
     bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
-    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution.
+    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution, whatever
+    came of it.
     """
 
     __test__ = False  # pytest should not try to collect this class
@@ -45,6 +45,17 @@ class TestReport:
         return self.plan.id.partition("::")[2]
 
     @property
+    def cause(self) -> tuple[str, ...]:
+        """What tests that failed for one reason have in common: a known bug, or the exception and where it arose."""
+        if self.bug:
+            return ("bug", self.bug.id)
+        if self.outcome.result is Result.ERROR and self.outcome.detail:
+            places = [line for line in self.outcome.detail.splitlines() if line.startswith("  File ")]
+            kind = self.outcome.message.partition(":")[0]
+            return ("raised", kind, places[-1] if places else self.outcome.message)
+        return (self.outcome.result, self.outcome.message or self.plan.claim)
+
+    @property
     def missing_package(self) -> str | None:
         """The package whose absence made the test fail, if that is why."""
         found = _NO_MODULE.search(self.outcome.message) if self.outcome.result is Result.ERROR else None
@@ -58,6 +69,7 @@ class TestReport:
             "message": self.outcome.message,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
             "carried_forward": self.carried,
+            "charged": self.charged,
             "seconds": round(self.outcome.seconds, 4),
             "kind": str(self.plan.tier),
             "asked": self.plan.asked,
@@ -77,7 +89,8 @@ class Trouble:
 class ProblemReport:
     """One problem of the rubric: its score and its tests.
 
-    blocked_by: problems it builds on that have not passed, worth fixing first.
+    blocked_by: problems it builds on that are known to be why this one does not pass: their bugs show here, or they
+        are not written.
     policy: breaches of the from-scratch rule.
     note: why the problem, or a part of it, is not assessed, or "".
     for_staff: free text of the submission that a person reads.
@@ -121,12 +134,21 @@ class ProblemReport:
     def troubles(self) -> list[Trouble]:
         """What to look at, most telling first: known bugs, each once, then what none explains.
 
-        Tests that only lack a package are left to `Report.missing_packages`.
+        What failed in the same way, by one bug or with the same words at the same place, is one trouble. Core claims
+        come before edge ones, and what is named before what is not. Tests that only lack a package are left to
+        `Report.missing_packages`.
         """
-        failing = [test for test in self.failing if not test.missing_package]
-        bugs = {test.bug.id: test.bug for test in failing if test.bug}
-        known = [Trouble(tuple(t for t in failing if t.bug and t.bug.id == bug.id), bug) for bug in bugs.values()]
-        return [*known, *(Trouble((test,)) for test in failing if not test.bug)]
+        troubles: dict[tuple[str, ...], list[TestReport]] = {}
+        for test in self.failing:
+            if not test.missing_package:
+                troubles.setdefault(test.cause, []).append(test)
+        found = [Trouble(tuple(tests), tests[0].bug) for tests in troubles.values()]
+        return sorted(found, key=lambda trouble: (trouble.tests[0].plan.tier is Tier.EDGE, trouble.bug is None))
+
+    @property
+    def lost(self) -> float:
+        """Points that were assessed here and not earned."""
+        return self.problem.points - self.score.unassessed - self.score.earned
 
     @property
     def wants_a_look(self) -> bool:
@@ -215,10 +237,13 @@ class Total:
 class Report:
     """Everything that one grade found.
 
-    submission: the path as it was named; seed: of the fresh cases, None when only stored ones ran;
+    submission: the path as it was named; folder: the folder that it names, or "" for an archive, which is gone;
+    seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
     load_fault: why nothing of the submission could run, or None;
-    base_sections: those that make up the assignment's total; speed: what came of races.
+    base_sections: those that make up the assignment's total; speed: what came of races;
+    own_adapters: the adapters beyond the public assignment's that the submission defines;
+    looked_at: problems that nobody asked for, but that one which failed builds on: they are in no total.
     """
 
     submission: str
@@ -231,6 +256,9 @@ class Report:
     load_fault: str | None = None
     base_sections: tuple[str, ...] = ()
     speed: Speed = NO_RACES
+    own_adapters: tuple[str, ...] = ()
+    looked_at: tuple[ProblemReport, ...] = ()
+    folder: str = ""
 
     @property
     def base(self) -> tuple[ProblemReport, ...]:
@@ -242,6 +270,24 @@ class Report:
         """{section outside the assignment's total: a total of its own}."""
         sections = dict.fromkeys(p.problem.section for p in self.problems if p not in self.base)
         return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
+
+    @property
+    def most_urgent_first(self) -> list[ProblemReport]:
+        """The problems that want a look; first what costs most, by itself and in what it is known to block."""
+        shown = [problem for problem in (*self.problems, *self.looked_at) if problem.wants_a_look]
+
+        def cost(problem: ProblemReport) -> float:
+            return problem.lost + sum(p.lost for p in self.problems if problem.problem.id in p.blocked_by)
+
+        return sorted(shown, key=cost, reverse=True)
+
+    def how_to_see(self, problem: ProblemReport) -> str:
+        """A command that shows a problem's first failure, to be typed where the grader was started."""
+        test = problem.troubles[0].tests[0].plan
+        if not self.folder:
+            return f"python -m grader {shlex.quote(self.submission)} --problem {test.problem}"
+        where = "" if self.folder == str(KIT) else f" --submission {shlex.quote(self.submission)}"
+        return f"uv run pytest tests/{test.claim}{where}"
 
     @property
     def earned(self) -> float:
@@ -283,6 +329,8 @@ class Report:
             "performance": self.speed.as_json(),
             "environment": self.environment,
             "load_fault": self.load_fault,
+            "own_adapters": list(self.own_adapters),
+            "looked_at": [problem.as_json() for problem in self.looked_at],
         }
 
 
@@ -302,25 +350,33 @@ def build_report(
     load_fault: str | None = None,
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
+    own_adapters: Sequence[str] = (),
+    looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
+    folder: str = "",
 ) -> Report:
     """Score the outcomes and put everything together.
 
     Args:
-        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here.
+        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here;
+            own_adapters: what the submission defines beyond the public assignment's. One that has none of them is not
+            charged for tests that need them; looked_at: problems below these that were examined, too.
     """
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
-    knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
-    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in problems}
+    knows_kit = bool(own_adapters) or load_fault is not None  # of what could not be imported, nothing is known
+    examined = (*problems, *looked_at)
+    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in examined}
     for test, outcome in pairs:
         by_problem[test.problem].append((test, outcome))
     carried = {test for test, explanation in explanations.items() if explanation.carried}
     scores = {
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
-        for problem in problems
+        for problem in examined
     }
-    scores |= {p.id: score_races(p, speed.of(p.id)) for p in problems if p.kind is Kind.PERFORMANCE}
+    scores |= {
+        p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is Kind.PERFORMANCE
+    }
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     scores |= {p.id: withheld(scores[p.id]) for p in problems if p.kind is Kind.PERFORMANCE and _wrong_below(p, scores)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
@@ -328,7 +384,7 @@ def build_report(
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
-        charged = knows_kit or not (test.own_adapter and outcome.result is Result.SKIP)
+        charged = knows_kit or not test.own_adapter
         return TestReport(test, outcome, bug, test.id in carried, charged)
 
     def upstream(problem: Problem) -> list[str]:
@@ -336,24 +392,24 @@ def build_report(
         found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
         return [bugs[e.bug].problem for e in found if e is not None and e.carried and e.bug in bugs]
 
+    def problem_report(problem: Problem) -> ProblemReport:
+        return ProblemReport(
+            problem=problem,
+            score=scores[problem.id],
+            tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
+            blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem), rubric),
+            policy=policy.get(problem.id, ()),
+            note=(left_out or {}).get(problem.id, "")
+            or speed.notes.get(problem.id, "")
+            or _why_not_assessed(problem, by_problem[problem.id]),
+            for_staff=(for_staff or {}).get(problem.id, ()),
+            races=speed.of(problem.id),
+        )
+
     return Report(
         submission=submission,
         sections=rubric.sections,
-        problems=tuple(
-            ProblemReport(
-                problem=problem,
-                score=scores[problem.id],
-                tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
-                policy=policy.get(problem.id, ()),
-                note=(left_out or {}).get(problem.id, "")
-                or speed.notes.get(problem.id, "")
-                or _why_not_assessed(problem, by_problem[problem.id]),
-                for_staff=(for_staff or {}).get(problem.id, ()),
-                races=speed.of(problem.id),
-            )
-            for problem in problems
-        ),
+        problems=tuple(problem_report(problem) for problem in problems),
         seed=seed,
         isolation=isolation,
         environment=environment,
@@ -361,6 +417,9 @@ def build_report(
         load_fault=load_fault,
         base_sections=rubric.base_sections,
         speed=speed,
+        own_adapters=tuple(own_adapters),
+        looked_at=tuple(problem_report(problem) for problem in looked_at),
+        folder=folder,
     )
 
 
@@ -379,15 +438,20 @@ def _blocked_by(
     tests: Sequence[tuple[PlannedTest, Outcome]],
     scores: dict[str, Score],
     upstream: Sequence[str],
+    rubric: Rubric,
 ) -> tuple[str, ...]:
-    """The problems to fix before this one, when not all of its tests pass."""
+    """The problems to fix before this one: those whose bugs show in it, and those whose stubs it ran into."""
     if problem.kind is Kind.PERFORMANCE:
         return _wrong_below(problem, scores)
-    if all(outcome.result in (Result.PASS, Result.ABSENT) for _, outcome in tests):
-        return ()
-    fine = (Status.PASS, Status.NOT_ASSESSED)
-    unfinished = [needed for needed in problem.needs if needed in scores and scores[needed].status not in fine]
-    return tuple(dict.fromkeys([*upstream, *unfinished]))
+    messages = {outcome.message for _, outcome in tests if outcome.result is Result.TODO}
+    others = (other.id for other in rubric.problems if other != problem)
+    unwritten = [other for other in others if any(_is_stub_of(other, message) for message in messages)]
+    return tuple(dict.fromkeys([*upstream, *unwritten]))
+
+
+def _is_stub_of(problem: str, message: str) -> bool:
+    """Whether an unwritten stub of a problem has spoken, which says its problem's id first."""
+    return message.removeprefix("NotImplementedError: ").startswith(f"{problem}:")
 
 
 def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:
@@ -397,22 +461,3 @@ def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outco
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
     return "" if problem.kind is Kind.PERFORMANCE else "no tests yet"  # of races, `Speed.notes` says it
-
-
-def write_json(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a report's JSON form; the file appears complete or not at all.
-
-    Raises:
-        OSError: when the folder does not exist or cannot be written.
-    """
-    target = Path(path).absolute()
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2, ensure_ascii=False)
-            file.write("\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise

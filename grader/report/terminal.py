@@ -15,6 +15,7 @@ from ..outcome import Tier
 from ..policy import Effect
 from ..rubric import Kind
 from ..scoring import Status
+from ..streams import say
 from . import words
 from .model import ProblemReport, Report, TestReport
 from .speed import speed_panel
@@ -33,18 +34,31 @@ _SUSPICIONS_SHOWN = 8
 _ANSWER_LENGTH = 160
 
 
+def show_safely(report: Report, console: Console) -> None:
+    """Print the whole report; what is wrong with the terminal is no reason to lose it.
+
+    Raises:
+        Failed: it cannot be written there.
+    """
+    with console.capture() as captured:
+        show(report, console)
+    say(captured.get().removesuffix("\n"), console.file)  # type: ignore[arg-type]
+
+
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
     console.print(_not_assessed(report))
+    if report.looked_at:
+        console.print(_looked_at(report))
     if report.load_fault:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
         )
     elif panel := _missing_packages(report):
         console.print(panel)
-    for problem in report.problems:
-        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem)):
+    for problem in report.most_urgent_first:
+        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem, report)):
             console.print(panel)
     if panel := _advice(report):
         console.print(panel)
@@ -90,6 +104,12 @@ def _not_assessed(report: Report) -> Text:
     return text
 
 
+def _looked_at(report: Report) -> Text:
+    """What failing problems build on, examined although nobody asked for it."""
+    found = ", ".join(f"{p.problem.id} {words.STATUS[p.score.status]}" for p in report.looked_at)
+    return Text(f"\nLooked at, without points: {found}", style="dim")
+
+
 def _missing_packages(report: Report) -> Panel | None:
     """Each package that is not installed here, once, with the problems that need it."""
     if not report.missing_packages:
@@ -100,26 +120,28 @@ def _missing_packages(report: Report) -> Panel | None:
     )
 
 
-def _failures(problem: ProblemReport) -> Panel | None:
-    """What went wrong in a problem: known bugs first, each once, then what no known bug explains."""
+def _failures(problem: ProblemReport, report: Report) -> Panel | None:
+    """What went wrong in a problem, each cause once: core before edge, what is named before what is not."""
     troubles = problem.troubles
     by_hand = problem.problem.kind is Kind.MANUAL
-    if not troubles or not problem.wants_a_look:
+    if not troubles:
         return None
     shown: list[RenderableType] = []
-    known = [trouble for trouble in troubles if trouble.bug]
-    unexplained = troubles[len(known) :]
-    for trouble in [*known, *unexplained[:_SHOWN_PER_PROBLEM]]:
+    unexplained = [trouble for trouble in troubles if not trouble.bug]
+    hidden = unexplained[_SHOWN_PER_PROBLEM:]
+    for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
             shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
         shown += [*_describe(trouble.tests[0]), Text()]
         if others := ", ".join(test.name for test in trouble.tests[1:]):
             shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
-    if len(unexplained) > _SHOWN_PER_PROBLEM:
-        shown += [Text(f"and {len(unexplained) - _SHOWN_PER_PROBLEM} more", style="dim"), Text()]
-    first = troubles[0].tests[0].plan.id.split("[")[0]
-    shown.append(Text(f"see it for yourself: uv run pytest tests/{first}", style="dim"))
+    if hidden:
+        names = ", ".join(trouble.tests[0].name for trouble in hidden)
+        shown += [Text(f"{len(hidden)} more: {names}", style="dim"), Text()]
+    shown.append(Text(f"see it for yourself: {report.how_to_see(problem)}", style="dim"))
     points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
+    if problem in report.looked_at:
+        points = "looked at, without points"
     title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 
@@ -129,6 +151,8 @@ def _describe(test: TestReport) -> Iterator[Text]:
     if test.plan.tier is not Tier.CORE:
         heading.append(f"  ({test.plan.tier})", style="dim")
     yield heading
+    if test.plan.tier is not Tier.CORE and test.plan.asked:
+        yield Text(f"asked by: {test.plan.asked}", style="dim")
     yield Text(f"{test.name} {words.RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")

@@ -57,28 +57,42 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
 
     yield from cases("full", "output", operations=[OUTPUT])
     yield from cases("three_sequences", "output", batch=3, queries=32, keys=32, operations=[OUTPUT])
+    # More of everything than a shortcut might allow for.
+    wide = {name: draw.recipe(2, length, 64, scale=1.5) for name, length in (("Q", 64), ("K", 512), ("V", 512))}
+    yield Case("many_keys_output", OUTPUT, {"factory": factory, **wide, "is_causal": False}, "output", _PRECISE)
+    # Equal scores: the plain average of the values, whatever the scale.
+    equal = inputs(queries=64, keys=128, batch=2)
+    equal["Q"] = torch.zeros_like(equal["Q"])
+    yield Case("equal_scores_output", OUTPUT, equal, "average", _PRECISE)
     yield from cases("full", "log_sum_exp", batch=2, queries=64, keys=64, operations=[LOG_SUM_EXP])
     yield from cases("full", "gradients", operations=[GRADIENTS])
     yield from cases("three_sequences", "gradients", batch=3, queries=16, keys=32, operations=[GRADIENTS])
 
     causal: dict[str, Any] = {"queries": 64, "keys": 64, "is_causal": True}
-    yield from cases("causal", "causal_output", operations=[OUTPUT, LOG_SUM_EXP], **causal)
+    yield from cases("causal", "causal_output", operations=[OUTPUT], **causal)
+    yield from cases("causal", "causal_log_sum_exp", operations=[LOG_SUM_EXP], **causal)
     yield from cases("causal", "causal_gradients", operations=[GRADIENTS], **causal)
 
     large = Tolerance(2e-3)  # scores of 1,000 are known to 1e-4 in float32
     sizes: dict[str, Any] = {"queries": 32, "keys": 32, "scale": 30}
-    yield from cases("scores_around_1000", "large", large, operations=[OUTPUT, LOG_SUM_EXP], **sizes)
+    yield from cases("scores_around_1000", "large", large, operations=[OUTPUT], **sizes)
+    yield from cases("scores_around_1000", "log_sum_exp", large, operations=[LOG_SUM_EXP], **sizes)
 
-    yield from cases("odd", "lengths", queries=37, keys=70, operations=[OUTPUT, GRADIENTS])
-    yield from cases("odd_causal", "lengths", queries=70, keys=70, is_causal=True)
-    yield from cases("fewer_queries", "lengths", queries=5, keys=140, operations=[OUTPUT, GRADIENTS])
+    odd: dict[str, dict[str, Any]] = {
+        "odd": {"queries": 37, "keys": 70},
+        "odd_causal": {"queries": 70, "keys": 70, "is_causal": True},
+        "fewer_queries": {"queries": 5, "keys": 140},
+        "narrow": {"queries": 20, "keys": 20, "d": 5},
+    }
+    for name, lengths in odd.items():
+        yield from cases(name, "lengths", operations=[OUTPUT], **lengths)
+        yield from cases(name, "lengths_gradients", operations=[GRADIENTS], **lengths)
     yield from cases("one_key", "lengths", queries=16, keys=1, operations=[OUTPUT])
-    yield from cases("narrow", "lengths", queries=20, keys=20, d=5, operations=[OUTPUT, GRADIENTS])
 
     # Scores of 10 and more: rounded to float16, they would be off by a hundredth.
     half: dict[str, Any] = {"queries": 48, "keys": 96, "dtype": torch.float16, "scale": 3.0}
     yield from cases("half", "half", _HALF, operations=[OUTPUT], **half)
-    yield from cases("half", "half", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
+    yield from cases("half", "half_gradients", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
 
     apart = inputs(queries=32, keys=32, batch=2)
     for name in "QKV":

@@ -33,10 +33,13 @@ def generate(draw: Draw) -> Iterator[Case]:
 
     yield output("rows", "output", 20, 64)
     yield output("batch", "output", 3, 8, 32)
-    yield output("small_values", "output", 8, 32, scale=3e-3)  # eps matters
+    # Wider and larger than a shortcut might allow for.
+    wide = {"factory": ADAPTER, "x": draw.recipe(4, 2500, scale=1e5), "weight": draw.recipe(2500)}
+    yield Case("wide_output", "fused_rmsnorm_output", wide, "output", _PRECISE)
+    yield output("small_values", "eps", 8, 32, scale=3e-3)
     yield gradients("rows", "gradients", 20, 64)
     yield gradients("batch", "gradients", 3, 8, 32)
-    yield gradients("small_values", "gradients", 8, 32, scale=3e-3)
+    yield gradients("small_values", "eps", 8, 32, scale=3e-3)
 
     for name, *shape in (("odd_width", 9, 50), ("narrow", 70, 3), ("one_vector", 40), ("four_dimensions", 2, 3, 5, 24)):
         yield output(name, "shapes", *shape)

@@ -55,7 +55,7 @@ def _fused_projection(self, x, token_positions=None):
         positions = positions.expand(*positions.shape[:-1], self.num_heads)
         q, k = self.rope(q, positions), self.rope(k, positions)
     scores = torch.einsum("...qhd,...khd->...hqk", q, k) / math.sqrt(q.shape[-1])
-    scores = scores + torch.full((x.shape[-2], x.shape[-2]), -math.inf).triu(1)
+    scores = scores + torch.full((x.shape[-2], x.shape[-2]), -math.inf, dtype=x.dtype).triu(1)
     attended = torch.einsum("...hqk,...khd->...qhd", torch.softmax(scores, -1), v)
     return self.output_proj(attended.flatten(-2))
 
@@ -76,6 +76,14 @@ def _token_by_token(self, x, token_positions=None):
     return self.output_proj(torch.cat(rows, -2).movedim(-3, -2).flatten(-2))
 
 
+def _sequences_with_positions_only(self, x, token_positions=None):
+    """Takes what the assignment promises: a batch of sequences, and positions where there is RoPE."""
+    assert x.ndim == 3
+    if self.rope is not None and token_positions is None:
+        raise TypeError("positions are needed")
+    return _views_and_transposes(self, x, token_positions)
+
+
 def _mha(name, forward):
     replaced = {"attention.CausalMultiHeadSelfAttention.forward": forward}
     return Variant(f"mha-{name}", "multihead_self_attention", replaced)
@@ -86,4 +94,5 @@ VARIANTS = (
     _mha("head-by-head", _head_by_head),
     _mha("fused-projection", _fused_projection),
     _mha("token-by-token", _token_by_token),
+    _mha("sequences-with-positions-only", _sequences_with_positions_only),
 )

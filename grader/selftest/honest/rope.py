@@ -56,6 +56,14 @@ def _as_one_matrix(self, x, token_positions):
     return torch.einsum("...ij,...j->...i", turns[token_positions], x.float()).to(x.dtype)
 
 
+def _batched_in_float32(self, x, token_positions):
+    """Takes a batch, and gives float32 for half precision, as products with float32 tables do."""
+    assert x.ndim > 2
+    cos, sin = (table[token_positions] for table in _table_in_float32(self))
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
 def _rope(name, forward):
     return Variant(f"rope-{name}", "rope", {"rope.RotaryPositionalEmbedding.forward": forward})
 
@@ -66,4 +74,5 @@ VARIANTS = (
     _rope("complex", _complex),
     _rope("two-by-two-matrices", _matrices),
     _rope("as-one-matrix", _as_one_matrix),
+    _rope("batched-in-float32", _batched_in_float32),
 )

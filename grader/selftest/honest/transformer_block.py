@@ -6,6 +6,9 @@ import torch
 from torch.nn import functional
 
 from grader.misconceptions.catalogue import Variant
+from grader.reference.layers import SwiGLU
+
+_SWIGLU = SwiGLU.__init__
 
 
 def _with_names(self, x, token_positions=None):
@@ -49,8 +52,22 @@ def _by_torch(self, x, token_positions=None):
     return x + functional.linear(hidden, self.ffn.w2.weight)
 
 
+def _computed_d_ff(self, d_model, d_ff, device=None, dtype=None):
+    """The assignment's rule in the place of the argument, as its text allows to be read."""
+    _SWIGLU(self, d_model, max(64, d_model * 8 // 3 // 64 * 64), device, dtype)
+
+
+def _insists_on_d_ff(self, d_model, d_ff, device=None, dtype=None):
+    assert d_ff % 64 == 0, "d_ff has to be a multiple of 64"
+    _SWIGLU(self, d_model, d_ff, device, dtype)
+
+
 def _block(name, forward):
     return Variant(f"block-{name}", "transformer_block", {"transformer.TransformerBlock.forward": forward})
+
+
+def _feed_forward(name, init):
+    return Variant(f"block-{name}", "transformer_block", {"layers.SwiGLU.__init__": init})
 
 
 VARIANTS = (
@@ -58,4 +75,6 @@ VARIANTS = (
     _block("on-a-copy", _on_a_copy),
     _block("sequence-by-sequence", _sequence_by_sequence),
     _block("by-torch", _by_torch),
+    _feed_forward("computes-d-ff", _computed_d_ff),
+    _feed_forward("insists-on-d-ff", _insists_on_d_ff),
 )

@@ -6,6 +6,8 @@ import torch
 
 from grader.misconceptions.catalogue import Variant
 
+from .transformer_block import _computed_d_ff
+
 
 def _with_positions(self, token_ids):
     positions = torch.arange(token_ids.shape[-1])
@@ -50,9 +52,14 @@ def _lm(name, forward):
     return Variant(f"lm-{name}", "transformer_lm", {"transformer.TransformerLM.forward": forward})
 
 
+def _feed_forward(name, init):
+    return Variant(f"lm-{name}", "transformer_lm", {"layers.SwiGLU.__init__": init})
+
+
 VARIANTS = (
     _lm("with-positions", _with_positions),
     _lm("sequence-by-sequence", _sequence_by_sequence),
     _lm("padded-to-context", _padded_to_context),
     _lm("prefix-by-prefix", _prefix_by_prefix),
+    _feed_forward("computes-d-ff", _computed_d_ff),
 )

@@ -1,0 +1,172 @@
+"""Does every known bug fail on fresh inputs too, whatever the seed draws?
+
+    python -m grader.selftest.seeds [--problem ID ...] [--seeds 200]
+
+Stored cases are the same for everyone, so that a submission may have been made to pass just these; what a grade relies
+on are the cases that it draws from its own seed. A bug that only some draws show is caught by luck. Here every
+misconception is planted into the reference, and for every seed the claims that its stored evidence names are tried on
+the cases of that seed alone, until one of them fails. A claim that draws nothing is the same for every seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import importlib
+import importlib.util
+import inspect
+import io
+import random
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grader.cases.case import Case
+from grader.cases.store import fresh_cases, problems_with_cases
+from grader.diagnosis import load_known_bugs
+from grader.in_process import InProcess
+from grader.misconceptions.catalogue import Misconception, load_catalogue
+from grader.misconceptions.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
+from grader.testing import KIT
+
+_SHOWN = 5
+_DRAWN = frozenset({"submission", "case", "chance"})
+"""What a claim may ask for to be tried here."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A test function.
+
+    groups: of the cases that it is tried on; none where it takes no case.
+    """
+
+    function: Callable[..., None]
+    groups: tuple[str, ...]
+
+    @property
+    def asks_for(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.function).parameters)
+
+    def trials(self, cases: Sequence[Case], seed: int) -> Iterator[dict[str, Any]]:
+        """The arguments beside the submission, once for each of a seed's cases."""
+        drawn: dict[str, Any] = {}
+        if "chance" in self.asks_for:
+            drawn["chance"] = random.Random(f"{seed} {self.function.__name__}")
+        if "case" in self.asks_for:
+            yield from ({**drawn, "case": case} for case in cases if case.group in self.groups)
+        else:
+            yield drawn
+
+
+def claims_of(problem: str) -> dict[str, Claim]:
+    """{name: claim} of a problem's test file."""
+    module = _test_module(problem)
+    found = {}
+    for name, function in vars(module).items():
+        if name.startswith("test_"):
+            marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "cases"]
+            found[name] = Claim(function, (marks[0].args or ("reference",)) if marks else ())
+    return found
+
+
+@functools.cache
+def _test_module(problem: str) -> types.ModuleType:
+    path = KIT / "tests" / f"test_{problem}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def killers_of(problem: str) -> dict[str, list[str]]:
+    """{misconception: the claims of its own problem that it fails}, as the stored evidence has it."""
+    found = {}
+    for bug in load_known_bugs():
+        if bug.problem == problem:
+            tests = bug.evidence.get(problem, {})
+            found[bug.id] = list(dict.fromkeys(test.partition("::")[2].partition("[")[0] for test in tests))
+    return found
+
+
+def survivals(problem: str, seeds: Sequence[int]) -> dict[str, list[int]]:
+    """{misconception: the seeds whose cases it passes}, for those that are caught by what is drawn, or by luck."""
+    claims, killers = claims_of(problem), killers_of(problem)
+    tried: dict[str, list[str]] = {}
+    for id, names in killers.items():
+        known = [name for name in names if claims[name].asks_for <= _DRAWN]
+        if all(claims[name].asks_for & {"case", "chance"} for name in names):  # else one of them is always the same
+            tried[id] = known
+    reference = InProcess(importlib.import_module("grader.reference.adapters")).perform
+    survived: dict[str, list[int]] = {id: [] for id in tried}
+    bugs = [bug for bug in load_catalogue(problem) if bug.id in tried]
+    for seed in seeds:
+        cases = fresh_cases(problem, seed, reference) if problem in problems_with_cases() else []
+        wanted = {group for names in tried.values() for name in names for group in claims[name].groups}
+        for case in cases:  # before anything is planted: what is right comes from the reference as it is
+            if case.group in wanted:
+                _ = case.expected, case.other_answers()
+        for bug in bugs:
+            killer = _killer(bug, [(name, claims[name]) for name in tried[bug.id]], cases, seed)
+            if killer is None:
+                survived[bug.id].append(seed)
+            else:  # most likely the next to kill it
+                tried[bug.id].remove(killer)
+                tried[bug.id].insert(0, killer)
+    return survived
+
+
+def _killer(bug: Misconception, claims: Sequence[tuple[str, Claim]], cases: Sequence[Case], seed: int) -> str | None:
+    """The first of the claims that the planted bug fails on the cases of one seed."""
+    with bug.planted(), contextlib.redirect_stdout(io.StringIO()):
+        submission = InProcess(importlib.import_module("grader.misconceptions.planted"))
+        for name, claim in claims:
+            for arguments in claim.trials(cases, seed):
+                try:
+                    claim.function(submission=submission, **arguments)
+                except Exception:  # a failed claim, or whatever the wrong code raised
+                    return name
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print which bugs some seeds let pass; exit code 1 when there is any."""
+    parser = argparse.ArgumentParser("python -m grader.selftest.seeds", description=__doc__)
+    covered = [problem for problem in problems_with_misconceptions() if problem not in UNRECOGNISABLE]
+    parser.add_argument("--problem", nargs="+", choices=covered, default=covered, metavar="ID", help="only these")
+    parser.add_argument("--seeds", type=int, default=200, metavar="N", help="how many seeds, from 1 (default: 200)")
+    parser.add_argument("--processes", type=int, default=None, help="side by side (default: one per processor)")
+    options = parser.parse_args(arguments)
+    share = max(1, min(20, options.seeds // 2))
+    jobs = [
+        (problem, tuple(range(first, min(first + share, options.seeds + 1))))
+        for problem in options.problem
+        for first in range(1, options.seeds + 1, share)
+    ]
+    found: dict[str, dict[str, list[int]]] = {problem: {} for problem in options.problem}
+    for (problem, _), survived in zip(jobs, in_processes(survivals, jobs, "seeds", options.processes), strict=True):
+        for id, seeds in survived.items():
+            found[problem].setdefault(id, []).extend(seeds)
+    return _report(found, options.seeds)
+
+
+def _report(found: Mapping[str, Mapping[str, list[int]]], seeds: int) -> int:
+    lucky = 0
+    for problem, survived in found.items():
+        for id, passed in survived.items():
+            if passed:
+                lucky += 1
+                shown = ", ".join(map(str, passed[:_SHOWN])) + (" ..." if len(passed) > _SHOWN else "")
+                print(f"by luck: {id} passes the fresh cases of {problem} for {len(passed)} of {seeds} seeds ({shown})")
+    tried = sum(map(len, found.values()))
+    print(f"caught whatever the seed  {tried - lucky} of {tried} that what is drawn has to catch; {seeds} seeds")
+    return int(bool(lucky))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

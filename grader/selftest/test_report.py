@@ -1,0 +1,126 @@
+"""What a report says first, what it says together, and what it advises: as its reader needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from rich.console import Console
+
+from grader.cases.compare import Mismatch, compare
+from grader.outcome import Outcome, PlannedTest, Result, Tier
+from grader.report.model import KIT, Report, build_report
+from grader.report.terminal import show
+from grader.rubric import load_rubric
+
+Failures = Mapping[str, tuple[Tier, Result, str, str]]
+"""{claim of a problem, as "rope::a": tier, result, message, detail}"""
+
+
+def report_of(problems: list[str], claims: Failures, submission: str = "../ada", folder: str = "/ada") -> Report:
+    planned = [
+        PlannedTest(
+            f"test_{name}", name.split("::")[0], f"test_{name}", f"Claim of {name}.", tier, tier is Tier.CORE, False
+        )
+        for name, (tier, *_) in claims.items()
+    ]
+    outcomes = [
+        Outcome(f"test_{name}", result, message, detail) for name, (_, result, message, detail) in claims.items()
+    ]
+    rubric = load_rubric()
+    return build_report(
+        submission, rubric, rubric.select(problems), planned, outcomes, {}, policy={}, seed=None,
+        isolation={"level": "process", "missing": []}, environment={"seconds": 1.0}, folder=folder,
+    )  # fmt: skip
+
+
+def shown(report: Report) -> str:
+    console = Console(record=True, width=100, file=open("/dev/null", "w"))  # noqa: SIM115  (lives as long as the test)
+    show(report, console)
+    return console.export_text()
+
+
+PASSES = (Tier.CORE, Result.PASS, "", "")
+FAILS = (Tier.CORE, Result.FAIL, "output differs", "")
+
+
+def test_what_costs_most_comes_first():
+    claims = {
+        "train_bpe::a": PASSES,
+        "train_bpe::odd": (Tier.EDGE, Result.FAIL, "regex", ""),
+        "train_bpe::b": (Tier.EDGE, Result.PASS, "", ""),
+        "train_bpe::c": (Tier.EDGE, Result.PASS, "", ""),
+        "positionwise_feedforward::a": FAILS,
+    }
+    report = report_of(["train_bpe", "positionwise_feedforward"], claims)
+    assert report.problems[0].lost < report.problems[1].lost
+    text = shown(report)
+    assert text.index("Claim of positionwise_feedforward::a") < text.index("Claim of train_bpe::odd")
+
+
+def test_core_comes_before_edge_within_a_problem():
+    claims = {"rope::a": (Tier.EDGE, Result.FAIL, "x", ""), "rope::b": (Tier.CORE, Result.FAIL, "y", "")}
+    (problem,) = report_of(["rope"], claims).problems
+    assert [trouble.tests[0].plan.id for trouble in problem.troubles] == ["test_rope::b", "test_rope::a"]
+
+
+def test_one_cause_is_shown_once():
+    detail = '  File "cs336_basics/rope.py", line 7, in forward\n    x @ y\n'
+    claims = {
+        f"rope::{name}": (
+            Tier.CORE,
+            Result.ERROR,
+            f"RuntimeError: sizes {i} and 8 differ",
+            f"{detail}RuntimeError: {i}",
+        )
+        for i, name in enumerate("abcde")
+    } | {"rope::f": FAILS}
+    report = report_of(["rope"], claims)
+    assert [len(trouble.tests) for trouble in report.problems[0].troubles] == [5, 1]
+    assert shown(report).count("line 7, in forward") == 1
+
+
+def test_no_problem_is_blamed_without_evidence():
+    """A block that fails beside an unfinished neighbour may have a bug of its own."""
+    claims = {"rope::a": FAILS, "multihead_self_attention::a": FAILS}
+    report = report_of(["rope", "multihead_self_attention"], claims)
+    assert report.problems[1].blocked_by == ()
+    unwritten = {
+        "rope::a": (Tier.CORE, Result.TODO, "NotImplementedError: rope: turn pairs of features", ""),
+        "multihead_self_attention::a": (Tier.CORE, Result.TODO, "NotImplementedError: rope: turn pairs", ""),
+    }
+    report = report_of(["rope", "multihead_self_attention"], unwritten)
+    assert report.problems[0].blocked_by == ()
+    assert report.problems[1].blocked_by == ("rope",)
+
+
+@pytest.mark.parametrize(
+    ("submission", "folder", "command"),
+    [
+        (".", str(KIT), "uv run pytest tests/test_rope::a"),
+        ("../ada's", "/somewhere/ada's", "uv run pytest tests/test_rope::a --submission '../ada'\"'\"'s'"),
+        ("ada.zip", "", "python -m grader ada.zip --problem rope"),
+    ],
+)
+def test_the_command_to_see_it_works_where_the_reader_stands(submission, folder, command):
+    report = report_of(["rope"], {"rope::a": FAILS}, submission, folder)
+    assert report.how_to_see(report.problems[0]) == command
+    assert command in " ".join(shown(report).replace("│", " ").split())
+
+
+def test_advice_is_shown_and_costs_nothing():
+    report = report_of(["rope"], {"rope::a": PASSES, "rope::b": (Tier.ADVICE, Result.FAIL, "half precision", "")})
+    assert report.earned == report.assessed == 2
+    text = shown(report)
+    assert "Advice" in text
+    assert "Claim of rope::b" in text
+    assert "rope: " not in text  # no panel of failures
+
+
+def test_where_infinity_was_expected_no_right_element_is_named():
+    expected = torch.tensor([1.0, -torch.inf, 3.0])
+    with pytest.raises(Mismatch) as caught:
+        compare(expected, torch.tensor([1.0, -5.0, 3.0]))
+    assert "first difference at [1]: expected -inf, got -5" in caught.value.message
+    assert "largest difference" not in caught.value.message
