@@ -1,11 +1,12 @@
 """The from-scratch rule, from evidence to findings. Pure, but for reading the submission's source.
 
 Two kinds of evidence: *static*, what the source of the submission mentions where its adapters can reach it
-(`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`). What a name means in
-which problem is said in one place for both, `worker/from_scratch.py`.
+(`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`) and whether the answer
+came from it (`worker/probe.py`). What a name means in which problem is said in one place for both,
+`worker/from_scratch.py`.
 
-Only what ran may cost points, and only in a problem that asks for just this piece; the rest is for a person to look
-at. One use costs once, in the first problem of the rubric that runs it.
+Only what gave an answer may cost points, and only in a problem that asks for just this piece; the rest is for a person
+to look at. One use costs once, in the first problem of the rubric that runs it.
 """
 
 from __future__ import annotations

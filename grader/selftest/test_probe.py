@@ -420,7 +420,7 @@ ENDED = {
     "through partial": "    was = sys.getprofile()\n    off = functools.partial(sys.setprofile, None)\n    off()\n"
     "    sys.setprofile(was)\n",
     "for threads": "    import threading\n    threading.setprofile(None)\n",
-    "another profiler": "    import cProfile\n    global kept\n    kept = cProfile.Profile()\n    kept.enable()\n",
+    "another profiler": "    import cProfile\n    with cProfile.Profile():\n        own(x)\n",
 }
 
 

@@ -5,13 +5,14 @@ containers of torch.nn, and the base class torch.optim.Optimizer; anything else 
 
 - `torch.nn.init` is allowed, and so is what only wraps modules (`torch.nn.parallel`, `Identity`).
 - The operators behind those namespaces under another name (`torch.rms_norm`, `torch.embedding`, `torch._C._nn.silu`,
-  `torch.ops.aten.scaled_dot_product_attention`) are the same thing. `torch.sigmoid`, `einsum`, `logsumexp`, `rsqrt`
-  and their like are building blocks and no finding anywhere.
+  `torch.ops.aten.scaled_dot_product_attention`, `torch._decomp.decompositions.silu`) are the same thing.
+  `torch.sigmoid`, `einsum`, `logsumexp`, `rsqrt` and their like are building blocks and no finding anywhere.
 - A ready-made softmax is a finding in the problem that asks for one; elsewhere `torch.softmax` is allowed.
   That includes `torch.log_softmax` in cross_entropy: like `logsumexp`, it is a step of the loss and not the loss.
 - A ready-made piece costs the points of the problem that asks for this piece. In other problems (`F.softmax` in
   attention, `nn.Linear` in the Transformer), and where it is a piece of none (`F.pad`, `F.one_hot`), it is mentioned.
 - Ready-made tokenizers are findings in the two problems about tokenizers.
+- Whatever ends the watch for ready-made code, and a program in a text for TorchScript, is mentioned.
 - Checkpointing handles models and optimizers that are PyTorch's own; nothing of torch is a finding there.
 
 Pure, and without torch: the worker asks it what to look for, the judge what a name means.
