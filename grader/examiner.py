@@ -39,6 +39,7 @@ from .faults import Fault, NotRun
 from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result, Tier
+from .policy import worth_keeping
 from .processes import adopt_orphans, become_undumpable, limit_own_memory
 from .submission import Submission
 from .testing import (
@@ -193,7 +194,7 @@ class Examination:
     def _send_witnessed(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""
         known = self._witnessed.setdefault(problem, [])
-        new = [use for use in self.submission.witnessed if use not in known][: _USES_PER_PROBLEM - len(known)]
+        new = worth_keeping(problem, self.submission.witnessed, known, _USES_PER_PROBLEM)
         self.submission.witnessed.clear()
         if new:
             self.troubled.add(problem)
