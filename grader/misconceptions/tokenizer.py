@@ -489,7 +489,9 @@ class _ReadsFilesAsText(PlainTokenizer):
         return text.encode()
 
 
-def _wrong(name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str, frequency: str) -> Misconception:
+def _wrong(
+    name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+) -> Misconception:
     return Misconception(
         id=f"tokenizer-{name}",
         problem="tokenizer",
@@ -497,6 +499,7 @@ def _wrong(name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -668,6 +671,7 @@ MISCONCEPTIONS = (
         "Your merge loses the last symbol of a pre-token that does not end in the merged pair.",
         "Join the tokens of each word after encoding: are they the bytes that you began with?",
         "occasional",
+        throughout=True,  # letters are missing from most words
     ),
     _wrong(
         "first-merge-found",

@@ -800,6 +800,7 @@ MISCONCEPTIONS = (
         "Your merge loses the last symbol of a pre-token that does not end in the merged pair.",
         "Join the symbols of each pre-token after a merge: are they still the bytes you began with?",
         "occasional",
+        throughout=True,  # letters are missing from most words
     ),
     _wrong(
         "ties-to-first-seen",
