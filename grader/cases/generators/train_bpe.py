@@ -213,11 +213,15 @@ def _tied_characters(draw: Draw) -> str:
 
 
 def _runs(draw: Draw) -> dict[str, int]:
-    """Words like "aaaa" and "xaaay", in which a pair overlaps itself."""
-    a, b, x, y = _shuffled(draw, LETTERS)[:4]
+    """Words like "aaaa" and "xaaay", in which a pair overlaps itself.
+
+    Whoever counts (c, c) once or twice in "cccc" takes (p, q) before it.
+    """
+    a, b, x, y, c, p, q = _shuffled(draw, LETTERS)[:7]
+    often = draw.integer(70, 80)
     words = [letter * times for letter in (a, b) for times in (2, 3, 4, 5, 7, 9)]
     words += [f"{x}{a * 3}{y}", f"{a * 5}{b}", f"{x}{b * 4}", f"{b * 3}{a * 3}", f"{x}{y}", f"{y}{x}"]
-    return {word: draw.integer(5, 60) for word in words}
+    return {word: draw.integer(5, 60) for word in words} | {c * 4: often, p + q: 5 * often // 2}
 
 
 def _side_by_side(draw: Draw) -> dict[str, int]:
@@ -283,7 +287,7 @@ def _documents(draw: Draw) -> Iterator[tuple[str, str, int, list[str]]]:
     """Documents of one short word each; what lies across their borders would be as frequent as what lies within."""
 
     def words() -> list[str]:
-        *first, last = _shuffled(draw, LETTERS)[:16]
+        *first, last = sorted(_shuffled(draw, LETTERS)[:16])  # the greatest comes last: across borders it would win
         counts = dict(zip([letter + last for letter in first], _distinct(draw, 15), strict=True))
         return _shuffled(draw, list(Counter(counts).elements()))
 
