@@ -56,7 +56,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("tokens_of_two_lengths", _tied_by_what_they_make(draw), 3, "ties")
     yield case("characters", _tied_characters(draw), 20, "ties")
 
-    yield case("runs_of_one_letter", _clear(draw, _runs, 6), 6, "repeats")
+    yield case("runs_of_one_letter", _clear(draw, _runs, 7), 7, "repeats")
     yield case("side_by_side", _clear(draw, _side_by_side, 6), 6, "repeats")
     yield case("apart", _clear(draw, _apart, 4), 4, "repeats")
 
@@ -215,13 +215,15 @@ def _tied_characters(draw: Draw) -> str:
 def _runs(draw: Draw) -> dict[str, int]:
     """Words like "aaaa" and "xaaay", in which a pair overlaps itself.
 
-    Whoever counts (c, c) once or twice in "cccc" takes (p, q) before it.
+    Whoever counts (c, c) once or twice in "cccc" takes (p, q) before it. Whoever merges "cccs" from the right leaves no
+    "cs" in it, and takes (t, u) before (c, s).
     """
-    a, b, x, y, c, p, q = _shuffled(draw, LETTERS)[:7]
-    often = draw.integer(70, 80)
+    a, b, x, y, c, p, q, s, t, u = _shuffled(draw, LETTERS)[:10]
+    often, some = draw.integer(70, 80), draw.integer(55, 65)
+    counts = {c * 4: often, c * 3 + s: some, p + q: (5 * often + 3 * some) // 2, c + s: 100, t + u: 100 + some // 2}
     words = [letter * times for letter in (a, b) for times in (2, 3, 4, 5, 7, 9)]
     words += [f"{x}{a * 3}{y}", f"{a * 5}{b}", f"{x}{b * 4}", f"{b * 3}{a * 3}", f"{x}{y}", f"{y}{x}"]
-    return {word: draw.integer(5, 60) for word in words} | {c * 4: often, p + q: 5 * often // 2}
+    return {word: draw.integer(2, 12) for word in words} | counts
 
 
 def _side_by_side(draw: Draw) -> dict[str, int]:
@@ -275,7 +277,9 @@ def _probed(draw: Draw, probes: Callable[[Draw], list[str]], merges: int) -> str
         others = (
             clear_merges(_pretokens(lines, other), merges) for other in pattern_probes.OTHER_PATTERNS[probes.__name__]
         )
-        if len(right) == merges and right not in others:
+        by_line = sum(map(_pretokens, lines.splitlines(keepends=True)), Counter())
+        spread = "\n\n" not in lines or clear_merges(by_line, merges) != right  # white space runs over line ends
+        if len(right) == merges and right not in others and spread:
             return lines
     raise RuntimeError(f"{probes.__name__}: in {_TRIES} tries no text had {merges} merges that are no close call")
 
