@@ -34,10 +34,10 @@ from .from_scratch import of_interest
 from .witness import OPERATORS, Caller, Witness, in_thread, name_of
 
 _LISTEN_S = 0.05
-_PROBE_S = 0.25
+_PROBE_S = 0.5
 """Seconds of processor time. Longer calls are not made again: to listen only, to find out about what was seen."""
 
-_ELAPSED_S = 0.5
+_ELAPSED_S = 1.0
 _TOGETHER_S = 2.0
 """Seconds on the clock: of a call that may be made again, and of its repetitions, which count as part of it."""
 
@@ -221,6 +221,11 @@ class _Functions(TorchFunctionMode):
 
 class _Operators(TorchDispatchMode):
     """Sees the operators beneath, also those that no function of Python's calls, as inside TorchScript."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Compiled code does not run under this mode; to protect it from the compiler would import all of that: 1 s."""
+        return False
 
     def __init__(self, probe: Probe) -> None:
         super().__init__()
