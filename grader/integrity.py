@@ -127,7 +127,7 @@ def _memorised(tests: Iterable[tuple[PlannedTest, Outcome]]) -> Iterator[Suspici
     stored: dict[str, list[bool]] = {}
     fresh: dict[str, list[bool]] = {}
     for test, outcome in tests:
-        if test.judges_values and outcome.result not in (Result.TODO, Result.SKIP):
+        if test.judges_values and outcome.result not in (Result.TODO, Result.SKIP, Result.NOT_RUN):
             (fresh if test.fresh else stored).setdefault(test.problem, []).append(outcome.result is Result.PASS)
     for problem, right in stored.items():
         drawn = fresh.get(problem, [])

@@ -182,7 +182,15 @@ def test_the_first_calls_of_each_operation_are_made_again_and_then_some_by_the_s
     assert due(1) == due(1) != due(2)
     assert 10 < sum(due(1)) < 70
     assert not Crosscheck(1).is_due("run_get_batch", 0.0)
-    assert not Crosscheck(1).is_due("run_silu", 5.0)
+
+
+def test_slow_calls_are_made_again_as_far_as_it_costs_little():
+    def again(seconds: float) -> float:
+        checks = [Crosscheck(seed) for seed in range(200)]
+        return sum(check.is_due("run_silu", seconds) for check in checks for _ in range(20)) / 4000
+
+    assert again(0.5) == pytest.approx(0.5, abs=0.05)
+    assert again(5.0) == pytest.approx(0.05, abs=0.02)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import types
 from typing import Any
 
@@ -27,6 +28,7 @@ class Bench:
         self.adapters = adapters
         self._witness = witness
         self.objects: dict[int, Any] = {}
+        self._handles = itertools.count(1)
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation, an adapter (`run_*`, `get_*`) or a driver, on plain data."""
@@ -72,7 +74,7 @@ class Bench:
 
     def keep(self, value: Any) -> int:
         """Store an object for later calls and return its handle."""
-        handle = len(self.objects) + 1
+        handle = next(self._handles)  # never one that was given before, though its object may be gone
         self.objects[handle] = value
         return handle
 

@@ -19,13 +19,18 @@ import sys
 import time
 import tracemalloc
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
 import torch
 
+from . import bench, buffers, faults  # noqa: F401  # loaded before the submission is, so that all is watched from the start
+from .fingerprint import Fingerprint
+
 _PACKAGE = __name__.rpartition(".")[0] + "."
+_MAIN = "__main__."
+_HERE = os.path.dirname(__file__)
 _KEPT = 20
 _TEXT_LIMIT = 200
 _DEVICES = ("/dev/", "/proc/self/task/")
@@ -70,15 +75,21 @@ class Sentry:
     def __init__(self, root: str, hidden: Iterable[str], libraries: Iterable[str]) -> None:
         self._root = _real(root)
         self._hidden = [_real(path) for path in hidden]
-        here = os.path.dirname(__file__)
-        self._readable = [_real(path) for path in (sys.prefix, sys.base_prefix, here, *libraries)]
+        self._readable = [_real(path) for path in (sys.prefix, sys.base_prefix, _HERE, *libraries)]
         self._hidden_in_root = [path for path in self._hidden if _belongs(path, [self._root])]
         self._writable = [_real(os.environ[name]) for name in ("HOME", "TMPDIR") if name in os.environ]
         self._owned: dict[str, bool] = {}
         self._seen: dict[tuple[str, str], Notice] = {}
         self._busy = False
+        self._guarded: dict[str, Any] = {}
+        self._changed = False
         self._original = _relied_on()
         sys.addaudithook(self._hear)
+
+    def watch_over(self, **objects: Any) -> None:
+        """Watch over these objects of the worker's, too: nothing may be put in place of their methods."""
+        self._guarded |= objects
+        self._original = _relied_on(self._guarded)
 
     def take(self) -> list[Notice]:
         """What was noted since the last time, and forget it."""
@@ -87,12 +98,12 @@ class Sentry:
         return seen
 
     def _look_for_patches(self) -> None:
-        now = _relied_on()
-        for name, value in self._original.items():
-            if now.get(name) is not value:
-                ours = name.startswith((_PACKAGE, "tracemalloc."))
-                self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
-        self._original = now
+        for name in self._original.differences(_of_libraries()):
+            ours = name.startswith((_PACKAGE, _MAIN, "tracemalloc."))
+            self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
+            self._changed = True
+        if self._changed:
+            self._original, self._changed = _relied_on(self._guarded), False
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
         if event not in _WATCHED or self._busy:
@@ -159,7 +170,7 @@ class Sentry:
 
     def _about_path(self, path: str, writing: bool, did: str) -> tuple[str, str] | None:
         if path.startswith("/proc"):
-            return _about_process(path, writing)
+            return _about_process(path, writing) or _about_settings(path, writing)
         if _belongs(path, [self._root]) and not _belongs(path, self._hidden_in_root):
             return None
         if not _belongs(path, self._hidden):
@@ -201,19 +212,23 @@ class Sentry:
             self._seen.setdefault((kind, where or evidence), notice)
 
 
-def _relied_on() -> dict[str, Any]:
-    """{dotted name: what it is now}, for functions of libraries and for those between the submission and the judge."""
-    found = {f"{name}.{path}": _reached(module, path) for name, (module, paths) in _RELIED_ON.items() for path in paths}
-    for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith(_PACKAGE):
-            continue
-        owners: list[Any] = [module, *(v for v in vars(module).values() if getattr(v, "__module__", "") == module_name)]
-        for owner in owners:
-            if owner is module or isinstance(owner, type):
-                for attribute, value in vars(owner).items():
-                    if callable(value):
-                        found[f"{module_name}.{owner.__name__}.{attribute}"] = getattr(value, "__code__", value)
-    return found
+def _relied_on(instances: Mapping[str, Any] = {}) -> Fingerprint:
+    """Functions of libraries, and all code and tables between the submission and the judge, as they are now."""
+    modules = {name: module for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE)}
+    if os.path.dirname(getattr(sys.modules["__main__"], "__file__", None) or "") == _HERE:
+        modules["__main__"] = sys.modules["__main__"]
+    owners: dict[str, Any] = {}
+    for name, module in modules.items():
+        owners[name] = module
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                owners[f"{name}.{value.__name__}"] = value
+    return Fingerprint(owners, _of_libraries(), {_PACKAGE + name: value for name, value in instances.items()})
+
+
+def _of_libraries() -> dict[str, Any]:
+    """{dotted name: what stands there}, for what a patched clock or a lenient comparison would be set in place of."""
+    return {f"{name}.{path}": _reached(module, path) for name, (module, paths) in _RELIED_ON.items() for path in paths}
 
 
 def _reached(module: types.ModuleType, path: str) -> Any:
@@ -234,6 +249,12 @@ def _about_process(path: str, writing: bool) -> tuple[str, str] | None:
     if parts[:1] and parts[0].isdigit() and not _descends_from_us(int(parts[0])):
         return "processes", f"it opened {path}, of another process"
     return None
+
+
+def _about_settings(path: str, writing: bool) -> tuple[str, str] | None:
+    """What /proc holds beside processes are settings of the machine."""
+    of_a_process = path.split("/")[2:3] in (["self"], ["thread-self"]) or path.split("/")[2].isdigit()
+    return ("writes", f"it tried to write {path}") if writing and not of_a_process else None
 
 
 def _descends_from_us(process: int) -> bool:
