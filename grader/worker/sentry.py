@@ -12,6 +12,8 @@ itself.
 from __future__ import annotations
 
 import builtins
+import contextlib
+import importlib
 import json
 import os
 import socket
@@ -19,7 +21,7 @@ import sys
 import time
 import tracemalloc
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -96,6 +98,13 @@ class Sentry:
         self._look_for_patches()
         seen, self._seen = list(self._seen.values()), {}
         return seen
+
+    @contextlib.contextmanager
+    def unconcerned(self) -> Iterator[None]:
+        """What the enclosed code patches is the worker's doing."""
+        self._look_for_patches()
+        yield
+        self._original = _relied_on(self._guarded)
 
     def _look_for_patches(self) -> None:
         for name in self._original.differences(_of_libraries()):
@@ -188,7 +197,7 @@ class Sentry:
         frame: types.FrameType | None = sys._getframe(2)
         while frame is not None:
             file = frame.f_code.co_filename
-            if self._owns(file):
+            if self._owns(file) and not _imports(frame):
                 return frame
             if direct and os.path.basename(file) != "inspect.py":
                 return None
@@ -210,6 +219,12 @@ class Sentry:
         if len(self._seen) < _KEPT:
             notice = {"kind": kind, "evidence": evidence[:_TEXT_LIMIT], "where": where[:_TEXT_LIMIT]}
             self._seen.setdefault((kind, where or evidence), notice)
+
+
+def _imports(frame: types.FrameType) -> bool:
+    """Whether a frame is of Python's own import system, which compiles what it imports and has no cached code for."""
+    own = importlib._bootstrap, importlib._bootstrap_external
+    return frame.f_code.co_filename.startswith("<frozen ") and any(frame.f_globals is vars(module) for module in own)
 
 
 def _relied_on(instances: Mapping[str, Any] = {}) -> Fingerprint:
