@@ -38,10 +38,10 @@ _ALIKE = 2 / 3
 FORESEEN = 0.85
 
 _KINDS = {
-    **{name: "sizes that do not fit" for name in ("RuntimeError", "ValueError", "IndexError", "EinopsError")},
-    **{name: "another type, such as None" for name in ("TypeError", "AttributeError")},
+    **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
+    **dict.fromkeys(("TypeError", "AttributeError"), "another type, such as None"),
 }
-"""{type of an exception: what it says}: torch, numpy and einops refuse the same thing by exceptions of several types."""
+"""{type of an exception: what it says}; torch, numpy and einops refuse the same thing by different types."""
 
 
 @dataclass(frozen=True)
