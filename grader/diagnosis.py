@@ -163,11 +163,18 @@ def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) ->
 def _says_enough(
     looks: Collection[str], evidence: Mapping[str, Transcript], failing: Mapping[str, Transcript], ran: Collection[str]
 ) -> bool:
-    """Whether exceptions alone tell a bug: all of one kind with those of its evidence, and in exactly those tests.
+    """Whether exceptions alone tell a bug: in every test of its evidence, and in no other test of the same claims.
 
     Where every test raises, they say that the code does not run, and nothing of the reason.
     """
-    return looks == failing.keys() == evidence.keys() and any(test not in failing for test in ran)
+    claims = {_claim(test) for test in evidence}
+    there = {test for test in failing if _claim(test) in claims}
+    return looks == evidence.keys() == there and any(test not in failing for test in ran)
+
+
+def _claim(test: str) -> str:
+    """The test function that a test id belongs to."""
+    return test.partition("[")[0]
 
 
 def _has_value(transcript: Transcript) -> bool:
