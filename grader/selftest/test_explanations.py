@@ -92,9 +92,8 @@ def test_a_bug_that_raises_costs_once(tmp_path):
 POSITIONS_NONE_IS_NO_ROPE = """
     import grader.reference.adapters as right
 
-    def run_rope(in_query_or_key, **others):
-        rotated = right.run_rope(in_query_or_key=in_query_or_key, **others)
-        return rotated if in_query_or_key.dtype.itemsize > 2 else rotated.float()
+    def run_rope(theta, **given):
+        return right.run_rope(theta=10000.0, **given)
 
     def run_multihead_self_attention(**given):
         return right.run_multihead_self_attention(**given)
@@ -114,7 +113,7 @@ def test_what_passes_speaks_against_a_bug_beside_one_below(tmp_path):
     wanted = RUBRIC.select(["rope", "multihead_self_attention"])
     report = grade(str(root), RUBRIC, wanted, jobs=1, launch=ForkedExaminer, isolation="none")
     rope, attention = report.problems
-    assert named(rope) == {"rope-result-in-float32"}
+    assert named(rope) == {"rope-ignores-theta"}
     assert [test.plan.claim.partition("::")[2] for test in attention.advice] == ["test_no_positions"]
     assert named(attention) == set()
 
