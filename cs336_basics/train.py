@@ -125,7 +125,6 @@ def train(config: TrainConfig) -> float:
     A step draws a batch from train_data (`get_batch`), computes the cross-entropy of the model's logits, clips the
     gradients, and lets AdamW make one update with the learning rate of the schedule. The run's folder then holds:
 
-        config.toml          the configuration, all keys of it
         config.toml        the configuration, all keys of it
         metrics.jsonl      one JSON object a line for each step: `step` (from 1), `tokens` (seen up to then), `seconds`
                            (of training up to then), `lr` (that the step was made with), `train_loss` (of its batch,

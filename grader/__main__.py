@@ -6,7 +6,10 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 GRADED, BELOW, REFUSED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -34,7 +37,8 @@ A submission is a folder with adapters.py at its root, or with tests/adapters.py
 archive of such a folder (.zip, .tar.gz, .tgz, .tar).
 
 exit codes: 0 graded, whatever the score; 1 below --fail-under; 2 bad usage, nothing to grade, or a damaged
-file; 3 the grader itself failed."""
+file; 3 the grader itself failed (with GRADER_DEBUG=1 in the environment it shows where); 130, 143, 129
+interrupted by Ctrl-C, SIGTERM, SIGHUP."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,20 +47,34 @@ def main(argv: list[str] | None = None) -> int:
     commands = {"data": _data, "explain": _explain, "handout": _handout, "hint": _hint, "manual": _manual}
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
+    from . import streams
     from .complaints import Failed, Refused
-    from .visible import visible
+    from .signals import Ended, obeyed
 
+    streams.prepare()
     try:
-        return work(rest)
+        with obeyed():
+            return work(rest)
     except Refused as error:
-        print(f"grader: {visible(str(error))}", file=sys.stderr)
+        streams.complain(str(error))
         return REFUSED
     except Failed as error:
-        print(f"grader: the grader itself failed: {error}", file=sys.stderr)
+        streams.complain(f"the grader itself failed: {error}")
         return FAILED
     except KeyboardInterrupt:
-        print("\ngrader: interrupted; there is no report.", file=sys.stderr)
+        streams.complain("interrupted; there is no report.")
         return INTERRUPTED
+    except Ended as ended:
+        streams.complain(f"ended by {ended.name}; there is no report.")
+        return ended.exit_code
+    except Exception as error:  # exit code 1, which Python would give, means something else
+        if os.environ.get("GRADER_DEBUG"):
+            traceback.print_exc()
+        streams.complain(
+            f"the grader itself failed: {type(error).__name__}: {error}. That is a fault of its own; "
+            "GRADER_DEBUG=1 in the environment shows where."
+        )
+        return FAILED
 
 
 def _parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -72,6 +90,7 @@ def _grade(arguments: list[str]) -> int:
     parser = _parser("", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
     add("submission", nargs="?", default=".", help="folder or archive to grade (default: this folder)")
+    add("--root", metavar="FOLDER", help="the folder to grade inside of it, where it holds several submissions")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--list", action="store_true", help="show problems, sections and points, and stop")
@@ -97,10 +116,11 @@ def _grade(arguments: list[str]) -> int:
         parser.error("--seed must not be negative")
 
     from .rubric import load_rubric
+    from .streams import say
 
     rubric = load_rubric()
     if options.list:
-        print(_listing(rubric))
+        say(_listing(rubric))
         return GRADED
     problems = rubric.select(options.problem, options.section)
     _check_target("--json", options.json)
@@ -110,7 +130,7 @@ def _grade(arguments: list[str]) -> int:
 
     from .grading import grade
     from .report.progress import ProgressBar
-    from .report.terminal import show
+    from .report.terminal import show_safely
 
     console = Console(stderr=options.json == "-")
     with ProgressBar(console) as progress:
@@ -123,14 +143,29 @@ def _grade(arguments: list[str]) -> int:
             jobs=options.jobs,
             gpu=options.gpu,
             progress=progress,
+            root=options.root,
         )
-    show(report, console)
+    # Files first: whatever becomes of the terminal, they are there.
+    results: list[Callable[[], None]] = []
     if options.json:
-        _write_json(report.as_json(), options.json)
+        results.append(lambda: _write_json(report.as_json(), options.json))
     if options.html:
-        _write_html(report, options.html)
+        results.append(lambda: _write_html(report, options.html))
+    _take_each(*results, lambda: show_safely(report, console))
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
+
+
+def _take_each(*steps: Callable[[], None]) -> None:
+    """Take every step, whatever comes of the others; raises the first of their errors."""
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _check_target(option: str, target: str | None) -> None:
@@ -143,17 +178,21 @@ def _check_target(option: str, target: str | None) -> None:
             raise Refused(f"{option} {target}: there is no folder {path.parent}.")
         if path.is_dir():
             raise Refused(f"{option} {target} is a folder; name a file.")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise Refused(f"{option} {target} cannot be written: the permission is missing.")
 
 
 def _write_json(report, target: str) -> None:
     import json
 
     from .complaints import Refused
-    from .report.model import write_json
+    from .report.output import write_json
+    from .streams import say
 
     if target == "-":
-        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        text = json.dumps(report, indent=2, ensure_ascii=not is_utf8)
+        say(text.encode("utf-8", "backslashreplace").decode("utf-8"))
         return
     try:
         write_json(report, target)
@@ -191,28 +230,20 @@ def _hint(arguments: list[str]) -> int:
     parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
     options = parser.parse_args(arguments)
 
+    from .archive import is_archive
+    from .complaints import Refused
     from .grading import grade
-    from .hints import next_hint
+    from .hints import reply
     from .locate import locate
     from .rubric import load_rubric
-    from .scoring import Status
+    from .streams import say
 
     rubric = load_rubric()
+    problems = rubric.select([options.problem])
+    if is_archive(options.submission):
+        raise Refused(f"{options.submission} is an archive; unpack it and name the folder, which hints are kept in.")
     root = Path(locate(options.submission).root)
-    report = grade(options.submission, rubric, rubric.select([options.problem]))
-    (problem,) = report.problems
-    if report.load_fault:
-        print(report.load_fault)
-    elif problem.score.status is Status.NOT_ASSESSED:
-        print(f"{problem.problem.id} is not assessed: {problem.note}.")
-    elif problem.score.status is Status.TODO:
-        print(f"{problem.problem.id} is not written yet. {problem.tests[0].outcome.message}")
-    elif hint := next_hint(problem, root):
-        print(f"hint {hint.step} of {hint.steps} for {problem.problem.id}\n\n{hint.text}")
-        if hint.step < hint.steps:
-            print(f"\nThe next one: python -m grader hint {problem.problem.id}")
-    else:
-        print(f"{problem.problem.id} passes all {len(problem.tests)} tests; there is nothing to hint at.")
+    say(reply(grade(options.submission, rubric, problems), root))
     return GRADED
 
 
@@ -296,6 +327,7 @@ def _manual(arguments: list[str]) -> int:
 
     from .complaints import Refused
     from .manual import read_report, read_scores, template, with_scores
+    from .streams import say
 
     report = read_report(Path(options.report))
     if options.template:
@@ -305,7 +337,7 @@ def _manual(arguments: list[str]) -> int:
             Path(options.template).write_text(template(report), "utf-8")
         except OSError as error:
             raise Refused(f"{options.template} cannot be written: {error.strerror}.") from error
-        print(f"{options.template} written. Enter scores in it, then: python -m grader manual {options.report} ...")
+        say(f"{options.template} written. Enter scores in it, then: python -m grader manual {options.report} ...")
         return GRADED
     scores = read_scores(Path(options.scores), report)
     target = options.json or options.report
@@ -315,9 +347,9 @@ def _manual(arguments: list[str]) -> int:
     console = sys.stderr if target == "-" else sys.stdout
     for problem in graded["problems"]:
         if problem["id"] in scores:
-            print(f"{problem['id']:30} {problem['earned']:g} / {problem['points']:g}", file=console)
+            say(f"{problem['id']:30} {problem['earned']:g} / {problem['points']:g}", console)
     score = graded["score"]
-    print(f"{score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.", file=console)
+    say(f"{score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.", console)
     return GRADED
 
 
@@ -331,9 +363,10 @@ def _handout(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from .handout import write_handout
+    from .streams import say
 
     files = write_handout(Path(options.folder))
-    print(f"{files} files written to {options.folder}. Students start there with `make test`.")
+    say(f"{files} files written to {options.folder}. Students start there with `make test`.")
     return GRADED
 
 

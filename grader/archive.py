@@ -13,6 +13,7 @@ import lzma
 import os
 import re
 import stat
+import struct
 import tarfile
 import tempfile
 import unicodedata
@@ -28,6 +29,9 @@ from .complaints import Refused
 MIB = 1 << 20
 SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
 _CHUNK = 1 << 16
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_LZMA_DICTIONARY_MIB = 64  # what xz -9 takes
+_LOCAL_HEADER = 30  # bytes; those of name and extra field follow
 _JUNK = re.compile(r"(?:^|/)(?:__MACOSX(?:/|$)|\.DS_Store$|\._)")  # what macOS adds to an archive
 
 
@@ -74,6 +78,8 @@ def unpacked(archive: str | os.PathLike[str], bounds: Bounds = Bounds()) -> Iter
             target.copy_linked_files()
         except ArchiveRefused:
             raise
+        except MemoryError as error:
+            raise target.refusal("unpacking it takes more memory than there is") from error
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RecursionError) as error:
             raise target.refusal(f"it is damaged ({type(error).__name__}: {error})") from error
         except (NotImplementedError, ValueError, OSError) as error:
@@ -95,11 +101,33 @@ def _unpack_zip(target: _Target) -> None:
             if member.is_dir():
                 target.make_folder(path)
                 continue
+            _check_method(target, member)
             with archive.open(member) as source:
                 if kind == stat.S_IFLNK:
                     target.link(path, os.fsdecode(source.read(4096)))
                 else:
                     target.write(path, source)
+
+
+def _check_method(target: _Target, member: zipfile.ZipInfo) -> None:
+    """Refuse what takes more memory to unpack than an honest archive does.
+
+    LZMA sets aside a dictionary of the size that its header asks for, up to 4 GiB (APPNOTE.TXT of the zip format,
+    section 5.8.8): the local header, 2 bytes of version, 2 of length, 1 of options, and the size in 4.
+    """
+    if member.compress_type not in _METHODS:
+        raise target.refusal(f"{member.filename} is compressed with method {member.compress_type}; use deflate")
+    if member.compress_type != zipfile.ZIP_LZMA:
+        return
+    with target.archive.open("rb") as raw:
+        raw.seek(member.header_offset)
+        header = raw.read(_LOCAL_HEADER)
+        raw.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)
+        options = raw.read(9)
+    if len(options) == 9 and int.from_bytes(options[5:], "little") > _LZMA_DICTIONARY_MIB * MIB:
+        raise target.refusal(
+            f"{member.filename} needs more than {_LZMA_DICTIONARY_MIB} MiB of memory to be unpacked; use deflate"
+        )
 
 
 def _unpack_tar(target: _Target) -> None:

@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .files import read_source
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_DEPTH = 40
@@ -105,9 +108,18 @@ class Class:
             foreign += [(base.name, kind) for base in bases if isinstance(base, External)]
         return list(own.values()), foreign
 
+    @functools.cached_property
+    def found(self) -> dict[str, Function]:
+        """All methods by name, inherited ones included."""
+        methods: dict[str, Function] = {}
+        for kind in reversed(self.ancestry[0]):
+            self.scope.module.program.spend(len(kind.methods))
+            methods |= kind.methods
+        return methods
+
     def find(self, name: str) -> Function | None:
         """A method, of the class itself or inherited."""
-        return next((kind.methods[name] for kind in self.ancestry[0] if name in kind.methods), None)
+        return self.found.get(name)
 
     def find_above(self, name: str) -> Function | None:
         """A method as `super()` finds it."""
@@ -340,7 +352,7 @@ class Module:
         self.folder = folder
         self.name = file.relative_to(program.root).as_posix() if file is not None else ""
         self.is_package = file is None or file.name == "__init__.py"
-        self.tree = _parse(file) if file is not None else ast.Module([], [])
+        self.tree = _parse(file, program.root) if file is not None else ast.Module([], [])
         self.external_stars: list[str] = []
         self._attributes: dict[str, Any] = {}
 
@@ -420,19 +432,19 @@ class Program:
         self._adapters_folder = (self.root / adapters).parent
         self.adapters = self.at((self.root / adapters).with_suffix(""))
 
-    def spend(self) -> None:
-        """Count one step.
+    def spend(self, steps: int = 1) -> None:
+        """Count some steps.
 
         Raises:
             TooInvolved: after far more steps than honest source needs.
         """
-        self._steps += 1
+        self._steps += steps
         if self._steps > _MAX_STEPS:
             raise TooInvolved
 
     def at(self, path: Path) -> Module | None:
         """The module at a path without suffix."""
-        path = path.resolve()
+        path = Path(os.path.realpath(path))  # which, unlike resolve(), takes a link to itself for what it is
         if path not in self._modules:
             self._modules[path] = self._load(path)
         return self._modules[path]
@@ -495,12 +507,22 @@ class _Search:
             self._queue.append(value)
 
     def run(self) -> None:
+        asked: set[str] = set()
+        classes = 0
         while self._queue:
             while self._queue:
                 self._walk(self._queue.pop())
-            for kind in self._classes:  # a class may be reached before the name of its method is
-                for name in self._names | {name for name in kind.methods if name.startswith("__")}:
+            # A class may be reached before the name of its method is. Every class is asked for every name once.
+            new = self._names - asked
+            for number, kind in enumerate(self._classes):
+                wanted = new
+                if number >= classes:
+                    wanted = self._names | {name for name in kind.methods if name.startswith("__")}
+                self.program.spend(len(wanted))
+                for name in wanted:
                     self.reach(kind.find(name))
+            asked |= new
+            classes = len(self._classes)
 
     def _walk(self, value: Any) -> None:
         match value:
@@ -677,12 +699,10 @@ def _parameters(arguments: ast.arguments) -> Iterator[str]:
             yield rest.arg
 
 
-def _parse(file: Path) -> ast.Module:
+def _parse(file: Path, root: Path) -> ast.Module:
     """A file's syntax tree; an empty one for what is too large or cannot be read, which the worker will say."""
     try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            return ast.Module([], [])
-        return _parse_text(file.read_text("utf-8"))
+        return _parse_text(read_source(file, _MAX_FILE_BYTES, root))
     except (OSError, UnicodeDecodeError):
         return ast.Module([], [])
 

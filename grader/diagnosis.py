@@ -41,7 +41,7 @@ _KINDS = {
     **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
     **dict.fromkeys(("TypeError", "AttributeError"), "another type, such as None"),
 }
-"""{type of an exception: what it says}; torch, numpy and einops refuse the same thing by different types."""
+"""{type of an exception: what it says}: torch, numpy and einops refuse one thing by exceptions of several types."""
 
 
 @dataclass(frozen=True)
@@ -163,18 +163,11 @@ def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) ->
 def _says_enough(
     looks: Collection[str], evidence: Mapping[str, Transcript], failing: Mapping[str, Transcript], ran: Collection[str]
 ) -> bool:
-    """Whether exceptions alone tell a bug: in every test of its evidence, and in no other test of the same claims.
+    """Whether exceptions alone tell a bug: all of one kind with those of its evidence, and in exactly those tests.
 
     Where every test raises, they say that the code does not run, and nothing of the reason.
     """
-    claims = {_claim(test) for test in evidence}
-    there = {test for test in failing if _claim(test) in claims}
-    return looks == evidence.keys() == there and any(test not in failing for test in ran)
-
-
-def _claim(test: str) -> str:
-    """The test function that a test id belongs to."""
-    return test.partition("[")[0]
+    return looks == failing.keys() == evidence.keys() and any(test not in failing for test in ran)
 
 
 def _has_value(transcript: Transcript) -> bool:

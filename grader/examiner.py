@@ -7,7 +7,8 @@ an examiner that dies costs one test and a restart, not the report. The submissi
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `witnessed` (ready-made code that ran), `noticed` (what
+test that will run), `started` and `finished` for each of them, `looked_at` (further problems, which one that failed
+builds on: their tests follow, planned in the same way), `witnessed` (ready-made code that ran), `noticed` (what
 honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
 tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
@@ -20,7 +21,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ _LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
 _CALLS_PER_PROBLEM = 8
 """All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
 
+_FAILURES = (Result.FAIL, Result.ERROR, Result.TIMEOUT, Result.CRASH)
 _TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
 _REMARKS_PER_TEST = 5
@@ -84,6 +86,8 @@ class Examination:
         self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._outcome: Outcome | None = None
+        self.troubled: set[str] = set()
+        """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -91,7 +95,7 @@ class Examination:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.events.send("planned", tests=[_plan(item).as_plain() for item in items], left_out=self._left_out(items))
+        self.events.send("planned", tests=[plan(item).as_plain() for item in items], left_out=self._left_out(items))
         items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
@@ -151,6 +155,8 @@ class Examination:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
+            if self._outcome.result in _FAILURES and _tier(item) is not Tier.ADVICE:
+                self.troubled.add(problem_of(item.path))
             self._send_witnessed(problem_of(item.path))
             self.send_noticed(problem_of(item.path))
             if texts := item.stash.get(FOR_STAFF, []):
@@ -165,6 +171,7 @@ class Examination:
         new = [use for use in self.submission.witnessed if use not in known][: _USES_PER_PROBLEM - len(known)]
         self.submission.witnessed.clear()
         if new:
+            self.troubled.add(problem)
             known += new
             self.events.send("witnessed", problem=problem, uses=new)
 
@@ -200,7 +207,8 @@ def _case(item: pytest.Item) -> Case | None:
     return callspec.params.get("case") if callspec is not None else None
 
 
-def _plan(item: pytest.Item) -> PlannedTest:
+def plan(item: pytest.Item) -> PlannedTest:
+    """What the report is told of a test before it runs."""
     assert isinstance(item, pytest.Function)
     case = _case(item)
     documentation = (item.function.__doc__ or item.originalname).strip()
@@ -234,6 +242,20 @@ def _asked(documentation: str) -> str:
     return next((line.removeprefix("Asked:").strip() for line in lines if line.startswith("Asked:")), "")
 
 
+def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
+    """Every test of these problems on stored cases, without running any."""
+    planned: list[PlannedTest] = []
+
+    class Planning:
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            planned.extend(map(_plan, items))
+            items.clear()
+
+    pytest.main([*PYTEST_OPTIONS, *(str(KIT / "tests" / f"test_{name}.py") for name in problems)], plugins=[Planning()])
+    return planned
+
+
 def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
     become_undumpable()
@@ -243,7 +265,8 @@ def main() -> int:
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
-    trail = Trail({problem["id"]: tuple(problem["needs"]) for problem in order["problems"]})
+    needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
+    trail = Trail(needs)
     examination = Examination(events, limits_s, set(order["finished"]), trail)
     isolation = Isolation.from_plain(order["isolation"])
     scratch = Path(order["scratch"])
@@ -252,25 +275,45 @@ def main() -> int:
         fault = _load(submission)
         oracle = _reference() if has_generators() else None
         examination.has_reference = oracle is not None
-        events.send("loaded", fault=fault, fresh=oracle is not None)
+        events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
         examination.send_noticed("")
         seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
         if isinstance(submission, Behind) and seed is not None:
             submission.crosscheck = Crosscheck(seed)
-        files = [KIT / "tests" / f"test_{problem}.py" for problem in limits_s]
+        session = _Session(submission, oracle, seed)
         try:
-            for problem in limits_s:
-                if "pytest.mark.cases" in (KIT / "tests" / f"test_{problem}.py").read_text("utf-8"):
-                    stored_cases(problem)
+            code = _examine(limits_s, examination, session)
+            causes = set() if fault else _below(examination.troubled, needs)
+            if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
+                events.send("looked_at", problems=list(further))
+                examination.limits_s = limits_s | further
+                code = max(code, _examine(further, examination, session))
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        session = _Session(submission, oracle, seed)
-        code = pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session])
         explained = trail.explain()
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
-    events.send("done", exit_code=int(code))
+    events.send("done", exit_code=code)
     return 0
+
+
+def _examine(problems: Iterable[str], examination: Examination, session: _Session) -> int:
+    """Run the tests of these problems; gives pytest's exit code.
+
+    Raises:
+        FixtureError: stored cases are missing or damaged.
+    """
+    files = [KIT / "tests" / f"test_{problem}.py" for problem in problems]
+    for problem, file in zip(problems, files, strict=True):
+        if "pytest.mark.cases" in file.read_text("utf-8"):
+            stored_cases(problem)
+    return int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
+
+
+def _below(problems: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """What these problems build on, directly or not."""
+    direct = {needed for problem in problems for needed in needs.get(problem, ())}
+    return direct | (_below(direct, needs) if direct else set())
 
 
 class _Session:

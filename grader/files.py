@@ -25,6 +25,32 @@ _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd  # not on Windows
 
 
+def read_source(path: Path, limit: int, within: Path) -> str:
+    """The text of a file of a submission's code, which may lie behind a link as long as it lies in the submission.
+
+    What is no regular file would hold the reader up, or never end; what is larger than `limit` bytes is no source.
+
+    Raises:
+        OSError: there is no such file, it is of another kind, too large, or leads out of `within`; `strerror` says so.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(within), "")):
+        raise OSError(errno.ELOOP, "it is a link that leads out of the submission", str(path))
+    descriptor = os.open(path, _FILE & ~getattr(os, "O_NOFOLLOW", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = b""
+        while len(content) <= limit and (part := os.read(descriptor, min(limit + 1 - len(content), MIB))):
+            content += part
+    finally:
+        os.close(descriptor)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
+
+
 class Files:
     """The files below one folder. Paths are relative to it, with `/` between their parts."""
 
@@ -52,6 +78,39 @@ class Files:
         if not left:
             raise WrongResult(f"{path} has more than {limit:,} bytes; at most that many are read.")
         return b"".join(parts)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a small file for the judge, with the folders on its way; what lies there is replaced, and never
+        followed if it is a link.
+
+        Raises:
+            WrongResult: there is a link on the way, or it cannot be written.
+        """
+        *folders, name = path.split("/")
+        temporary = f".{name}.{os.getpid()}"
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            if not _BY_DESCRIPTOR:
+                self._write_by_name(folders, name, content)
+                return
+            with contextlib.ExitStack() as open_ones:
+                folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+                open_ones.callback(os.close, folder)
+                for part in folders:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=folder)
+                    folder = os.open(part, _FOLDER, dir_fd=folder)
+                    open_ones.callback(os.close, folder)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=folder)
+                with os.fdopen(os.open(temporary, new, 0o644, dir_fd=folder), "wb") as file:
+                    file.write(content)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            complaint = _complaint(self.root, path, error)
+            if isinstance(complaint, WrongResult) and "is a link" in complaint.message:
+                raise complaint from error
+            raise WrongResult(f"{path} cannot be written: {error.strerror}.") from error
 
     def read_text(self, path: str, limit: int) -> str:
         """The text of a UTF-8 file, as `read`; its line ends become newlines.
@@ -109,6 +168,14 @@ class Files:
             except OSError as error:
                 raise _complaint(self.root, path, error) from error
             yield descriptor
+
+    def _write_by_name(self, folders: list[str], name: str, content: bytes) -> None:
+        """Where folders have no descriptors: look where the name leads before it is used."""
+        self.root.joinpath(*folders).mkdir(parents=True, exist_ok=True)
+        place = self.root.joinpath(*folders, name)
+        if os.path.realpath(place) != os.path.join(os.path.realpath(self.root), *folders, name):
+            raise OSError(errno.ELOOP, "a link", str(place))
+        place.write_bytes(content)
 
     def _open_by_name(self, parts: list[str], flags: int) -> int:
         """Where folders have no descriptors: look where the name leads before it is used."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .archive import is_archive, unpacked
+from .complaints import Refused
 from .environment import describe_environment
 from .integrity import find_suspicions
 from .isolation import Isolation, Level, choose
@@ -18,6 +20,7 @@ from .report.model import Report, build_report
 from .rubric import Kind, Problem, Rubric
 from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .speed import NO_RACES, Speed
+from .visible import visible
 from .worker.loader import Layout
 
 
@@ -32,10 +35,12 @@ def grade(
     gpu: bool | None = None,
     progress: Progress | None = None,
     launch: Launch | None = None,
+    root: str | None = None,
 ) -> Report:
     """Grade these problems of the submission in a folder or an archive.
 
     Args:
+        root: the folder of it, inside the submission, where that holds several.
         isolation: "auto" (the strongest level that works here) or the name of a level.
         jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
         gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
@@ -50,26 +55,35 @@ def grade(
 
         require_gpu(gpu)
     become_undumpable()  # it knows the seed, and the submission runs as the same user
-    tested = [problem for problem in problems if has_tests(problem)]
-    with _folder(submission) as folder:
-        layout = locate(folder, named=submission)
+    raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
+    below = [problem for problem in rubric.below(problems) if has_tests(problem)]
+    # Whether a race counts depends on what it builds on, also when nobody asks for that.
+    counted_with = set(rubric.below(_held_here(raced, isolation, gpu)))
+    tested = [p for p in rubric.problems if has_tests(p) and (p in problems or p in counted_with)]
+    below = [problem for problem in below if problem not in tested]
+    named = os.path.join(submission, root) if root else submission
+    with _folder(submission, root) as folder:
+        layout = locate(folder, named=named)
         chosen = choose(isolation, layout)
-        mentions = mentions_in(layout, tested)
+        mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
-        run = run_tests(layout, tested, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch)
-        raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
+        run = run_tests(
+            layout, tested, below=below, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch
+        )
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)
         noticed = {**run.noticed, "races": speed.noticed}
         suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
+    examined = [p for p in rubric.problems if p in tested or p.id in run.looked_at]
     return build_report(
-        submission=submission,
+        submission=visible(named),
         rubric=rubric,
         problems=problems,
+        looked_at=[problem for problem in examined if problem not in problems],
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
-        policy=find_breaches(tested, mentions, run.witnessed),
+        policy=find_breaches(examined, mentions, run.witnessed),
         suspicions=suspicions,
         seed=run.seed,
         isolation=chosen.as_json(),
@@ -77,14 +91,24 @@ def grade(
         load_fault=run.load_fault,
         for_staff=run.for_staff,
         left_out=run.left_out,
+        own_adapters=run.own_adapters,
         speed=speed,
-        folder="" if is_archive(submission) else str(Path(submission).resolve()),
+        folder="" if is_archive(submission) else str(Path(named).resolve()),
     )
 
 
 def _has_races() -> bool:
     """Whether this copy of the kit has what submissions are raced against; a student's has not."""
     return importlib.util.find_spec(f"{__package__}.performance") is not None
+
+
+def _held_here(raced: Sequence[Problem], isolation: str, gpu: bool | None) -> list[Problem]:
+    """The problems whose races can be held here."""
+    if not raced or not _has_races() or isolation == Level.NONE:
+        return []
+    from .performance.assess import can_be_held
+
+    return [problem for problem in raced if can_be_held(problem.id, gpu)]
 
 
 def _hold_races(
@@ -112,10 +136,14 @@ def _hold_races(
 
 
 @contextlib.contextmanager
-def _folder(submission: str) -> Iterator[Path]:
-    """The folder of a submission; that of an archive exists only as long as it is being graded."""
-    if is_archive(submission):
-        with unpacked(submission) as folder:
-            yield folder
-    else:
-        yield Path(submission)
+def _folder(submission: str, root: str | None) -> Iterator[Path]:
+    """The folder of a submission; that of an archive exists only as long as it is being graded.
+
+    Raises:
+        Refused: the submission has no folder `root`.
+    """
+    with unpacked(submission) if is_archive(submission) else contextlib.nullcontext(Path(submission)) as folder:
+        chosen = Path(os.path.realpath(folder / root)) if root else folder
+        if root and not (chosen.is_dir() and chosen.is_relative_to(os.path.realpath(folder))):
+            raise Refused(f"--root {root}: {submission} holds no such folder.")
+        yield chosen

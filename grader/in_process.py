@@ -14,6 +14,7 @@ from .interpreter import interpret_kernels
 from .submission import Submission
 from .worker import wire
 from .worker.bench import Bench
+from .worker.contract import own_adapters_of
 from .worker.faults import ContractBroken, NotProvided
 from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
@@ -40,6 +41,7 @@ class InProcess(Submission):
         super().__init__(files)
         interpret_kernels()
         self._bench = Bench(adapters, witness)
+        self.own_adapters = tuple(own_adapters_of(adapters))
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         try:

@@ -118,8 +118,8 @@ def mentions_in(layout: Layout, problems: Iterable[Problem]) -> dict[str, list[M
         program = Program(Path(layout.root), layout.adapters, layout.package, layout.import_path)
         for problem in problems:
             mentions[problem.id] = program.reached_from(ADAPTERS.get(problem.id, ()))
-    except (RecursionError, TooInvolved):  # source nested or entangled beyond reason; what runs is still seen
-        return mentions
+    except (RecursionError, TooInvolved, OSError, ValueError):
+        return mentions  # of source nested or entangled beyond reason, or unreadable; what runs is still seen
     return mentions
 
 

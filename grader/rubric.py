@@ -42,6 +42,7 @@ class Problem:
 
     needs: problems whose code this one builds on.
     core_share: fraction of the points that its core tests carry; edge tests carry the rest.
+    one_bug: largest fraction of the points that one ordinary bug may cost; the catalogue of known bugs is held to it.
     call_limit_s: seconds that one call of the student's code may take.
     policy: what a breach of the from-scratch rule costs.
     seconds: about how long its tests take one core with the reference; decides who examines what (`runner.py`).
@@ -54,6 +55,7 @@ class Problem:
     points: float
     needs: tuple[str, ...] = ()
     core_share: float = 0.75
+    one_bug: float = 0.5
     call_limit_s: float = 10.0
     policy: Policy = Policy.ZERO
     seconds: float = 0.3
@@ -78,6 +80,17 @@ class Rubric:
             f"no problem is called {problem_id!r}.{did_you_mean(problem_id, (p.id for p in self.problems))} "
             "`python -m grader --list` shows them all."
         )
+
+    def below(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """What these problems build on, directly or not, without themselves; in the rubric's order."""
+        given = {problem.id for problem in problems}
+        found: set[str] = set()
+        waiting = list(given)
+        while waiting:
+            new = set(self[waiting.pop()].needs) - found
+            found |= new
+            waiting += new
+        return tuple(problem for problem in self.problems if problem.id in found - given)
 
     def select(self, problem_ids: Iterable[str] = (), section: str | None = None) -> tuple[Problem, ...]:
         """The problems with these ids, or of this section, in the rubric's order; all of them when nothing is named.
@@ -150,6 +163,8 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
         raise RubricError(f"{where}: points must not be negative.")
     if not 0.7 <= problem.core_share <= 1:
         raise RubricError(f"{where}: core_share must lie between 0.7 and 1.")
+    if not 0 < problem.one_bug <= 1:
+        raise RubricError(f"{where}: one_bug must be above 0 and at most 1.")
     if problem.call_limit_s <= 0:
         raise RubricError(f"{where}: call_limit_s must be positive.")
     if problem.seconds < 0:

@@ -50,6 +50,8 @@ class Run:
     noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     for_staff: {problem: free text that a person reads};
     left_out: {problem: why none of its tests can run in this copy of the kit};
+    own_adapters: the adapters beyond the public assignment's that the submission defines;
+    looked_at: ids of the problems of `below` whose tests ran, too;
     seed: of the fresh cases, or None when there were none;
     load_fault: why the submission could not be imported, or None.
     """
@@ -61,6 +63,8 @@ class Run:
     noticed: dict[str, list[Any]]
     for_staff: dict[str, tuple[Written, ...]]
     left_out: dict[str, str]
+    own_adapters: tuple[str, ...]
+    looked_at: tuple[str, ...]
     seed: int | None
     load_fault: str | None
     seconds: float
@@ -88,6 +92,7 @@ def run_tests(
     layout: Layout,
     problems: Sequence[Problem],
     *,
+    below: Sequence[Problem] = (),
     seed: int | None = None,
     isolation: Isolation,
     jobs: int = 1,
@@ -100,6 +105,8 @@ def run_tests(
     Args:
         layout: where the submission is.
         problems: those with tests (`has_tests`).
+        below: others, which these build on, directly or not. Where a test of a problem fails, the cause may lie in what
+            it builds on; so the tests of that are then run, too.
         seed: of the fresh cases; drawn after the submission was loaded when None.
         isolation: how strongly to shut the submission in (`isolation.choose`).
         jobs: how many examiners work side by side.
@@ -117,12 +124,14 @@ def run_tests(
     orders = [
         {
             "layout": layout.as_plain(),
-            "problems": [{"id": p.id, "call_limit_s": p.call_limit_s, "needs": p.needs} for p in share],
+            "problems": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in share],
+            "below": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in _beneath(share, problems, below)],
+            "needs": {p.id: p.needs for p in (*problems, *below)},
             "isolation": isolation.as_plain(),
             "scratch": str(scratch.path),
             "limits": limits or {},
         }
-        for share in _shares(problems, jobs)
+        for share in _shares(problems, jobs, below)
     ]
     crew = _Crew([_Examiner(order, launch or _launch) for order in orders], seed, progress)
     try:
@@ -139,7 +148,7 @@ def run_tests(
     untested = {p.id for p in problems} - {test.problem for test in planned} - crew.left_out.keys()
     if untested:
         raise Failed(f"no test was planned for {', '.join(sorted(untested))}.")
-    order = {problem.id: i for i, problem in enumerate(problems)}
+    order = {problem.id: i for i, problem in enumerate((*problems, *below))}
     planned = tuple(sorted(planned, key=lambda test: order[test.problem]))
     return Run(
         planned=planned,
@@ -149,6 +158,8 @@ def run_tests(
         noticed=crew.noticed,
         for_staff=_for_staff(planned, crew.for_staff),
         left_out=crew.left_out,
+        own_adapters=crew.own_adapters,
+        looked_at=tuple(problem.id for problem in below if problem.id in crew.looked_at),
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
@@ -165,16 +176,21 @@ def _for_staff(
     return {problem: tuple(written) for problem, written in texts.items()}
 
 
-def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
+def _shares(problems: Sequence[Problem], jobs: int, below: Sequence[Problem] = ()) -> list[list[Problem]]:
     """Deal problems out to at most `jobs` examiners, so that each has about as much to do.
 
-    Where a bug of one problem may show in another, the same examiner must see both. An examiner that would have less
-    to do than it costs to start one is not sent for.
+    Where a bug of one problem may show in another, the same examiner must see both; so it is with two that build on
+    the same one of `below`. An examiner that would have less to do than it costs to start one is not sent for.
     """
+    beneath = {problem.id: {needed.id for needed in _beneath([problem], problems, below)} for problem in problems}
     shows_in = {(bug.problem, other) for bug in load_known_bugs() for other in bug.evidence}
     groups: list[list[Problem]] = []
     for problem in problems:
-        apart = [group for group in groups if not any(_linked(problem, other, shows_in) for other in group)]
+        apart = [
+            group
+            for group in groups
+            if not any(_linked(problem, other, shows_in) or beneath[problem.id] & beneath[other.id] for other in group)
+        ]
         together = [p for group in groups if group not in apart for p in group]
         groups = [*apart, [*together, problem]]
     worth = round(_seconds(problems) / _WORTH_AN_EXAMINER_S)
@@ -183,6 +199,14 @@ def _shares(problems: Sequence[Problem], jobs: int) -> list[list[Problem]]:
         min(shares, key=_seconds).extend(group)
     position = {problem.id: i for i, problem in enumerate(problems)}
     return [sorted(share, key=lambda p: position[p.id]) for share in shares if share]
+
+
+def _beneath(share: Sequence[Problem], problems: Sequence[Problem], below: Sequence[Problem]) -> list[Problem]:
+    """Those of `below` that the problems of a share build on, directly or by way of others."""
+    needed = {name for problem in share for name in problem.needs}
+    while more := {name for p in (*problems, *below) if p.id in needed for name in p.needs} - needed:
+        needed |= more
+    return [problem for problem in below if problem.id in needed]
 
 
 def _linked(one: Problem, other: Problem, shows_in: set[tuple[str, str]]) -> bool:
@@ -234,6 +258,12 @@ class _Examiner:
         assert self.process.stdout is not None
         return self.process.stdout
 
+    def look_at(self, problems: Sequence[str]) -> None:
+        """Take note of problems that are examined, too: should this examiner die, another goes on with them."""
+        further = [problem for problem in self.order["below"] if problem["id"] in problems]
+        rest = [problem for problem in self.order["below"] if problem not in further]
+        self.order = {**self.order, "problems": [*self.order["problems"], *further], "below": rest}
+
     def tell(self, message: dict[str, Any]) -> None:
         assert self.process is not None
         assert self.process.stdin is not None
@@ -266,6 +296,8 @@ class _Crew:
         self.noticed: dict[str, list[Any]] = {}
         self.for_staff: dict[str, list[Written]] = {}
         self.left_out: dict[str, str] = {}
+        self.own_adapters: tuple[str, ...] = ()
+        self.looked_at: set[str] = set()
         self._progress = progress
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
@@ -301,6 +333,7 @@ class _Crew:
         match event["event"]:
             case "loaded":
                 self.fresh = event["fresh"]
+                self.own_adapters = tuple(event["own_adapters"])
                 if event["fault"]:
                     self.load_fault = event["fault"]["message"]
                 if self.seed is None and self.fresh:
@@ -308,9 +341,13 @@ class _Crew:
                 examiner.tell({"seed": self.seed})
             case "planned":
                 self.left_out |= event["left_out"]
-                if not examiner.planned:
-                    examiner.planned = [PlannedTest.from_plain(test) for test in event["tests"]]
-                    self._progress.planned(len(examiner.planned))
+                known = {test.id for test in examiner.planned}
+                new = [test for test in map(PlannedTest.from_plain, event["tests"]) if test.id not in known]
+                examiner.planned += new
+                self._progress.planned(len(new))
+            case "looked_at":
+                self.looked_at.update(event["problems"])
+                examiner.look_at(event["problems"])
             case "started":
                 examiner.running = event["id"]
                 self._progress.started(event["id"])

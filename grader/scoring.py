@@ -53,15 +53,15 @@ def score_problem(
         tests: each planned test with its outcome.
         carried: ids of tests that fail only because a known bug is carried forward from another problem. They
             count as passed: one bug costs once, where it is.
-        knows_kit: whether the submission offers any of the kit's own adapters. One in the public assignment's layout
-            does not, and is not charged for tests that need them.
+        knows_kit: whether the submission defines any of the kit's own adapters. One of the public assignment does
+            not, and tests that need them say nothing about it, whatever came of them.
     """
     points = float(problem.points)
     tests = [(test, outcome) for test, outcome in tests if test.tier is not Tier.ADVICE]
     if problem.kind is Kind.MANUAL:  # what tests there are only help the person who decides
         return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
     if not knows_kit and tests:
-        tests = [(test, o) for test, o in tests if not (test.own_adapter and o.result is Result.SKIP)]
+        tests = [(test, o) for test, o in tests if not test.own_adapter]
         if not tests:
             return Score(0.0, Status.NOT_PROVIDED, unassessed=points)
     if all(outcome.result is Result.ABSENT for _, outcome in tests):

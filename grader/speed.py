@@ -97,14 +97,19 @@ class Speed:
 NO_RACES = Speed()
 
 
-def score_races(problem: Problem, results: Sequence[RaceResult]) -> Score:
-    """The points for a problem: the mean of its races' shares, and nothing if an answer was wrong."""
+def score_races(problem: Problem, results: Sequence[RaceResult], *, knows_kit: bool = True) -> Score:
+    """The points for a problem: the mean of its races' shares, and nothing if an answer was wrong.
+
+    Args:
+        knows_kit: as in `scoring.score_problem`; what is missing only for lack of it stays outside the total.
+    """
     statuses = {result.status for result in results}
     if not results or not all(result.is_assessed for result in results):
         return Score(0.0, Status.NOT_ASSESSED, unassessed=float(problem.points))
     for status, verdict in (("todo", Status.TODO), ("not_provided", Status.NOT_PROVIDED)):
         if statuses == {status}:
-            return Score(0.0, verdict)
+            is_outside = verdict is Status.NOT_PROVIDED and not knows_kit
+            return Score(0.0, verdict, unassessed=float(problem.points) if is_outside else 0.0)
     if statuses != {"measured"}:
         return Score(0.0, Status.FAIL)
     share = sum(result.share for result in results) / len(results)

@@ -14,8 +14,15 @@ from .files import Files
 Question = tuple[str, dict[str, Any]]
 """(operation, arguments) of one call."""
 
-_BY_CHANCE = {"open_tokenizer", "open_tokenizer_from_files", "tokenizer_stream_memory", "sampled"}
-"""What no transcript holds: openings, shared between tests, so that chance decides which does it; and what is measured
+_BY_CHANCE = {
+    "open_tokenizer",
+    "open_tokenizer_from_files",
+    "tokenizer_stream_memory",
+    "sampled",
+    "after_a_batch",
+    "checkpoints_elsewhere",
+}
+"""What no transcript holds: what is made for several tests, so that chance decides which does it; and what is measured
 or drawn."""
 
 
@@ -30,6 +37,9 @@ class Submission(ABC):
 
     generation = 0
     """Counts how often the code was loaded afresh; handles of an earlier generation are void."""
+
+    own_adapters: tuple[str, ...] = ()
+    """The adapters beyond the public assignment's that its adapters module defines, once it was imported."""
 
     def __init__(self, files: Files | None = None) -> None:
         self._files = files
@@ -65,6 +75,11 @@ class Submission(ABC):
     def begin_transcript(self) -> None:
         """Keep what is asked from now on, and what comes of it."""
         self.transcript, self.asked = [], []
+
+    def note(self, result: Any) -> Any:
+        """Put one test's part of what was made for several into the transcript; gives it back."""
+        self._note(("", {}), result)
+        return result
 
     def _note(self, question: Question, what: Any) -> None:
         if self.transcript is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .answers import Answers, answers_to, remarks_on
-from .artifacts.held_out import held_out_loss
+from .artifacts.own_parts import OwnParts
 from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
@@ -118,14 +118,16 @@ def _chance_of(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{seed} {request.node.nodeid}")
 
 
-@pytest.fixture
-def judge_loss(request: pytest.FixtureRequest, submission: Submission) -> Callable[..., float]:
-    """Measure a model: `judge_loss(config, weights, tokens)` is its mean loss on held-out tokens.
+@pytest.fixture(scope="module")
+def chance_of_file(request: pytest.FixtureRequest) -> random.Random:
+    """As `chance`, for what the tests of a file have in common."""
+    return _chance_of(request)
 
-    The weights are loaded into the reference's model. Where there is no reference, as in students' copies, the
-    submission's own model has to do, which its own tests check.
-    """
-    return functools.partial(held_out_loss, request.config.stash.get(ORACLE, submission.perform))
+
+@pytest.fixture(scope="session")
+def own_parts(request: pytest.FixtureRequest, submission: Submission) -> OwnParts:
+    """What the submission's training is made of, for whoever measures weights that come of it."""
+    return OwnParts(submission.perform, request.config.stash.get(ORACLE, None))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 
 from .cases.case import Case
 from .cases.fingerprint import CALLS_KEPT, fingerprint_transcript
@@ -37,7 +38,7 @@ _NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
 class Trail:
     """What one examination has seen so far.
 
-    needs: {problem: the problems that it builds on}, in the order in which they are examined.
+    needs: {problem: the problems that it builds on}, for those examined and what lies between them.
     """
 
     needs: Mapping[str, tuple[str, ...]]
@@ -68,7 +69,7 @@ class Trail:
         bugs = load_known_bugs()
         explained: dict[str, Explanation] = {}
         found: dict[str, set[str]] = {}
-        for problem in self.needs:
+        for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in bugs if bug.problem == problem or bug.id in upstream]
             named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, ()), candidates)

@@ -27,6 +27,7 @@ from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Submission
 from .worker import wire
+from .worker.contract import OWN_ADAPTERS
 from .worker.loader import Layout
 
 _OUTPUT_KEPT = 4096
@@ -117,6 +118,7 @@ class Behind(Submission):
             self._hear(answer)
             if answer["kind"] != "ok":
                 raise StudentError(_text(answer, "message"), _text(answer, "traceback"))
+            self.own_adapters = _own_adapters(answer["value"])
         except Fault as fault:
             self._note_forgery(fault)
             worker.close()
@@ -243,6 +245,12 @@ class Behind(Submission):
 def _text(answer: dict[str, Any], key: str) -> str:
     text = answer.get(key)
     return text[:_TEXT_LIMIT] if isinstance(text, str) else ""
+
+
+def _own_adapters(said: Any) -> tuple[str, ...]:
+    """The adapters beyond the public assignment's that the worker says it has, as far as there are such."""
+    named = {name for name in said if type(name) is str} if type(said) is list else set()
+    return tuple(sorted(OWN_ADAPTERS & named))
 
 
 def _remarks(said: Any) -> list[dict[str, str]]:

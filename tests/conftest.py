@@ -5,8 +5,9 @@ from hypothesis import Phase, settings
 from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
     answers,
     chance,
+    chance_of_file,
     for_staff,
-    judge_loss,
+    own_parts,
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_generate_tests,

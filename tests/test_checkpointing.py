@@ -1,11 +1,38 @@
 """Checkpoints: what is saved in mid-training and loaded elsewhere goes on as if nothing had happened.
 
 A driver trains a small model with PyTorch's own optimizers, saves it, loads it into another model and optimizer, and
-trains both on. It is all in float32 on one machine, so the results are the same to the last bit.
+trains both on. It is all in float32 on one machine, so the results are the same to the last bit. What counts most is
+loaded in a process of its own, which can know of the checkpoint only what lies on the disk.
 """
 
 import pytest
 import torch
+
+ELSEWHERE = {
+    **{f"weights, {target}": {"seed": 1, "iteration": 10, "target": target} for target in ("path", "str")},
+    **{f"iteration {number}": {"seed": 2, "iteration": number} for number in (0, 17, 2_000_000)},
+    **{f"optimizer, {seed}": {"seed": seed, "iteration": 5} for seed in (3, 4)},
+}
+"""What is loaded in a process of its own."""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(submission):
+    """All that is loaded in a process of its own, made at once: to start it takes seconds."""
+    results = submission.checkpoints_elsewhere(jobs=list(ELSEWHERE.values()))
+    return dict(zip(ELSEWHERE, results, strict=True))
+
+
+@pytest.fixture
+def restored(submission, elsewhere):
+    """`restored("weights, path")`: what came of one of these."""
+
+    def look_up(name):
+        result = submission.note(elsewhere[name])
+        assert "error" not in result, result["error"]
+        return result
+
+    return look_up
 
 
 def check_same(expected, found, what):
@@ -29,48 +56,81 @@ def check_resumes(result):
     )
 
 
+@pytest.mark.decisive
 @pytest.mark.parametrize("target", ["path", "str"])
-def test_weights(submission, target):
-    """All weights of the model are restored, bit for bit."""
-    check_loads(submission.checkpoint_round_trip(seed=1, iteration=10, target=target))
+def test_weights(restored, target):
+    """All weights of the model are restored, bit for bit, also in another process.
+
+    Asked: problem checkpointing: the model's state is dumped to a path and restored from it.
+    """
+    check_loads(restored(f"weights, {target}"))
 
 
+@pytest.mark.decisive
 @pytest.mark.parametrize("iteration", [0, 17, 2_000_000])
-def test_iteration(submission, iteration):
-    """Loading returns the iteration that was saved, as an int."""
-    found = submission.checkpoint_round_trip(seed=2, iteration=iteration)["iteration"]
+def test_iteration(restored, iteration):
+    """Loading returns the iteration that was saved, as an int, also in another process.
+
+    Asked: problem checkpointing: load_checkpoint returns the iteration number that was saved.
+    """
+    found = restored(f"iteration {iteration}")["iteration"]
     assert type(found) is int, f"expected the int {iteration}, got {found!r} of type {type(found).__name__}"
     assert found == iteration, f"expected iteration {iteration}, got {found}"
 
 
+@pytest.mark.decisive
 @pytest.mark.parametrize("seed", [3, 4])
-def test_optimizer(submission, seed):
-    """The optimizer is restored too: a resumed run equals an uninterrupted one, bit for bit."""
-    check_resumes(submission.checkpoint_round_trip(seed=seed, iteration=5))
+def test_optimizer(restored, seed):
+    """The optimizer is restored too: a run resumed in another process equals an uninterrupted one, bit for bit.
+
+    Asked: problem checkpointing: the optimizer's state is dumped and restored with the model's.
+    """
+    check_resumes(restored(f"optimizer, {seed}"))
 
 
 @pytest.mark.edge
 def test_file_object(submission):
-    """A binary file object serves as well as a path."""
+    """A binary file object serves as well as a path.
+
+    Asked: the signatures of run_save_checkpoint and run_load_checkpoint, which take binary files, too.
+    """
     check_loads(submission.checkpoint_round_trip(seed=5, iteration=8, target="file"))
 
 
 @pytest.mark.edge
+def test_one_file(submission):
+    """All that is saved is in the one file that was named: taken along alone, and renamed, it can be loaded.
+
+    Asked: problem checkpointing: everything is dumped into the target `out`, and restored from `src`.
+    """
+    check_loads(submission.checkpoint_round_trip(seed=11, iteration=5, only_the_file=True))
+
+
+@pytest.mark.edge
 def test_other_optimizer(submission):
-    """Nothing depends on AdamW: SGD with momentum resumes as well."""
+    """Nothing depends on AdamW: SGD with momentum resumes as well.
+
+    Asked: the signatures of both functions, whose optimizer is any torch.optim.Optimizer.
+    """
     check_resumes(submission.checkpoint_round_trip(seed=6, iteration=5, optimizer="sgd"))
 
 
 @pytest.mark.edge
 def test_buffers(submission):
-    """Buffers, such as the running mean of a normalisation, are part of the model's state."""
+    """Buffers, such as the running mean of a normalisation, are part of the model's state.
+
+    Asked: problem checkpointing, which points to the module's state_dict; buffers are in it.
+    """
     check_loads(submission.checkpoint_round_trip(seed=7, iteration=5, buffers=True))
 
 
 @pytest.mark.edge
 @pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
 def test_saving_leaves_the_model_alone(submission, evaluating):
-    """Saving changes neither the weights of the live model nor whether it is training."""
+    """Saving changes neither the weights of the live model nor whether it is training.
+
+    Asked: plain safety: the run goes on with the model that was saved.
+    """
     result = submission.checkpoint_round_trip(seed=8, iteration=5, evaluating=evaluating)
     check_same(result["saved"], result["live"], "saving changed the live model")
     assert result["live_is_training"] is not evaluating, "saving switched between model.train() and model.eval()"
@@ -78,12 +138,41 @@ def test_saving_leaves_the_model_alone(submission, evaluating):
 
 
 @pytest.mark.edge
+def test_loading_leaves_the_model_training(submission):
+    """A model in training mode is still in it after loading: what is resumed is training.
+
+    Asked: plain safety: dropout that stays off changes a run without a word.
+    """
+    result = submission.checkpoint_round_trip(seed=12, iteration=5)
+    check_loads(result)
+    assert result["loaded_is_training"], "loading switched the model to evaluation mode"
+
+
+@pytest.mark.edge
+def test_refuses_another_model(submission):
+    """A checkpoint of another model, whose weights have other names, is an error and not silently half of a model.
+
+    Asked: plain safety: load_state_dict refuses it unless it is told not to.
+    """
+    error = submission.checkpoint_of_another_model()["error"]
+    assert error is not None, (
+        "the checkpoint of a model with the weights 0 and 3 was loaded into one with 0, 1 and 2, without an error"
+    )
+
+
+@pytest.mark.edge
 def test_replaces_an_older_checkpoint(submission):
-    """A checkpoint saved to the path of an older one replaces it."""
+    """A checkpoint saved to the path of an older one replaces it.
+
+    Asked: plain safety: a training loop saves to one path again and again.
+    """
     check_loads(submission.checkpoint_round_trip(seed=9, iteration=12, saved_before=True))
 
 
 @pytest.mark.edge
 def test_loads_over_a_trained_model(submission):
-    """Loading into a model and an optimizer that have trained already leaves nothing of their own state."""
+    """Loading into a model and an optimizer that have trained already leaves nothing of their own state.
+
+    Asked: problem checkpointing: loading restores the state that was saved.
+    """
     check_resumes(submission.checkpoint_round_trip(seed=10, iteration=5, trained_before=True))

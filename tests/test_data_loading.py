@@ -50,16 +50,23 @@ def check_targets(x, y, dataset):
         assert torch.equal(y[row], targets), f"row {row} of y is not the window of x moved on by one token"
 
 
-@pytest.mark.parametrize(("batch_size", "context_length"), [(32, 7), (1, 1), (3, 64), (64, 3), (5, 5)])
+@pytest.mark.decisive
+@pytest.mark.parametrize(("batch_size", "context_length"), [(32, 7), (1, 8), (3, 64), (64, 4), (5, 5)])
 def test_targets_are_inputs_one_later(submission, batch_size, context_length):
-    """x holds windows of consecutive tokens, and y the same windows one token later, both [batch, context]."""
+    """x holds windows of consecutive tokens, and y the same windows one token later, both [batch, context].
+
+    Asked: problem data_loading: sampled sequences and, for each, the next-token targets.
+    """
     for dataset in (TOKENS, TOKENS[: context_length + 200]):
         for x, y in draw_batches(submission, dataset, batch_size, context_length):
             check_targets(x, y, dataset)
 
 
 def test_every_start_is_equally_likely(submission):
-    """Every start for which x and y fit is drawn equally often: the first, the last, and no other."""
+    """Every start for which x and y fit is drawn equally often: the first, the last, and no other.
+
+    Asked: problem data_loading: sequences are sampled, from anywhere in the data.
+    """
     context_length, calls, batch_size = 10, 100, 16
     dataset = TOKENS[:30]
     counts = np.zeros(len(dataset) - context_length, int)
@@ -75,7 +82,10 @@ def test_every_start_is_equally_likely(submission):
 
 
 def test_windows_are_drawn_independently(submission):
-    """Every call draws anew, and the rows of a batch do not follow from each other."""
+    """Every call draws anew, and the rows of a batch do not follow from each other.
+
+    Asked: problem data_loading: every sequence of every batch is sampled.
+    """
     batches = [starts_of(x, TOKENS) for x, _ in draw_batches(submission, TOKENS, 16, 20, calls=4)]
     for i, one in enumerate(batches):
         assert len(set(np.diff(one))) > 3, f"the rows of a batch begin at regular distances: {one.tolist()}"
@@ -83,10 +93,13 @@ def test_windows_are_drawn_independently(submission):
             assert sorted(one) != sorted(other), f"two calls gave the same batch, with rows from {one.tolist()}"
 
 
-@pytest.mark.edge
+@pytest.mark.advice
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint16"])
 def test_int64(submission, dtype):
-    """x and y are int64, as embeddings and losses need them, whatever integers the dataset holds."""
+    """x and y are int64, as embeddings and losses need them, whatever integers the dataset holds.
+
+    Asked: the annotation of run_get_batch names LongTensors; ids of another type work in most places.
+    """
     result = submission.batches(dataset=TOKENS.astype(dtype), batch_size=4, context_length=8)
     starts_of(check_pair(result["batches"][0], (4, 8))[0], TOKENS)
     found = result["dtypes"][0]
@@ -94,8 +107,23 @@ def test_int64(submission, dtype):
 
 
 @pytest.mark.edge
+def test_integers(submission):
+    """x and y hold integers, of whatever size, which an embedding can look up.
+
+    Asked: the annotation of run_get_batch, a pair of tensors of token ids.
+    """
+    result = submission.batches(dataset=TOKENS, batch_size=4, context_length=8)
+    check_pair(result["batches"][0], (4, 8))
+    for name, dtype in zip("xy", result["dtypes"][0], strict=True):
+        assert "int" in dtype, f"{name} is {dtype}; token ids are integers"
+
+
+@pytest.mark.edge
 def test_ids_above_32767(submission):
-    """Token ids above 32767 in a uint16 dataset stay what they are."""
+    """Token ids above 32767 in a uint16 dataset stay what they are.
+
+    Asked: the handout stores token ids as uint16, which goes up to 65535.
+    """
     dataset = np.arange(65536 - 300, 65536).astype(np.uint16)
     for batch in draw_batches(submission, dataset, 8, 12, calls=4):
         for part in batch:
@@ -106,7 +134,10 @@ def test_ids_above_32767(submission):
 @pytest.mark.edge
 @pytest.mark.parametrize("context_length", [1, 16])
 def test_dataset_of_one_window(submission, context_length):
-    """A dataset of context_length + 1 tokens holds one window, and every row is that one."""
+    """A dataset of context_length + 1 tokens holds one window, and every row is that one.
+
+    Asked: plain safety: with the formula for the last start, one window is one start.
+    """
     dataset = TOKENS[: context_length + 1]
     for x, y in draw_batches(submission, dataset, 4, context_length):
         check_targets(x, y, dataset)
@@ -114,7 +145,10 @@ def test_dataset_of_one_window(submission, context_length):
 
 @pytest.mark.edge
 def test_memory_mapped(submission):
-    """A memory-mapped dataset may be larger than memory: only the windows that are drawn are read."""
+    """A memory-mapped dataset may be larger than memory: only the windows that are drawn are read.
+
+    Asked: problem data_loading and the handout's paragraph on np.memmap, for data larger than memory.
+    """
     tokens = np.arange(40_000, 42_000, dtype=np.uint16)
     shape = {"batch_size": 8, "context_length": 32}
     batch = submission.batch_from_memory_map(tokens=tokens, padding=0, headroom_mib=256, **shape)
@@ -126,7 +160,10 @@ def test_memory_mapped(submission):
 
 @pytest.mark.edge
 def test_dataset_stays_as_it_is(submission):
-    """The dataset is not modified."""
+    """The dataset is not modified.
+
+    Asked: plain safety: the dataset belongs to the caller.
+    """
     dataset = TOKENS[:200]
     result = submission.batches(dataset=dataset, batch_size=16, context_length=9)
     starts_of(check_pair(result["batches"][0], (16, 9))[0], dataset)
@@ -135,8 +172,45 @@ def test_dataset_stays_as_it_is(submission):
 
 @pytest.mark.edge
 def test_device(submission):
-    """The device that is asked for is used: one that does not exist is PyTorch's error, not silently the CPU."""
+    """Both x and y are on the device that is asked for; one that does not exist is an error, not silently the CPU.
+
+    Asked: problem data_loading: both tensors are placed on the requested device.
+    """
     assert not submission.batch_is_refused(dataset=TOKENS, device="cpu"), "a batch for the device 'cpu' is refused"
     assert submission.batch_is_refused(dataset=TOKENS, device="cuda:99"), (
         "a batch for the device 'cuda:99' came back, and there is no such device here"
     )
+    # The device "meta" is there on every machine. Who cannot sample for it says so, which is no fault.
+    for name, device in zip("xy", submission.batch_devices(dataset=TOKENS, device="meta") or (), strict=False):
+        assert device == "meta", f"{name} is on the device {device!r}, where 'meta' was asked for"
+
+
+@pytest.mark.edge
+def test_generators_keep_their_seed(submission):
+    """Drawing a batch goes on with the random generators that there are, and does not seed them anew.
+
+    Asked: plain safety: whoever seeds a run, as every experiment does, expects all that comes after it to follow.
+    """
+    (first, again, other) = (submission.after_a_batch(dataset=TOKENS, seed=seed) for seed in (1, 1, 2))
+    for generator, numbers in first.items():
+        assert numbers == again[generator], (
+            f"after {generator} was seeded and a batch was drawn, {generator} gives other numbers each time: it was "
+            "seeded anew"
+        )
+        assert numbers != other[generator], (
+            f"after a batch was drawn, {generator} gives the same numbers whatever it was seeded with before"
+        )
+
+
+@pytest.mark.advice
+def test_seeded(submission):
+    """Whoever seeds torch, numpy and random gets the same batch again.
+
+    Asked: nowhere; a generator of your own that nobody can seed makes runs that cannot be repeated.
+    """
+    shape = {"dataset": TOKENS, "batch_size": 16, "context_length": 20}
+    one, again, other = (
+        starts_of(submission.batches(**shape, seed=seed)["batches"][0][0], TOKENS) for seed in (1, 1, 2)
+    )
+    assert one.tolist() == again.tolist(), "with the same seed, the batch was another one"
+    assert one.tolist() != other.tolist(), "with another seed, the batch was the same"

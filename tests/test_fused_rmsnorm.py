@@ -4,6 +4,8 @@ import pytest
 
 from grader.cases.case import Draw
 
+pytestmark = pytest.mark.own_adapter
+
 FACTORY = "get_rmsnorm_autograd_function_triton"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,56 @@ _SIZES = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", 
 _ARCHITECTURE = {"norm": "pre", "position": "rope", "ffn": "swiglu"}
 
 
-def held_out_loss(perform: Oracle, config: Config, weights: dict[str, torch.Tensor], tokens: np.ndarray) -> float:
+def held_out_loss(
+    perform: Oracle,
+    config: Config,
+    weights: dict[str, torch.Tensor],
+    tokens: np.ndarray,
+    *,
+    in_own_words: bool = False,
+) -> float:
     """Mean loss in nats per token over the windows on which a run with this configuration measures its val_loss.
 
     Args:
         perform: whose model computes the logits: the reference's, or a submission's.
         weights: of a model with this configuration; see `run.faults_of_weights`.
+        in_own_words: let `perform` compute the cross-entropy, too, batch by batch.
     """
     length = config.context_length
     windows = min((len(tokens) - 1) // length, config.eval_batches * config.batch_size)
     ids = torch.from_numpy(tokens[: windows * length + 1].astype(np.int64))
+    at_once = config.batch_size // config.accumulation_steps if in_own_words else _WINDOWS_AT_ONCE
+    total = 0.0
+    parts = (part.view(windows, length).split(at_once) for part in (ids[:-1], ids[1:]))
+    for inputs, targets in zip(*parts, strict=True):
+        logits = _logits(perform, config, weights, inputs)
+        if in_own_words:
+            given = {"inputs": logits.flatten(0, 1), "targets": targets.flatten()}
+            total += float(perform("run_cross_entropy", given)) * targets.numel()
+        else:
+            total -= float(logits.double().log_softmax(-1).gather(-1, targets.unsqueeze(-1)).sum())
+    return total / (windows * length)
+
+
+def last_token_loss(
+    perform: Oracle, config: Config, weights: dict[str, torch.Tensor], tokens: np.ndarray, most: int = 2048
+) -> float:
+    """Mean loss in nats of the token after a window, which whoever computes the logits does not get to see.
+
+    Args:
+        most: so many windows, spread over all tokens; the others as for `held_out_loss`.
+    """
+    length = config.context_length
+    starts = np.linspace(0, len(tokens) - length - 1, most).astype(int)
+    windows = torch.from_numpy(np.stack([tokens[i : i + length + 1] for i in starts]).astype(np.int64))
+    total = 0.0
+    for part in windows.split(_WINDOWS_AT_ONCE):
+        logits = _logits(perform, config, weights, part[:, :-1])[:, -1].double()
+        total -= float(logits.log_softmax(-1).gather(-1, part[:, -1:]).sum())
+    return total / len(windows)
+
+
+def _logits(perform: Oracle, config: Config, weights: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
     operation = "run_transformer_lm"
     model: dict[str, Any] = {name: getattr(config, name) for name in _SIZES}
     architecture = {name: getattr(config, name) for name in _ARCHITECTURE}
@@ -33,20 +74,21 @@ def held_out_loss(perform: Oracle, config: Config, weights: dict[str, torch.Tens
         operation = "run_transformer_lm_variant"
         model |= architecture
     model["weights"] = {name: weight.float() for name, weight in weights.items()}
-    total = 0.0
-    parts = (part.view(windows, length).split(_WINDOWS_AT_ONCE) for part in (ids[:-1], ids[1:]))
-    for inputs, targets in zip(*parts, strict=True):
-        logits = perform(operation, {**model, "in_indices": inputs}).double()
-        total -= float(logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).sum())
-    return total / (windows * length)
+    return perform(operation, {**model, "in_indices": inputs})
 
 
-def english() -> tuple[np.ndarray, np.ndarray]:
-    """English text to train on and to measure on, as token ids: its bytes. Every tenth paragraph is held out."""
+def language(chance: random.Random) -> tuple[np.ndarray, np.ndarray]:
+    """Text of a language that nobody has met to train on and to measure on, as token ids, and none of them twice alike.
+
+    It is English in a cipher: which id stands for which byte is drawn, and so is which paragraphs there are, in which
+    order. Every tenth is held out.
+    """
     paragraphs = assets.read("text/english.txt").split(b"\n\n")
+    paragraphs = chance.sample(paragraphs, len(paragraphs) * 9 // 10)
+    cipher = np.array(chance.sample(range(256), 256), np.uint16)
     kept = [paragraph for i, paragraph in enumerate(paragraphs) if i % 10 != 9]
     train, valid = (np.frombuffer(b"\n\n".join(part), np.uint8) for part in (kept, paragraphs[9::10]))
-    return train.astype(np.uint16), valid.astype(np.uint16)
+    return cipher[train], cipher[valid]
 
 
 def bigram_loss(train_tokens: np.ndarray, valid_tokens: np.ndarray, vocab_size: int) -> float:

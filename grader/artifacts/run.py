@@ -16,7 +16,7 @@ import contextlib
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -262,8 +262,12 @@ def learning_rate(iteration: int, config: Config) -> float:
     return config.min_lr + 0.5 * (1 + math.cos(math.pi * progress)) * (config.max_lr - config.min_lr)
 
 
-def faults_of_curve(run: Run) -> Iterator[str]:
-    """What of a run's metrics cannot come from its configuration, as sentences."""
+def faults_of_curve(run: Run, own_rates: Mapping[int, float] | None = None) -> Iterator[str]:
+    """What of a run's metrics cannot come from its configuration, as sentences.
+
+    Args:
+        own_rates: {iteration: rate} of another schedule that the learning rates may follow as well.
+    """
     config, records, name = run.config, run.records, f"{run.folder}/metrics.jsonl"
     pairs = list(itertools.pairwise(records))
     if twice := next((b for a, b in pairs if b.step <= a.step), None):
@@ -282,7 +286,10 @@ def faults_of_curve(run: Run) -> Iterator[str]:
             f"{name}: {wrong.tokens:,} tokens at step {wrong.step}; {config.batch_size} windows of "
             f"{config.context_length} tokens a step make {wrong.step * sizes[0]:,}."
         )
-    rates = [_wrong_rate(records, config, shift) for shift in (0, 1)]
+    schedules = [lambda iteration: learning_rate(iteration, config)]
+    if own_rates is not None:
+        schedules.append(lambda iteration: own_rates.get(iteration, math.nan))
+    rates = [_wrong_rate(records, schedule, shift) for schedule in schedules for shift in (0, 1)]
     if all(rates):
         wrong = rates[0] or records[0]
         expected = learning_rate(wrong.step, config)
@@ -294,10 +301,10 @@ def faults_of_curve(run: Run) -> Iterator[str]:
         yield f"{name}: no val_loss at step {missing[0]}, where one is due (every {config.eval_every}, and at the end)."
 
 
-def _wrong_rate(records: tuple[Record, ...], config: Config, shift: int) -> Record | None:
+def _wrong_rate(records: tuple[Record, ...], schedule: Callable[[int], float], shift: int) -> Record | None:
     """The first record with another rate than the schedule's, which counts from 1 (shift 0) or from 0 (shift 1)."""
     for record in records:
-        expected = learning_rate(record.step - shift, config)
+        expected = schedule(record.step - shift)
         if not abs(record.lr - expected) <= 1e-4 * expected + 1e-12:
             return record
     return None
@@ -356,8 +363,10 @@ def _config(table: dict[str, Any], name: str) -> Config:
             raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be {what}.")
         if isinstance(value, float) and not (math.isfinite(value) and 0 <= value < _LARGEST):
             raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be a finite number of 0 or more.")
-        if isinstance(value, int) and not int(field.name != "warmup_steps") <= value < _LARGEST:
-            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be 1 or more.")
+        least = int(field.name != "warmup_steps")
+        if isinstance(value, int) and not least <= value < _LARGEST:
+            bound = f"{least} or more" if value < least else f"below {_LARGEST:,}"
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be {bound}.")
         if value not in _CHOICES.get(field.name, (value,)):
             raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be one of {_CHOICES[field.name]}.")
         values[field.name] = value

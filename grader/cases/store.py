@@ -66,7 +66,9 @@ def write_all(folder: Path, oracle: Oracle, problems: Sequence[str] | None = Non
     """Draw the cases of every problem, or of these, from seed 0 and store them below `folder`; gives the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for problem in problems_with_cases() if problems is None else problems:
+    for problem in problems_with_cases():
+        if problems is not None and problem not in problems:
+            continue
         path = folder / f"{problem}.msgpack"
         kept = [case for case in draw_cases(problem, 0) if case.stored]
         path.write_bytes(wire.encode([_to_record(case, oracle) for case in kept]))

@@ -67,8 +67,9 @@ def _stepping(
     groups: slice = slice(None),
     calls_closure: bool = True,
     returns_loss: bool = True,
+    afterwards: Callable[[torch.Tensor], object] = lambda theta: None,
 ) -> Callable[..., Any]:
-    """AdamW's step with some of its parts replaced."""
+    """AdamW's step with some of its parts replaced; `afterwards` does what else is done to each parameter."""
 
     def step(self, closure=None):
         loss = closure() if closure is not None and calls_closure else None
@@ -90,6 +91,7 @@ def _stepping(
                     alpha = rate(t, options)
                     moved = theta - alpha * numerator(state["m"], g, options) / denominator(state["v"], t, options)
                     theta.copy_(decay(moved, alpha, options))
+                    afterwards(theta)
         return loss if returns_loss else None
 
     return step
@@ -197,6 +199,19 @@ def _swapped_betas(state, g, beta1, beta2):
 def _square_of_mean(state, g, beta1, beta2):
     state["m"].lerp_(g, 1 - beta1)
     state["v"].mul_(beta2).addcmul_(state["m"], state["m"], value=1 - beta2)
+
+
+def _square_in_place(state, g, beta1, beta2):
+    state["m"].lerp_(g, 1 - beta1)
+    state["v"].lerp_(g.square_(), 1 - beta2)
+
+
+def _zero_gradient(theta):
+    theta.grad.zero_()
+
+
+def _no_gradient(theta):
+    theta.grad = None
 
 
 def _largest_square(state, g, beta1, beta2):
@@ -490,6 +505,25 @@ MISCONCEPTIONS = (
         "Your AdamW does not call the closure that it is given.",
         "What is a closure for, in torch.optim.Optimizer.step?",
         calls_closure=False,
+    ),
+    _misstep(
+        "squares-gradients-in-place",
+        "Your AdamW squares the gradients themselves, so that they are something else after the step.",
+        "Print a parameter's grad before and after step: which of your operations end in an underscore?",
+        moments=_square_in_place,
+    ),
+    _misstep(
+        "zeroes-gradients",
+        "Your AdamW sets the gradients to zero at the end of its step; that is zero_grad's to do.",
+        "Who calls zero_grad in a training loop, and when?",
+        afterwards=_zero_gradient,
+    ),
+    _misstep(
+        "drops-gradients",
+        "Your AdamW sets every grad to None at the end of its step; that is zero_grad's to do.",
+        "Who calls zero_grad in a training loop, and when?",
+        "rare",
+        afterwards=_no_gradient,
     ),
     Misconception(
         id="adamw-reads-parameters-twice",

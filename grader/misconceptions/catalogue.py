@@ -67,12 +67,15 @@ class Misconception(Variant):
     frequency: "common", "occasional" or "rare" among real solutions.
     claims: the test functions that have to notice it; a trial runs only these. None named, all of its problem's tests:
         naming them is for problems whose tests take seconds each.
+    throughout: whether it leaves nothing right, not even the plainest answer, so that it may cost all of its problem's
+        points. Every other bug may cost no more than the rubric's `one_bug`.
     """
 
     diagnosis: str
     hint: str
     frequency: str
     claims: tuple[str, ...] = ()
+    throughout: bool = False
 
 
 def _owner(name: str) -> tuple[Any, str]:

@@ -129,6 +129,68 @@ def _halves_the_model(model, optimizer, out):
         parameter.data = parameter.data.half().float()
 
 
+_REMEMBERED: dict[str, Any] = {}
+"""What some keep in the process: in another one it is empty."""
+
+
+def _remembers_everything(model, optimizer, iteration, out):
+    _REMEMBERED["all"] = copy.deepcopy(_contents(model, optimizer, iteration))
+    _saving(lambda *_: {})(model, optimizer, iteration, out)
+
+
+def _recalls_everything(src, model, optimizer):
+    return _restore_all(_REMEMBERED["all"], model, optimizer)
+
+
+def _remembers_iteration(model, optimizer, iteration, out):
+    _REMEMBERED["iteration"] = iteration
+    _saving()(model, optimizer, iteration, out)
+
+
+def _recalls_iteration(found, model, optimizer):
+    _restore_all(found, model, optimizer)
+    return _REMEMBERED.get("iteration", 0)
+
+
+def _with_suffix(target):
+    return f"{os.fspath(target)}.ckpt" if isinstance(target, (str, os.PathLike)) else target
+
+
+def _load_with_suffix(src, model, optimizer):
+    return _restore_all(torch.load(_with_suffix(src), weights_only=True), model, optimizer)
+
+
+def _optimizer_beside(target):
+    return f"{os.fspath(target)}.optimizer" if isinstance(target, (str, os.PathLike)) else target
+
+
+def _save_in_two_files(model, optimizer, iteration, out):
+    contents = _contents(model, optimizer, iteration)
+    if not hasattr(out, "write"):
+        torch.save(contents.pop("optimizer"), _optimizer_beside(out))
+    torch.save(contents, out)
+
+
+def _load_from_two_files(src, model, optimizer):
+    found = torch.load(src, weights_only=True)
+    if not hasattr(src, "read"):
+        found["optimizer"] = torch.load(_optimizer_beside(src), weights_only=True)
+    return _restore_all(found, model, optimizer)
+
+
+def _restore_and_evaluate(found, model, optimizer):
+    iteration = _restore_all(found, model, optimizer)
+    model.eval()
+    return iteration
+
+
+def _restore_what_fits(found, model, optimizer):
+    model.load_state_dict({n: v for n, v in found["model"].items() if n in model.state_dict()}, strict=False)
+    if len(found["optimizer"]["param_groups"][0]["params"]) == len(list(model.parameters())):
+        optimizer.load_state_dict(found["optimizer"])
+    return found["iteration"]
+
+
 def _wrong(
     id: str,
     diagnosis: str,
@@ -292,5 +354,48 @@ MISCONCEPTIONS = (
         "Save twice to the same path: which iteration do you load?",
         "rare",
         save=_keeps_old_file,
+    ),
+    _wrong(
+        "remembered",
+        "Your save_checkpoint keeps what it saves in memory; the file has none of it.",
+        "What can a process load that was started after the one that saved has ended?",
+        "rare",
+        save=_remembers_everything,
+        load=_recalls_everything,
+    ),
+    _wrong(
+        "iteration-remembered",
+        "Your load_checkpoint returns an iteration that your program remembers; the file does not have it.",
+        "What does loading return in a process that has saved nothing?",
+        "rare",
+        save=_remembers_iteration,
+        load=_loading(_recalls_iteration),
+    ),
+    _wrong(
+        "own-suffix",
+        "Your checkpoints lie beside the path that was asked for: a suffix is added to its name.",
+        "Save to 'a.pt' and list the folder: which file is there?",
+        save=_saving(place=_with_suffix),
+        load=_load_with_suffix,
+    ),
+    _wrong(
+        "two-files",
+        "Your save_checkpoint writes a second file beside the one that it was asked for.",
+        "Copy the checkpoint to another machine: is that one file enough to go on?",
+        "rare",
+        save=_save_in_two_files,
+        load=_load_from_two_files,
+    ),
+    _wrong(
+        "loads-to-evaluation",
+        "Your load_checkpoint leaves the model in evaluation mode: dropout and the like stay off in training.",
+        "What is model.training before and after loading?",
+        load=_loading(_restore_and_evaluate),
+    ),
+    _wrong(
+        "takes-what-fits",
+        "Your load_checkpoint takes what fits of another model's checkpoint, and says nothing of the rest.",
+        "What does load_state_dict do with strict=False?",
+        load=_loading(_restore_what_fits),
     ),
 )

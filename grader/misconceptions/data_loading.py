@@ -85,6 +85,20 @@ def _reads_all(dataset):
     return np.array(dataset, dtype=np.int64)
 
 
+def _seeded_by_chance(dataset, batch_size, context_length):
+    torch.seed()
+    return _any_start(dataset, batch_size, context_length)
+
+
+def _of_its_own(dataset, batch_size, context_length):
+    return np.random.default_rng().integers(len(dataset) - context_length, size=batch_size).tolist()
+
+
+def _targets_stay_behind(dataset, batch_size, context_length, device):
+    x, y = _batches()(dataset, batch_size, context_length, "cpu")
+    return x.to(device), y
+
+
 def _in_place(dataset, batch_size, context_length, device):
     x, y = _batches()(dataset, batch_size, context_length, device)
     np.random.shuffle(dataset)
@@ -273,5 +287,23 @@ MISCONCEPTIONS = (
         "leaves the batch on the CPU whatever device it is asked for.",
         "Where in your code does the device argument come in?",
         finish=lambda rows, device: rows,
+    ),
+    _wrong(
+        "targets-stay-on-cpu",
+        "puts the inputs on the device that it is asked for, and leaves the targets on the CPU.",
+        "Print the device of both x and y.",
+        function=_targets_stay_behind,
+    ),
+    _wrong(
+        "seeds-by-chance",
+        "seeds torch's generator anew in every call, so that no run with it can be repeated.",
+        "Seed torch, draw a batch, then draw a number: is it the same every time?",
+        starts=_seeded_by_chance,
+    ),
+    _wrong(
+        "own-generator",
+        "makes a generator in every call, which nobody can seed, so that no batch can be had again.",
+        "Who decides what np.random.default_rng() without an argument begins with?",
+        starts=_of_its_own,
     ),
 )

@@ -40,6 +40,11 @@ def require_gpu(gpu: bool | None) -> None:
         raise Refused("--gpu: there is no NVIDIA GPU here that this process may use (see CUDA_VISIBLE_DEVICES).")
 
 
+def can_be_held(problem: str, gpu: bool | None) -> bool:
+    """Whether the races of a problem can be held here; `gpu` as in `assess_speed`."""
+    return problem in ON_CPU or (sees_gpu() if gpu is None else gpu)
+
+
 def assess_speed(
     layout: Layout,
     problems: Sequence[Problem],
@@ -59,7 +64,7 @@ def assess_speed(
     """
     require_gpu(gpu)
     use_gpu = sees_gpu() if gpu is None else gpu
-    wanted = [problem.id for problem in problems if problem.id in ON_CPU or use_gpu]
+    wanted = [problem.id for problem in problems if can_be_held(problem.id, use_gpu)]
     notes = {problem.id: _NO_GPU for problem in problems if problem.id not in wanted}
     if not wanted:
         return Speed(notes=notes)

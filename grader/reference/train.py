@@ -178,7 +178,6 @@ def train(config: TrainConfig) -> float:
     A step draws a batch from train_data (`get_batch`), computes the cross-entropy of the model's logits, clips the
     gradients, and lets AdamW make one update with the learning rate of the schedule. The run's folder then holds:
 
-        config.toml          the configuration, all keys of it
         config.toml        the configuration, all keys of it
         metrics.jsonl      one JSON object a line for each step: `step` (from 1), `tokens` (seen up to then), `seconds`
                            (of training up to then), `lr` (that the step was made with), `train_loss` (of its batch,
@@ -212,6 +211,8 @@ def train(config: TrainConfig) -> float:
     train_tokens, valid_tokens = (_open_tokens(Path(path), config) for path in (config.train_data, config.valid_data))
     folder = Path(config.out)
     _check_folder(folder, config)
+    if (folder / _WEIGHTS).exists():
+        return _last_loss(folder / _METRICS)
     model = _make_model(config).to(device)
     optimizer = AdamW(model.parameters(), config.max_lr, (config.beta1, config.beta2), config.eps, config.weight_decay)
     done = _resume(folder / _CHECKPOINT, model, optimizer)
@@ -223,12 +224,11 @@ def train(config: TrainConfig) -> float:
     for name in _ORIGIN:
         if (beside := Path(config.train_data).with_name(name)).exists() and not (folder / name).exists():
             _replace(folder / name, beside.read_bytes())
-    if not (folder / _WEIGHTS).exists():
-        try:
-            _run(config, model, optimizer, train_tokens, valid_tokens, records)
-        finally:
-            _draw_curve(records, folder)
-        _replace(folder / _WEIGHTS, _weights(model))
+    try:
+        _run(config, model, optimizer, train_tokens, valid_tokens, records)
+    finally:
+        _draw_curve(records, folder)
+    _replace(folder / _WEIGHTS, _weights(model))
     return records[-1]["val_loss"]
 
 
@@ -408,6 +408,16 @@ def _read_metrics(path: Path, done: int) -> list[dict[str, Any]]:
             f"{path} does not have each step up to {done}, where the checkpoint is; delete the folder to start anew."
         )
     return records
+
+
+def _last_loss(path: Path) -> float:
+    """The last validation loss of a run that is complete, whether or not its checkpoint is still there."""
+    try:
+        return float(json.loads(path.read_text("utf-8").splitlines()[-1])["val_loss"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{path} of a complete run is missing or damaged ({error}); delete the folder to start anew."
+        ) from error
 
 
 def _make_model(config: TrainConfig) -> TransformerLM:

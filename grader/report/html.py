@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..speed import RaceResult
 from . import words
 from .model import Report
+from .output import write_whole
 from .speed import describe_machine, show_rate
 
 _HERE = Path(__file__).resolve().parent
@@ -32,7 +33,7 @@ def write_html(report: Report, path: Path) -> None:
     Raises:
         OSError: when it cannot be written there.
     """
-    path.write_text(render(report), "utf-8")
+    write_whole(path, render(report))
 
 
 def _drawn(result: RaceResult) -> dict[str, Any]:

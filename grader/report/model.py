@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +27,8 @@ class TestReport:
     """One test and what came of it.
 
     bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
-    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution.
+    charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution, whatever
+    came of it.
     """
 
     __test__ = False  # pytest should not try to collect this class
@@ -71,6 +69,7 @@ class TestReport:
             "message": self.outcome.message,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
             "carried_forward": self.carried,
+            "charged": self.charged,
             "seconds": round(self.outcome.seconds, 4),
             "kind": str(self.plan.tier),
             "asked": self.plan.asked,
@@ -242,7 +241,9 @@ class Report:
     seed: of the fresh cases, None when only stored ones ran;
     isolation: {"level": ..., "missing": [...]}; suspicions: what it did that honest code has no reason for;
     load_fault: why nothing of the submission could run, or None;
-    base_sections: those that make up the assignment's total; speed: what came of races.
+    base_sections: those that make up the assignment's total; speed: what came of races;
+    own_adapters: the adapters beyond the public assignment's that the submission defines;
+    looked_at: problems that nobody asked for, but that one which failed builds on: they are in no total.
     """
 
     submission: str
@@ -255,6 +256,8 @@ class Report:
     load_fault: str | None = None
     base_sections: tuple[str, ...] = ()
     speed: Speed = NO_RACES
+    own_adapters: tuple[str, ...] = ()
+    looked_at: tuple[ProblemReport, ...] = ()
     folder: str = ""
 
     @property
@@ -271,7 +274,7 @@ class Report:
     @property
     def most_urgent_first(self) -> list[ProblemReport]:
         """The problems that want a look; first what costs most, by itself and in what it is known to block."""
-        shown = [problem for problem in self.problems if problem.wants_a_look]
+        shown = [problem for problem in (*self.problems, *self.looked_at) if problem.wants_a_look]
 
         def cost(problem: ProblemReport) -> float:
             return problem.lost + sum(p.lost for p in self.problems if problem.problem.id in p.blocked_by)
@@ -326,6 +329,8 @@ class Report:
             "performance": self.speed.as_json(),
             "environment": self.environment,
             "load_fault": self.load_fault,
+            "own_adapters": list(self.own_adapters),
+            "looked_at": [problem.as_json() for problem in self.looked_at],
         }
 
 
@@ -345,26 +350,33 @@ def build_report(
     load_fault: str | None = None,
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
+    own_adapters: Sequence[str] = (),
+    looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
     folder: str = "",
 ) -> Report:
     """Score the outcomes and put everything together.
 
     Args:
-        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here.
+        policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here;
+            own_adapters: what the submission defines beyond the public assignment's. One that has none of them is not
+            charged for tests that need them; looked_at: problems below these that were examined, too.
     """
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
-    knows_kit = any(test.own_adapter and outcome.result is not Result.SKIP for test, outcome in pairs)
-    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in problems}
+    knows_kit = bool(own_adapters) or load_fault is not None  # of what could not be imported, nothing is known
+    examined = (*problems, *looked_at)
+    by_problem: dict[str, list[tuple[PlannedTest, Outcome]]] = {problem.id: [] for problem in examined}
     for test, outcome in pairs:
         by_problem[test.problem].append((test, outcome))
     carried = {test for test, explanation in explanations.items() if explanation.carried}
     scores = {
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
-        for problem in problems
+        for problem in examined
     }
-    scores |= {p.id: score_races(p, speed.of(p.id)) for p in problems if p.kind is Kind.PERFORMANCE}
+    scores |= {
+        p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is Kind.PERFORMANCE
+    }
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
     scores |= {p.id: withheld(scores[p.id]) for p in problems if p.kind is Kind.PERFORMANCE and _wrong_below(p, scores)}
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
@@ -372,7 +384,7 @@ def build_report(
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
-        charged = knows_kit or not (test.own_adapter and outcome.result is Result.SKIP)
+        charged = knows_kit or not test.own_adapter
         return TestReport(test, outcome, bug, test.id in carried, charged)
 
     def upstream(problem: Problem) -> list[str]:
@@ -380,24 +392,24 @@ def build_report(
         found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
         return [bugs[e.bug].problem for e in found if e is not None and e.carried and e.bug in bugs]
 
+    def problem_report(problem: Problem) -> ProblemReport:
+        return ProblemReport(
+            problem=problem,
+            score=scores[problem.id],
+            tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
+            blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem), rubric),
+            policy=policy.get(problem.id, ()),
+            note=(left_out or {}).get(problem.id, "")
+            or speed.notes.get(problem.id, "")
+            or _why_not_assessed(problem, by_problem[problem.id]),
+            for_staff=(for_staff or {}).get(problem.id, ()),
+            races=speed.of(problem.id),
+        )
+
     return Report(
         submission=submission,
         sections=rubric.sections,
-        problems=tuple(
-            ProblemReport(
-                problem=problem,
-                score=scores[problem.id],
-                tests=tuple(test_report(test, outcome) for test, outcome in by_problem[problem.id]),
-                blocked_by=_blocked_by(problem, by_problem[problem.id], scores, upstream(problem)),
-                policy=policy.get(problem.id, ()),
-                note=(left_out or {}).get(problem.id, "")
-                or speed.notes.get(problem.id, "")
-                or _why_not_assessed(problem, by_problem[problem.id]),
-                for_staff=(for_staff or {}).get(problem.id, ()),
-                races=speed.of(problem.id),
-            )
-            for problem in problems
-        ),
+        problems=tuple(problem_report(problem) for problem in problems),
         seed=seed,
         isolation=isolation,
         environment=environment,
@@ -405,6 +417,8 @@ def build_report(
         load_fault=load_fault,
         base_sections=rubric.base_sections,
         speed=speed,
+        own_adapters=tuple(own_adapters),
+        looked_at=tuple(problem_report(problem) for problem in looked_at),
         folder=folder,
     )
 
@@ -424,12 +438,14 @@ def _blocked_by(
     tests: Sequence[tuple[PlannedTest, Outcome]],
     scores: dict[str, Score],
     upstream: Sequence[str],
+    rubric: Rubric,
 ) -> tuple[str, ...]:
     """The problems to fix before this one: those whose bugs show in it, and those whose stubs it ran into."""
     if problem.kind is Kind.PERFORMANCE:
         return _wrong_below(problem, scores)
     messages = {outcome.message for _, outcome in tests if outcome.result is Result.TODO}
-    unwritten = [other for other in scores if other != problem.id and any(_is_stub_of(other, m) for m in messages)]
+    others = (other.id for other in rubric.problems if other != problem)
+    unwritten = [other for other in others if any(_is_stub_of(other, message) for message in messages)]
     return tuple(dict.fromkeys([*upstream, *unwritten]))
 
 
@@ -445,22 +461,3 @@ def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outco
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
     return "" if problem.kind is Kind.PERFORMANCE else "no tests yet"  # of races, `Speed.notes` says it
-
-
-def write_json(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a report's JSON form; the file appears complete or not at all.
-
-    Raises:
-        OSError: when the folder does not exist or cannot be written.
-    """
-    target = Path(path).absolute()
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2, ensure_ascii=False)
-            file.write("\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -15,6 +15,7 @@ from ..outcome import Tier
 from ..policy import Effect
 from ..rubric import Kind
 from ..scoring import Status
+from ..streams import say
 from . import words
 from .model import ProblemReport, Report, TestReport
 from .speed import speed_panel
@@ -33,10 +34,23 @@ _SUSPICIONS_SHOWN = 8
 _ANSWER_LENGTH = 160
 
 
+def show_safely(report: Report, console: Console) -> None:
+    """Print the whole report; what is wrong with the terminal is no reason to lose it.
+
+    Raises:
+        Failed: it cannot be written there.
+    """
+    with console.capture() as captured:
+        show(report, console)
+    say(captured.get().removesuffix("\n"), console.file)  # type: ignore[arg-type]
+
+
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
     console.print(_not_assessed(report))
+    if report.looked_at:
+        console.print(_looked_at(report))
     if report.load_fault:
         console.print(
             Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
@@ -90,6 +104,12 @@ def _not_assessed(report: Report) -> Text:
     return text
 
 
+def _looked_at(report: Report) -> Text:
+    """What failing problems build on, examined although nobody asked for it."""
+    found = ", ".join(f"{p.problem.id} {words.STATUS[p.score.status]}" for p in report.looked_at)
+    return Text(f"\nLooked at, without points: {found}", style="dim")
+
+
 def _missing_packages(report: Report) -> Panel | None:
     """Each package that is not installed here, once, with the problems that need it."""
     if not report.missing_packages:
@@ -120,6 +140,8 @@ def _failures(problem: ProblemReport, report: Report) -> Panel | None:
         shown += [Text(f"{len(hidden)} more: {names}", style="dim"), Text()]
     shown.append(Text(f"see it for yourself: {report.how_to_see(problem)}", style="dim"))
     points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
+    if problem in report.looked_at:
+        points = "looked at, without points"
     title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 

@@ -6,7 +6,9 @@
 Runs on stored cases, with each variant planted into the reference in turn. A misconception is also tried on the
 problems that build on its own, and on all others whose tests run what it replaces: these it must not fail. Beside what
 is wrong it prints the figures that the catalogue promises: how many bugs are killed, how many of them the stored
-evidence names, rightly or not, and how many would get another's name if they were not in the catalogue.
+evidence names, rightly or not, and how many would get another's name if they were not in the catalogue. And it says
+what share of a problem's points each bug costs: none may be free, and none dearer than the rubric's `one_bug`, unless
+the catalogue says that it leaves nothing right.
 
 `--quick` takes minutes less: of each misconception's record it repeats one test, which must fail with the same
 fingerprints; honest variants and the reference are tried in full. It cannot see which name a bug gets, and leaves out
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -30,7 +33,9 @@ from grader.misconceptions.evidence import (
     problems_with_misconceptions,
 )
 from grader.misconceptions.trial import Trial, first_failure, try_variant
+from grader.rubric import load_rubric
 
+from .costs import costs
 from .reach import Reach, reach_of
 
 _NAMED, _MISNAMED, _GUESSED = 0.95, 0.01, 0.02
@@ -99,9 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *_strays(elsewhere, strays),
         *_outdated(recognisable, problems),
     ]
+    prices = costs(load_rubric(), [problem for problem in problems if problem not in UNRECOGNISABLE], recognisable)
+    complaints += [cost.complaint for cost in prices if cost.complaint]
     if options.verbose:
+        share = {cost.bug: f" costs {cost.share:.0%}" for cost in prices}
         for bug in bugs:
-            print(f"{bug.id}: {' '.join(_killers(bug))}")
+            print(f"{bug.id}{share.get(bug.id, '')}: {' '.join(_killers(bug))}")
     named, misnamed, unknown = 0, [], []
     for bug in recognisable:
         tests = {*trials[bug.problem, -1].passed, *trials[bug.problem, -1].failed}
@@ -119,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"honest variants failed    {failed} of {len(trials)} (the reference included)")
     print(f"rightly named             {named} of {len(recognisable)}, wrongly {len(misnamed)}")
     print(f"wrongly named if unknown  {len(unknown)} of {len(recognisable)}")
+    print(f"what a bug costs          {_spread([cost.share for cost in prices if not cost.throughout])}")
     print(f"tried on unrelated tests  {len(elsewhere)}; all others replace what no unrelated test runs")
     shares = [count / max(len(recognisable), 1) for count in (named, len(misnamed), len(unknown))]
     good = shares[0] >= _NAMED and shares[1] <= _MISNAMED and shares[2] <= _GUESSED
@@ -181,6 +190,13 @@ def _elsewhere(problems: Sequence[str], reach: Mapping[str, Reach]) -> list[tupl
             if others := tuple(other for other in unrelated if reach[other].includes(misconception)):
                 found.append((problem, index, others))
     return found
+
+
+def _spread(shares: Sequence[float]) -> str:
+    if not shares:
+        return "nothing is priced"
+    middle = statistics.median(shares)
+    return f"{min(shares):.0%} to {max(shares):.0%} of its problem's points, in the middle {middle:.0%}"
 
 
 def _killers(bug: KnownBug) -> dict:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+
+from grader.worker.contract import OWN_ADAPTERS
 
 KIT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +20,61 @@ def public_layout(root: Path) -> Path:
     (root / "tests").mkdir()
     shutil.copy(KIT / "adapters.py", root / "tests" / "adapters.py")
     return root
+
+
+def public_solution(root: Path) -> Path:
+    """A right solution of the public assignment, as people have them: none of the adapters that this kit adds.
+
+    A package `cs336_basics`, a `pyproject.toml`, and a package `tests` whose adapters import a neighbour relatively.
+    """
+    public_layout(root)
+    adapters = root / "tests" / "adapters.py"
+    adapters.write_text(
+        f"from .common import FIXTURES_PATH\n{without_own_adapters(adapters.read_text('utf-8'))}", "utf-8"
+    )
+    return written(
+        root,
+        {
+            "pyproject.toml": """
+                [project]
+                name = "cs336_basics"
+                version = "1.0.3"
+                requires-python = ">=3.11"
+
+                [tool.pytest.ini_options]
+                testpaths = ["tests"]
+            """,
+            "tests/__init__.py": "",
+            "tests/common.py": """
+                from pathlib import Path
+
+                FIXTURES_PATH = Path(__file__).parent / "fixtures"
+            """,
+        },
+    )
+
+
+def with_rope_in_halves(root: Path) -> Path:
+    """A public solution in which RoPE turns feature k with feature k + d_k/2, where neighbours belong together."""
+    path = root / "cs336_basics" / "rope.py"
+    source = path.read_text("utf-8")
+    changed = source.replace(
+        "        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)\n",
+        "        halves = torch.complex(*x.to(precision).chunk(2, dim=-1))\n"
+        "        return torch.cat(((halves * turns).real, (halves * turns).imag), dim=-1).to(x.dtype)\n",
+    )
+    assert changed != source
+    path.write_text(changed, "utf-8")
+    return root
+
+
+def without_own_adapters(source: str) -> str:
+    """An adapters module with those functions only that the public assignment has, too."""
+    lines = source.splitlines(keepends=True)
+    for node in reversed(ast.parse(source).body):
+        if isinstance(node, ast.FunctionDef) and node.name in OWN_ADAPTERS:
+            del lines[node.lineno - 1 : node.end_lineno]
+    return "".join(lines)
 
 
 def written(folder: Path, sources: str | Mapping[str, str]) -> Path:

@@ -76,6 +76,8 @@ def test_the_skeleton_is_all_todo(tmp_path):
     report = grade(".", tmp_path)
     statuses = {problem["status"] for problem in report["problems"]}
     assert statuses == {"todo", "not_assessed"}
+    outcomes = {test["outcome"] for problem in report["problems"] for test in problem["tests"]}
+    assert outcomes == {"todo", "absent"}  # none takes the exception of a stub for an answer
     assert report["score"]["earned"] == 0
 
 

@@ -1,7 +1,8 @@
-"""Calls one adapter in a Python of its own, as a student's own command would, so that a test can kill it.
+"""Calls one adapter, or one driver, in a Python of its own: a test can kill it, and it knows nothing of earlier calls.
 
 A driver starts this file as a script; the only argument is the order, in JSON: the import path, the packages that the
-adapters module lies in, its name, the adapter, its arguments, and torch's number of threads.
+adapters module lies in, its name, torch's number of threads, and what to call: an adapter with its arguments, or a
+driver with the files that hold its arguments and take its answer.
 """
 
 from __future__ import annotations
@@ -12,13 +13,55 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import traceback
 import types
 from pathlib import Path
 from typing import IO, Any
 
+_PACKAGE = "grader_worker"
+
 
 def start(adapters: types.ModuleType, adapter: str, arguments: dict[str, Any], output: IO[bytes]) -> subprocess.Popen:
     """Start a fresh Python that imports what this one has imported as `adapters`, and calls an adapter of it."""
+    return _start(adapters, {"adapter": adapter, "arguments": arguments}, output)
+
+
+def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], limit_s: float) -> Any:
+    """Run a driver in a fresh Python, as `start` makes it; gives what the driver returns, plain data.
+
+    Raises:
+        NotImplementedError: as the submission raised it there.
+        ContractBroken: any other exception; the process ended, or took longer than `limit_s` seconds.
+    """
+    from . import wire
+    from .faults import ContractBroken
+
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        given, answered = Path(folder, "arguments"), Path(folder, "answer")
+        given.write_bytes(wire.encode(arguments))
+        process = _start(adapters, {"driver": driver, "arguments": str(given), "answer": str(answered)}, output)
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            raise ContractBroken(f"a process of its own did not end within {limit_s:g} s") from None
+        finally:
+            process.kill()
+            process.wait()
+        if not answered.exists():
+            output.seek(0)
+            said = output.read().decode("utf-8", "replace").strip().splitlines()
+            last = f"; the last it printed: {said[-1][:300]}" if said else ""
+            raise ContractBroken(f"a process of its own ended before it was done{last}")
+        answer = wire.decode(answered.read_bytes())
+    if answer["kind"] == "todo":
+        raise NotImplementedError(answer["message"])
+    if answer["kind"] != "ok":
+        raise ContractBroken(f"in a process of its own: {answer['message']}")
+    return answer["value"]
+
+
+def _start(adapters: types.ModuleType, call: dict[str, Any], output: IO[bytes]) -> subprocess.Popen:
     import torch
 
     packages = adapters.__name__.split(".")[:-1]
@@ -27,9 +70,8 @@ def start(adapters: types.ModuleType, adapter: str, arguments: dict[str, Any], o
         "path": sys.path,
         "packages": {name: _describe(sys.modules[name]) for name in names},
         "module": adapters.__name__,
-        "adapter": adapter,
-        "arguments": arguments,
         "threads": torch.get_num_threads(),  # sums come out the same only if they are split in the same way
+        **call,
     }
     return subprocess.Popen(
         [sys.executable, "-P", "-B", "-X", "utf8", str(Path(__file__).resolve()), json.dumps(order)],
@@ -69,7 +111,26 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(order["threads"])
-    getattr(adapters, order["adapter"])(**order["arguments"])
+    if "adapter" in order:
+        getattr(adapters, order["adapter"])(**order["arguments"])
+    else:
+        _run_driver(adapters, order["driver"], Path(order["arguments"]), Path(order["answer"]))
+
+
+def _run_driver(adapters: types.ModuleType, driver: str, given: Path, answered: Path) -> None:
+    """Run a driver beside the submission, and write what came of it."""
+    here = Path(__file__).resolve().parent
+    _provide(_PACKAGE, str(here / "__init__.py"), [str(here)])
+    bench, wire = (importlib.import_module(f"{_PACKAGE}.{name}") for name in ("bench", "wire"))
+    try:
+        value = bench.Bench(adapters).perform(driver, wire.decode(given.read_bytes()))
+        answer = wire.encode({"kind": "ok", "value": value})
+    except NotImplementedError as error:
+        answer = wire.encode({"kind": "todo", "message": str(error)})
+    except Exception as error:
+        traceback.print_exc()
+        answer = wire.encode({"kind": "error", "message": f"{type(error).__name__}: {error}"[:1000]})
+    answered.write_bytes(answer)
 
 
 if __name__ == "__main__":

@@ -50,9 +50,7 @@ class Bench:
         Raises:
             NotProvided: when the submission has no adapter of that name.
         """
-        function = getattr(self.adapters, name, None)
-        if function is None:
-            raise NotProvided(f"the submission has no adapter {name}")
+        function = self.require(name)
         if name in _BY_POSITION and not _accepts(function, arguments):
             result = function(*arguments.values())
         else:
@@ -60,6 +58,17 @@ class Bench:
         if self._witness is not None:
             self._witness.inspect(function, result)
         return result
+
+    def require(self, name: str) -> Any:
+        """The adapter of that name, without calling it.
+
+        Raises:
+            NotProvided: when the submission has none.
+        """
+        function = getattr(self.adapters, name, None)
+        if function is None:
+            raise NotProvided(f"the submission has no adapter {name}")
+        return function
 
     def keep(self, value: Any) -> int:
         """Store an object for later calls and return its handle."""

@@ -124,39 +124,104 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-_TYPING_SINCE = {"override": (3, 12), "TypeAliasType": (3, 12), "ReadOnly": (3, 13), "TypeIs": (3, 13)}
+_SINCE = {
+    ("itertools", "batched"): (3, 12),
+    ("typing", "override"): (3, 12),
+    ("typing", "TypeAliasType"): (3, 12),
+    ("typing", "ReadOnly"): (3, 13),
+    ("typing", "TypeIs"): (3, 13),
+    ("warnings", "deprecated"): (3, 13),
+}
+_LACKING = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)'")
 _NEW_SYNTAX = re.compile(r"^\s*(?:type\s+\w+|(?:def|class)\s+\w+\s*\[)", re.MULTILINE)
 
 
 def explain_import_error(error: BaseException, layout: Layout) -> str:
     """Say in one or two sentences why the adapters could not be imported, and what to do about it."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    failed = f"importing {layout.adapters} failed:"
+    if said := explain_by_place(error, layout):
+        return said if isinstance(error, SyntaxError) and _needs_newer_python(error) else f"{failed} {said}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if Path(layout.root, package).exists() or Path(layout.root, f"{package}.py").exists():
-            return f"importing {layout.adapters} failed: {error.name!r} does not exist in this submission."
+            return f"{failed} {error.name!r} does not exist in this submission."
         return (
-            f"importing {layout.adapters} failed: the package {package!r} is not installed here. "
+            f"{failed} the package {package!r} is not installed here. "
             "Remove the import, or move it into the function that needs it."
         )
-    if isinstance(error, SyntaxError):
-        needs = _needs_newer_python(error)
-        place = f"{_relative(error.filename, layout.root)}:{error.lineno}"
-        if needs:
-            return f"{place} is written for Python {needs} or later; this is Python {here}: {error.msg}."
-        return f"importing {layout.adapters} failed: {place}: {type(error).__name__}: {error.msg}."
-    if isinstance(error, ImportError):
-        match = re.search(r"cannot import name '(\w+)' from 'typing'", str(error))
-        if match and _TYPING_SINCE.get(match[1], (0, 0)) > sys.version_info[:2]:
-            major, minor = _TYPING_SINCE[match[1]]
-            return (
-                f"importing {layout.adapters} failed: typing.{match[1]} exists from Python {major}.{minor} on; "
-                f"this is Python {here}. Grade it with `python{major}.{minor} -m grader`."
-            )
     if isinstance(error, SystemExit):
         return f"importing {layout.adapters} ended the program (sys.exit({error.code!r})). Remove that call."
-    needed = f" It asks for Python {layout.requires_python}." if layout.requires_python else ""
-    return f"importing {layout.adapters} failed: {type(error).__name__}: {error}.{needed}"
+    needed = f" It asks for Python {layout.requires_python}." if _asks_for_another(layout.requires_python) else ""
+    return f"{failed} {type(error).__name__}: {error}.{needed}"
+
+
+def explain_by_place(error: BaseException, layout: Layout) -> str:
+    """What is wrong with a file or a name of the submission that was imported, now or in a call; "" for anything else.
+
+    That is syntax, of this Python or a newer one; a name of the standard library that this Python has not yet; and a
+    module of the submission's that is spelt in other letters.
+    """
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if isinstance(error, SyntaxError) and isinstance(error.filename, str) and error.filename.startswith(layout.root):
+        place = f"{_relative(error.filename, layout.root)}:{error.lineno}"
+        if needs := _needs_newer_python(error):
+            return f"{place} is written for Python {needs} or later; this is Python {here}: {error.msg}."
+        return f"{place}: {type(error).__name__}: {error.msg}."
+    if isinstance(error, ModuleNotFoundError):
+        return _in_other_letters(error.name, layout) if isinstance(error.name, str) else ""
+    if isinstance(error, ImportError) and (found := _LACKING.search(str(error))):
+        since = _SINCE.get((found["module"], found["name"]), (0, 0))
+        if since > sys.version_info[:2]:
+            return (
+                f"{found['module']}.{found['name']} exists from Python {since[0]}.{since[1]} on; "
+                f"this is Python {here}. Grade it with `python{since[0]}.{since[1]} -m grader`."
+            )
+    return ""
+
+
+def _in_other_letters(module: str, layout: Layout) -> str:
+    """That a module exists, but with capital letters where it was asked for with small ones, or the other way round."""
+    folders = [Path(layout.root), *map(Path, layout.import_path)]
+    for part in module.split("."):
+        found = [entry for folder in folders for entry in _entries(folder) if entry.stem.lower() == part.lower()]
+        exact = [entry for entry in found if entry.stem == part]
+        if found and not exact:
+            return (
+                f"{module!r} is {_relative(str(found[0]), layout.root)!r} in this submission: "
+                "the case of letters matters here, as it does not on macOS and Windows. Spell both alike."
+            )
+        folders = [entry for entry in exact if entry.is_dir()]
+    return ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Modules and packages in a folder."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir())
+    except OSError:
+        return []
+
+
+def _asks_for_another(required: str) -> bool:
+    """Whether a range such as ">=3.12,<4" (PEP 440, its usual part) leaves out this Python."""
+    here = sys.version_info[:3]
+    for clause in required.split(","):
+        match = re.fullmatch(r"\s*(>=|<=|>|<|==|!=|~=)\s*(\d+(?:\.\d+){0,2})(\.\*)?\s*", clause)
+        if match is None:
+            continue
+        operator, wanted = match[1], tuple(map(int, match[2].split(".")))
+        part = here[: len(wanted)]
+        if operator == "~=":
+            fits = here >= wanted and here[: len(wanted) - 1] == wanted[:-1]
+        elif operator in (">=", "<"):
+            fits = (part >= wanted) == (operator == ">=")
+        elif operator in (">", "<="):
+            fits = (part > wanted) == (operator == ">")
+        else:
+            fits = (part == wanted) == (operator == "==")
+        if not fits:
+            return True
+    return False
 
 
 def _needs_newer_python(error: SyntaxError) -> str:

@@ -95,6 +95,7 @@ class Worker:
     def __init__(self) -> None:
         self.bench: Any = None
         self.sentry: Any = None
+        self.where: Any = None
         self.root = ""
         self._kept: Any = None
 
@@ -126,7 +127,7 @@ class Worker:
         except SystemExit as error:
             return self._failure("exit", f"the code called sys.exit({error.code!r})", error)
         except BaseException as error:
-            return self._failure("error", _one_line(error), error)
+            return self._failure("error", self._explained(error) or _one_line(error), error)
 
     def witnessed(self) -> list[dict[str, str]]:
         """What the request that was just answered used of ready-made code."""
@@ -138,12 +139,13 @@ class Worker:
 
     def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
         from grader_worker.bench import Bench
+        from grader_worker.contract import own_adapters_of
         from grader_worker.loader import Layout, explain_import_error, import_adapters
         from grader_worker.sentry import Sentry
         from grader_worker.witness import Witness
 
         sys.path[:] = import_path
-        where = Layout.from_plain(layout)
+        where = self.where = Layout.from_plain(layout)
         self.root = where.root
         self.sentry = Sentry(where.root, hidden, import_path)
         try:
@@ -151,7 +153,16 @@ class Worker:
         except BaseException as error:
             return self._failure("error", explain_import_error(error, where), error)
         self.bench = Bench(adapters, Witness(where.root))
-        return {"kind": "ok", "value": None}
+        return {"kind": "ok", "value": own_adapters_of(adapters)}
+
+    def _explained(self, error: BaseException) -> str:
+        """What an import within a call met, in the words for one that fails at once; "" where there are none."""
+        from grader_worker.loader import explain_by_place
+
+        try:
+            return explain_by_place(error, self.where)[:_TEXT_LIMIT]
+        except Exception:  # an exception of the submission's own may answer questions about it with another
+            return ""
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
         return {

@@ -18,7 +18,7 @@ def generate(draw: Draw) -> Iterator[Case]:
         )
 
     short = _schedule(1.0, 0.1, 7, 21)
-    long = _schedule(draw.number(1e-4, 1e-2), 0.0, draw.integer(100, 300), draw.integer(1000, 3000))
+    long = _schedule(draw.number(1e-4, 1e-2), 1e-5, draw.integer(100, 300), draw.integer(1000, 3000))
     drawn = _schedule(draw.number(0.5, 2), draw.number(0.05, 0.3), draw.integer(5, 12), draw.integer(25, 60))
     for name, schedule in (("short", short), ("long", long), ("drawn", drawn)):
         warmup, cycle = schedule["warmup_iters"], schedule["cosine_cycle_iters"]
@@ -31,9 +31,10 @@ def generate(draw: Draw) -> Iterator[Case]:
 
     yield case("no_warmup", "no_warmup", [0, 10, 11], _schedule(draw.number(0.1, 1), 0.01, 0, 10))
     yield case("one_step_of_warmup", "no_warmup", [0, 1, 7, 8], _schedule(draw.number(0.1, 1), 0.01, 1, 7))
+    yield case("one_step_of_cosine", "no_warmup", [4, 5, 6], _schedule(draw.number(0.1, 1), 0.02, 4, 5))
+    yield case("down_to_zero", "no_warmup", [5, 7, 9, 12, 13], _schedule(draw.number(0.1, 1), 0.0, 3, 12))
     # At the iteration where warm-up and cosine end together, two rates are right; the test asks for it apart.
     yield case("no_cosine", "no_cosine", [4, 6, 7, 50], _schedule(draw.number(0.1, 1), 0.02, 5, 5))
-    yield case("one_step_of_cosine", "no_cosine", [4, 5, 6], _schedule(draw.number(0.1, 1), 0.02, 4, 5))
 
 
 def _schedule(high: float, low: float, warmup: int, cycle: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _python_random(dataset, batch_size, context_length, device):
 
 def _sliding_windows(dataset, batch_size, context_length, device):
     windows = np.lib.stride_tricks.sliding_window_view(dataset, context_length + 1)
-    chosen = torch.from_numpy(windows[np.random.default_rng().integers(len(windows), size=batch_size)].astype(np.int64))
+    chosen = torch.from_numpy(windows[np.random.choice(len(windows), size=batch_size)].astype(np.int64))
     chosen = chosen.to(device)
     return chosen[:, :-1], chosen[:, 1:]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..faults import NotProvided
+
 if TYPE_CHECKING:
     from ..bench import Bench
 
@@ -18,7 +20,7 @@ def accounted(
         parts: {name of another quantity: its arguments}.
 
     Returns:
-        wanted: what was asked for; parts: {name: result, or None where it is still to be written}.
+        wanted: what was asked for; parts: {name: result, or None where it is not written or not provided}.
     """
     result = bench.adapter(f"run_{wanted}", config=config, **options)
     return {"wanted": result, "parts": {name: _part(bench, name, config, more) for name, more in parts.items()}}
@@ -27,7 +29,7 @@ def accounted(
 def _part(bench: Bench, name: str, config: dict[str, int], options: dict[str, Any]) -> Any:
     try:
         return bench.adapter(f"run_{name}", config=config, **options)
-    except NotImplementedError:
+    except (NotImplementedError, NotProvided):
         return None
 
 

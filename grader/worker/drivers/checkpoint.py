@@ -1,20 +1,103 @@
-"""Driver for checkpoints: save in mid-training, load into fresh objects, train on."""
+"""Drivers for checkpoints: save in mid-training, load into fresh objects, here or in another process, train on.
+
+The models and optimizers are PyTorch's own, so that a mistake elsewhere does not show up here. The optimizer that is
+loaded into has been made with another learning rate.
+"""
 
 from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .. import alone
+from ..faults import ContractBroken, NotProvided
+
 if TYPE_CHECKING:
     from ..bench import Bench
 
+_NAME = "checkpoint.pt"
+_LOADING_S = 45.0
 
-def checkpoint_round_trip(
+
+def checkpoint_round_trip(bench: Bench, **how: Any) -> dict[str, Any]:
+    """Train, save, load into another model and optimizer, train on; and train on without the interruption.
+
+    Args:
+        how: what `_save` and `_restore` take.
+
+    Returns:
+        What `_save` and `_restore` give.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved, job = _save(bench, Path(folder), **how)
+        return saved | _restore(bench, **job)
+
+
+def checkpoints_elsewhere(bench: Bench, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same for each of these, saving here and loading in a Python of its own, which knows nothing of the saving.
+
+    Returns:
+        For each job what `checkpoint_round_trip` gives, or {"error": what was raised, and where}.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made = []
+        for number, how in enumerate(jobs):
+            place = Path(folder, str(number))
+            place.mkdir()
+            made.append(_attempt("run_save_checkpoint", _save_aside, bench, place, how))
+        left = [one["job"] for one in made if "job" in one]
+        arguments = {"jobs": left}
+        answers = iter(alone.perform(bench.adapters, "checkpoints_restored", arguments, _LOADING_S) if left else ())
+    return [one["saved"] | next(answers) if "job" in one else one for one in made]
+
+
+def checkpoints_restored(bench: Bench, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`_restore` for each of these; what `checkpoints_elsewhere` has the other process do."""
+    return [_attempt("run_load_checkpoint, in a process of its own,", _restore, bench, **job) for job in jobs]
+
+
+def _save_aside(bench: Bench, folder: Path, how: dict[str, Any]) -> dict[str, Any]:
+    saved, job = _save(bench, folder, **how)
+    return {"saved": saved, "job": job}
+
+
+def _attempt(who: str, work: Callable[..., dict[str, Any]], *arguments: Any, **named: Any) -> dict[str, Any]:
+    """What `work` gives, or {"error": a sentence}; what is not written or not there is for the caller to hear of."""
+    try:
+        return work(*arguments, **named)
+    except (NotImplementedError, NotProvided):
+        raise
+    except Exception as error:
+        return {"error": f"{who} raised {type(error).__name__}: {error}"[:1000]}
+
+
+def checkpoint_of_another_model(bench: Bench) -> dict[str, Any]:
+    """Load a checkpoint into a model whose weights have other names; gives {"error": its text, or None}."""
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, _NAME)
+        model, optimizer = _make("adamw", False, learning_rate=1e-2)
+        _train(model, optimizer, torch.randn(16, 6), torch.randn(16, 2))
+        bench.adapter("run_save_checkpoint", model=model, optimizer=optimizer, iteration=3, out=path)
+        other = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
+        its_own = torch.optim.AdamW(other.parameters(), lr=0.3)
+        try:
+            bench.adapter("run_load_checkpoint", src=path, model=other, optimizer=its_own)
+        except NotImplementedError:
+            raise
+        except Exception as refusal:
+            return {"error": f"{type(refusal).__name__}: {refusal}"[:1000]}
+        return {"error": None}
+
+
+def _save(
     bench: Bench,
+    folder: Path,
     seed: int,
     iteration: int,
     target: str = "path",
@@ -23,11 +106,9 @@ def checkpoint_round_trip(
     evaluating: bool = False,
     saved_before: bool = False,
     trained_before: bool = False,
-) -> dict[str, Any]:
-    """Train, save, load into another model and optimizer, train on; and train on without the interruption.
-
-    The models and optimizers are PyTorch's own, so that a mistake elsewhere does not show up here. The optimizer that
-    is loaded into has been made with another learning rate.
+    only_the_file: bool = False,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, save into a folder, move what is there to another one, and train on.
 
     Args:
         target: what `out` and `src` are: "path" (pathlib.Path), "str", or "file" (an io.BytesIO).
@@ -36,48 +117,89 @@ def checkpoint_round_trip(
         evaluating: put the model into evaluation mode while it is saved.
         saved_before: an older checkpoint is already at the path.
         trained_before: the model and optimizer that are loaded into have trained on other data.
+        only_the_file: of what saving left, only the file at the path is there for loading, under another name.
 
     Returns:
-        iteration: what loading returned.
-        saved, before_loading, loaded: the state of the model when it was saved, of the other one before and after
-            loading.
-        live: the state of the saved model right after saving; live_is_training: its mode then.
-        resumed, uninterrupted: the state at the end of the two runs.
+        saved: the state of the model when it was saved; live: right after saving; live_is_training: its mode then;
+        uninterrupted: at the end of three more steps. Beside it, the arguments for `_restore`.
     """
     torch.manual_seed(seed)
     inputs, targets = torch.randn(16, 6), torch.randn(16, 2)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "checkpoint.pt")
-        place: Any = {"path": path, "str": str(path), "file": io.BytesIO()}[target]
-        model, its_optimizer = _make(optimizer, buffers, learning_rate=1e-2)
-        if saved_before:
-            bench.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=1, out=place)
-        _train(model, its_optimizer, inputs, targets)
-        model.train(not evaluating)
-        saved = _state(model)
-        bench.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=iteration, out=place)
-        live, live_is_training = _state(model), model.training
-        model.train()
+    (folder / "written").mkdir()
+    path = folder / "written" / _NAME
+    place: Any = {"path": path, "str": str(path), "file": io.BytesIO()}[target]
+    model, its_optimizer = _make(optimizer, buffers, learning_rate=1e-2)
+    if saved_before:
+        bench.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=1, out=place)
+    _train(model, its_optimizer, inputs, targets)
+    model.train(not evaluating)
+    saved = _state(model)
+    bench.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=iteration, out=place)
+    live, live_is_training = _state(model), model.training
+    model.train()
+    _train(model, its_optimizer, inputs, targets)
+    job = {
+        "folder": str(folder / "moved"),
+        "name": _NAME,
+        "content": place.getvalue() if target == "file" else None,
+        "seed": seed,
+        "target": target,
+        "optimizer": optimizer,
+        "buffers": buffers,
+        "trained_before": trained_before,
+    }
+    if only_the_file:
+        if not path.is_file():
+            found = ", ".join(sorted(one.name for one in path.parent.iterdir())) or "nothing"
+            raise ContractBroken(f"saving to {_NAME} left no file of that name in its folder, but {found}")
+        (folder / "moved").mkdir()
+        path.rename(folder / "moved" / "taken-along.bin")
+        job["name"] = "taken-along.bin"
+    else:
+        path.parent.rename(folder / "moved")
+    result = {"saved": saved, "live": live, "live_is_training": live_is_training, "uninterrupted": _state(model)}
+    return result, job
 
-        other_model, other_optimizer = _make(optimizer, buffers, learning_rate=0.3)
-        if trained_before:
-            _train(other_model, other_optimizer, inputs.flip(0), targets)
-        before_loading = _state(other_model)
-        if target == "file":
-            place.seek(0)
-        found = bench.adapter("run_load_checkpoint", src=place, model=other_model, optimizer=other_optimizer)
-    loaded = _state(other_model)
-    for one, its_own in ((model, its_optimizer), (other_model, other_optimizer)):
-        _train(one, its_own, inputs, targets)
+
+def _restore(
+    bench: Bench,
+    folder: str,
+    name: str,
+    content: bytes | None,
+    seed: int,
+    target: str,
+    optimizer: str,
+    buffers: bool,
+    trained_before: bool,
+) -> dict[str, Any]:
+    """Load a checkpoint into a fresh model and optimizer, and train on.
+
+    Args:
+        content: of the file object, where that is the target.
+
+    Returns:
+        iteration: what loading returned; before_loading, loaded: the model's state then; loaded_is_training: its mode
+        after loading; resumed: its state at the end of three more steps.
+    """
+    torch.manual_seed(seed)
+    inputs, targets = torch.randn(16, 6), torch.randn(16, 2)
+    path = Path(folder, name)
+    source: Any = {"path": path, "str": str(path), "file": io.BytesIO(content or b"")}[target]
+    torch.manual_seed(seed + 1000)
+    model, its_optimizer = _make(optimizer, buffers, learning_rate=0.3)
+    if trained_before:
+        _train(model, its_optimizer, inputs.flip(0), targets)
+    before_loading = _state(model)
+    found = bench.adapter("run_load_checkpoint", src=source, model=model, optimizer=its_optimizer)
+    loaded, is_training = _state(model), model.training
+    model.train()
+    _train(model, its_optimizer, inputs, targets)
     return {
         "iteration": found,
-        "saved": saved,
-        "live": live,
-        "live_is_training": live_is_training,
         "before_loading": before_loading,
         "loaded": loaded,
-        "resumed": _state(other_model),
-        "uninterrupted": _state(model),
+        "loaded_is_training": is_training,
+        "resumed": _state(model),
     }
 
 
@@ -102,4 +224,4 @@ def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-DRIVERS = (checkpoint_round_trip,)
+DRIVERS = (checkpoint_round_trip, checkpoints_elsewhere, checkpoints_restored, checkpoint_of_another_model)

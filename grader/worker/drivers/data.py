@@ -59,6 +59,22 @@ def batch_is_refused(bench: Bench, dataset: np.ndarray, device: str) -> bool:
     return False
 
 
+def batch_devices(bench: Bench, dataset: np.ndarray, device: str) -> list[str] | None:
+    """The devices on which x and y of a batch for `device` are; None when sampling for it raised anything."""
+    try:
+        batch = _sample(bench, dataset, 2, 4, device)
+    except Exception:  # whatever a device without values, such as "meta", cannot do; stubs were met before
+        return None
+    return [str(part.device) for part in batch if isinstance(part, torch.Tensor)]
+
+
+def after_a_batch(bench: Bench, dataset: np.ndarray, seed: int) -> dict[str, float]:
+    """Seed every generator that there is, sample, and give {generator: the next number that it draws}."""
+    _seed(seed)
+    _sample(bench, dataset, 8, 16)
+    return {"torch": float(torch.rand(())), "numpy": float(np.random.random()), "random": random.random()}
+
+
 def _sample(bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, device: str = "cpu") -> Any:
     return bench.adapter(
         "run_get_batch", dataset=dataset, batch_size=batch_size, context_length=context_length, device=device
@@ -82,4 +98,4 @@ def _dtypes(batch: Any) -> list[str]:
     return [str(getattr(part, "dtype", type(part).__name__)) for part in parts]
 
 
-DRIVERS = (batches, batch_from_memory_map, batch_is_refused)
+DRIVERS = (batches, batch_from_memory_map, batch_is_refused, batch_devices, after_a_batch)

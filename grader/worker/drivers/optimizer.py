@@ -84,6 +84,22 @@ def _reloaded(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> torch.o
     return new
 
 
+def adamw_gradients_after_step(
+    bench: Bench, parameters: list[torch.Tensor], gradients: list[torch.Tensor], options: dict[str, Any]
+) -> dict[str, list[torch.Tensor | None]]:
+    """Make two steps with the same gradients, which are set once; gives gradients and parameters after them."""
+    leaves = [torch.nn.Parameter(value.clone()) for value in parameters]
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        leaf.grad = gradient.clone()
+    optimizer = _build(bench, leaves, options, None, False)
+    optimizer.step()
+    optimizer.step()
+    return {
+        "gradients": [None if leaf.grad is None else leaf.grad.detach().clone() for leaf in leaves],
+        "parameters": [leaf.detach().clone() for leaf in leaves],
+    }
+
+
 def adamw_step_with_closure(
     bench: Bench, parameter: torch.Tensor, gradient: torch.Tensor, options: dict[str, Any]
 ) -> dict[str, Any]:
@@ -144,4 +160,11 @@ def clip(
     }
 
 
-DRIVERS = (adamw_trajectory, adamw_step_with_closure, adamw_is_optimizer, learning_rates, clip)
+DRIVERS = (
+    adamw_trajectory,
+    adamw_gradients_after_step,
+    adamw_step_with_closure,
+    adamw_is_optimizer,
+    learning_rates,
+    clip,
+)

@@ -67,6 +67,8 @@ def decode_unknown(
     text = tokenizer.decode(known)
     try:
         return {"known": text, "unknown": tokenizer.decode(unknown)}
+    except NotImplementedError:
+        raise
     except Exception:  # any refusal will do
         return {"known": text, "unknown": None}
 

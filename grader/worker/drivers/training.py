@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import alone
-from ..faults import ContractBroken
+from ..faults import ContractBroken, NotProvided
 from ..limits import memory_headroom
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def training_refused(
         error, is_value_error = None, False
         try:
             bench.adapter("run_train", config=full)
-        except NotImplementedError:
+        except (NotImplementedError, NotProvided):
             raise
         except Exception as refusal:
             error, is_value_error = f"{type(refusal).__name__}: {refusal}", isinstance(refusal, ValueError)
@@ -129,6 +129,7 @@ def _laid_out(config: dict[str, Any], train: np.ndarray, valid: np.ndarray, padd
 
 def _train_and_kill(bench: Bench, config: dict[str, Any]) -> None:
     """Train in a process of its own until there is a checkpoint, and metrics of the steps after it."""
+    bench.require("run_train")
     checkpoint, metrics = (Path(config["out"], name) for name in ("checkpoint.pt", "metrics.jsonl"))
     with tempfile.TemporaryFile() as output:
         process = alone.start(bench.adapters, "run_train", {"config": config}, output)
@@ -146,6 +147,8 @@ def _train_and_kill(bench: Bench, config: dict[str, Any]) -> None:
         if not checkpoint.exists():
             output.seek(0)
             said = output.read().decode("utf-8", "replace").strip().splitlines()
+            if said and said[-1].startswith("NotImplementedError"):
+                raise NotImplementedError(said[-1].partition(": ")[2])
             raise ContractBroken(
                 "run_train, in a process of its own, left no checkpoint.pt in the run's folder"
                 + (f"; the last it printed: {said[-1][:300]}" if said else "")
