@@ -112,7 +112,7 @@ def test_every_projection_is_used(submission):
 def test_heads_are_separate(submission):
     """What the last rows of W_Q, W_K and W_V give is the business of the last head, and of the last features, alone.
 
-    Asked: problem multihead_self_attention: head i owns slice i of queries, keys and values, and heads are concatenated.
+    Asked: problem multihead_self_attention: head i owns slice i of queries, keys and values.
     """
     inputs = drawn_inputs(Draw(0, "separate heads"), num_heads=2) | {"o_proj_weight": torch.eye(D_MODEL)}
     before = submission.run_multihead_self_attention(**inputs)
