@@ -95,8 +95,14 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("two_tokens", inputs(2, 2), group="truncated")
     yield case("one_token", inputs(3, 1), group="truncated")
 
-    yield case("two_tokens", inputs(2, 2, rope_theta=20.0), group="theta")
-    yield case("drawn", inputs(2, 9, rope_theta=draw.number(20, 5000)), group="theta")
+    def distinct(batch: int, seq_len: int) -> torch.Tensor:
+        """Token ids of which none repeats: equal ones have equal values, whose average no weights change."""
+        rows = [torch.from_numpy(draw.random.permutation(20)[:seq_len]) for _ in range(batch)]
+        return torch.stack(rows)
+
+    for name, seq_len, theta in (("two_tokens", 2, 20.0), ("drawn", 9, draw.number(20, 5000))):
+        given = inputs(2, seq_len, rope_theta=theta) | {"in_indices": distinct(2, seq_len)}
+        yield case(name, given, group="theta")
 
     yield case("drawn_tokens", TRAINED | {"in_indices": draw.integers(0, 1024, 2, 5)}, group="trained")
     yield case("one_sequence", TRAINED | {"in_indices": draw.integers(0, 1024, 1, 9)}, group="trained")
