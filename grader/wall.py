@@ -25,13 +25,23 @@ from typing import Any, ClassVar
 from . import processes
 from .allowance import Allowance, Spent
 from .crosscheck import Crosscheck, complaint, decoy
-from .faults import AdapterMissing, CallTimeout, ChannelBroken, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .faults import (
+    AdapterMissing,
+    CallTimeout,
+    ChannelBroken,
+    Fault,
+    NothingToAssess,
+    StudentError,
+    Todo,
+    WorkerCrash,
+    WrongResult,
+)
 from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
 from .submission import Peak, Submission
 from .visible import visible
 from .worker import wire
-from .worker.contract import OWN_ADAPTERS
+from .worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
 from .worker.loader import Layout
 
 _OUTPUT_KEPT = 1 << 14
@@ -202,6 +212,8 @@ class Behind(Submission):
                 raise Todo(answer.message)
             case "not_provided":
                 raise AdapterMissing(answer.message)
+            case "nothing_seen" if operation in MAY_SHOW_NOTHING:
+                raise NothingToAssess(answer.message)
             case "not_plain" | "broken":
                 raise WrongResult(answer.message)
             case _:
