@@ -3,7 +3,7 @@
 import pytest
 
 from grader.cases.case import Draw
-from grader.cases.construction import check_parameter_gradients, new
+from grader.cases.construction import check_own_start, check_parameter_gradients, new
 from grader.cases.placement import check_placement
 from grader.cases.weights import usual_d_ff
 from grader.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
@@ -188,7 +188,7 @@ def test_initial_weights(submission):
 
     Asked: section "parameter initialization".
     """
-    new_swiglu(submission).check_spread(WEIGHTS)
+    check_own_start(submission, new_swiglu(submission), WEIGHTS, made_of=["Linear"])
 
 
 @pytest.mark.edge

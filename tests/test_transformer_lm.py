@@ -7,7 +7,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
-from grader.cases.construction import GAIN, check_parameter_gradients, new
+from grader.cases.construction import GAIN, check_own_start, check_parameter_gradients, new
 from grader.cases.placement import check_placement
 from grader.cases.untouched import check_untouched
 from grader.cases.weights import draw_weights, lm_shapes, usual_d_ff
@@ -249,7 +249,7 @@ def test_initial_weights(submission):
 
     Asked: section "parameter initialization".
     """
-    new_model(submission).check_spread(WEIGHTS)
+    check_own_start(submission, new_model(submission), WEIGHTS, made_of=["Linear", "Embedding"])
 
 
 @pytest.mark.edge

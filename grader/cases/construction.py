@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..faults import NothingToAssess
-from .case import Case
+from ..faults import Fault, NothingToAssess
+from .case import Case, Draw
 from .compare import compare
 from .initialisation import check_cut, check_spread
 
@@ -107,6 +107,52 @@ def new(submission: Submission, adapter: str, inputs: Mapping[str, Any], what: s
         NothingToAssess: when the adapter makes none, or makes it from the weights that it is given.
     """
     return New(what, submission.new_parameters(adapter=adapter, inputs=dict(inputs), seed=seed))
+
+
+def check_own_start(
+    submission: Submission, layer: New, weights: Sequence[tuple[Shape, float | None]], made_of: Sequence[str]
+) -> None:
+    """`New.check_spread` for what is made of other layers: a start that these have by themselves is charged there.
+
+    Args:
+        made_of: "Linear", "Embedding".
+
+    Raises:
+        NothingToAssess: when one of these starts wrong, too.
+    """
+    try:
+        layer.check_spread(weights)
+    except AssertionError:
+        if wrong := [name for name in made_of if not _PARTS[name](submission)]:
+            raise NothingToAssess(f"{layer.what} is made of {wrong[0]}, which starts wrong by itself") from None
+        raise
+
+
+def _linear_starts_right(submission: Submission) -> bool:
+    draw = Draw(0, "Linear by itself")
+    inputs = {"d_in": 40, "d_out": 60, "weights": draw.normal(60, 40), "in_features": draw.normal(1, 2, 40)}
+    return _starts_right(submission, "run_linear", inputs, [((60, 40), (2 / 100) ** 0.5)])
+
+
+def _embedding_starts_right(submission: Submission) -> bool:
+    draw = Draw(0, "Embedding by itself")
+    weights, ids = draw.normal(60, 40, scale=5), draw.integers(0, 60, 1, 2)
+    inputs = {"vocab_size": 60, "d_model": 40, "weights": weights, "token_ids": ids}
+    return _starts_right(submission, "run_embedding", inputs, [((60, 40), 1.0)])
+
+
+def _starts_right(
+    submission: Submission, adapter: str, inputs: Mapping[str, Any], weights: Sequence[tuple[Shape, float | None]]
+) -> bool:
+    """False only where a wrong start is seen: whatever else may be the matter excuses nothing."""
+    try:
+        new(submission, adapter, inputs, adapter).check_spread(weights)
+    except Exception as error:
+        return isinstance(error, Fault) or not isinstance(error, AssertionError)
+    return True
+
+
+_PARTS = {"Linear": _linear_starts_right, "Embedding": _embedding_starts_right}
 
 
 def check_parameter_gradients(case: Case, found: Mapping[str, Tensor]) -> None:
