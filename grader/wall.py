@@ -43,7 +43,7 @@ from .own_environment import another_python
 from .submission import Peak, Submission
 from .visible import visible
 from .worker import wire
-from .worker.contract import OWN_ADAPTERS
+from .worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
 from .worker.lacking import lacks, python_needed, version
 from .worker.loader import Layout
 
@@ -219,6 +219,8 @@ class Behind(Submission):
                 raise Todo(answer.message)
             case "not_provided":
                 raise AdapterMissing(answer.message)
+            case "nothing_seen" if operation in MAY_SHOW_NOTHING:
+                raise NothingToAssess(answer.message)
             case "not_plain" | "broken":
                 raise WrongResult(answer.message)
             case _:

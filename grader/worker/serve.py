@@ -114,7 +114,7 @@ class Worker:
                 values, in place, so that the submission meets the same objects with other contents.
         """
         from grader_worker.buffers import fill
-        from grader_worker.faults import ContractBroken, NotProvided
+        from grader_worker.faults import ContractBroken, NothingSeen, NotProvided
 
         try:
             if operation == "load":
@@ -129,6 +129,8 @@ class Worker:
             return {"kind": "ok", "value": self.bench.perform(operation, dict(arguments))}
         except NotProvided as error:
             return {"kind": "not_provided", "message": str(error)}
+        except NothingSeen as error:
+            return {"kind": "nothing_seen", "message": str(error)}
         except ContractBroken as error:
             return {"kind": "broken", "message": str(error)}
         except NotImplementedError as error:

@@ -115,3 +115,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     small = inputs(2, 4, vocab_size=7, context_length=4, num_layers=1)
     yield Case("small", "inputs_after", {"adapter": ADAPTER, "inputs": small}, "untouched", TOLERANCE)
     yield case("transposed_ids", small | {"in_indices": draw.integers(0, 7, 4, 2).T}, "strided")
+
+    learning = inputs(2, 6, vocab_size=11, context_length=8, num_layers=1)
+    arguments = {"adapter": ADAPTER, "inputs": learning, "cotangent": draw.normal(2, 6, 11)}
+    yield Case("one_layer", "parameter_gradients", arguments, "weight_gradients", Tolerance(5e-4))
