@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from grader.diagnosis import KnownBug, load_known_bugs
 from grader.examiner import planned_tests
 from grader.misconceptions.catalogue import load_catalogue
-from grader.outcome import Outcome, PlannedTest, Result
+from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.rubric import Problem, Rubric
 from grader.scoring import score_problem
 
@@ -20,7 +20,7 @@ from grader.scoring import score_problem
 class Cost:
     """share: of the problem's points that the bug costs, from 0 to 1; throughout: as the catalogue says of it.
 
-    most: what it may cost, as the rubric says.
+    most: what it may cost, as the rubric says; advised: whether a claim that is advice, and so free, speaks of it.
     """
 
     problem: str
@@ -28,11 +28,12 @@ class Cost:
     share: float
     throughout: bool
     most: float
+    advised: bool = False
 
     @property
     def complaint(self) -> str:
         """What is out of proportion, or ""."""
-        if self.share <= 0:
+        if self.share <= 0 and not self.advised:
             return f"free: {self.bug} costs no point of {self.problem}"
         if self.share > self.most and not self.throughout:
             return f"too dear: {self.bug} costs {self.share:.0%} of {self.problem}, and may cost {self.most:.0%}"
@@ -52,6 +53,9 @@ def costs(rubric: Rubric, problems: Sequence[str], bugs: Sequence[KnownBug] | No
             cost(rubric[bug.problem], tests[bug.problem], bug.evidence),
             throughout[bug.id],
             rubric[bug.problem].one_bug,
+            any(
+                test.tier is Tier.ADVICE and test.id in bug.evidence.get(bug.problem, {}) for test in tests[bug.problem]
+            ),
         )
         for bug in (load_known_bugs() if bugs is None else bugs)
         if bug.problem in tests
