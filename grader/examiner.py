@@ -3,7 +3,7 @@
     python -m grader.examiner        (started by `runner.py`; not for people)
 
 The order of work arrives as one JSON line on stdin; events leave as JSON lines on stdout. Being a process of its own,
-an examiner that dies costs one test and a restart, not the report. The submission's code is not in here either: it
+an examiner that dies costs a restart, not the report. The submission's code is not in here either: it
 answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
@@ -35,11 +35,12 @@ from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .crosscheck import Crosscheck
 from .events import Events
-from .faults import CallTimeout, Fault, WorkerCrash
+from .faults import Fault, NotRun
 from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result, Tier
-from .processes import adopt_orphans, become_undumpable
+from .policy import worth_keeping
+from .processes import adopt_orphans, become_undumpable, limit_own_memory
 from .submission import Submission
 from .testing import (
     FOR_STAFF,
@@ -58,11 +59,15 @@ from .wall import Behind, Limits
 from .worker.loader import Layout
 from .worker.witness import Witness
 
-_LOST_WORKERS_PER_PROBLEM = {Result.TIMEOUT: 3, Result.CRASH: 3}
-"""After so many, the rest of a problem's tests are not run: each costs its time limit, or a new worker."""
+_LOST_CLAIMS_PER_PROBLEM = 3
+"""After so many claims that took too long, or that ended the process, the rest of a problem's tests are not run: each
+would cost its time limit, or a new worker. Core claims come first, so that none is lost to what edge claims do."""
 
 _CALLS_PER_PROBLEM = 8
 """All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
+
+_MEMORY_MIB = 6144
+"""What an examiner may take itself: several times what the tests need, and less than would bring a machine down."""
 
 _FAILURES = (Result.FAIL, Result.ERROR, Result.TIMEOUT, Result.CRASH)
 _TEXT_LIMIT = 4000
@@ -83,9 +88,12 @@ class Examination:
         self.has_reference = False
         self._problem = ""
         self._witnessed: dict[str, list[Any]] = {}
-        self._lost: collections.Counter[tuple[str, Result]] = collections.Counter()
+        self._lost: dict[tuple[str, Result], set[str]] = collections.defaultdict(set)
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
+        self._charged_s = 0.0
         self._outcome: Outcome | None = None
+        self.asked: list[str] = []
+        """The problems whose tests run next."""
         self.troubled: set[str] = set()
         """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
 
@@ -99,21 +107,23 @@ class Examination:
         items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The items of each problem in an order that a submission cannot foresee, the same whatever else is tested."""
+        """The items of each problem: core claims first, and among those of a tier in an order that a submission cannot
+        foresee, the same whatever else is tested."""
         if self.seed is None:
             return items
         position: dict[str, int] = {}
         for item in items:
             position.setdefault(problem_of(item.path), len(position))
         chance = {item: random.Random(f"{self.seed} {_id(item)}").random() for item in items}
-        return sorted(items, key=lambda item: (position[problem_of(item.path)], chance[item]))
+        weight = list(Tier)
+        return sorted(items, key=lambda i: (position[problem_of(i.path)], weight.index(_tier(i)), chance[i]))
 
     def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
         """Problems without a test that could run here, each with the reason."""
         if self.has_reference:
             return {}  # an empty test file is a fault of ours, which the runner reports
         planned = {problem_of(item.path) for item in items}
-        return {problem: "needs the staff's copy of the kit" for problem in self.limits_s if problem not in planned}
+        return {problem: "needs the staff's copy of the kit" for problem in self.asked if problem not in planned}
 
     def pytest_runtest_logstart(self) -> None:
         self._outcome = None
@@ -130,27 +140,43 @@ class Examination:
                 if self.submission.crosscheck is not None:
                     self.submission.crosscheck.begin(problem)
         self._problem = problem
-        most = _LOST_WORKERS_PER_PROBLEM
-        if self._lost[problem, Result.TIMEOUT] >= most[Result.TIMEOUT]:
-            raise CallTimeout(
-                f"not run: {most[Result.TIMEOUT]} calls for {problem} had already taken longer than {limit:g} s."
-            )
-        if self._spent_s[problem] > _CALLS_PER_PROBLEM * limit:
-            raise CallTimeout(f"not run: the tests of {problem} before this one took {self._spent_s[problem]:.0f} s.")
-        if self._lost[problem, Result.CRASH] >= most[Result.CRASH]:
-            raise WorkerCrash(f"not run: {most[Result.CRASH]} calls for {problem} had already ended the process.")
+        self._charged_s = self._charged()
+        if reason := self._why_not_run(problem, _claim(item), limit):
+            raise NotRun(f"not run: {reason}.")
+
+    def _why_not_run(self, problem: str, claim: str, limit_s: float) -> str:
+        """Why a test is not begun: what its claim, or the problem's tests before it, have cost; "" if it is."""
+        did = {
+            Result.TIMEOUT: f"took longer than {limit_s:g} s",
+            Result.CRASH: "ended the process",
+        }
+        for result, words in did.items():
+            lost = self._lost[problem, result]
+            if claim in lost:
+                return f"another case of this claim {words}, and a claim holds for all of its cases or not at all"
+            if len(lost) >= _LOST_CLAIMS_PER_PROBLEM:
+                return f"{len(lost)} claims of {problem} had already failed, because a call {words}"
+        if self._spent_s[problem] > _CALLS_PER_PROBLEM * limit_s:
+            return f"the tests of {problem} before this one took {self._spent_s[problem]:.0f} s"
+        return ""
+
+    def _charged(self) -> float:
+        """Seconds that the calls of the submission were charged so far."""
+        return self.submission.charged_s if isinstance(self.submission, Behind) else 0.0
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        self._spent_s[problem_of(item.path)] += call.duration
+        if call.when == "call":
+            behind = isinstance(self.submission, Behind)
+            self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
             message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
             self._outcome = Outcome(_id(item), result, message, detail, call.duration)
-            self._lost[problem_of(item.path), result] += 1
+            self._lost[problem_of(item.path), result].add(_claim(item))
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
@@ -168,7 +194,7 @@ class Examination:
     def _send_witnessed(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""
         known = self._witnessed.setdefault(problem, [])
-        new = [use for use in self.submission.witnessed if use not in known][: _USES_PER_PROBLEM - len(known)]
+        new = worth_keeping(problem, self.submission.witnessed, known, _USES_PER_PROBLEM)
         self.submission.witnessed.clear()
         if new:
             self.troubled.add(problem)
@@ -193,12 +219,20 @@ def _judge(error: BaseException) -> tuple[Result, str, str]:
         return Result.FAIL, error.message, notes
     if isinstance(error, AssertionError):
         return Result.FAIL, str(error).partition("\nassert ")[0] or "an assertion failed", notes
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        message = f"the grader's own memory, {_MEMORY_MIB:,} MiB, did not suffice for what came of this test's calls."
+        return Result.ERROR, message, notes
     return Result.ERROR, f"the test could not finish: {type(error).__name__}: {error}", notes
 
 
 def _id(item: pytest.Item) -> str:
     """`test_rope.py::test_batched[two_heads]`."""
     return f"{item.path.name}::{item.name}"
+
+
+def _claim(item: pytest.Item) -> str:
+    """`test_rope.py::test_batched`, of which the item may be one case."""
+    return f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
 
 
 def _case(item: pytest.Item) -> Case | None:
@@ -215,7 +249,7 @@ def plan(item: pytest.Item) -> PlannedTest:
     return PlannedTest(
         id=_id(item),
         problem=problem_of(item.path),
-        claim=f"{item.path.name}::{item.originalname}",
+        claim=_claim(item),
         title=documentation.splitlines()[0],
         tier=_tier(item),
         judges_values=_judges_values(item),
@@ -260,6 +294,7 @@ def main() -> int:
     """Carry out the order on stdin; returns the exit code."""
     become_undumpable()
     adopt_orphans()
+    limit_own_memory(_MEMORY_MIB)
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     events = Events()
     order = json.loads(sys.stdin.readline())
@@ -303,6 +338,7 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     Raises:
         FixtureError: stored cases are missing or damaged.
     """
+    examination.asked = list(problems)
     files = [KIT / "tests" / f"test_{problem}.py" for problem in problems]
     for problem, file in zip(problems, files, strict=True):
         if "pytest.mark.cases" in file.read_text("utf-8"):

@@ -67,9 +67,23 @@ class WrongResult(Fault, AssertionError):
 
 
 class CallTimeout(Fault):
-    """The code did not return within the judge's limit."""
+    """The code did not return within the judge's limit.
+
+    Args:
+        meanwhile: what it did instead, as the end of a sentence.
+    """
 
     result = Result.TIMEOUT
+
+    def __init__(self, message: str, detail: str = "", meanwhile: str = "") -> None:
+        super().__init__(message, detail)
+        self.meanwhile = meanwhile
+
+
+class NotRun(Fault):
+    """The test was not begun, since others of its problem took too long or ended the process too often."""
+
+    result = Result.NOT_RUN
 
 
 class WorkerCrash(Fault):

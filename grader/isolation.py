@@ -316,6 +316,8 @@ class Cell:
         mounts[Path("/dev")] = ("--dev",)
         mounts[Path("/dev/shm")] = ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
         mounts[Path("/proc")] = ("--proc",)
+        # What is of the machine in there would belong to root inside, where root runs the grader.
+        mounts |= {path: ("--ro-bind", str(path)) for path in _settings_in_proc()}
         if self.gpu:
             mounts[Path("/sys")] = ("--ro-bind", "/sys")
             mounts |= {path: ("--dev-bind", str(path)) for path in _gpu_devices()}
@@ -333,6 +335,12 @@ class Cell:
         """Whether a path leads through a link in the submission, which is there inside as it is outside."""
         below = [p for p in (path, *path.parents) if p.is_relative_to(self._root)]
         return self.isolation.files is not Files.COPY and any(p.is_symlink() for p in below)
+
+
+def _settings_in_proc() -> list[Path]:
+    """Entries of /proc that are about the machine rather than a process, and that somebody may write to."""
+    entries = [path for path in Path("/proc").iterdir() if not path.name.isdigit() and not path.is_symlink()]
+    return [path for path in entries if path.is_dir() or path.stat().st_mode & 0o222]
 
 
 def _visible_gpus() -> dict[str, str]:

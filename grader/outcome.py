@@ -18,9 +18,11 @@ class Result(enum.StrEnum):
     ERROR = "error"
     TIMEOUT = "timeout"
     CRASH = "crash"
+    NOT_RUN = "not_run"
+    """Not begun, as tests before it took too long or ended the process: earns nothing, and is not known to fail."""
     SKIP = "skip"
     ABSENT = "absent"
-    """What the test would look at is not there: no statement about it, neither for nor against."""
+    """What the test would look at is not there, or the grader failed at it: no statement, neither for nor against."""
 
 
 class Tier(enum.StrEnum):

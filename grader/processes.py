@@ -14,8 +14,11 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+
+if sys.platform != "win32":
+    import resource
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -32,6 +35,14 @@ def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def limit_own_memory(mib: int) -> None:
+    """Cap this process' private memory, in MiB (Linux). What it starts may ask for more, or have less."""
+    if sys.platform == "linux":
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        wanted = mib << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,15 @@ def pin(pids: Iterable[int], cpu: int) -> None:
                 os.sched_setaffinity(int(thread), {cpu})
 
 
+def resident(pids: Iterable[int]) -> int:
+    """Bytes that these processes have in memory now, with what they share with others."""
+    total, page = 0, os.sysconf("SC_PAGE_SIZE")
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm", "rb") as file:
+            total += int(file.read().split()[1]) * page
+    return total
+
+
 def peak_resident(pids: Iterable[int]) -> int:
     """Bytes: the sum of what each of these processes had in memory when it had most."""
     total = 0
@@ -151,6 +171,50 @@ def cpu_seconds(pids: Iterable[int]) -> float:
                 fields = file.read().rpartition(b")")[2].split()
             total += (int(fields[13]) + int(fields[14])) / tick
     return total
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What some processes have used of the machine so far.
+
+    cpu_s: processor time; waits_s: {thread: seconds for which it was ready to run and had no processor}.
+    """
+
+    cpu_s: float
+    waits_s: Mapping[int, float]
+
+    def since(self, before: Usage) -> Usage:
+        """What was used after `before`."""
+        waits = {thread: wait - before.waits_s.get(thread, 0.0) for thread, wait in self.waits_s.items()}
+        return Usage(max(0.0, self.cpu_s - before.cpu_s), waits)
+
+    @property
+    def longest_wait_s(self) -> float:
+        """How long the thread waited that waited longest."""
+        return max(self.waits_s.values(), default=0.0)
+
+
+def usage(pids: Iterable[int]) -> Usage:
+    """What these processes have used, as Linux counts it (sched-stats: the second number of /proc/PID/schedstat).
+
+    A kernel that does not count says that nobody waited.
+    """
+    pids, waits = list(pids), {}
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                    waits[int(thread)] = int(file.read().split()[1]) * 1e-9
+    return Usage(cpu_seconds(pids), waits)
+
+
+def names(pids: Iterable[int]) -> dict[int, str]:
+    """{process: the name of the program that it runs}, as far as they still do."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            found[pid] = file.read().strip()
+    return found
 
 
 def share_of_memory(pid: int) -> int:

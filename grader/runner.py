@@ -6,6 +6,7 @@ examiner or to the submission, every planned test ends with exactly one outcome.
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import queue
@@ -30,7 +31,9 @@ from .scratch import Scratch
 from .worker.loader import Layout
 
 KIT = Path(__file__).resolve().parents[1]
-_RESTARTS = 3
+_RESTARTS = 6
+_TRIES = 2
+"""A test during which an examiner ends is run so many times before it counts as not assessed."""
 _WORTH_AN_EXAMINER_S = 6.0
 _MOST_JOBS = 4
 
@@ -248,6 +251,7 @@ class _Examiner:
     running: str | None = None
     done: bool = False
     starts: int = 0
+    deaths: collections.Counter[str] = field(default_factory=collections.Counter)
     complaints: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     def start(self) -> IO[str]:
@@ -372,23 +376,31 @@ class _Crew:
         self._progress.finished(outcome)
 
     def _ended(self, examiner: _Examiner) -> None:
-        """An examiner's events have ended: done, or dead and to be replaced."""
+        """An examiner's events have ended: done, or dead and to be replaced.
+
+        What ended it is the grader's misfortune (memory that ran out, somebody's kill), so the test that ran is run
+        again; if it ends a second one, nothing is known about it, for or against the submission.
+        """
         examiner.stop()
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
-        if not examiner.planned and not examiner.done:
+        if not examiner.planned and (examiner.done or examiner.starts >= _TRIES):
             raise Failed(f"the tests could not be planned.\n{events.last_words(examiner.complaints)}")
-        if examiner.running is not None:
-            self._finish(
-                examiner,
-                Outcome(
-                    examiner.running,
-                    Result.ERROR,
-                    "the grader's own test process ended while this test ran; the test counts as not passed.",
-                    events.last_words(examiner.complaints),
-                ),
-            )
+        if (test := examiner.running) is not None:
+            examiner.running = None
+            examiner.deaths[test] += 1
+            if examiner.deaths[test] >= _TRIES:
+                self._give_up(examiner, test, "the grader's own test process ended each time when this test ran")
         if examiner.starts > _RESTARTS:
-            raise Failed(f"an examiner ended {examiner.starts} times.\n{events.last_words(examiner.complaints)}")
-        if len(examiner.outcomes) < len(examiner.planned):
+            finished = {outcome.id for outcome in examiner.outcomes}
+            for plan in examiner.planned:
+                if plan.id not in finished:
+                    self._give_up(examiner, plan.id, f"the grader's own test process ended {examiner.starts} times")
+        if not examiner.planned or len(examiner.outcomes) < len(examiner.planned):
             self._start(examiner)
+
+    def _give_up(self, examiner: _Examiner, test: str, why: str) -> None:
+        """A test that cannot be assessed, through no fault of the submission's."""
+        words = events.last_words(examiner.complaints)
+        message = f"{why}, which says nothing about your code. Is there enough memory? Grade again."
+        self._finish(examiner, Outcome(test, Result.ABSENT, message, words))

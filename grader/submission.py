@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from .cases.chance import WITHOUT_CHANCE
@@ -17,13 +19,20 @@ Question = tuple[str, dict[str, Any]]
 _BY_CHANCE = {
     "open_tokenizer",
     "open_tokenizer_from_files",
-    "tokenizer_stream_memory",
+    "tokenizer_stream",
     "sampled",
     "after_a_batch",
     "checkpoints_elsewhere",
 }
 """What no transcript holds: what is made for several tests, so that chance decides which does it; and what is measured
 or drawn."""
+
+
+@dataclass
+class Peak:
+    """bytes: the most memory that was in use while something was measured."""
+
+    bytes: int = 0
 
 
 class Submission(ABC):
@@ -87,6 +96,11 @@ class Submission(ABC):
             self.asked.append(question)
 
     @abstractmethod
+    def measuring_memory(self) -> AbstractContextManager[Peak]:
+        """Measure how much memory the calls within a with-block take at their peak, from outside of their process
+        where they have one."""
+
+    @abstractmethod
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation, wherever the submission is."""
 
@@ -119,6 +133,14 @@ class Submission(ABC):
         return Tokenizer(self, "open_tokenizer_from_files", arguments)
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """ids: how many came of a stream; peak_bytes: the most memory in use meanwhile, the tokenizer's own included."""
+
+    ids: int
+    peak_bytes: int
+
+
 class Tokenizer:
     """A tokenizer that lives beside the student's code; opened on first use and again after a restart."""
 
@@ -144,10 +166,15 @@ class Tokenizer:
     def chunks_read_before_first_id(self, chunk: str, available: int) -> int:
         return self._ask("tokenizer_chunks_read_before_first_id", chunk=chunk, available=available)
 
-    def stream_memory(self, chunk: str, repeats: int) -> dict[str, int]:
-        return self._ask("tokenizer_stream_memory", chunk=chunk, repeats=repeats)
+    def stream(self, chunk: str, repeats: int) -> Streamed:
+        """Let `encode_iterable` go through `repeats` equal chunks, one id at a time."""
+        self.open()
+        with self._submission.measuring_memory() as peak:
+            ids = self._ask("tokenizer_stream", chunk=chunk, repeats=repeats)
+        return Streamed(ids, peak.bytes)
 
-    def _ask(self, operation: str, **arguments: Any) -> Any:
+    def open(self) -> int:
+        """Its handle, once it is built."""
         if self._absent is not None:  # asking again with all of GPT-2's tables would take its time and change nothing
             raise self._absent
         if self._handle is None or self._handle[0] != self._submission.generation:
@@ -157,4 +184,7 @@ class Tokenizer:
                 self._absent = fault
                 raise
             self._handle = (self._submission.generation, handle)
-        return self._submission.perform(operation, {"handle": self._handle[1], **arguments})
+        return self._handle[1]
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        return self._submission.perform(operation, {"handle": self.open(), **arguments})

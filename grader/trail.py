@@ -31,7 +31,9 @@ class Wrong:
     answers: Transcript
 
 
-_NO_FAILURE = (Result.PASS, Result.TODO, Result.SKIP, Result.ABSENT)
+_UNKNOWN = (Result.TODO, Result.SKIP, Result.ABSENT, Result.NOT_RUN)
+"""Results that say nothing about what the code does."""
+_NO_FAILURE = (Result.PASS, *_UNKNOWN)
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Trail:
             self._wrong.setdefault(problem, []).append(wrong)
         if case is not None and case.fresh:
             return
-        if outcome.result in (Result.TODO, Result.SKIP, Result.ABSENT):  # says nothing about what the code does
+        if outcome.result in _UNKNOWN:
             return
         self._ran.setdefault(problem, set()).add(outcome.id)
         if failed:

@@ -10,40 +10,61 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from . import processes
+from .allowance import Allowance, Spent
 from .crosscheck import Crosscheck, complaint, decoy
 from .faults import AdapterMissing, CallTimeout, ChannelBroken, Fault, StudentError, Todo, WorkerCrash, WrongResult
 from .files import Files
 from .isolation import Cell, Isolation, Level, third_party_path
-from .submission import Submission
+from .submission import Peak, Submission
+from .visible import visible
 from .worker import wire
 from .worker.contract import OWN_ADAPTERS
 from .worker.loader import Layout
 
-_OUTPUT_KEPT = 4096
+_OUTPUT_KEPT = 1 << 14
+_OUTPUT_SHOWN = 4096
 _TEXT_LIMIT = 4000
 _REMARKS_KEPT = 20
+_REMARK_FIELDS = 3
+_USES_KEPT = 600
+_REMARK_LIMIT = 300
 _WATCH_S = 0.5
+_GAUGE_S = 0.02
 _PING_S = 5.0
+_STACK_WITHIN_S = 0.5
+_STACK_FRAMES = 3
+_STACK_HEADER = b"Stack (most recent call first):"
 _MIB = 1 << 20
 _PROCESS = Isolation(Level.PROCESS)
+
+_COMPILERS = frozenset(
+    {
+        *("cc", "c++", "gcc", "g++", "cc1", "cc1plus", "as", "ld", "collect2", "lto1", "clang", "clang++", "lld"),
+        *("ninja", "make", "cmake", "nvcc", "cicc", "ptxas", "cudafe++", "rustc", "cargo"),
+    }
+)
+"""What a compiler's processes are called."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the judge allows a submission.
 
-    call_s: seconds for one call; load_s: seconds to import it; memory_mib: private memory of each process, in MiB (all
+    call_s: seconds for one call; load_s: seconds to import it, and for compilers that its calls start, once for each
+    process (both as `allowance.py` charges them); memory_mib: private memory of each process, in MiB (all
     of them together may have twice as much); disk_mib, files: what it may write; processes: how many may run at once;
     answer_mib: size of one result.
     """
@@ -84,6 +105,8 @@ class Behind(Submission):
         self.scratch = scratch
         self.call_limit_s = limits.call_s
         """Seconds for the next calls; the examiner sets it per problem."""
+        self.charged_s = 0.0
+        """Seconds that all calls so far were charged."""
         self.crosscheck: Crosscheck | None = None
         """Which calls are made again; none while there is none."""
         self._tampered = ""
@@ -116,17 +139,18 @@ class Behind(Submission):
             }
             answer = worker.ask("load", arguments, self.limits.load_s)
             self._hear(answer)
-            if answer["kind"] != "ok":
-                raise StudentError(_text(answer, "message"), _text(answer, "traceback"))
-            self.own_adapters = _own_adapters(answer["value"])
+            if answer.kind != "ok":
+                raise StudentError(answer.message, answer.traceback)
+            self.own_adapters = _own_adapters(answer.value)
         except Fault as fault:
             self._note_forgery(fault)
             worker.close()
             self._load_fault = fault
             if isinstance(fault, CallTimeout):
                 self._load_fault = CallTimeout(
-                    f"importing {self.layout.adapters} took longer than {self.limits.load_s:g} s.",
+                    f"importing {self.layout.adapters} took longer than {self.limits.load_s:g} s{fault.meanwhile}.",
                     fault.detail,
+                    fault.meanwhile,
                 )
             raise self._load_fault from None
         self._worker = worker
@@ -165,28 +189,30 @@ class Behind(Submission):
             answer = self._worker.ask(operation, arguments, self.call_limit_s, buffers)
         except (CallTimeout, WorkerCrash) as fault:
             self._note_forgery(fault)
+            self.charged_s += self._worker.charged_s
             self.close()
             raise
+        self.charged_s += self._worker.charged_s
         self._hear(answer)
         self._refuse_tampered()
-        match answer["kind"]:
+        match answer.kind:
             case "ok":
-                return answer["value"]
+                return answer.value
             case "todo":
-                raise Todo(_text(answer, "message"))
+                raise Todo(answer.message)
             case "not_provided":
-                raise AdapterMissing(_text(answer, "message"))
+                raise AdapterMissing(answer.message)
             case "not_plain" | "broken":
-                raise WrongResult(_text(answer, "message"))
+                raise WrongResult(answer.message)
             case _:
-                raise StudentError(_text(answer, "message"), _text(answer, "traceback"), _text(answer, "type"))
+                raise StudentError(answer.message, answer.traceback, answer.type_name)
 
-    def _hear(self, answer: dict[str, Any]) -> None:
+    def _hear(self, answer: Answer) -> None:
         """Take down what the worker says beside its answer."""
-        self.witnessed += _remarks(answer.get("witnessed"))
-        noticed = _remarks(answer.get("noticed"))
-        self.noticed += noticed
-        self._tampered = next((n.get("evidence", "") for n in noticed if n.get("kind") == "tampered"), self._tampered)
+        self.witnessed += answer.witnessed
+        self.noticed += answer.noticed
+        tampered = (remark.get("evidence", "") for remark in answer.noticed if remark.get("kind") == "tampered")
+        self._tampered = next(tampered, self._tampered)
 
     def _refuse_tampered(self) -> None:
         if self._tampered:
@@ -230,6 +256,19 @@ class Behind(Submission):
         """Processor time that its processes have used; exact while they are paused."""
         return self._worker.cpu_seconds() if self._worker is not None else 0.0
 
+    @contextlib.contextmanager
+    def measuring_memory(self) -> Iterator[Peak]:
+        """As the kernel has it, looked at many times a second; nothing is asked of the processes themselves."""
+        peak = Peak()
+        if self._worker is None or sys.platform != "linux":
+            yield peak
+            return
+        gauge = _Gauge(self._worker.resident)
+        try:
+            yield peak
+        finally:
+            peak.bytes = gauge.stop()
+
     def peak_memory(self) -> int:
         """Bytes that its processes had in memory when they had most, as the kernel counts them."""
         return self._worker.peak_memory() if self._worker is not None else 0
@@ -242,24 +281,10 @@ class Behind(Submission):
             self._worker = None
 
 
-def _text(answer: dict[str, Any], key: str) -> str:
-    text = answer.get(key)
-    return text[:_TEXT_LIMIT] if isinstance(text, str) else ""
-
-
 def _own_adapters(said: Any) -> tuple[str, ...]:
     """The adapters beyond the public assignment's that the worker says it has, as far as there are such."""
     named = {name for name in said if type(name) is str} if type(said) is list else set()
     return tuple(sorted(OWN_ADAPTERS & named))
-
-
-def _remarks(said: Any) -> list[dict[str, str]]:
-    """What the worker says it saw, if it has the form that this should have."""
-    return [
-        remark
-        for remark in (said[:_REMARKS_KEPT] if type(said) is list else [])
-        if type(remark) is dict and len(remark) <= 3 and all(type(t) is str and len(t) < 300 for t in remark.values())
-    ]
 
 
 class _Worker:
@@ -277,6 +302,9 @@ class _Worker:
         gpu: bool,
     ) -> None:
         self.limits = limits
+        self.charged_s = 0.0
+        """Seconds that the last request was charged."""
+        self._may_compile = True
         self.cell = Cell(layout, isolation, scratch, gpu)
         self._paused: frozenset[int] = frozenset()
         ours, theirs = socket.socketpair()
@@ -301,44 +329,104 @@ class _Worker:
         self._output = _Tail(self._process)
         self._watch = _Watch(self.cell, limits, self._others, self._end)
 
-    def ask(self, operation: str, arguments: dict[str, Any], limit_s: float, buffers: str = "new") -> dict[str, Any]:
+    def ask(self, operation: str, arguments: dict[str, Any], limit_s: float, buffers: str = "new") -> Answer:
         """Send one request and wait for its answer; `buffers` is explained in `worker/serve.py`.
 
         Raises:
-            CallTimeout: no complete answer within `limit_s` seconds.
-            WorkerCrash: the process ended, or sent something that is no answer.
+            CallTimeout: no complete answer within `limit_s` seconds, as `allowance.py` charges them.
+            WorkerCrash: the process ended, or sent something that is no answer or too large.
         """
         token = int.from_bytes(os.urandom(7))
         body = wire.encode({"id": token, "operation": operation, "arguments": arguments, "buffers": buffers})
         most = self.limits.answer_mib * _MIB
-        deadline = time.monotonic() + limit_s
+        allowance = Allowance(limit_s, self._usage, self._time_to_compile)
         try:
-            self._channel.settimeout(limit_s)
-            self._channel.sendall(wire.LENGTH.pack(len(body)) + body)
-            (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, deadline))
+            self._send(wire.LENGTH.pack(len(body)) + body, allowance)
+            (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, allowance))
             if size > most:
-                raise wire.WireError(f"a result of {size:,} bytes, where {most:,} are accepted")
-            answer = _checked(wire.decode(self._receive(size, deadline)), token)
-        except TimeoutError:
-            raise CallTimeout(f"{operation} did not return within {limit_s:g} s.", self._output.describe()) from None
+                raise wire.TooLarge(f"a result of {size:,} bytes, where {most:,} are accepted")
+            return read_answer(self._receive(size, allowance), token)
+        except Spent:
+            raise self._timeout(operation, allowance) from None
         except (EOFError, OSError):
             raise WorkerCrash(self._obituary(operation), self._output.describe()) from None
+        except (wire.TooLarge, MemoryError) as error:
+            what = error if isinstance(error, wire.TooLarge) else "a result for which there is not enough memory"
+            raise WorkerCrash(f"{operation} gave too much: {what}.") from None
         except wire.WireError as error:
             raise ChannelBroken(f"{operation} broke the channel to the judge: {error}.") from None
-        return answer
+        finally:
+            self.charged_s = allowance.charged_s()
 
-    def _receive(self, size: int, deadline: float) -> bytearray:
+    def _send(self, message: bytes, allowance: Allowance) -> None:
+        rest = memoryview(message)
+        while rest:
+            self._channel.settimeout(allowance.next_look_s())
+            with contextlib.suppress(TimeoutError):
+                rest = rest[self._channel.send(rest) :]
+
+    def _receive(self, size: int, allowance: Allowance) -> bytearray:
         buffer = bytearray()
         while len(buffer) < size:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError
-            self._channel.settimeout(remaining)
-            part = self._channel.recv(min(size - len(buffer), 1 << 20))
-            if not part:
-                raise EOFError
-            buffer += part
+            self._channel.settimeout(allowance.next_look_s())
+            with contextlib.suppress(TimeoutError):
+                part = self._channel.recv(min(size - len(buffer), 1 << 20))
+                if not part:
+                    raise EOFError
+                buffer += part
         return buffer
+
+    def _usage(self) -> processes.Usage:
+        return processes.usage(process.pid for process in processes.started_here(self._others()))
+
+    def _time_to_compile(self) -> float:
+        """Seconds more for a call whose compiler is at work, once: what is compiled in a call may be so at import."""
+        if not self._may_compile or not _COMPILERS & set(self._at_work_now().values()):
+            return 0.0
+        self._may_compile = False
+        return self.limits.load_s
+
+    def _at_work_now(self) -> dict[int, str]:
+        """{process: program} of what the worker has started, itself left out."""
+        running = processes.started_here(self._others())
+        own = {self._process.pid, self._python_of(running)}
+        if self.cell.isolation.level is Level.BUBBLEWRAP:
+            own |= {process.pid for process in running if process.parent == self._process.pid}
+        return processes.names(process.pid for process in running if process.pid not in own and not process.zombie)
+
+    def _python_of(self, running: Sequence[processes.Process]) -> int:
+        """The worker itself: what was started, or below bubblewrap's two processes the first that there was."""
+        if self.cell.isolation.level is not Level.BUBBLEWRAP:
+            return self._process.pid
+        inner = {process.pid for process in running if process.parent == self._process.pid}
+        return min((process.pid for process in running if process.parent in inner), default=self._process.pid)
+
+    def _timeout(self, operation: str, allowance: Allowance) -> CallTimeout:
+        """What a call did that took too long: for how long, where in the submission, beside which processes."""
+        meanwhile = "" if self._may_compile else f", nor {self.limits.load_s:g} s later, after a compiler had run"
+        if where := self._where():
+            meanwhile += f"; it was in {where}"
+        if programs := sorted(set(self._at_work_now().values())):
+            meanwhile += f"; it had started {', '.join(programs[:4])}, still at work"
+        detail = [self._output.describe()]
+        if allowance.elapsed_s > 1.2 * allowance.limit_s:
+            detail.insert(0, _in_words(allowance))
+        message = f"{operation} did not return within {allowance.limit_s:g} s{visible(meanwhile)}."
+        return CallTimeout(message, "\n".join(filter(None, detail)), visible(meanwhile))
+
+    def _where(self) -> str:
+        """The innermost frames of the submission's, as the worker shows them when it is asked by a signal."""
+        worker = self._python_of(processes.started_here(self._others()))
+        if worker == self._process.pid and self.cell.isolation.level is Level.BUBBLEWRAP:
+            return ""
+        before = self._output.received
+        with contextlib.suppress(OSError):
+            os.kill(worker, signal.SIGUSR1)  # see `worker/serve.py`
+        deadline = time.monotonic() + _STACK_WITHIN_S
+        while self._output.received == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)  # for the rest of it
+        return _frames_of_submission(self._output.take_stack(), self.cell.layout.root)
 
     def _obituary(self, operation: str) -> str:
         """How the process ended, in words."""
@@ -387,6 +475,9 @@ class _Worker:
     def cpu_seconds(self) -> float:
         return processes.cpu_seconds(process.pid for process in processes.started_here(self._others()))
 
+    def resident(self) -> int:
+        return processes.resident(process.pid for process in processes.started_here(self._others()))
+
     def peak_memory(self) -> int:
         return processes.peak_resident(process.pid for process in processes.started_here(self._others()))
 
@@ -397,17 +488,90 @@ class _Worker:
         processes.end(self._process.pid, self._others())
 
 
-def _checked(answer: Any, token: int) -> dict[str, Any]:
-    """An answer, if it is one to this question; whoever runs beside the worker may have written it.
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a worker: of the form that it should have, and not believed beyond that.
+
+    kind: "ok", or what the call ended with; value: plain data, for "ok"; message, traceback, type_name: texts about
+    what it ended with; witnessed, noticed: what the worker saw meanwhile.
+    """
+
+    kind: str
+    value: Any = None
+    message: str = ""
+    traceback: str = ""
+    type_name: str = ""
+    witnessed: list[dict[str, str]] = field(default_factory=list)
+    noticed: list[dict[str, str]] = field(default_factory=list)
+
+
+def read_answer(body: bytes | bytearray, token: int) -> Answer:
+    """The answer to the request with this token; whoever runs beside the worker may have written it.
 
     Raises:
-        wire.WireError: when it is not.
+        wire.WireError: when it is none, for whatever reason, or too large.
     """
-    if not isinstance(answer, dict) or answer.get("id") != token or not isinstance(answer.get("kind"), str):
-        raise wire.WireError("an answer to no question")
-    if answer["kind"] == "ok" and "value" not in answer:
-        raise wire.WireError("an answer without a value")
-    return answer
+    try:
+        fields = wire.decode(body)
+        if type(fields) is not dict or not all(type(key) is str for key in fields):
+            raise wire.WireError("an answer of another form")
+        if type(fields.get("id")) is not int or fields["id"] != token:
+            raise wire.WireError("an answer to no question")
+        if fields.get("kind") == "ok" and "value" not in fields:
+            raise wire.WireError("an answer without a value")
+        return Answer(
+            kind=_text(fields, "kind"),
+            value=fields.get("value"),
+            message=_text(fields, "message"),
+            traceback=_text(fields, "traceback"),
+            type_name=_text(fields, "type"),
+            witnessed=_remarks(fields.get("witnessed", []), _USES_KEPT),
+            noticed=_remarks(fields.get("noticed", [])),
+        )
+    except (wire.WireError, MemoryError):
+        raise
+    except Exception as error:  # nothing that a frame holds may end the judge
+        raise wire.WireError(f"malformed answer: {type(error).__name__}: {error}") from error
+
+
+def _text(fields: dict[str, Any], key: str) -> str:
+    text = fields.get(key, "")
+    if type(text) is not str:
+        raise wire.WireError(f"an answer whose {key} is no text")
+    return text[:_TEXT_LIMIT]
+
+
+def _remarks(said: Any, most: int = _REMARKS_KEPT) -> list[dict[str, str]]:
+    """What the worker says it saw. Texts may be cut; another form is nothing that a worker sends."""
+    if type(said) is not list:
+        raise wire.WireError("remarks that are no list")
+    remarks = []
+    for remark in said:
+        if type(remark) is not dict or len(remark) > _REMARK_FIELDS:
+            raise wire.WireError("a malformed remark")
+        if not all(type(text) is str for pair in remark.items() for text in pair):
+            raise wire.WireError("a remark that is no text")
+        remarks.append({key[:_REMARK_LIMIT]: text[:_REMARK_LIMIT] for key, text in remark.items()})
+    return remarks[:most]
+
+
+def _frames_of_submission(stack: str, root: str) -> str:
+    """`softmax (nn.py:12), called by run_softmax (adapters.py:30)`, from what faulthandler writes, if it does."""
+    found = re.findall(r'^  File "([^"\n]+)", line (\d+) in (.+)$', stack, re.MULTILINE)
+    places = dict.fromkeys(
+        f"{name} ({os.path.relpath(file, root)}:{line})"
+        for file, line, name in found
+        if file.startswith(root.rstrip(os.sep) + os.sep) and "site-packages" not in file
+    )
+    return visible(", called by ".join(list(places)[:_STACK_FRAMES]))[:_REMARK_LIMIT]
+
+
+def _in_words(allowance: Allowance) -> str:
+    """How the limit was applied on a machine that is busy or slow."""
+    return (
+        f"It was allowed {allowance.allowed_s:.0f} s on this machine, and was charged {allowance.charged_s():.0f} s of "
+        f"{allowance.elapsed_s:.0f} s on the clock: not those for which others had the processor."
+    )
 
 
 def _signal_name(number: int) -> str:
@@ -459,24 +623,57 @@ class _Watch(threading.Thread):
         self.join()
 
 
+class _Gauge(threading.Thread):
+    """Reads a quantity again and again, and remembers the largest value."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        super().__init__(daemon=True)
+        self._read = read
+        self._most = 0
+        self._stopped = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._stopped.wait(_GAUGE_S):
+            self._most = max(self._most, self._read())
+
+    def stop(self) -> int:
+        """End, and give the largest value."""
+        self._stopped.set()
+        self.join()
+        return max(self._most, self._read())
+
+
 class _Tail(threading.Thread):
-    """Reads what the worker prints for as long as it lives, and remembers the end of it."""
+    """Reads what the worker prints for as long as it lives, and remembers the end of it.
+
+    received: bytes so far.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         super().__init__(daemon=True)
         assert process.stdout is not None
         self._stream = process.stdout
         self._kept = b""
+        self.received = 0
         self.start()
 
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while part := os.read(self._stream.fileno(), 1 << 16):
                 self._kept = (self._kept + part)[-_OUTPUT_KEPT:]
+                self.received += len(part)
+
+    def take_stack(self) -> str:
+        """The stack that the worker was asked to show, which is then no output any more; "" when there is none."""
+        rest, found, stack = self._kept.rpartition(_STACK_HEADER)
+        if found:
+            self._kept = rest
+        return stack.decode("utf-8", "replace") if found else ""
 
     def describe(self) -> str:
         """The last lines that the code printed, headed as such; empty when it printed nothing."""
-        text = self._kept.decode("utf-8", "replace").strip()
+        text = self._kept[-_OUTPUT_SHOWN:].decode("utf-8", "replace").strip()
         return f"The last it printed:\n{text}" if text else ""
 
     def close(self) -> None:

@@ -43,24 +43,27 @@ class Variant:
             undo = self.plant()
             yield
         finally:
-            for owner, attribute, original in reversed(undo):
-                setattr(owner, attribute, original)
+            _take_out(undo)
             if before is None:
                 del os.environ[PLANTED]
             else:
                 os.environ[PLANTED] = before
 
     def plant(self) -> list[tuple[Any, str, Any]]:
-        """Replace, for good; gives what stood there before, as (owner, attribute, original)."""
-        undo = []
+        """Replace, for good, all of it or nothing; gives what stood there before, as (owner, attribute, original)."""
+        undo: list[tuple[Any, str, Any]] = []
         loop = importlib.import_module(_LOOP)  # now: imported later, it would keep what is planted
-        for name, replacement in self.replaces.items():
-            owner, attribute = _owner(name)
-            original = vars(owner)[attribute]
-            places = [owner] if owner is loop or vars(loop).get(attribute) is not original else [owner, loop]
-            for place in places:
-                undo.append((place, attribute, original))
-                setattr(place, attribute, replacement)
+        try:
+            for name, replacement in self.replaces.items():
+                owner, attribute = _owner(name)
+                original = vars(owner)[attribute]
+                places = [owner] if owner is loop or vars(loop).get(attribute) is not original else [owner, loop]
+                for place in places:
+                    undo.append((place, attribute, original))
+                    setattr(place, attribute, replacement)
+        except BaseException:
+            _take_out(undo)
+            raise
         return undo
 
 
@@ -82,6 +85,11 @@ class Misconception(Variant):
     frequency: str
     claims: tuple[str, ...] = ()
     throughout: bool = False
+
+
+def _take_out(undo: list[tuple[Any, str, Any]]) -> None:
+    for owner, attribute, original in reversed(undo):
+        setattr(owner, attribute, original)
 
 
 def _owner(name: str) -> tuple[Any, str]:

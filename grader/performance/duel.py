@@ -11,10 +11,10 @@ import random
 import time
 from collections.abc import Callable
 
-from .statistics import Pair, Thresholds, is_settled
+from .statistics import Pair, Taken, Thresholds, is_settled, pair_of
 
-Turn = Callable[[int], float]
-"""Seconds that a contestant takes for the inputs of a seed. Raises when its answer is wrong."""
+Turn = Callable[[int], Taken]
+"""What a contestant takes for the inputs of a seed. Raises when its answer is wrong."""
 
 WARM_UPS = 4
 """Turns of each before any counts: allocators and interpreters take a few to settle."""
@@ -49,10 +49,10 @@ def duel(
         seed = chance.getrandbits(48)
         if len(pairs) % 2:
             theirs = reference(seed)
-            pairs.append(Pair(student(seed), theirs))
+            pairs.append(pair_of(student(seed), theirs))
         else:
             ours = student(seed)
-            pairs.append(Pair(ours, reference(seed)))
+            pairs.append(pair_of(ours, reference(seed)))
         if len(pairs) % 2 == 0 and is_settled(pairs, thresholds, precision):
             break
     return pairs

@@ -3,9 +3,9 @@
 How cheating with time is shut out, in this module and those it uses:
 
 *The clock* is the judge's: on a GPU the host's monotonic clock around one request and its answer, on the CPU the
-kernel's account of processor time. No timer, event or synchronisation of the worker's process counts, so patching them
-changes nothing. A turn is long (`Device.batch_s`, many
-calls), so that what a request costs beside the calls is small; both contestants pay it.
+kernel's account of processor time, bounded from below by the time that passed (`statistics.pair_of`). No timer, event
+or synchronisation of the worker's process counts, so patching them changes nothing. A turn is long (`Device.batch_s`,
+many calls), so that what a request costs beside the calls is small; both contestants pay it.
 
 *Work after the answer* (threads, other streams, lazy tensors, an answer that comes too early) is too late: outputs are
 where the judge poisoned them, some calls are drawn after the answer has come, their outputs copied at once into the
@@ -50,6 +50,7 @@ from ..worker.arena import ALIGNMENT, Arena, make_arena
 from ..worker.loader import Layout
 from .devices import Device
 from .races import Drawn, Race
+from .statistics import Taken
 
 _CALL_LIMIT_S = {"cpu": 60.0, "cuda": 300.0}  # a kernel that tunes itself compiles many others first
 _MEMORY_MIB = {"cpu": 4096, "cuda": 65_536}  # the CUDA driver maps much that it never uses
@@ -155,8 +156,8 @@ class Prepared:
         self._end += -(-size // ALIGNMENT) * ALIGNMENT
         return place
 
-    def turn(self, seed: int) -> float:
-        """Seconds for one call on every slot, with the inputs of a seed.
+    def turn(self, seed: int) -> Taken:
+        """What one call on every slot takes, with the inputs of a seed.
 
         Raises:
             WrongAnswer: when a call that was drawn for the check is wrong.
@@ -178,6 +179,7 @@ class Prepared:
 
         submission = self.lane.submission
         reading = device.begin(submission)
+        began = time.perf_counter()
         submission.resume()
         submission.perform("timed_run", {"subject": self._subject, "order": order})
         answered = time.perf_counter()
@@ -188,7 +190,7 @@ class Prepared:
         seconds = device.seconds_since(reading, submission, answered)
         for slot, outputs in copies.items():
             self._check(self.inputs[slot], outputs)
-        return seconds
+        return Taken(seconds, answered - began)
 
     def _check(self, inputs: Mapping[str, Tensor], outputs: list[Tensor]) -> None:
         race = self.race

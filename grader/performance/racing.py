@@ -25,7 +25,7 @@ from .devices import Ceilings, Device, DeviceBusy
 from .duel import duel
 from .lane import Lane, Prepared, WrongAnswer
 from .races import RACES, Race
-from .statistics import Pair, Thresholds, estimate, verdict
+from .statistics import Pair, Taken, Thresholds, estimate, verdict
 
 FEWEST_SLOTS, MOST_SLOTS = 4, 256
 IMPOSSIBLE = 0.85
@@ -144,7 +144,7 @@ class Track:
         with self._prepared(self.reference, race, FEWEST_SLOTS) as reference:
             turn = _trusted(reference)
             turn(1)
-            per_call = min(turn(seed) for seed in (2, 3)) / FEWEST_SLOTS
+            per_call = min(turn(seed).seconds for seed in (2, 3)) / FEWEST_SLOTS
         return max(FEWEST_SLOTS, min(int(self.device.batch_s / per_call), MOST_SLOTS, room))
 
     @contextlib.contextmanager
@@ -160,7 +160,7 @@ class Track:
 def _trusted(prepared: Prepared):
     """A turn of the reference: when that is wrong or fails, the grader is at fault and not the submission."""
 
-    def turn(seed: int) -> float:
+    def turn(seed: int) -> Taken:
         try:
             return prepared.turn(seed)
         except (WrongAnswer, Fault) as error:

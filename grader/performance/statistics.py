@@ -18,6 +18,18 @@ from dataclasses import dataclass
 CONFIDENCE = 0.99
 FEWEST_PAIRS = 8
 _RESAMPLES = 1000
+_PATIENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one turn took.
+
+    seconds: on the clock that counts (on a CPU that is processor time); elapsed_s: how much time passed.
+    """
+
+    seconds: float
+    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,17 @@ class Pair:
     @property
     def ratio(self) -> float:
         return self.student / self.reference
+
+
+def pair_of(student: Taken, reference: Taken) -> Pair:
+    """The pair of two turns, with the time that passed as a bound.
+
+    The kernel accounts nobody for the processor time of a process whose parent does not want to know that it has ended.
+    But time has passed: more than the reference needs for each second of its own, with some patience for what else the
+    machine does, has gone somewhere, and is the student's.
+    """
+    stretch = max(1.0, reference.elapsed_s / reference.seconds)
+    return Pair(max(student.seconds, student.elapsed_s / (_PATIENCE * stretch)), reference.seconds)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .devices import CpuDevice
 from .duel import Turn, duel
 from .lane import WrongAnswer
 from .racing import summed_up
-from .statistics import Thresholds
+from .statistics import Taken, Thresholds
 
 END = "<|endoftext|>"
 
@@ -104,9 +104,10 @@ def run_text_race(race: TextRace, student: Behind, reference: Behind, budget_s: 
     clock = CpuDevice()
 
     def turn_of(contestant: Behind) -> Turn:
-        def turn(seed: int) -> float:
+        def turn(seed: int) -> Taken:
             inputs = {**handles[contestant], **race.draw(seed)}
             reading = clock.begin(contestant)
+            began = time.perf_counter()
             contestant.resume()
             try:
                 answer = contestant.perform(race.operation, inputs)
@@ -119,7 +120,7 @@ def run_text_race(race: TextRace, student: Behind, reference: Behind, budget_s: 
                 _compare(race, *((other, answer) if contestant is student else (answer, other)))
             else:
                 answers[seed] = answer
-            return seconds
+            return Taken(seconds, answered - began)
 
         return turn
 

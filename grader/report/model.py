@@ -108,14 +108,24 @@ class ProblemReport:
 
     @property
     def failing(self) -> list[TestReport]:
-        """What went wrong here: the first failing case of each claim, core claims first, values before properties."""
+        """What went wrong here: the first failing case of each claim, core claims first, values before properties.
+
+        What was not run comes last: nobody knows whether it would fail.
+        """
         failing = [test for test in self._first_failures if test.plan.tier is not Tier.ADVICE]
-        return sorted(failing, key=lambda test: (test.plan.tier is Tier.EDGE, not test.plan.judges_values))
+        return sorted(
+            failing,
+            key=lambda test: (
+                test.outcome.result is Result.NOT_RUN,
+                test.plan.tier is Tier.EDGE,
+                not test.plan.judges_values,
+            ),
+        )
 
     @property
     def advice(self) -> list[TestReport]:
         """What might be better and costs nothing: the first failing case of each claim that is advice."""
-        unsaid = (Result.TODO, Result.SKIP)
+        unsaid = (Result.TODO, Result.SKIP, Result.NOT_RUN)
         return [
             test
             for test in self._first_failures

@@ -20,9 +20,10 @@ RESULT = {
     Result.ERROR: "raised an error",
     Result.TIMEOUT: "took too long",
     Result.CRASH: "ended the process",
+    Result.NOT_RUN: "was not run",
     Result.TODO: "is not written yet",
     Result.SKIP: "is not provided",
-    Result.ABSENT: "has nothing to look at",
+    Result.ABSENT: "could not be assessed",
 }
 EFFECT = {
     Effect.ZERO: "the problem's points are withheld",

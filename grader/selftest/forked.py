@@ -35,7 +35,7 @@ class ForkedExaminer:
             os.kill(self._pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        return os.waitpid(self._pid, 0)[1]
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
 def _examine() -> None:

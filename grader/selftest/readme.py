@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.selftest.layouts import public_layout
+from grader.selftest.layouts import public_solution
 
 KIT = Path(__file__).resolve().parents[2]
 REASONS = ("minutes", "network", "gpu")
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run them; returns the exit code."""
     done = already_run()
     with tempfile.TemporaryDirectory() as folder:
-        theirs = public_layout(Path(folder, "their-solution"))
+        theirs = public_solution(Path(folder, "their-solution"))
         shutil.make_archive(str(theirs), "zip", theirs)
         for name in arguments or ["README.md", *SOLVED]:
             copy = copy_of_kit(Path(folder, Path(name).stem), solved=name in SOLVED)

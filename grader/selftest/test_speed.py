@@ -8,7 +8,7 @@ import pytest
 
 from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.performance.duel import duel
-from grader.performance.statistics import Pair, Thresholds, Verdict, estimate, is_settled, verdict
+from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
 from grader.report.model import build_report
 from grader.rubric import load_rubric
 from grader.scoring import Status
@@ -73,7 +73,7 @@ def test_contestants_take_turns_with_the_same_inputs_and_none_comes_twice():
     def turn(name):
         def take(seed):
             log.append((name, seed))
-            return 1.0
+            return Taken(1.0, 1.0)
 
         return take
 
@@ -82,6 +82,19 @@ def test_contestants_take_turns_with_the_same_inputs_and_none_comes_twice():
     seeds = [seed for _, seed in log]
     assert seeds[0::2] == seeds[1::2]
     assert len(set(seeds)) == len(seeds) / 2
+
+
+@pytest.mark.parametrize(
+    ("student", "reference", "ratio"),
+    [
+        (Taken(2.0, 2.1), Taken(1.0, 1.1), 2.0),  # what is on the clock that counts
+        (Taken(2.0, 6.0), Taken(1.0, 3.0), 2.0),  # a busy machine takes its time from both
+        (Taken(0.1, 60.0), Taken(1.0, 1.0), 40.0),  # others computed for it, and are accounted nobody
+        (Taken(0.1, 0.1), Taken(1.0, 1.0), 0.1),  # faster than the reference
+    ],
+)
+def test_time_that_passed_and_that_nobody_is_charged_is_the_students(student, reference, ratio):
+    assert pair_of(student, reference).ratio == pytest.approx(ratio)
 
 
 def test_points_are_the_mean_of_the_races():

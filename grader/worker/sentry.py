@@ -19,21 +19,34 @@ import sys
 import time
 import tracemalloc
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
 import torch
 
+from . import bench, buffers, faults  # noqa: F401  # loaded before the submission is, so that all is watched from the start
+from .fingerprint import Fingerprint
+
 _PACKAGE = __name__.rpartition(".")[0] + "."
+_MAIN = "__main__."
+_HERE = os.path.dirname(__file__)
 _KEPT = 20
 _TEXT_LIMIT = 200
 _DEVICES = ("/dev/", "/proc/self/task/")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 _CHANGES = frozenset({"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"})
-_SEARCHES = frozenset({"sys._getframe", "gc.get_objects", "gc.get_referrers", "sys._current_frames"})
-_WATCHED = _CHANGES | _SEARCHES | {"open", "os.listdir", "os.scandir", "os.kill", "os.killpg", "socket.connect"}
+_SEARCHES = frozenset({"gc.get_objects", "gc.get_referrers", "sys._current_frames"})
+_NAMINGS = frozenset({"compile", "code.__new__"})
+_DIRECT = _SEARCHES | _NAMINGS | {"sys._getframe"}
+"""What libraries do for good reasons; noted only where the submission itself calls it."""
+
+_WATCHED = _CHANGES | _DIRECT | {"open", "os.listdir", "os.scandir", "os.kill", "os.killpg", "socket.connect"}
+_VARIABLES = frozenset({"f_locals", "f_globals"})
+_WALKS = frozenset({"f_back", "stack", "getouterframes", "walk_stack"})
+_PUBLIC = frozenset({"stat", "status", "statm", "comm"})
+"""What programs such as ps show of any process, and what libraries read to find their children."""
 
 _RELIED_ON: dict[str, tuple[Any, tuple[str, ...]]] = {
     "time": (time, ("time", "monotonic", "perf_counter", "process_time", "sleep", "perf_counter_ns", "monotonic_ns")),
@@ -62,15 +75,21 @@ class Sentry:
     def __init__(self, root: str, hidden: Iterable[str], libraries: Iterable[str]) -> None:
         self._root = _real(root)
         self._hidden = [_real(path) for path in hidden]
-        here = os.path.dirname(__file__)
-        self._readable = [_real(path) for path in (sys.prefix, sys.base_prefix, here, *libraries)]
+        self._readable = [_real(path) for path in (sys.prefix, sys.base_prefix, _HERE, *libraries)]
         self._hidden_in_root = [path for path in self._hidden if _belongs(path, [self._root])]
         self._writable = [_real(os.environ[name]) for name in ("HOME", "TMPDIR") if name in os.environ]
         self._owned: dict[str, bool] = {}
         self._seen: dict[tuple[str, str], Notice] = {}
         self._busy = False
+        self._guarded: dict[str, Any] = {}
+        self._changed = False
         self._original = _relied_on()
         sys.addaudithook(self._hear)
+
+    def watch_over(self, **objects: Any) -> None:
+        """Watch over these objects of the worker's, too: nothing may be put in place of their methods."""
+        self._guarded |= objects
+        self._original = _relied_on(self._guarded)
 
     def take(self) -> list[Notice]:
         """What was noted since the last time, and forget it."""
@@ -79,12 +98,12 @@ class Sentry:
         return seen
 
     def _look_for_patches(self) -> None:
-        now = _relied_on()
-        for name, value in self._original.items():
-            if now.get(name) is not value:
-                ours = name.startswith((_PACKAGE, "tracemalloc."))
-                self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
-        self._original = now
+        for name in self._original.differences(_of_libraries()):
+            ours = name.startswith((_PACKAGE, _MAIN, "tracemalloc."))
+            self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
+            self._changed = True
+        if self._changed:
+            self._original, self._changed = _relied_on(self._guarded), False
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
         if event not in _WATCHED or self._busy:
@@ -93,8 +112,8 @@ class Sentry:
         try:
             if complaint := self._complaint(event, details):
                 kind, evidence = complaint
-                frame = self._frame_of_submission(direct=event in _SEARCHES)
-                if frame is not None:
+                frame = self._frame_of_submission(direct=event in _DIRECT)
+                if frame is not None and (event != "sys._getframe" or self._looks_outside(frame, details)):
                     self._note(kind, evidence, self._place(frame))
         except Exception:  # whatever it is asked about strange arguments, the submission's call goes on
             return
@@ -103,16 +122,18 @@ class Sentry:
 
     def _complaint(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
         """The kind of notice that an event deserves, and its evidence; None for what anybody does."""
-        if event in _SEARCHES:
+        if event in _SEARCHES or event == "sys._getframe":
             return "searched", f"it called {event}, which leads to objects that are not its own"
+        if event in _NAMINGS:
+            return self._about_name(str(details[1]))
         if event == "socket.connect":
-            return "network", f"it tried to connect to {details[1]!r}"
+            return self._about_address(details[1])
         if event in ("os.kill", "os.killpg"):
-            target = int(details[0])
+            target, number = int(details[0]), int(details[1])
             own = {0, os.getpid(), -os.getpgrp()} if event == "os.kill" else {0, os.getpgrp()}
-            if target in own or _descends_from_us(target):
+            if number == 0 or target in own or _descends_from_us(target) or _is_gone(target):
                 return None
-            return "processes", f"it sent signal {int(details[1])} to process {target}"
+            return "processes", f"it sent signal {number} to process {target}"
         paths = [_absolute(os.fsdecode(item)) for item in details[:2] if isinstance(item, (str, bytes))]
         if event == "open":
             paths = paths[:1]
@@ -125,9 +146,31 @@ class Sentry:
                 return complaint
         return None
 
+    def _about_address(self, address: Any) -> tuple[str, str] | None:
+        """A socket with a path is one between processes of this machine; its own ones lie where it may write."""
+        if isinstance(address, (str, bytes)):
+            path = _real(_absolute(os.fsdecode(address))) if address[:1] not in ("\0", b"\0") else ""
+            if _belongs(path, [*self._writable, self._root]):
+                return None
+        return "network", f"it tried to connect to {address!r}"
+
+    def _about_name(self, file: str) -> tuple[str, str] | None:
+        """Code is given the name of a file, which is what tells whose code it is."""
+        if file.startswith("<frozen ") or (os.path.isabs(file) and _belongs(_real(file), self._readable)):
+            return "disguised", f"it gave code of its own the name {file}"
+        return None
+
+    def _looks_outside(self, frame: types.FrameType, details: tuple[Any, ...]) -> bool:
+        """Whether the code of a frame that asked for frames reads the variables of others than the submission's."""
+        names = {*frame.f_code.co_names, *(text for text in frame.f_code.co_consts if isinstance(text, str))}
+        got, outer = details[0] if details else None, frame.f_back
+        foreign = got is not None and not self._owns(got.f_code.co_filename)
+        outermost = outer is None or not self._owns(outer.f_code.co_filename)
+        return bool(names & _VARIABLES) and (foreign or (bool(names & _WALKS) and outermost))
+
     def _about_path(self, path: str, writing: bool, did: str) -> tuple[str, str] | None:
         if path.startswith("/proc"):
-            return _about_process(path)
+            return _about_process(path, writing) or _about_settings(path, writing)
         if _belongs(path, [self._root]) and not _belongs(path, self._hidden_in_root):
             return None
         if not _belongs(path, self._hidden):
@@ -169,19 +212,23 @@ class Sentry:
             self._seen.setdefault((kind, where or evidence), notice)
 
 
-def _relied_on() -> dict[str, Any]:
-    """{dotted name: what it is now}, for functions of libraries and for those between the submission and the judge."""
-    found = {f"{name}.{path}": _reached(module, path) for name, (module, paths) in _RELIED_ON.items() for path in paths}
-    for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith(_PACKAGE):
-            continue
-        owners: list[Any] = [module, *(v for v in vars(module).values() if getattr(v, "__module__", "") == module_name)]
-        for owner in owners:
-            if owner is module or isinstance(owner, type):
-                for attribute, value in vars(owner).items():
-                    if callable(value):
-                        found[f"{module_name}.{owner.__name__}.{attribute}"] = getattr(value, "__code__", value)
-    return found
+def _relied_on(instances: Mapping[str, Any] = {}) -> Fingerprint:
+    """Functions of libraries, and all code and tables between the submission and the judge, as they are now."""
+    modules = {name: module for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE)}
+    if os.path.dirname(getattr(sys.modules["__main__"], "__file__", None) or "") == _HERE:
+        modules["__main__"] = sys.modules["__main__"]
+    owners: dict[str, Any] = {}
+    for name, module in modules.items():
+        owners[name] = module
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                owners[f"{name}.{value.__name__}"] = value
+    return Fingerprint(owners, _of_libraries(), {_PACKAGE + name: value for name, value in instances.items()})
+
+
+def _of_libraries() -> dict[str, Any]:
+    """{dotted name: what stands there}, for what a patched clock or a lenient comparison would be set in place of."""
+    return {f"{name}.{path}": _reached(module, path) for name, (module, paths) in _RELIED_ON.items() for path in paths}
 
 
 def _reached(module: types.ModuleType, path: str) -> Any:
@@ -191,15 +238,23 @@ def _reached(module: types.ModuleType, path: str) -> Any:
         return None
 
 
-def _about_process(path: str) -> tuple[str, str] | None:
+def _about_process(path: str, writing: bool) -> tuple[str, str] | None:
     parts = path.split("/")[2:]
     own = {"self", "thread-self", str(os.getpid())}
     if parts[:1] and parts[0] in own:
         private = parts[1:2] in (["mem"], ["fd"])
         return ("processes", f"it opened {path}") if private else None
+    if parts[1:2] and parts[1] in _PUBLIC and not writing:
+        return None
     if parts[:1] and parts[0].isdigit() and not _descends_from_us(int(parts[0])):
         return "processes", f"it opened {path}, of another process"
     return None
+
+
+def _about_settings(path: str, writing: bool) -> tuple[str, str] | None:
+    """What /proc holds beside processes are settings of the machine."""
+    of_a_process = path.split("/")[2:3] in (["self"], ["thread-self"]) or path.split("/")[2].isdigit()
+    return ("writes", f"it tried to write {path}") if writing and not of_a_process else None
 
 
 def _descends_from_us(process: int) -> bool:
@@ -213,6 +268,11 @@ def _descends_from_us(process: int) -> bool:
         if process == os.getpid():
             return True
     return False
+
+
+def _is_gone(process: int) -> bool:
+    """Whether there is no such process any more: of a child's child nobody hears when it ends."""
+    return sys.platform == "linux" and process > 0 and not os.path.exists(f"/proc/{process}")
 
 
 def _absolute(path: str) -> str:

@@ -8,9 +8,11 @@ judge sees as a closed socket.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import json
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -34,6 +36,7 @@ def main() -> None:
     _shut_in(**order)
     from grader_worker import wire
 
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # a call that takes too long is asked where it is
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:
         answer = worker.answer(request["operation"], request["arguments"], request["buffers"])
@@ -54,6 +57,7 @@ def _shut_in(memory_mib: int, processes: int | None, landlock: dict[str, list[st
     limits.die_with_parent()
     limits.limit_resources(processes)
     limits.limit_memory(memory_mib)
+    limits.leave_keyring()
     limits.give_up_privileges()
     if landlock is not None:
         confine(**landlock)
@@ -153,6 +157,7 @@ class Worker:
         except BaseException as error:
             return self._failure("error", explain_import_error(error, where), error)
         self.bench = Bench(adapters, Witness(where.root))
+        self.sentry.watch_over(worker=self, bench=self.bench)
         return {"kind": "ok", "value": own_adapters_of(adapters)}
 
     def _explained(self, error: BaseException) -> str:

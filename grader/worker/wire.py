@@ -17,7 +17,7 @@ import collections
 import enum
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgpack
@@ -33,6 +33,11 @@ _MAX_DEPTH = 32
 _MAX_TUPLE_DEPTH = 16  # each level of them is a copy of what is inside
 _MAX_ELEMENTS = 1 << 23
 """Items of all containers of a message together; in memory an item takes up to a hundred bytes more than in transit."""
+_MAX_COST_BYTES = 1 << 30
+_MAX_COST_RATIO = 4
+_ITEM_COST, _ARRAY_COST, _TENSOR_COST = 100, 1 << 10, 1 << 12
+"""Bytes that an item of a container, an array and a tensor take in memory beside their contents, at most; all of a
+message together may take 1 GiB, or four times what the message is long."""
 _MAX_DIMENSIONS = 64
 _MAX_HEADER_BYTES = 4096
 _MAX_STRETCH = 64
@@ -69,6 +74,10 @@ class WireError(Exception):
     """The other side sent something that is not a well-formed message."""
 
 
+class TooLarge(WireError):
+    """A message that is, or would become, larger than is accepted: no offence, if honest code gave a huge result."""
+
+
 class NotPlainData(Exception):
     """A value cannot cross the wall; the message names its type and where in the result it was found."""
 
@@ -94,11 +103,14 @@ def decode(body: bytes | bytearray | memoryview) -> Any:
 
     Raises:
         WireError: when the body is malformed, in whatever way.
+        TooLarge: when it would take too much memory, which is known before it does.
     """
     try:
-        value = _Decoder().unpack(body)
+        value = _Decoder(max(_MAX_COST_BYTES, _MAX_COST_RATIO * len(body))).unpack(body)
     except WireError:
         raise
+    except MemoryError:
+        raise TooLarge(f"a message of {len(body):,} bytes, for which there is not enough memory") from None
     except Exception as error:  # msgpack raises a dozen unrelated types; each means the same thing here
         raise WireError(f"malformed message: {type(error).__name__}: {error}") from error
     if type(value) not in _DECODED:
@@ -107,10 +119,15 @@ def decode(body: bytes | bytearray | memoryview) -> Any:
 
 
 class _Decoder:
-    """Decodes one message, and keeps count of what it becomes."""
+    """Decodes one message, and keeps count of what it becomes.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: that it may become.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
         self._elements = 0
+        self._bytes_left = self._most_bytes = most_bytes
         self._tuple_depth = 0
         self._depths: dict[int, int] = {}
         """How deep the containers are that no other has taken up yet, by id."""
@@ -132,8 +149,15 @@ class _Decoder:
             max_map_len=_MAX_ELEMENTS,
         )
 
+    def _charge(self, size: int) -> None:
+        """Count bytes that are about to be allocated."""
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise TooLarge(f"a message that would take more than {self._most_bytes >> 20:,} MiB of memory")
+
     def _counted(self, container: Any, items: Iterable[Any]) -> Any:
         self._elements += 1 + len(container)
+        self._charge(_ITEM_COST * (1 + len(container)))
         if self._elements > _MAX_ELEMENTS:
             raise WireError(f"more than {_MAX_ELEMENTS:,} items")
         kinds = set(map(type, items))
@@ -162,10 +186,13 @@ class _Decoder:
             case _Extension.TUPLE:
                 return self._tuple(data)
             case _Extension.TENSOR:
-                return _unpack_tensor(data)
+                self._charge(_TENSOR_COST + len(data))
+                return _unpack_tensor(data, self._charge)
             case _Extension.ARRAY:
+                self._charge(_ARRAY_COST + len(data))
                 return _unpack_array(data)
             case _Extension.SCALAR:
+                self._charge(_ARRAY_COST + len(data))
                 return _unpack_array(data)[()]
         raise WireError(f"unknown extension type {code}")
 
@@ -255,7 +282,7 @@ def _pack_tensor(tensor: torch.Tensor, where: str) -> msgpack.ExtType:
         raise NotPlainData(f"{where} is a tensor whose values cannot be read: {error}") from error
     header: dict[str, Any] = {"dtype": dtype, "shape": list(dense.shape)}
     strides = list(dense.stride())
-    if not dense.is_contiguous() and _keeps_gaps(header["shape"], strides):
+    if not dense.is_contiguous() and _stretch(header["shape"], strides) is not None:
         header["strides"] = strides
     return msgpack.ExtType(_Extension.TENSOR, _with_header(header, raw))
 
@@ -291,15 +318,15 @@ def _is_shape(shape: Any) -> bool:
     )
 
 
-def _keeps_gaps(shape: list[int], strides: list[int]) -> bool:
-    """Whether these strides give every element a place of its own, in a stretch of memory that is not absurd."""
+def _stretch(shape: list[int], strides: list[int]) -> int | None:
+    """How many places these strides spread the elements over, if each gets one of its own and they are not absurd."""
     needed = 1
     for stride, length in sorted(zip(strides, shape, strict=True)):
         if length > 1:
             if stride < needed:
-                return False
+                return None
             needed = (length - 1) * stride + needed
-    return needed <= _MAX_STRETCH * max(1, math.prod(shape))
+    return needed if needed <= _MAX_STRETCH * max(1, math.prod(shape)) else None
 
 
 def _unpack_array(data: bytes) -> np.ndarray:
@@ -312,7 +339,7 @@ def _unpack_array(data: bytes) -> np.ndarray:
     return np.frombuffer(raw, dtype).reshape(shape).copy()
 
 
-def _unpack_tensor(data: bytes) -> torch.Tensor:
+def _unpack_tensor(data: bytes, charge: Callable[[int], None]) -> torch.Tensor:
     header, raw = _split_header(data)
     dtype, shape, strides = TENSOR_DTYPES.get(header["dtype"]), header["shape"], header.get("strides")
     if dtype is None or math.prod(shape) * dtype.itemsize != len(raw):
@@ -323,6 +350,8 @@ def _unpack_tensor(data: bytes) -> torch.Tensor:
     tensor = (flat != 0 if dtype is torch.bool else flat).reshape(shape)
     if strides is None:
         return tensor
-    if not _is_shape(strides) or len(strides) != len(shape) or not _keeps_gaps(shape, strides):
+    places = _stretch(shape, strides) if _is_shape(strides) and len(strides) == len(shape) else None
+    if places is None:
         raise WireError("tensor strides do not fit its shape")
+    charge(places * dtype.itemsize)
     return torch.empty_strided(shape, strides, dtype=dtype).copy_(tensor)
