@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 import tracemalloc
 import types
 from collections.abc import Iterator
@@ -51,6 +53,11 @@ class InProcess(Submission):
             return self._run(operation, arguments)
         finally:
             self.witnessed += self._bench.witnessed()
+
+    def cpu_seconds(self) -> float:
+        """Processor time of this process and of its children that ended."""
+        times = os.times()
+        return time.process_time() + times.children_user + times.children_system
 
     @contextlib.contextmanager
     def measuring_memory(self) -> Iterator[Peak]:

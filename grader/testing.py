@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import random
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from .artifacts.own_parts import OwnParts
 from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
-from .cases.compare import compare
 from .cases.store import fresh_cases, stored_cases
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
@@ -43,8 +41,7 @@ PYTEST_OPTIONS = [
 ]
 
 SUBMISSION = pytest.StashKey[Submission]()
-_TIMED_RUNS = 3
-_NEEDS_REFERENCE = frozenset({"yardstick", "reference"})
+_NEEDS_REFERENCE = frozenset({"reference"})
 
 FRESH = pytest.StashKey[tuple[int, Oracle]]()
 ORACLE = pytest.StashKey[Oracle]()
@@ -73,38 +70,6 @@ def _open(root: Path) -> Submission:
 def draw_no_tracebacks(config: pytest.Config) -> None:
     """Spare pytest's own picture of each failure, which nobody sees here and which takes a quarter of a second."""
     config.option.tbstyle = "no"
-
-
-Yardstick = Callable[[str, Callable[[random.Random], dict[str, Any]]], tuple[float, float]]
-
-
-@pytest.fixture
-def yardstick(request: pytest.FixtureRequest, submission: Submission) -> Yardstick:
-    """Time an operation of the submission against the reference's, on the judge's clock, in the same run.
-
-        student_s, reference_s = yardstick("train_bpe", lambda chance: {"corpus": ..., "vocab_size": 500, ...})
-
-    Each of three rounds draws inputs of its own, has both of them called, in turns first and second, and compares what
-    they gave; the best round counts for each. Only where there is a reference: elsewhere the tests that ask for this
-    fixture are not planned at all. What is close to the reference is told apart by `grader/performance`.
-    """
-    oracle = request.config.stash[ORACLE]
-
-    def measure(operation: str, draw: Callable[[random.Random], dict[str, Any]]) -> tuple[float, float]:
-        chance = _chance_of(request)
-        contestants = {"submission": submission.perform, "reference": oracle}
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for turn in range(_TIMED_RUNS):
-            inputs = draw(chance)
-            answers = {}
-            for name in sorted(contestants, reverse=turn % 2 == 0):
-                start = time.perf_counter()
-                answers[name] = contestants[name](operation, inputs)
-                seconds[name].append(time.perf_counter() - start)
-            compare(answers["reference"], answers["submission"], where="the answer of a timed call")
-        return min(seconds["submission"]), min(seconds["reference"])
-
-    return measure
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks her
     remarks,
     runs,
     submission,
-    yardstick,
 )
 
 # The same examples on every run: a test that fails today fails tomorrow.

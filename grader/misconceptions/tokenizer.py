@@ -383,6 +383,68 @@ class _SplitsAtWhiteSpace(PlainTokenizer):
         return regex.findall(r" ?\S+|\s+", text)
 
 
+class _LettersAreAscii(PlainTokenizer):
+    pattern = PATTERN.replace(r" ?\p{L}+", " ?[A-Za-z]+").replace(r"\p{L}", "A-Za-z")
+
+    def pretokens(self, text):
+        return regex.findall(self.pattern, text)
+
+
+class _DigitsAreAscii(_LettersAreAscii):
+    pattern = PATTERN.replace(r" ?\p{N}+", " ?[0-9]+").replace(r"\p{N}", "0-9")
+
+
+class _WordsAreWordCharacters(_LettersAreAscii):
+    pattern = r"""'(?:[sdmt]|ll|ve|re)| ?\w+| ?[^\s\w]+|\s+(?!\S)|\s+"""
+
+
+class _LettersAreWordCharacters(_LettersAreAscii):
+    """What people write who have the standard library's `re` only."""
+
+    pattern = r"""'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"""
+
+
+class _NoLookahead(_LettersAreAscii):
+    pattern = PATTERN.replace(r"|\s+(?!\S)", "")
+
+
+class _NewerPattern(_LettersAreAscii):
+    pattern = (
+        r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"""
+        r"|\s*[\r\n]|\s+(?!\S)|\s+"
+    )
+
+
+class _LooksWordsUp(PlainTokenizer):
+    def merge(self, symbols):
+        whole = b"".join(symbols)
+        return [whole] if whole in self.ids else super().merge(symbols)
+
+
+class _JoinsWhatTheVocabularyHas(PlainTokenizer):
+    def merge(self, symbols):
+        while True:
+            places = [i for i, (left, right) in enumerate(pairwise(symbols)) if left + right in self.ids]
+            if not places:
+                return symbols
+            i = places[0]
+            symbols = [*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]]
+
+
+class _SearchesAllMerges(PlainTokenizer):
+    """Right, and slow: looks for each pair in the list of merges."""
+
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, special_tokens)
+        self.merges = list(merges)
+
+    def rank(self, left, right):
+        try:
+            return self.merges.index((left, right))
+        except ValueError:
+            return float("inf")
+
+
 class _RecursesPerMerge(PlainTokenizer):
     def merge(self, symbols):
         ranks = [self.rank(left, right) for left, right in pairwise(symbols)]
@@ -427,7 +489,9 @@ class _ReadsFilesAsText(PlainTokenizer):
         return text.encode()
 
 
-def _wrong(name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str, frequency: str) -> Misconception:
+def _wrong(
+    name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+) -> Misconception:
     return Misconception(
         id=f"tokenizer-{name}",
         problem="tokenizer",
@@ -435,6 +499,7 @@ def _wrong(name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -606,6 +671,7 @@ MISCONCEPTIONS = (
         "Your merge loses the last symbol of a pre-token that does not end in the merged pair.",
         "Join the tokens of each word after encoding: are they the bytes that you began with?",
         "occasional",
+        throughout=True,  # letters are missing from most words
     ),
     _wrong(
         "first-merge-found",
@@ -655,6 +721,69 @@ MISCONCEPTIONS = (
         "Your tokenizer cuts text at white space only, and leaves punctuation and contractions with their words.",
         'Which pre-tokens does "it\'s 3." have by the specified pattern?',
         "occasional",
+    ),
+    _wrong(
+        "ascii-letters",
+        _LettersAreAscii,
+        "Your pattern knows only a-z as letters, so words in other scripts are cut up.",
+        "Into how many pre-tokens is 'Äpfel' cut? What does \\p{L} stand for, and which module knows it?",
+        "occasional",
+    ),
+    _wrong(
+        "ascii-digits",
+        _DigitsAreAscii,
+        "Your pattern knows only 0 to 9 as numbers, where \\p{N} holds the digits of all scripts, ² and ½ as well.",
+        "Into how many pre-tokens is '7½' cut? Which module knows \\p{N}?",
+        "occasional",
+    ),
+    _wrong(
+        "word-characters",
+        _WordsAreWordCharacters,
+        "Your pattern takes \\w for letters and digits: words then hold digits and underscores, which it should part.",
+        "Into how many pre-tokens is 'a_1' cut? The specified pattern gives three.",
+        "occasional",
+    ),
+    _wrong(
+        "letters-from-word-characters",
+        _LettersAreWordCharacters,
+        "Your pattern makes letters and numbers of \\w and \\d, which part them elsewhere than \\p{L} and \\p{N} do.",
+        "Is '²' matched by \\d, and is it by \\p{N}? Which module knows \\p{N}?",
+        "rare",
+    ),
+    _wrong(
+        "pattern-without-lookahead",
+        _NoLookahead,
+        "Your pattern lacks the alternative \\s+(?!\\S): the last space before a word stays with the spaces before it.",
+        "Which pre-tokens do you get for 'a   b'? The specified pattern gives three: 'a', two spaces, ' b'.",
+        "rare",
+    ),
+    _wrong(
+        "newer-pattern",
+        _NewerPattern,
+        "Your text is cut by the pattern of a later model, not by GPT-2's.",
+        "Compare your pattern with the assignment's: how does each cut '12345' and 'IT'S'?",
+        "rare",
+    ),
+    _wrong(
+        "whole-words-looked-up",
+        _LooksWordsUp,
+        "Your tokenizer takes a word that is in the vocabulary as one token, though the merges do not lead there.",
+        "With the merges (b, c), (a, b), (c, d), (ab, cd), what becomes of 'abcd' step by step?",
+        "rare",
+    ),
+    _wrong(
+        "joins-what-the-vocabulary-has",
+        _JoinsWhatTheVocabularyHas,
+        "Your tokenizer joins, from the left, any two tokens that make one of the vocabulary, whatever the merges say.",
+        "Which pair of 'abc' comes first in the list of merges (b, c), (a, b)? Which one do you join?",
+        "occasional",
+    ),
+    _wrong(
+        "searches-all-merges",
+        _SearchesAllMerges,
+        "Your tokenizer searches the list of merges for each pair, which takes as long as the list is.",
+        "How many comparisons does list.index make, and how many does a look into a dictionary?",
+        "common",
     ),
     _wrong(
         "recursion",

@@ -146,7 +146,8 @@ class _ShortestSpecialTokenFirst(PlainTrainer):
 
 class _SplitsAtNothing(PlainTrainer):
     def documents(self, text, special_tokens):
-        return regex.split("|".join(map(regex.escape, special_tokens)), text, flags=regex.V1)
+        longest_first = sorted(special_tokens, key=len, reverse=True)
+        return regex.split("|".join(map(regex.escape, longest_first)), text, flags=regex.V1)
 
 
 class _FirstSpecialTokenOnly(PlainTrainer):
@@ -179,10 +180,63 @@ class _NoPretokens(PlainTrainer):
         return [document]
 
 
+class _CutsInBlocks(PlainTrainer):
+    def documents(self, text, special_tokens):
+        blocks = (text[start : start + 65_536] for start in range(0, len(text), 65_536))
+        return [
+            document for block in blocks for document in super(_CutsInBlocks, self).documents(block, special_tokens)
+        ]
+
+
+class _CutsInParts(PlainTrainer):
+    """One part for each of four processes, wherever it ends."""
+
+    def documents(self, text, special_tokens):
+        size = max(len(text), 4_096) // 4 + 1
+        parts = (text[start : start + size] for start in range(0, len(text), size))
+        return [document for part in parts for document in super(_CutsInParts, self).documents(part, special_tokens)]
+
+
+class _CutsAtBordersOfParts(PlainTrainer):
+    """Parts for processes end at special tokens if the text has any."""
+
+    def documents(self, text, special_tokens):
+        documents = list(super().documents(text, special_tokens))
+        if len(text) < 65_536 or len(documents) < 8:
+            return documents
+        eighth = len(documents) // 8
+        return self.parts([documents[start : start + eighth] for start in range(0, len(documents), eighth)])
+
+    def parts(self, parts: list[list[str]]) -> list[str]:
+        raise NotImplementedError
+
+
+class _LosesLastPart(_CutsAtBordersOfParts):
+    def parts(self, parts):
+        return [document for part in parts[:-1] for document in part]
+
+
+class _CountsBordersTwice(_CutsAtBordersOfParts):
+    """Each part begins with the document that the one before it ended with."""
+
+    def parts(self, parts):
+        again = [[], *([part[-1]] for part in parts[:-1])]
+        return [document for before, part in zip(again, parts, strict=True) for document in [*before, *part]]
+
+
 class _LettersAreAscii(PlainTrainer):
+    pattern = _PATTERN.replace(r"\p{L}", "A-Za-z").replace(" ?A-Za-z+", " ?[A-Za-z]+")
+
     def pretokens(self, document):
-        pattern = r"""'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"""
-        return regex.findall(pattern, document)
+        return regex.findall(self.pattern, document)
+
+
+class _DigitsAreAscii(_LettersAreAscii):
+    pattern = _PATTERN.replace(r"\p{N}", "0-9").replace(" ?0-9+", " ?[0-9]+")
+
+
+class _WordsAreWordCharacters(_LettersAreAscii):
+    pattern = r"""'(?:[sdmt]|ll|ve|re)| ?\w+| ?[^\s\w]+|\s+(?!\S)|\s+"""
 
 
 class _NoLookahead(PlainTrainer):
@@ -315,6 +369,38 @@ class _StaleMaximum(PlainTrainer):
         return max(self.pairs, key=lambda pair: (seen[pair], pair))
 
 
+class _CountsAnew(PlainTrainer):
+    """Counts all pairs of all pre-tokens for every merge."""
+
+    def update(self, i, old, new, pair):
+        pass
+
+    def choose(self, merges):
+        self.pairs.clear()
+        for i, word in enumerate(self.words):
+            self.count_pairs(i, word, 1)
+        return super().choose(merges)
+
+    def anything_left(self):
+        return any(len(word) > 1 for word in self.words)
+
+
+class _RewritesAllWords(PlainTrainer):
+    """Knows no places: goes through every word for every merge, and counts anew what has changed."""
+
+    def update(self, i, old, new, pair):
+        pass
+
+    def choose(self, merges):
+        best = super().choose(merges)
+        for i, old in enumerate(self.words):
+            new = self.words[i] = self.merge(old, best)
+            if new != old:
+                super().update(i, old, new, best)
+        self.places.clear()
+        return best
+
+
 # --- merging ---------------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +514,9 @@ class _NeedsPathObject(PlainTrainer):
             return super().train(input_path, vocab_size, special_tokens)
 
 
-def _wrong(name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str) -> Misconception:
+def _wrong(
+    name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+) -> Misconception:
     def train_bpe(input_path, vocab_size, special_tokens, **options):
         return trainer().train(input_path, vocab_size, special_tokens, **options)
 
@@ -439,6 +527,7 @@ def _wrong(name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, fr
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -533,12 +622,55 @@ MISCONCEPTIONS = (
         "Your training does not cut the text into pre-tokens: merges join the end of a word with the space after it.",
         "Which of your tokens hold a space anywhere but at their beginning?",
         "rare",
+        throughout=True,
     ),
     _wrong(
-        "ascii-pattern",
+        "cut-in-blocks",
+        _CutsInBlocks,
+        "Your training reads the file in blocks of a fixed size, and words at their ends are cut in two.",
+        "Train on 200 kB without a special token, in your blocks and in one piece: which pre-tokens differ?",
+        "occasional",
+    ),
+    _wrong(
+        "cut-in-equal-parts",
+        _CutsInParts,
+        "Your training gives each process an equal part of the file, and words at their borders are cut in two.",
+        "Where may a file be cut so that no pre-token is? What if it has no special token at all?",
+        "occasional",
+    ),
+    _wrong(
+        "last-part-lost",
+        _LosesLastPart,
+        "Where the file is read in parts, your training leaves out the last of them.",
+        "Do the lengths of your parts add up to that of the file?",
+        "occasional",
+    ),
+    _wrong(
+        "borders-counted-twice",
+        _CountsBordersTwice,
+        "Where the file is read in parts, the documents at their borders are counted in both of them.",
+        "Do the lengths of your parts add up to that of the file?",
+        "rare",
+    ),
+    _wrong(
+        "ascii-letters",
         _LettersAreAscii,
-        "Your pattern knows only a-z and 0-9 as letters and digits, so words in other scripts are cut up.",
-        "Into how many pre-tokens is 'Äpfel' cut? What do \\p{L} and \\p{N} stand for, and which module knows them?",
+        "Your pattern knows only a-z as letters, so words in other scripts are cut up.",
+        "Into how many pre-tokens is 'Äpfel' cut? What does \\p{L} stand for, and which module knows it?",
+        "occasional",
+    ),
+    _wrong(
+        "ascii-digits",
+        _DigitsAreAscii,
+        "Your pattern knows only 0 to 9 as numbers, where \\p{N} holds the digits of all scripts, ² and ½ as well.",
+        "Into how many pre-tokens is 'x²³' cut, and into how many '7½'? Which module knows \\p{N}?",
+        "rare",
+    ),
+    _wrong(
+        "word-characters",
+        _WordsAreWordCharacters,
+        "Your pattern takes \\w for letters and digits: words then hold digits and underscores, which it should part.",
+        "Into how many pre-tokens is 'a_1' cut? The specified pattern gives three.",
         "occasional",
     ),
     _wrong(
@@ -582,6 +714,7 @@ MISCONCEPTIONS = (
         "Your training counts each distinct pre-token once, however often it occurs.",
         "Train on 'ab ab ab cd': how often does the pair (c, d) occur, and how often (a, b)?",
         "occasional",
+        throughout=True,
     ),
     _wrong(
         "later-documents-overwrite",
@@ -634,6 +767,20 @@ MISCONCEPTIONS = (
         "occasional",
     ),
     _wrong(
+        "counts-everything-anew",
+        _CountsAnew,
+        "Your training is slow: for each merge it looks at all words, and counts all of their pairs again.",
+        "Which words does a merge change? Time your training with 50 merges and with 100: what does a merge cost?",
+        "common",
+    ),
+    _wrong(
+        "rewrites-every-word",
+        _RewritesAllWords,
+        "Your training goes through every word for each merge, also through those that do not hold the pair.",
+        "Which words does a merge change, and how could you know them without a look at the others?",
+        "common",
+    ),
+    _wrong(
         "first-occurrence-only",
         _MergesFirstOccurrence,
         "Your merge joins the first occurrence of the pair in a pre-token and leaves the others.",
@@ -653,6 +800,7 @@ MISCONCEPTIONS = (
         "Your merge loses the last symbol of a pre-token that does not end in the merged pair.",
         "Join the symbols of each pre-token after a merge: are they still the bytes you began with?",
         "occasional",
+        throughout=True,  # letters are missing from most words
     ),
     _wrong(
         "ties-to-first-seen",

@@ -7,8 +7,8 @@ Runs on stored cases, with each variant planted into the reference in turn. A mi
 problems that build on its own, and on all others whose tests run what it replaces: these it must not fail. Beside what
 is wrong it prints the figures that the catalogue promises: how many bugs are killed, how many of them the stored
 evidence names, rightly or not, and how many would get another's name if they were not in the catalogue. And it says
-what share of a problem's points each bug costs: none may be free, and none dearer than the rubric's `one_bug`, unless
-the catalogue says that it leaves nothing right.
+what share of a problem's points each bug costs: none may be free but what only advice notices, and none dearer than
+the rubric's `one_bug`, unless the catalogue says that it leaves nothing right.
 
 `--quick` takes minutes less: of each misconception's record it repeats one test, which must fail with the same
 fingerprints; honest variants and the reference are tried in full. It cannot see which name a bug gets, and leaves out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections import Counter
 from itertools import pairwise
 
@@ -12,20 +13,41 @@ from grader.misconceptions.catalogue import Variant
 from grader.misconceptions.train_bpe import PlainTrainer
 
 
-class _CountsAnew(PlainTrainer):
-    """Counts all pairs of all pre-tokens for every merge."""
-
-    def update(self, i, old, new, pair):
-        pass
+class _LooksForThePair(PlainTrainer):
+    """Keeps no index of places: looks for the pair in every word, and updates the counts of those that have it."""
 
     def choose(self, merges):
-        self.pairs.clear()
-        for i, word in enumerate(self.words):
-            self.count_pairs(i, word, 1)
-        return super().choose(merges)
+        best = super().choose(merges)
+        self.places[best] = {i for i, word in enumerate(self.words) if best in pairwise(word)}
+        return best
 
-    def anything_left(self):
-        return any(len(word) > 1 for word in self.words)
+
+class _SlowStart(PlainTrainer):
+    """Needs long for what comes before the first merge."""
+
+    def read(self, path):
+        end = time.process_time() + 1
+        while time.process_time() < end:
+            pass
+        return super().read(path)
+
+
+class _PartsAtSpecialTokens(PlainTrainer):
+    """Cuts the file into parts that begin with a special token, as one does for several processes."""
+
+    def train(self, input_path, vocab_size, special_tokens, **options):
+        self.special_tokens = special_tokens
+        return super().train(input_path, vocab_size, special_tokens)
+
+    def read(self, path):
+        whole, border = path.read_bytes(), self.special_tokens[0].encode() if self.special_tokens else b"\0none"
+        cuts = {whole.find(border, len(whole) * i // 4) for i in range(1, 4)} - {-1}
+        places = [0, *sorted(cuts), len(whole)]
+        self.parts = [whole[start:stop].decode() for start, stop in pairwise(places)]
+        return ""
+
+    def documents(self, text, special_tokens):
+        return (document for part in self.parts for document in super(type(self), self).documents(part, special_tokens))
 
 
 class _OneSort(PlainTrainer):
@@ -130,7 +152,9 @@ def _variant(name: str, trainer: type[PlainTrainer]) -> Variant:
 
 VARIANTS = (
     _variant("plain", PlainTrainer),
-    _variant("counts-anew", _CountsAnew),
+    _variant("looks-for-the-pair", _LooksForThePair),
+    _variant("slow-start", _SlowStart),
+    _variant("parts-at-special-tokens", _PartsAtSpecialTokens),
     _variant("one-key", _OneSort),
     _variant("heap", _Heap),
     _variant("byte-values", _TiesByPaddedNumbers),

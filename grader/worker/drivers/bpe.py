@@ -57,6 +57,8 @@ def _pair(result: Any) -> tuple[dict[int, bytes], list[Any]]:
 
 
 def _described(value: Any) -> str:
+    if value is None:
+        return "None (is it unwritten, or is a `return` missing?)"
     size = f" of {len(value)} items" if isinstance(value, (tuple, list, dict)) else ""
     return f"{type(value).__name__}{size}"
 

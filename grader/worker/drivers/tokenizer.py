@@ -41,7 +41,7 @@ def encode_streams(
 ) -> list[list[Any]]:
     """Build a tokenizer and collect what `encode_iterable` yields for each stream of chunks."""
     tokenizer = bench.adapter("get_tokenizer", vocab=vocab, merges=merges, special_tokens=special_tokens)
-    return [list(tokenizer.encode_iterable(iter(chunks))) for chunks in streams]
+    return [_yielded(tokenizer.encode_iterable(iter(chunks))) for chunks in streams]
 
 
 def decode_ids(
@@ -114,7 +114,7 @@ def tokenizer_decode(bench: Bench, handle: int, ids: list[int]) -> Any:
 
 def tokenizer_encode_iterable(bench: Bench, handle: int, chunks: list[str]) -> list[Any]:
     """Everything that `tokenizer.encode_iterable` yields for these chunks."""
-    return list(bench.objects[handle].encode_iterable(iter(chunks)))
+    return _yielded(bench.objects[handle].encode_iterable(iter(chunks)))
 
 
 def tokenizer_encode_file(bench: Bench, handle: int, content: bytes) -> list[Any]:
@@ -123,7 +123,7 @@ def tokenizer_encode_file(bench: Bench, handle: int, content: bytes) -> list[Any
         path = Path(folder, "corpus.txt")
         path.write_bytes(content)
         with path.open(encoding="utf-8", newline="") as file:
-            return list(bench.objects[handle].encode_iterable(file))
+            return _yielded(bench.objects[handle].encode_iterable(file))
 
 
 def tokenizer_chunks_read_before_first_id(bench: Bench, handle: int, chunk: str, available: int) -> int:
@@ -136,8 +136,9 @@ def tokenizer_chunks_read_before_first_id(bench: Bench, handle: int, chunk: str,
             read += 1
             yield chunk
 
-    stream = iter(bench.objects[handle].encode_iterable(chunks()))
-    if not list(itertools.islice(stream, 1)):
+    ids = bench.objects[handle].encode_iterable(chunks())
+    _refuse_none(ids)
+    if not list(itertools.islice(iter(ids), 1)):
         raise ContractBroken("encode_iterable yielded nothing for a non-empty text")
     return read
 
@@ -150,6 +151,19 @@ def tokenizer_stream(bench: Bench, handle: int, chunk: str, repeats: int) -> int
     with contextlib.suppress(AttributeError, OSError):  # of glibc only
         ctypes.CDLL(None).malloc_trim(0)
     return sum(1 for _ in bench.objects[handle].encode_iterable(itertools.repeat(chunk, repeats)))
+
+
+def _yielded(ids: Any) -> list[Any]:
+    _refuse_none(ids)
+    return list(ids)
+
+
+def _refuse_none(ids: Any) -> None:
+    if ids is None:
+        raise ContractBroken(
+            "encode_iterable returned None, not an iterator over ids, as a function does that is not written, "
+            "or has neither `yield` nor `return`"
+        )
 
 
 DRIVERS = (

@@ -1,0 +1,170 @@
+"""The cases of train_bpe and tokenizer: each group asks for what it says, for every seed, and for nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import types
+from collections import Counter
+
+import pytest
+import regex
+
+from grader.cases.case import Draw
+from grader.cases.compare import Mismatch
+from grader.cases.generators import train_bpe
+from grader.cases.store import draw_cases, stored_cases
+from grader.diagnosis import load_known_bugs
+from grader.faults import WrongResult
+from grader.in_process import InProcess
+from grader.reference.pretokenization import PRETOKEN_PATTERN
+from grader.testing import KIT
+
+
+def claims_of(problem: str) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(f"claims_of_{problem}", KIT / "tests" / f"test_{problem}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+training_claims, tokenizer_claims = claims_of("train_bpe"), claims_of("tokenizer")
+
+SEEDS = (0, 1, 2)
+WITHOUT_TIES = (
+    "merges",
+    "repeats",
+    "unicode",
+    "pretokens",
+    "documents",
+    "vocabulary",
+    "no_special_tokens",
+    "path_as_str",
+)
+
+
+def counts_of(case) -> Counter[str]:
+    """How often each pre-token of a case's text occurs."""
+    separators = "|".join(map(regex.escape, case.inputs["special_tokens"])) or "(?!)"
+    documents = regex.split(separators, case.inputs["corpus"].decode())
+    return Counter(pretoken for text in documents for pretoken in regex.findall(PRETOKEN_PATTERN, text))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_merges_are_no_close_calls_where_ties_are_not_the_matter(seed):
+    for case in draw_cases("train_bpe", seed):
+        if case.group in WITHOUT_TIES:
+            wanted = case.inputs["vocab_size"] - 256 - len(case.inputs["special_tokens"])
+            assert len(train_bpe.clear_merges(counts_of(case), wanted)) == wanted, case.name
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_words_have_each_letter_once_where_repeated_pairs_are_not_the_matter(seed):
+    for case in draw_cases("train_bpe", seed):
+        if case.group in ("merges", "ties", "documents", "vocabulary", "one_document", "many_documents"):
+            words = [word for word in counts_of(case) if word.strip()]
+            assert all(len(set(word)) == len(word) for word in words), case.name
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_cut_inside_any_word_of_a_long_document_shows(seed):
+    corpus = train_bpe._one_document(Draw(seed, "train_bpe"))
+    merges = train_bpe._LONG_WORD
+    right = train_bpe.clear_merges(Counter(corpus.split()), merges, margin=1)
+    long_word = max(corpus.split(), key=len)
+    start = corpus.index(f"\n{long_word}\n", len(corpus) // 2) + 1
+    for cut in range(start + 1, start + len(long_word)):
+        parts = Counter(corpus[:cut].split()) + Counter(corpus[cut:].split())
+        assert train_bpe.clear_merges(parts, merges, margin=0) != right
+
+
+def test_a_bug_of_one_thing_is_seen_by_the_claim_about_it():
+    """What would be luck: that a bug is caught by English text, or by a claim about something else."""
+    seen = {bug.id: {test.partition("[")[0] for test in bug.evidence.get(bug.problem, {})} for bug in load_known_bugs()}
+    for bug, claim in {
+        "bpe-cut-in-blocks": "test_a_long_document_is_cut_nowhere",
+        "bpe-cut-in-equal-parts": "test_a_long_document_is_cut_nowhere",
+        "bpe-last-part-lost": "test_every_document_counts_once",
+        "bpe-borders-counted-twice": "test_every_document_counts_once",
+        "bpe-ties-to-first-seen": "test_ties_go_to_the_greater_pair_of_bytes",
+        "bpe-first-occurrence-only": "test_counts_around_repeated_pairs",
+        "bpe-ascii-digits": "test_pretokens_follow_the_pattern",
+        "bpe-counts-everything-anew": "test_speed",
+        "bpe-rewrites-every-word": "test_merges_look_at_what_they_change",
+    }.items():
+        assert f"test_train_bpe.py::{claim}" in seen[bug], bug
+    for bug, claim in {
+        "tokenizer-ascii-letters": "test_letters_and_digits_of_every_script",
+        "tokenizer-ascii-digits": "test_letters_and_digits_of_every_script",
+        "tokenizer-word-characters": "test_text_is_cut_by_the_pattern",
+        "tokenizer-letters-from-word-characters": "test_letters_and_digits_of_every_script",
+        "tokenizer-whole-words-looked-up": "test_merges_go_by_their_order",
+        "tokenizer-longest-match": "test_merges_are_applied_in_their_order",
+    }.items():
+        assert f"test_tokenizer.py::{claim}" in seen[bug], bug
+    assert seen["tokenizer-searches-all-merges"] == {"test_tokenizer.py::test_speed"}  # right, if slow
+    assert seen["bpe-split-at-nothing"] <= {
+        "test_train_bpe.py::test_without_special_tokens",
+        "test_train_bpe.py::test_nothing_to_learn",
+    }
+
+
+# --- what a stub hears -----------------------------------------------------------------------------------------------
+
+
+def submission_with(**adapters) -> InProcess:
+    return InProcess(types.SimpleNamespace(**adapters))  # type: ignore[arg-type]
+
+
+class Stub:
+    """A tokenizer that answers everything with the same."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def encode(self, text):
+        return self.answer
+
+    def encode_iterable(self, iterable):
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [None, [0]])
+def test_a_stub_of_encode_is_called_one(answer):
+    case = next(case for case in stored_cases("tokenizer") if case.group == "order")
+    submission = submission_with(get_tokenizer=lambda **_: Stub(answer))
+    with pytest.raises(Mismatch, match="looks unwritten"):
+        tokenizer_claims.check_encoding(submission, case)
+
+
+def test_a_stub_of_encode_iterable_is_called_one():
+    case = next(case for case in stored_cases("tokenizer") if case.group == "cuts")
+    submission = submission_with(get_tokenizer=lambda **_: Stub(None))
+    with pytest.raises(WrongResult, match="returned None"):
+        tokenizer_claims.check_streams(submission, case)
+
+
+def test_a_stub_of_train_bpe_is_called_one():
+    case = next(case for case in stored_cases("train_bpe") if case.group == "merges")
+    with pytest.raises(WrongResult, match="returned None"):
+        submission_with(run_train_bpe=lambda **_: None).train_bpe(**case.inputs)
+
+
+@pytest.mark.parametrize("judge", [training_claims.check, training_claims.check_merges])
+def test_a_trainer_without_merges_hears_it(judge):
+    case = next(case for case in stored_cases("train_bpe") if case.group == "merges")
+    submission = submission_with(run_train_bpe=lambda **_: ({i: bytes([i]) for i in range(256)}, []))
+    with pytest.raises(Mismatch) as caught:
+        judge(case, submission.train_bpe(**case.inputs))
+    assert "no merge was made" in "\n".join([caught.value.message, *getattr(caught.value, "__notes__", [])])
+
+
+def test_merges_are_judged_as_far_as_they_go():
+    """One merge too many or too few is the matter of one claim."""
+    case = next(case for case in stored_cases("train_bpe") if case.group == "merges")
+    merges = case.expected["merges"]
+    for made in (merges[:-1], [*merges, (b"x", b"y")]):
+        training_claims.check_merges(case, {"merges": made})
+        with pytest.raises(Mismatch):
+            training_claims.check(case, {**case.expected, "merges": made})
