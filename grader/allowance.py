@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from .processes import Usage
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 """On the clock a call may take so many times its limit."""
 
 _UNNOTICED_S = 0.5

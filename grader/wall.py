@@ -568,8 +568,8 @@ def _frames_of_submission(stack: str, root: str) -> str:
 def _in_words(allowance: Allowance) -> str:
     """How the limit was applied on a machine that is busy or slow."""
     return (
-        f"It was allowed {allowance.allowed_s:.0f} s on this machine, and was charged {allowance.charged_s():.0f} s of "
-        f"{allowance.elapsed_s:.0f} s on the clock: not those for which others had the processor."
+        f"It was allowed {allowance.allowed_s:.3g} s on this machine, and was charged {allowance.charged_s():.3g} s of "
+        f"{allowance.elapsed_s:.3g} s on the clock: not those for which others had the processor."
     )
 
 
