@@ -108,6 +108,9 @@ def _grade(arguments: list[str]) -> int:
     gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
     gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="leave out the races that need a GPU")
     add("--jobs", type=int, metavar="N", help="at most so many examiners side by side (default: one per CPU, up to 4)")
+    add(
+        "--edition", metavar="NAME", help="points of this edition of the public handout, such as 2025 (default: newest)"
+    )
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
@@ -118,7 +121,7 @@ def _grade(arguments: list[str]) -> int:
     from .rubric import load_rubric
     from .streams import say
 
-    rubric = load_rubric()
+    rubric = load_rubric(edition=options.edition)
     if options.list:
         say(_listing(rubric))
         return GRADED

@@ -134,9 +134,6 @@ class Variable:
     scope: Scope
 
 
-Value = "External | Function | Class | Variable | Module | None"
-
-
 class Scope:
     """The names of a module, a class body or a function."""
 
@@ -175,17 +172,15 @@ class Scope:
                             self.stars.append(source)
                     else:
                         self._add(alias.asname or alias.name, ("from", node, alias.name))
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self._add(name, value)
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(targets) == len(
-                values
-            ) and all(isinstance(target, ast.Name) for target in targets):
-                for target, value in zip(targets, values, strict=True):
-                    self._add(target.id, value)  # type: ignore[attr-defined]
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                self._add(name, value)
-            case ast.NamedExpr(target=ast.Name(id=name), value=value):
-                self._add(name, value)
+            case (
+                ast.Assign(targets=[target], value=value)
+                | ast.AnnAssign(target=target, value=ast.expr() as value)
+                | ast.NamedExpr(target=target, value=value)
+            ) if pairs := _named(target, value):
+                for name, part in pairs:
+                    self._add(name, part)
+                self._bind(value)
+                return
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 self._add(name, None)
                 return
@@ -195,23 +190,8 @@ class Scope:
                 for name in names:
                     self.bindings.setdefault(name, [])
                 return
-        bound_here = node.targets if isinstance(node, ast.Assign) and len(node.targets) == 1 else []
         for child in ast.iter_child_nodes(node):
-            if child in bound_here and isinstance(child, ast.Name | ast.Tuple) and self._is_plain(node):
-                continue
-            if isinstance(node, ast.AnnAssign | ast.NamedExpr) and child is node.target:
-                continue
             self._bind(child)
-
-    @staticmethod
-    def _is_plain(node: ast.AST) -> bool:
-        """Whether `_bind` has taken an assignment's target together with its value."""
-        match node:
-            case ast.Assign(targets=[ast.Name()]):
-                return True
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
-                return len(targets) == len(values) and all(isinstance(target, ast.Name) for target in targets)
-        return False
 
     def _add(self, name: str, binding: Any) -> None:
         self.bindings.setdefault(name, []).append(binding)
@@ -250,8 +230,11 @@ class Scope:
         if name not in scope._meanings:
             scope._meanings[name] = None  # while it is being found out: a name defined by itself means nothing
             values = [scope.value_of(binding, depth + 1) for binding in bindings]
-            if len(values) == 1 or all(isinstance(value, External) and value == values[0] for value in values):
+            if all(value == values[0] for value in values):  # imported twice, it is still one thing
                 scope._meanings[name] = values[0]
+            elif all(isinstance(value, Function | Class) for value in values):  # the last counts; none is overlooked
+                scope._meanings[name] = values[-1]
+                self.module.program.former[values[-1].node] = values[:-1]
         return scope._meanings[name]
 
     def resolve(self, node: ast.AST, depth: int = 0) -> Any:
@@ -428,6 +411,7 @@ class Program:
         self._folders = [self.root, *(Path(folder).resolve() for folder in import_path)]
         self._modules: dict[Path, Module | None] = {}
         self._named: dict[str, Module | None] = {}
+        self.former: dict[ast.AST, list[Any]] = {}
         self._steps = 0
         self._adapters_folder = (self.root / adapters).parent
         self.adapters = self.at((self.root / adapters).with_suffix(""))
@@ -505,6 +489,8 @@ class _Search:
         if node is not None and node not in self._seen:
             self._seen.add(node)
             self._queue.append(value)
+            for former in self.program.former.get(node, ()):
+                self.reach(former)
 
     def run(self) -> None:
         asked: set[str] = set()
@@ -643,7 +629,11 @@ class _Walker(ast.NodeVisitor):
         if function.attr not in _TENSOR_METHODS or self._search.program.defines_method(function.attr):
             return False
         base = function.value
-        return not (isinstance(base, ast.Name) and base.id in ("self", "cls")) and self._scope.resolve(base) is None
+        if isinstance(base, ast.Name):
+            imported = any(isinstance(binding, tuple) for binding in self._scope.find(base.id)[1])
+            if imported or base.id in ("self", "cls"):
+                return False
+        return self._scope.resolve(base) is None
 
     @staticmethod
     def _is_super(node: ast.expr) -> bool:
@@ -681,6 +671,17 @@ class _Walker(ast.NodeVisitor):
         elif isinstance(value, Function | Class | Variable):
             self._search.reach(value)
         return value is not None
+
+
+def _named(target: ast.expr, value: ast.expr) -> list[tuple[str, ast.expr]]:
+    """Which name an assignment gives to what, where that is plain to see."""
+    match target, value:
+        case ast.Name(id=name), _:
+            return [(name, value)]
+        case ast.Tuple(elts=targets), ast.Tuple(elts=values) if len(targets) == len(values):
+            pairs = [(t.id, v) for t, v in zip(targets, values, strict=True) if isinstance(t, ast.Name)]
+            return pairs if len(pairs) == len(targets) else []
+    return []
 
 
 def _flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

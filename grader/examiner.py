@@ -39,6 +39,7 @@ from .faults import Fault, NotRun
 from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result, Tier
+from .policy import worth_keeping
 from .processes import adopt_orphans, become_undumpable, limit_own_memory
 from .submission import Submission
 from .testing import (
@@ -91,6 +92,8 @@ class Examination:
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._charged_s = 0.0
         self._outcome: Outcome | None = None
+        self.asked: list[str] = []
+        """The problems whose tests run next."""
         self.troubled: set[str] = set()
         """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
 
@@ -120,7 +123,7 @@ class Examination:
         if self.has_reference:
             return {}  # an empty test file is a fault of ours, which the runner reports
         planned = {problem_of(item.path) for item in items}
-        return {problem: "needs the staff's copy of the kit" for problem in self.limits_s if problem not in planned}
+        return {problem: "needs the staff's copy of the kit" for problem in self.asked if problem not in planned}
 
     def pytest_runtest_logstart(self) -> None:
         self._outcome = None
@@ -191,7 +194,7 @@ class Examination:
     def _send_witnessed(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""
         known = self._witnessed.setdefault(problem, [])
-        new = [use for use in self.submission.witnessed if use not in known][: _USES_PER_PROBLEM - len(known)]
+        new = worth_keeping(problem, self.submission.witnessed, known, _USES_PER_PROBLEM)
         self.submission.witnessed.clear()
         if new:
             self.troubled.add(problem)
@@ -280,7 +283,7 @@ def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
     class Planning:
         @pytest.hookimpl(trylast=True)
         def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-            planned.extend(map(_plan, items))
+            planned.extend(map(plan, items))
             items.clear()
 
     pytest.main([*PYTEST_OPTIONS, *(str(KIT / "tests" / f"test_{name}.py") for name in problems)], plugins=[Planning()])
@@ -335,6 +338,7 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     Raises:
         FixtureError: stored cases are missing or damaged.
     """
+    examination.asked = list(problems)
     files = [KIT / "tests" / f"test_{problem}.py" for problem in problems]
     for problem, file in zip(problems, files, strict=True):
         if "pytest.mark.cases" in file.read_text("utf-8"):

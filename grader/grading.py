@@ -40,7 +40,7 @@ def grade(
     """Grade these problems of the submission in a folder or an archive.
 
     Args:
-        root: the folder of it, inside the submission, where that holds several.
+        root: the folder to grade inside of it, where it holds several; `class.zip/ada` says the same.
         isolation: "auto" (the strongest level that works here) or the name of a level.
         jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
         gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
@@ -61,6 +61,7 @@ def grade(
     counted_with = set(rubric.below(_held_here(raced, isolation, gpu)))
     tested = [p for p in rubric.problems if has_tests(p) and (p in problems or p in counted_with)]
     below = [problem for problem in below if problem not in tested]
+    submission, root = _inside(submission, root)
     named = os.path.join(submission, root) if root else submission
     with _folder(submission, root) as folder:
         layout = locate(folder, named=named)
@@ -133,6 +134,14 @@ def _hold_races(
     from .performance.assess import assess_speed
 
     return assess_speed(layout, problems, isolation=isolation, gpu=gpu, progress=progress)
+
+
+def _inside(submission: str, root: str | None) -> tuple[str, str | None]:
+    """A path that goes on inside an archive, as in `class.zip/ada`, as the archive and the folder in it."""
+    for archive in Path(submission).parents:
+        if is_archive(archive):
+            return str(archive), os.path.join(os.path.relpath(submission, archive), root or "")
+    return submission, root
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ _KIT = Path(__file__).resolve().parents[1]
 _KINDS = {
     "answers": "answers differ between identical calls",
     "channel": "wrote to the judge's channel",
+    "disguised": "gave code the name of another's file",
     "files": "reached for the judge's files",
     "memorised": "knows the stored answers only",
     "network": "reached for the network",
@@ -35,12 +36,13 @@ _FEWEST_STORED = 3
 _MOST_FRESH_RIGHT = 0.25
 _LISTED = 50
 
-# Of these an accidental namesake breaks programs at once, so that nobody keeps one by mistake.
+# Of these an accidental namesake breaks programs at once, so that nobody keeps one by mistake. `sitecustomize` is none:
+# the worker does not import it, and honest people keep one.
 _SHADOWED = frozenset(
     {
         *("builtins", "ctypes", "gc", "hypothesis", "importlib", "inspect", "json", "msgpack", "numpy", "os", "pickle"),
-        *("pytest", "sitecustomize", "socket", "struct", "subprocess", "sys", "threading", "time", "torch"),
-        *("tracemalloc", "traceback", "usercustomize", "grader", "grader_worker"),
+        *("pytest", "socket", "struct", "subprocess", "sys", "threading", "time", "torch"),
+        *("tracemalloc", "traceback", "grader", "grader_worker"),
     }
 )
 

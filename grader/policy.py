@@ -1,15 +1,17 @@
 """The from-scratch rule, from evidence to findings. Pure, but for reading the submission's source.
 
 Two kinds of evidence: *static*, what the source of the submission mentions where its adapters can reach it
-(`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`). What a name means in
-which problem is said in one place for both, `worker/from_scratch.py`.
+(`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`) and whether the answer
+came from it (`worker/probe.py`). What a name means in which problem is said in one place for both,
+`worker/from_scratch.py`.
 
-Only what ran may cost points, and only in a problem that asks for just this piece; the rest is for a person to look
-at. One use costs once, in the first problem of the rubric that runs it.
+Only what gave an answer may cost points, and only in a problem that asks for just this piece; the rest is for a person
+to look at. One use costs once, in the first problem of the rubric that runs it.
 """
 
 from __future__ import annotations
 
+import collections
 import enum
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,7 @@ from typing import Any
 
 from .callgraph import Mention, Program, TooInvolved
 from .rubric import Policy, Problem
-from .visible import visible
+from .visible import in_one_line
 from .worker.from_scratch import Rule, canonical, rule_against
 from .worker.loader import Layout
 
@@ -105,6 +107,11 @@ class _Use:
     rule: Rule
 
     @property
+    def is_answer(self) -> bool:
+        """Whether it is known that this use takes the place of what the problem asks for."""
+        return self.rule.ready_made and _HOW.get(self.how, False)
+
+    @property
     def subject(self) -> tuple[str, str]:
         """What is reported once: a name of torch in a file, or a whole library of tokenizers in a file."""
         root = self.name.partition(".")[0]
@@ -121,6 +128,40 @@ def mentions_in(layout: Layout, problems: Iterable[Problem]) -> dict[str, list[M
     except (RecursionError, TooInvolved, OSError, ValueError):
         return mentions  # of source nested or entangled beyond reason, or unreadable; what runs is still seen
     return mentions
+
+
+def worth_keeping(problem: str, uses: Iterable[Any], kept: Sequence[Any], most: int) -> list[Any]:
+    """The uses to add to those that are kept for a problem.
+
+    Those that give the answer, others of what the problem asks for, and the rest do not take each other's room.
+
+    Args:
+        uses, kept: as they came from behind the wall.
+        most: how many of each sort may be kept, a few of each name.
+    """
+    chosen: list[Any] = []
+    sorts = collections.Counter(_sort(use, problem) for use in kept)
+    names = collections.Counter((_sort(use, problem), use["name"]) for use in kept)
+    for use in filter(_is_use, uses):
+        sort = _sort(use, problem)
+        if (
+            sort is None
+            or use in kept
+            or use in chosen
+            or sorts[sort] >= most
+            or names[sort, use["name"]] >= _OF_A_NAME
+        ):
+            continue
+        sorts[sort] += 1
+        names[sort, use["name"]] += 1
+        chosen.append(use)
+    return chosen
+
+
+def _sort(use: Mapping[str, str], problem: str) -> tuple[bool, bool] | None:
+    """Whether a use is of what the problem asks for, and gives the answer; None where it may be used."""
+    rule = rule_against(use["name"], problem)
+    return None if rule is None else (rule.ready_made, _HOW[use["how"]])
 
 
 def find_breaches(
@@ -148,7 +189,7 @@ def find_breaches(
                 subjects.add(use.subject)
             shown.add((use.name, use.where))
         for use in ran:
-            if use.rule.ready_made and problem.policy is Policy.ZERO:
+            if use.is_answer and problem.policy is Policy.ZERO:
                 counted.setdefault((use.name, use.where), problem.id)
             shown.add((use.name, use.where))
         if here:
@@ -156,20 +197,26 @@ def find_breaches(
     return findings
 
 
+_OF_A_NAME = 5
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w.<>]{0,199}")
-_HOW = frozenset({"ran", "returned", "derived"})
+_HOW = {"answer": True, "returned": True, "derived": True, "ran": False, "beside": False}
+"""What the witness says of a use, and whether the answer is known to come from it."""
+
+
+def _is_use(record: Any) -> bool:
+    """Whether what came from behind the wall has the form of a use."""
+    match record:
+        case {"name": str(name), "where": str(), "how": str(how)}:
+            return bool(_PLAIN_NAME.fullmatch(name)) and how in _HOW
+    return False
 
 
 def _seen_to_run(problem: Problem, witnessed: Iterable[Any]) -> list[_Use]:
     """The witnessed uses that the rule forbids in this problem."""
     uses = []
-    for record in witnessed:
-        match record:
-            case {"name": str(name), "where": str(where), "how": str(how)} if (
-                _PLAIN_NAME.fullmatch(name) and len(where) < 300 and where.isprintable() and how in _HOW
-            ):
-                if rule := rule_against(name, problem.id):
-                    uses.append(_Use(name, where, how, rule))
+    for record in filter(_is_use, witnessed):
+        if rule := rule_against(record["name"], problem.id):
+            uses.append(_Use(record["name"], in_one_line(record["where"]), record["how"], rule))
     return list(dict.fromkeys(sorted(uses, key=lambda use: (_place(use.where), use.name))))
 
 
@@ -188,24 +235,31 @@ def _place(where: str) -> tuple[str, int]:
 
 
 def _one_per_file(uses: Iterable[_Use], counted: Mapping[tuple[str, str], str]) -> list[_Use]:
-    """The first use of each subject, where new uses come before those that already count elsewhere."""
+    """The first use of each subject: answers before others, and new uses before those that already count elsewhere."""
     first: dict[tuple[str, str], _Use] = {}
-    for use in sorted(uses, key=lambda use: (use.name, use.where) in counted):
+    for use in sorted(uses, key=lambda use: (not use.is_answer, use.how == "ran", (use.name, use.where) in counted)):
         first.setdefault(use.subject, use)
     return list(first.values())
 
 
+_HAPPENED = {
+    "answer": "{name} ran when this line called it, and the answer comes from it",
+    "returned": "this adapter returned {name}, or something made of it",
+    "derived": "this class, which ran, is derived from {name}",
+    "ran": "{name} ran when this line called it",
+    "beside": "{name} ran when this line called it, though the answer does not come from it",
+}
+
+
 def _from_dynamic(problem: Problem, use: _Use, counted: Mapping[tuple[str, str], str]) -> Finding:
-    happened = {
-        "ran": f"{use.name} ran when this line called it",
-        "returned": f"this adapter returned {use.name}, or something made of it",
-        "derived": f"this class, which ran, is derived from {use.name}",
-    }[use.how]
-    finding = Finding(problem.id, use.rule.id, use.where, f"{happened}; {use.rule.says}.", Kind.DYNAMIC, Effect.ZERO)
+    evidence = f"{_HAPPENED[use.how].format(name=use.name)}; {use.rule.says}."
+    if use.rule.ready_made and use.how == "ran":
+        evidence += " Whether the answer comes from it could not be found out: a person decides."
+    finding = Finding(problem.id, use.rule.id, use.where, evidence, Kind.DYNAMIC, Effect.ZERO)
     if (earlier := counted.get((use.name, use.where))) and problem.policy is Policy.ZERO:
         evidence = f"{finding.evidence} The same use counts in {earlier} already."
         return replace(finding, evidence=evidence, effect=Effect.CARRIED)
-    if not use.rule.ready_made or problem.policy is Policy.WARN:
+    if not use.is_answer or problem.policy is Policy.WARN:
         return replace(finding, effect=Effect.WARN)
     return finding
 
@@ -214,4 +268,4 @@ def _from_static(problem: Problem, use: _Use) -> Finding:
     what = f"this class is derived from {use.name}" if use.how == "derived" else f"{use.name} is used here"
     adapters = " or ".join(ADAPTERS[problem.id])
     evidence = f"{what}, where {adapters} can reach it; {use.rule.says}. It was not seen to run: a person decides."
-    return Finding(problem.id, use.rule.id, visible(use.where), evidence, Kind.STATIC, Effect.WARN)
+    return Finding(problem.id, use.rule.id, in_one_line(use.where), evidence, Kind.STATIC, Effect.WARN)

@@ -66,11 +66,14 @@ class Rubric:
     """All problems, in the order of the handout.
 
     sections: id -> title; base_sections: those that make up the total.
+    edition: that of the public handout whose points these are; editions: those that there are, the newest first.
     """
 
     sections: dict[str, str]
     base_sections: tuple[str, ...]
     problems: tuple[Problem, ...]
+    edition: str = ""
+    editions: tuple[str, ...] = ()
 
     def __getitem__(self, problem_id: str) -> Problem:
         for problem in self.problems:
@@ -108,8 +111,11 @@ class Rubric:
         )
 
 
-def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
+def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None) -> Rubric:
     """Read and check the rubric.
+
+    Args:
+        edition: of the public handout; the newest if none is named.
 
     Raises:
         RubricError: for anything that is missing, misspelt or impossible, with the place.
@@ -122,12 +128,21 @@ def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
         raise RubricError(f"{path} is not UTF-8 text.") from error
     except tomllib.TOMLDecodeError as error:
         raise RubricError(f"{path} is not valid TOML: {error}.") from error
-    _check_keys(table, {"sections", "base_sections", "policy", "problem"}, path.name)
+    _check_keys(table, {"sections", "base_sections", "policy", "problem", "edition", "editions"}, path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
             raise RubricError(f"{path.name} has no {key!r}.")
     policy = _policy(table.get("policy", Policy.ZERO), path.name)
-    problems = tuple(_problem(row, table["sections"], policy, path.name) for row in table["problem"])
+    newest, others = str(table.get("edition", "")), table.get("editions", {})
+    editions = (newest, *others)
+    edition = newest if edition is None else edition
+    if edition not in editions:
+        raise RubricError(
+            f"no edition of the handout is called {edition!r}.{did_you_mean(edition, editions)} There are "
+            f"{', '.join(editions)}."
+        )
+    rows = _in_edition(table["problem"], others.get(edition, {}), f"{path.name}, edition {edition}")
+    problems = tuple(_problem(row, table["sections"], policy, path.name) for row in rows)
     ids = [problem.id for problem in problems]
     for problem in problems:
         if ids.count(problem.id) > 1:
@@ -140,7 +155,16 @@ def load_rubric(path: Path = RUBRIC_FILE) -> Rubric:
     for section in table["base_sections"]:
         if section not in table["sections"]:
             raise RubricError(f"{path.name}: base section {section!r} is not among the sections.")
-    return Rubric(dict(table["sections"]), tuple(table["base_sections"]), problems)
+    return Rubric(dict(table["sections"]), tuple(table["base_sections"]), problems, edition, editions)
+
+
+def _in_edition(rows: list[dict[str, Any]], changes: dict[str, dict[str, Any]], where: str) -> list[dict[str, Any]]:
+    """The problems with what an edition has differently."""
+    ids = [str(row.get("id")) for row in rows]
+    for problem in changes:
+        if problem not in ids:
+            raise RubricError(f"{where}: no problem is called {problem!r}.{did_you_mean(problem, ids)}")
+    return [{**row, **changes.get(str(row.get("id")), {})} for row in rows]
 
 
 def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name: str) -> Problem:

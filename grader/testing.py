@@ -36,7 +36,7 @@ KIT = Path(__file__).resolve().parents[1]
 # The kit's own settings, and of pytest's plugins only what the tests use: the rest costs milliseconds per test.
 PYTEST_OPTIONS = [
     *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
-    *(f"--override-ini={setting}" for setting in ("addopts=", f"pythonpath={KIT}")),
+    *(f"--override-ini={setting}" for setting in ("addopts=", "pythonpath=")),
     *("--import-mode=importlib", "--strict-markers", "--capture=no", "--disable-plugin-autoload"),
     *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:logging"),
     *("-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "no:doctest", "-p", "no:unittest"),

@@ -13,5 +13,12 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "    " if c == "\t" else _escaped(c) for c in text)
 
 
+def in_one_line(text: str, most: int = 200) -> str:
+    """As `visible`, without line ends, and with the middle left out of what is longer than `most` characters."""
+    text = visible(text).replace("\n", "\\n")
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -39,6 +39,7 @@ _OUTPUT_SHOWN = 4096
 _TEXT_LIMIT = 4000
 _REMARKS_KEPT = 20
 _REMARK_FIELDS = 3
+_USES_KEPT = 600
 _REMARK_LIMIT = 300
 _WATCH_S = 0.5
 _GAUGE_S = 0.02
@@ -524,7 +525,7 @@ def read_answer(body: bytes | bytearray, token: int) -> Answer:
             message=_text(fields, "message"),
             traceback=_text(fields, "traceback"),
             type_name=_text(fields, "type"),
-            witnessed=_remarks(fields.get("witnessed", [])),
+            witnessed=_remarks(fields.get("witnessed", []), _USES_KEPT),
             noticed=_remarks(fields.get("noticed", [])),
         )
     except (wire.WireError, MemoryError):
@@ -540,7 +541,7 @@ def _text(fields: dict[str, Any], key: str) -> str:
     return text[:_TEXT_LIMIT]
 
 
-def _remarks(said: Any) -> list[dict[str, str]]:
+def _remarks(said: Any, most: int = _REMARKS_KEPT) -> list[dict[str, str]]:
     """What the worker says it saw. Texts may be cut; another form is nothing that a worker sends."""
     if type(said) is not list:
         raise wire.WireError("remarks that are no list")
@@ -551,7 +552,7 @@ def _remarks(said: Any) -> list[dict[str, str]]:
         if not all(type(text) is str for pair in remark.items() for text in pair):
             raise wire.WireError("a remark that is no text")
         remarks.append({key[:_REMARK_LIMIT]: text[:_REMARK_LIMIT] for key, text in remark.items()})
-    return remarks[:_REMARKS_KEPT]
+    return remarks[:most]
 
 
 def _frames_of_submission(stack: str, root: str) -> str:

@@ -12,23 +12,43 @@ MAY_DIFFER = (
 
 
 def test_at_least_three_sizes(runs):
-    """There are runs with at least three batch sizes, which differ in nothing else."""
+    """There are runs with at least three batch sizes, which differ in nothing else.
+
+    Asked: problem batch_size_experiment: several batch sizes, from 1 up to what memory allows.
+    """
     check_sweep(runs, "batch_size", may_differ=MAY_DIFFER)
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates of every run follow from its configuration, and no two curves are the same."""
+    """Steps, tokens and learning rates of every run follow from its configuration, and no two curves are the same.
+
+    Asked: problem experiment_log and the experiment's own deliverable: learning curves.
+    """
     remarks("comment")
     check_curves(runs)
 
 
 @pytest.mark.decisive
 def test_the_final_losses_are_those_of_the_weights(runs, reference):
-    """The last validation loss of every run is what its weights have."""
+    """The last validation loss of every run is what its weights have, and the best is better than counting pairs.
+
+    Asked: the experiment's deliverable: runs that were made, and what came of them.
+    """
     reference.check_claimed_losses(runs)
 
 
 def test_small_and_large(runs):
-    """The largest batch is at least eight times as large as the smallest."""
+    """The largest batch is at least eight times as large as the smallest.
+
+    Asked: problem batch_size_experiment: small sizes, large ones, and some in between.
+    """
     sizes = [run.config.batch_size for run in runs]
     assert max(sizes) >= 8 * min(sizes), f"the batch sizes go from {min(sizes)} to {max(sizes)} only"
+
+
+def test_the_curve_begins_as_a_training_does(runs, reference):
+    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+
+    Asked: the experiment's deliverable: the learning curve of that run.
+    """
+    reference.check_beginning(runs)

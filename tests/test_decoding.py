@@ -76,37 +76,55 @@ def check_smallest_set(case, found):
 
 @pytest.mark.cases("temperature")
 def test_temperature(submission, case):
-    """The next token's distribution is softmax(logits / temperature)."""
+    """The next token's distribution is softmax(logits / temperature).
+
+    Asked: problem decoding: softmax with a temperature.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.cases("nucleus")
 def test_nucleus(submission, case):
-    """Top-p keeps the smallest set of tokens with a mass of at least p, and divides their probabilities by its mass."""
+    """Top-p keeps the smallest set of tokens with a mass of at least p, and divides their probabilities by its mass.
+
+    Asked: problem decoding: top-p sampling.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.cases("temperature_and_nucleus")
 def test_temperature_before_nucleus(submission, case):
-    """The nucleus is chosen from the distribution that the temperature has made."""
+    """The nucleus is chosen from the distribution that the temperature has made.
+
+    Asked: problem decoding: top-p is applied to the distribution that the temperature has made.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.cases("greedy")
 def test_greedy(submission, case):
-    """At temperature 0 every new token is the most likely one after all tokens before it, prompt and new ones."""
+    """At temperature 0 every new token is the most likely one after all tokens before it, prompt and new ones.
+
+    Asked: problem decoding: generation goes on from a prompt, token by token; the documentation of generate.
+    """
     case.check(submission.generated(**case.inputs))
 
 
 @pytest.mark.cases("max_new_tokens")
 def test_max_new_tokens(submission, case):
-    """Without a stop token every prompt gets exactly max_new_tokens new ones, and the prompt is not among them."""
+    """Without a stop token every prompt gets exactly max_new_tokens new ones, and the prompt is not among them.
+
+    Asked: problem decoding: a maximum number of generated tokens.
+    """
     case.check(submission.generated(**case.inputs))
 
 
 @pytest.mark.cases("stop_token")
 def test_stop_token(submission, case):
-    """A sequence ends when the stop token is drawn, which is its last token; the other sequences go on."""
+    """A sequence ends when the stop token is drawn, which is its last token; the other sequences go on.
+
+    Asked: problem decoding: generation stops at the end-of-text token.
+    """
     case.check(submission.generated(**case.inputs))
 
 
@@ -116,7 +134,10 @@ def test_stop_token(submission, case):
     ids=["as_it_is", "temperature", "nucleus", "temperature_and_nucleus"],
 )
 def test_frequencies(submission, temperature, top_p, kept):
-    """Over many generated tokens, each comes as often as its probability says."""
+    """Over many generated tokens, each comes as often as its probability says.
+
+    Asked: problem decoding: tokens are sampled from the distribution.
+    """
     tables, ranked = known_chain(Draw(0, f"chain at {temperature} and {top_p}"))
     prompts = [[i % VOCAB_SIZE] for i in range(256)]
     options = {"max_new_tokens": 48, "temperature": temperature, "top_p": top_p}
@@ -133,27 +154,39 @@ def test_frequencies(submission, temperature, top_p, kept):
 
 @pytest.mark.cases("different_lengths")
 def test_different_lengths(submission, case):
-    """Prompts of different lengths may share a call, and each is continued as it would be alone."""
+    """Prompts of different lengths may share a call, and each is continued as it would be alone.
+
+    Asked: the documentation of generate.
+    """
     case.check(submission.generated(**case.inputs))
 
 
 @pytest.mark.cases("context")
 def test_context_length(submission, case):
-    """When a sequence outgrows context_length, its last context_length tokens condition the next."""
+    """When a sequence outgrows context_length, its last context_length tokens condition the next.
+
+    Asked: the documentation of generate; a model takes context_length tokens.
+    """
     case.check(submission.generated(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("extremes")
 def test_extreme_top_p(submission, case):
-    """A tiny top_p leaves the most probable token, and top_p = 1 leaves every token its probability."""
+    """A tiny top_p leaves the most probable token, and top_p = 1 leaves every token its probability.
+
+    Asked: problem decoding: the definition of the nucleus.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("ties", "exact_mass")
 def test_smallest_set(submission, case):
-    """Among equally probable tokens no more are kept than are needed, and a mass of exactly p is enough."""
+    """Among equally probable tokens no more are kept than are needed, and a mass of exactly p is enough.
+
+    Asked: problem decoding: the smallest set whose mass is at least p.
+    """
     found = submission.run_next_token_probabilities(**case.inputs)
     compare(case.expected, found, Tolerance(absolute=1.0))  # type, shape and finiteness
     check_smallest_set(case, found)
@@ -162,28 +195,40 @@ def test_smallest_set(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("greedy_limit")
 def test_low_temperatures(submission, case):
-    """As the temperature goes to 0, and at 0, all probability is on the largest logit, and nothing overflows."""
+    """As the temperature goes to 0, and at 0, all probability is on the largest logit, and nothing overflows.
+
+    Asked: problem decoding: as the temperature goes to 0, the largest logit takes all; the documentation of generate.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("any_shape")
 def test_leading_dimensions(submission, case):
-    """Logits may have any number of leading dimensions; every row has a nucleus of its own."""
+    """Logits may have any number of leading dimensions; every row has a nucleus of its own.
+
+    Asked: the documentation of next_token_probabilities.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("minus_infinity")
 def test_minus_infinity(submission, case):
-    """A logit of minus infinity gets probability 0 and does not disturb the others."""
+    """A logit of minus infinity gets probability 0 and does not disturb the others.
+
+    Asked: plain safety: what is masked cannot be drawn.
+    """
     case.check(submission.run_next_token_probabilities(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("half_precision")
 def test_half_precision(submission, case):
-    """Logits in bfloat16 are widened before anything is computed, so that the nucleus is right for them too."""
+    """Logits in bfloat16 are widened before anything is computed, so that the nucleus is right for them too.
+
+    Asked: the documentation of next_token_probabilities.
+    """
     logits = case.inputs["logits"].bfloat16()
     assert torch.equal(logits.float(), case.inputs["logits"]), "the case's logits do not fit into bfloat16"
     case.check(submission.run_next_token_probabilities(**{**case.inputs, "logits": logits}))
@@ -192,7 +237,10 @@ def test_half_precision(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """Neither the logits nor the prompts are modified."""
+    """Neither the logits nor the prompts are modified.
+
+    Asked: plain safety: inputs belong to the caller.
+    """
     case.check(submission.inputs_after(**case.inputs))
     traces = greedy_traces(submission, training=False)
     assert traces["prompts"] == [[1, 2], [3]], f"the prompts [[1, 2], [3]] are {traces['prompts']} after a call"
@@ -200,7 +248,10 @@ def test_inputs_unchanged(submission, case):
 
 @pytest.mark.edge
 def test_draws_are_independent(submission):
-    """A draw depends neither on the one before it nor on the sequence beside it."""
+    """A draw depends neither on the one before it nor on the sequence beside it.
+
+    Asked: problem decoding: every token is sampled.
+    """
     tables = known_coin()
     (sequences,) = submission.sampled(tables=tables, prompts=[[0]] * 256, max_new_tokens=48, seed=12)
     tokens = as_tensor(sequences, 48)
@@ -218,7 +269,10 @@ COINS = {"prompts": [[i % VOCAB_SIZE] for i in range(8)], "max_new_tokens": 25}
 
 @pytest.mark.edge
 def test_generator(submission):
-    """All randomness comes from the generator: its seed decides the tokens, and nothing else does."""
+    """All randomness comes from the generator: its seed decides the tokens, and nothing else does.
+
+    Asked: the documentation of generate.
+    """
     drawing = {"tables": known_coin(), **COINS}
     (first,), (again,) = (submission.sampled(**drawing, seed=1, global_seed=seed) for seed in (5, 6))
     assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
@@ -229,7 +283,10 @@ def test_generator(submission):
 
 @pytest.mark.edge
 def test_generator_moves_on(submission):
-    """A second call with the same generator, which has moved on, draws other tokens."""
+    """A second call with the same generator, which has moved on, draws other tokens.
+
+    Asked: the documentation of generate.
+    """
     first, second = submission.sampled(tables=known_coin(), **COINS, seed=1, calls=2)
     assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
     assert first != second, "a second call with the same generator gives the same tokens again"
@@ -237,7 +294,10 @@ def test_generator_moves_on(submission):
 
 @pytest.mark.edge
 def test_global_generator(submission):
-    """Without a generator, torch.manual_seed makes the tokens repeatable."""
+    """Without a generator, torch.manual_seed makes the tokens repeatable.
+
+    Asked: the documentation of generate.
+    """
     drawing = {"tables": known_coin(), **COINS, "seed": None}
     (first,), (again,), (other,) = (submission.sampled(**drawing, global_seed=seed) for seed in (1, 1, 2))
     assert as_tensor(first, 25).unique().numel() > 1, "all tokens are the same"
@@ -260,7 +320,10 @@ def greedy_traces(submission, training):
 @pytest.mark.edge
 @pytest.mark.parametrize("training", [False, True], ids=["evaluating", "training"])
 def test_model_is_left_as_it_was(submission, training):
-    """The model and its modules are afterwards in the mode, training or evaluation, in which they were before."""
+    """The model and its modules are afterwards in the mode, training or evaluation, in which they were before.
+
+    Asked: plain safety: the model belongs to the caller.
+    """
     traces = greedy_traces(submission, training)
     now, then = ("training" if mode else "evaluation" for mode in (not training, training))
     assert set(traces["training"]) == {training}, f"the model was in {then} mode and has modules in {now} mode now"
@@ -269,7 +332,10 @@ def test_model_is_left_as_it_was(submission, training):
 
 @pytest.mark.edge
 def test_evaluates_without_gradients(submission):
-    """The model is called in evaluation mode (no dropout) and without gradients (no memory for a backward pass)."""
+    """The model is called in evaluation mode (no dropout) and without gradients (no memory for a backward pass).
+
+    Asked: the documentation of generate.
+    """
     traces = greedy_traces(submission, training=True)
     assert not traces["trained"], "a model in training mode was called in training mode, where dropout is active"
     assert not traces["followed"], "the model was called with gradients enabled, and autograd kept its activations"
@@ -277,7 +343,10 @@ def test_evaluates_without_gradients(submission):
 
 @pytest.mark.edge
 def test_own_model(submission):
-    """With your own Transformer, greedy decoding picks a largest logit of that model at every step."""
+    """With your own Transformer, greedy decoding picks a largest logit of that model at every step.
+
+    Asked: problem decoding: a decoder for your own language model.
+    """
     draw = Draw(0, "own model")
     config = {"vocab_size": 20, "context_length": 8, "d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 16}
     model = {**config, "rope_theta": 1e4}
@@ -298,7 +367,10 @@ def test_own_model(submission):
 
 @pytest.mark.edge
 def test_refuses(submission):
-    """An empty prompt, a temperature below 0 and a top_p outside (0, 1] are a ValueError."""
+    """An empty prompt, a temperature below 0 and a top_p outside (0, 1] are a ValueError.
+
+    Asked: the documentation of generate.
+    """
     tables = known_coin()
     assert not submission.generation_is_refused(tables=tables, prompts=[[1]]), "the prompt [1] is refused"
     assert submission.generation_is_refused(tables=tables, prompts=[[1], []]), "an empty prompt is accepted"

@@ -11,7 +11,10 @@ LIMIT = 1 << 18
 
 
 def test_the_log_names_every_run(submission, for_staff):
-    """Every run that is handed in is named in the log, by its folder."""
+    """Every run that is handed in is named in the log, by its folder.
+
+    Asked: problem experiment_log: a document of what was tried.
+    """
     log = submission.files.read_text(LOG, LIMIT)
     for_staff("The experiment log", log[:20_000])
     missing = [run.folder for run in all_runs(submission.files) if run.folder.removeprefix("runs/") not in log]
@@ -19,7 +22,10 @@ def test_the_log_names_every_run(submission, for_staff):
 
 
 def test_every_run_has_its_curve(submission):
-    """Every run has a curve over steps and time that belongs to its configuration."""
+    """Every run has a curve over steps and time that belongs to its configuration.
+
+    Asked: problem experiment_log: loss curves over steps and wall-clock time.
+    """
     submission.files.read_text(LOG, LIMIT)
     for run in all_runs(submission.files):
         none_of(faults_of_curve(run))

@@ -6,18 +6,27 @@ from grader.artifacts.claims import check_not_copied, check_sample
 
 
 def test_the_text_is_that_of_the_ids(runs, remarks):
-    """The text is that of its token ids, and there are 256 of them, or a last one that ends the text."""
+    """The text is that of its token ids, and there are 256 of them, or a last one that ends the text.
+
+    Asked: problem generate: 256 tokens of text, or up to the first end-of-text token.
+    """
     remarks("comment")
     check_sample(runs[0])
 
 
 @pytest.mark.decisive
 def test_the_model_wrote_it(runs, reference):
-    """To the model whose weights are given, the text is neither noise nor one token again and again."""
+    """To the model whose weights are given, the text is neither noise nor one token again and again.
+
+    Asked: problem generate: text that the trained model generates.
+    """
     reference.check_plausible(runs[0])
 
 
 @pytest.mark.edge
 def test_it_is_not_copied(runs):
-    """The text does not stand in the training text as it is."""
+    """The text does not stand in the training text as it is.
+
+    Asked: problem generate: text that the model generates.
+    """
     check_not_copied(runs[0])

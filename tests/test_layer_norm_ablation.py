@@ -6,17 +6,34 @@ from grader.artifacts.claims import check_architecture, check_curves
 
 
 def test_the_model_is_what_it_is_said_to_be(runs):
-    """The model has no RMSNorm: the configuration says so, and no gains are among the weights."""
+    """The model has no RMSNorm: the configuration says so, and no gains are among the weights.
+
+    Asked: problem layer_norm_ablation: all RMSNorms are removed.
+    """
     check_architecture(runs, norm="none")
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end."""
+    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end.
+
+    Asked: problem experiment_log and the experiment's own deliverable: learning curves.
+    """
     remarks("comment")
     check_curves(runs)
 
 
 @pytest.mark.decisive
 def test_the_final_loss_is_that_of_the_weights(runs, reference):
-    """The last validation loss of the curve is what the weights have in a model without RMSNorm."""
+    """In a model without RMSNorm, the weights have the last validation loss, and it beats counting pairs of tokens.
+
+    Asked: the experiment's deliverable: a run that was made, and what came of it.
+    """
     reference.check_claimed_losses(runs)
+
+
+def test_the_curve_begins_as_a_training_does(runs, reference):
+    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+
+    Asked: the experiment's deliverable: the learning curve of that run.
+    """
+    reference.check_beginning(runs)

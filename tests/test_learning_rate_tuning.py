@@ -28,25 +28,37 @@ def what_happens(lr: float) -> str:
 
 @pytest.mark.decisive
 def test_rate_of_ten(answers):
-    """With a learning rate of 1e1, the loss does what the answer says."""
+    """With a learning rate of 1e1, the loss does what the answer says.
+
+    Asked: problem learning_rate_tuning, the rate 1e1.
+    """
     check(answers, "lr_1e1", 1e1)
 
 
 @pytest.mark.decisive
 def test_rate_of_a_hundred(answers):
-    """With a learning rate of 1e2, the loss does what the answer says."""
+    """With a learning rate of 1e2, the loss does what the answer says.
+
+    Asked: problem learning_rate_tuning, the rate 1e2.
+    """
     check(answers, "lr_1e2", 1e2)
 
 
 @pytest.mark.decisive
 def test_rate_of_a_thousand(answers, for_staff):
-    """With a learning rate of 1e3, the loss does what the answer says."""
+    """With a learning rate of 1e3, the loss does what the answer says.
+
+    Asked: problem learning_rate_tuning, the rate 1e3.
+    """
     answers.pass_on(for_staff, "explanation")
     check(answers, "lr_1e3", 1e3)
 
 
 def test_how_fast(answers):
-    """The loss falls by the factor that the answer gives for a learning rate of 1e1."""
+    """The loss falls by the factor that the answer gives for a learning rate of 1e1.
+
+    Asked: problem learning_rate_tuning: what happens to the loss.
+    """
     given = answers.number("last_over_first_1e1")
     # After nine steps, which the tenth loss shows, or after ten, for those who look once more.
     measured = [losses(1e1, seed=0, iterations=n)[-1] / losses(1e1, seed=0)[0] for n in (10, 11)]

@@ -7,23 +7,43 @@ from grader.artifacts.run import best_of
 
 
 def test_the_model_is_what_it_is_said_to_be(runs):
-    """The model is a post-norm Transformer, and is like the usual one in everything else."""
+    """The model is a post-norm Transformer, and is like the usual one in everything else.
+
+    Asked: problem pre_norm_ablation: the block is a post-norm one.
+    """
     check_architecture(runs, norm="post")
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end."""
+    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end.
+
+    Asked: problem experiment_log and the experiment's own deliverable: learning curves.
+    """
     remarks("comment")
     check_curves(runs)
 
 
 @pytest.mark.decisive
 def test_the_final_loss_is_that_of_the_weights(runs, reference):
-    """The last validation loss of the curve is what the weights have in a model with post-norm."""
+    """The last validation loss of the curve is what the weights have in a model with post-norm.
+
+    Asked: the experiment's deliverable: a run that was made, and what came of it.
+    """
     reference.check_claimed_losses(runs)
 
 
 @pytest.mark.decisive
 def test_the_weights_are_at_home_in_this_architecture(runs, reference):
-    """In the usual architecture, the same weights have clearly another loss."""
+    """In the usual architecture, the same weights have clearly another loss.
+
+    Asked: the ablation's deliverable: a model trained in that architecture.
+    """
     reference.check_at_home(best_of(runs), norm="pre")
+
+
+def test_the_curve_begins_as_a_training_does(runs, reference):
+    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+
+    Asked: the experiment's deliverable: the learning curve of that run.
+    """
+    reference.check_beginning(runs)

@@ -6,19 +6,36 @@ from grader.artifacts.claims import check_architecture, check_curves, check_equa
 
 
 def test_the_model_is_what_it_is_said_to_be(runs):
-    """The feed-forward network has no gate, as its weights show, and is as large as one with a gate."""
+    """The feed-forward network has no gate, as its weights show, and is as large as one with a gate.
+
+    Asked: problem swiglu_ablation: SiLU without a gate, with about as many parameters.
+    """
     check_architecture(runs, ffn="silu")
     for run in runs:
         check_equal_size(run.config, run.folder)
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end."""
+    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end.
+
+    Asked: problem experiment_log and the experiment's own deliverable: learning curves.
+    """
     remarks("comment")
     check_curves(runs)
 
 
 @pytest.mark.decisive
 def test_the_final_loss_is_that_of_the_weights(runs, reference):
-    """The last validation loss of the curve is what the weights have in a model without a gate."""
+    """The last validation loss of the curve is what the weights have in a model without a gate.
+
+    Asked: the experiment's deliverable: a run that was made, and what came of it.
+    """
     reference.check_claimed_losses(runs)
+
+
+def test_the_curve_begins_as_a_training_does(runs, reference):
+    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+
+    Asked: the experiment's deliverable: the learning curve of that run.
+    """
+    reference.check_beginning(runs)

@@ -39,19 +39,28 @@ def tokenizer(submission, answers, run: str, text: str, made: dict[str, Vocabula
 
 @pytest.mark.decisive
 def test_compression_at_home(answers, stories, english):
-    """Each tokenizer compresses text of its own kind as the answers say."""
+    """Each tokenizer compresses text of its own kind as the answers say.
+
+    Asked: problem tokenizer_experiments (a).
+    """
     answers.close("stories_bytes_per_token", stories.bytes_per_token(assets.text("stories_valid.txt")))
     answers.close("english_bytes_per_token", english.bytes_per_token(assets.text("english_small.txt")))
 
 
 @pytest.mark.decisive
 def test_compression_abroad(answers, stories):
-    """The tokenizer for stories compresses other text as the answer says."""
+    """The tokenizer for stories compresses other text as the answer says.
+
+    Asked: problem tokenizer_experiments (b).
+    """
     answers.close("crossed_bytes_per_token", stories.bytes_per_token(assets.text("english_small.txt")))
 
 
 def test_time_for_the_pile(answers, for_staff):
-    """The time for the Pile follows from the throughput."""
+    """The time for the Pile follows from the throughput.
+
+    Asked: problem tokenizer_experiments (c).
+    """
     answers.pass_on(for_staff, "what_happens", "why_uint16")
     speed, hours = answers.number("bytes_per_second"), answers.number("hours_for_the_pile")
     low, high = PLAUSIBLE_BYTES_PER_SECOND
@@ -63,7 +72,10 @@ def test_time_for_the_pile(answers, for_staff):
 
 
 def test_sixteen_bits(answers, stories, english):
-    """uint16 holds every id of these vocabularies, at two bytes a token."""
+    """uint16 holds every id of these vocabularies, at two bytes a token.
+
+    Asked: problem tokenizer_experiments (d).
+    """
     given = answers.number("ids_of_uint16")
     assert given == 2**16, f"ids_of_uint16: 16 bits do not make {given:g} different numbers"
     size = max(len(stories.tokens), len(english.tokens))

@@ -226,7 +226,7 @@ def test_losses_are_true(spoken, foreign, own_parts):
             f"the metrics end with a val_loss of {claimed:.3f}, but the weights have {measured[0]:.3f} on the "
             "validation data"
         )
-    if len(measured) > 1:
+    if len(measured) > 1 or claimed > bigram_loss(*foreign[1:], 256):  # made of wrong parts, or without learning
         return
     first, last = spoken.records[0].train_loss, spoken.records[-1].train_loss
     assert abs(first - math.log(256)) < 1.5, (

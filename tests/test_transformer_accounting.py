@@ -36,53 +36,77 @@ def shares_of(matmul_flops):
 
 @pytest.mark.cases("parameter_counts")
 def test_parameter_counts(submission, case):
-    """Embedding, attention, feed-forward networks, norms and head have the parameters that the model has in them."""
+    """Embedding, attention, feed-forward networks, norms and head have the parameters that the model has in them.
+
+    Asked: problem transformer_accounting (a).
+    """
     check_counts(case.expected, submission.run_parameter_counts(**case.inputs), describe(case))
 
 
 @pytest.mark.cases("num_parameters")
 def test_num_parameters(submission, case):
-    """The whole model has as many trainable parameters as its parts have together."""
+    """The whole model has as many trainable parameters as its parts have together.
+
+    Asked: problem transformer_accounting (a).
+    """
     found = submission.accounted(**case.inputs)
     check_account(case, found, lambda parameter_counts: sum(parameter_counts.values()))
 
 
 @pytest.mark.cases("parameter_memory")
 def test_parameter_memory(submission, case):
-    """In float32, every parameter takes 4 bytes."""
+    """In float32, every parameter takes 4 bytes.
+
+    Asked: problem transformer_accounting (a): memory to load the model in single precision.
+    """
     found = submission.accounted(**case.inputs)
     check_account(case, found, lambda num_parameters: memory_of(case, num_parameters))
 
 
 @pytest.mark.cases("matmul_flops")
 def test_matmul_flops(submission, case):
-    """Each matrix multiply of the forward pass takes 2 m n p FLOPs, over all layers and heads."""
+    """Each matrix multiply of the forward pass takes 2 m n p FLOPs, over all layers and heads.
+
+    Asked: problem transformer_accounting (b).
+    """
     check_counts(case.expected, submission.run_matmul_flops(**case.inputs), describe(case))
 
 
 @pytest.mark.cases("forward_flops")
 def test_forward_flops(submission, case):
-    """The forward pass of one sequence takes the FLOPs of all its matrix multiplies."""
+    """The forward pass of one sequence takes the FLOPs of all its matrix multiplies.
+
+    Asked: problem transformer_accounting (b).
+    """
     found = submission.accounted(**case.inputs)
     check_account(case, found, lambda matmul_flops: forward_pass_of(case, matmul_flops))
 
 
 @pytest.mark.cases("flops_shares")
 def test_flops_shares(submission, case):
-    """The components' shares are fractions of all FLOPs of the forward pass."""
+    """The components' shares are fractions of all FLOPs of the forward pass.
+
+    Asked: problem transformer_accounting (c) and (d).
+    """
     check_account(case, submission.accounted(**case.inputs), shares_of)
 
 
 @pytest.mark.cases("long_context")
 def test_long_context(submission, case):
-    """At 16,384 tokens of context, what grows with its square outgrows what grows in proportion to it."""
+    """At 16,384 tokens of context, what grows with its square outgrows what grows in proportion to it.
+
+    Asked: problem transformer_accounting (e).
+    """
     check_account(case, submission.accounted(**case.inputs), shares_of)
 
 
 @pytest.mark.edge
 @pytest.mark.cases("batch")
 def test_batch(submission, case):
-    """A batch takes as many times the FLOPs of one sequence as it has sequences."""
+    """A batch takes as many times the FLOPs of one sequence as it has sequences.
+
+    Asked: the documentation of forward_flops.
+    """
     found = submission.accounted(**case.inputs)
     check_account(case, found, lambda matmul_flops: forward_pass_of(case, matmul_flops))
 
@@ -90,7 +114,10 @@ def test_batch(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("bytes")
 def test_bytes_per_parameter(submission, case):
-    """Parameters of another size take that many bytes each."""
+    """Parameters of another size take that many bytes each.
+
+    Asked: the documentation of parameter_memory.
+    """
     found = submission.accounted(**case.inputs)
     check_account(case, found, lambda num_parameters: memory_of(case, num_parameters))
 
@@ -98,7 +125,10 @@ def test_bytes_per_parameter(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("exact")
 def test_whole_numbers(submission, case):
-    """Counts are ints, exact also where a float would skip whole numbers."""
+    """Counts are ints, exact also where a float would skip whole numbers.
+
+    Asked: plain safety: counts of things are whole numbers.
+    """
     rules = {
         "num_parameters": lambda parameter_counts: sum(parameter_counts.values()),
         "forward_flops": lambda matmul_flops: forward_pass_of(case, matmul_flops),
@@ -121,7 +151,10 @@ def test_whole_numbers(submission, case):
     heads=st.integers(2, 16),
 )
 def test_heads_change_nothing(submission, config, heads):
-    """More and narrower heads at the same d_model have the same parameters and take the same FLOPs."""
+    """More and narrower heads at the same d_model have the same parameters and take the same FLOPs.
+
+    Asked: the documentation of parameter_counts and matmul_flops.
+    """
     config["d_model"] *= heads
     one = {name: submission.perform(f"run_{name}", {"config": config}) for name in ("parameter_counts", "matmul_flops")}
     for name, counts in one.items():

@@ -8,7 +8,10 @@ TEXT = "Ein Bär, 一只熊, 🐻"
 
 
 def test_lengths_in_three_encodings(answers, for_staff):
-    """UTF-8 is the shortest of the three for most texts, and UTF-32 is mostly zeros for ASCII."""
+    """UTF-8 is the shortest of the three for most texts, and UTF-32 is mostly zeros for ASCII.
+
+    Asked: problem unicode2 (a).
+    """
     answers.pass_on(for_staff, "why_utf8")
     for encoding, mark in (("utf-8", 0), ("utf-16", 2), ("utf-32", 4)):
         key = f"{encoding.replace('-', '')}_bytes"
@@ -20,7 +23,10 @@ def test_lengths_in_three_encodings(answers, for_staff):
 
 
 def test_byte_by_byte_goes_wrong(answers, for_staff):
-    """Decoding UTF-8 byte by byte goes wrong for the given text."""
+    """Decoding UTF-8 byte by byte goes wrong for the given text.
+
+    Asked: problem unicode2 (b).
+    """
     answers.pass_on(for_staff, "why_it_breaks")
     text = answers.text("breaking_text")
     try:
@@ -31,7 +37,10 @@ def test_byte_by_byte_goes_wrong(answers, for_staff):
 
 
 def test_two_bytes_without_a_character(answers, for_staff):
-    """The given two bytes decode to no character."""
+    """The given two bytes decode to no character.
+
+    Asked: problem unicode2 (c).
+    """
     answers.pass_on(for_staff, "why_undecodable")
     data = two_bytes(answers)
     try:
@@ -43,7 +52,10 @@ def test_two_bytes_without_a_character(answers, for_staff):
 
 @pytest.mark.edge
 def test_nothing_that_follows_helps(answers):
-    """Whatever bytes follow the two, there is no character in them."""
+    """Whatever bytes follow the two, there is no character in them.
+
+    Asked: problem unicode2 (c), read strictly: the bytes decode to no character, whatever follows.
+    """
     data = two_bytes(answers)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data)  # as the beginning of something longer

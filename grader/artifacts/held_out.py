@@ -77,6 +77,12 @@ def _logits(perform: Oracle, config: Config, weights: dict[str, torch.Tensor], i
     return perform(operation, {**model, "in_indices": inputs})
 
 
+def english() -> tuple[np.ndarray, np.ndarray]:
+    """English text to train on and to measure on, as token ids: its bytes. Every tenth paragraph is held out."""
+    train, valid = _with_held_out(assets.read("text/english.txt").split(b"\n\n"))
+    return train.astype(np.uint16), valid.astype(np.uint16)
+
+
 def language(chance: random.Random) -> tuple[np.ndarray, np.ndarray]:
     """Text of a language that nobody has met to train on and to measure on, as token ids, and none of them twice alike.
 
@@ -86,9 +92,15 @@ def language(chance: random.Random) -> tuple[np.ndarray, np.ndarray]:
     paragraphs = assets.read("text/english.txt").split(b"\n\n")
     paragraphs = chance.sample(paragraphs, len(paragraphs) * 9 // 10)
     cipher = np.array(chance.sample(range(256), 256), np.uint16)
+    train, valid = _with_held_out(paragraphs)
+    return cipher[train], cipher[valid]
+
+
+def _with_held_out(paragraphs: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of nine paragraphs of ten, and those of the tenths."""
     kept = [paragraph for i, paragraph in enumerate(paragraphs) if i % 10 != 9]
     train, valid = (np.frombuffer(b"\n\n".join(part), np.uint8) for part in (kept, paragraphs[9::10]))
-    return cipher[train], cipher[valid]
+    return train, valid
 
 
 def bigram_loss(train_tokens: np.ndarray, valid_tokens: np.ndarray, vocab_size: int) -> float:
@@ -104,3 +116,9 @@ def bigram_loss(train_tokens: np.ndarray, valid_tokens: np.ndarray, vocab_size: 
     before, after = valid_tokens[:-1], valid_tokens[1:]
     seen, total = pairs[before, after], pairs.sum(axis=1)[before]
     return min(float(-np.log((seen + k * unigram[after]) / (total + k)).mean()) for k in (0.3, 1, 3, 10, 30, 100))
+
+
+def unigram_entropy(tokens: np.ndarray) -> float:
+    """The loss in nats of the best that can be said of these tokens without context: how frequent each one is."""
+    counts = np.unique(tokens, return_counts=True)[1]
+    return float(-(counts / len(tokens)) @ np.log(counts / len(tokens)))

@@ -6,23 +6,31 @@ bounded before anything is made.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import math
+import statistics
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..faults import NothingToAssess, WrongResult
-from .run import Config, Run, best_of, faults_of_weights, has_ended
+from .held_out import bigram_loss, unigram_entropy
+from .run import Config, Run, best_of, faults_of_weights, has_ended, shapes
 from .vocabulary import Vocabulary
 
 _ACTIVATION_BYTES = 1 << 29
 _LONGEST_CONTEXT = 8192
+_REPEATED, _REPEATED_FLOPS = 40, 2e11
+"""Steps of a run that are made again, and what that may take: some seconds on a core."""
+_SPREAD = 0.75
+"""Nats per token between such steps of two honest runs, of which other first weights than asked for make 0.3."""
 _UNLIKELIER = 1.0  # nats per token
 _DIFFERENT = 20
 _TOLERANCE, _TOLERANCE_IN_HALF = 0.003, 0.01
@@ -35,6 +43,7 @@ class Reference:
     """The staff solution, as far as experiments are measured with it. Keep one: it remembers what it measured."""
 
     _losses: dict[Any, float] = field(default_factory=dict)
+    _beginnings: dict[Any, list[float]] = field(default_factory=dict)
 
     def train_bpe(self, corpus: bytes, vocab_size: int, special_tokens: list[str]) -> tuple[set[bytes], list[Any]]:
         """Repeat a training: the tokens, whatever their ids, and the merges."""
@@ -87,13 +96,82 @@ class Reference:
         return self._loss(run, list(ids), run.config)
 
     def check_claimed_losses(self, runs: Sequence[Run]) -> None:
-        """Raise an AssertionError unless the last val_loss of every run is what its weights have.
+        """Raise an AssertionError unless the last val_loss of every run is what its weights have, and one has learnt.
 
         The best run has to have weights; of the others, those that have.
         """
         best = best_of(list(runs))
+        self.check_has_learnt(best)
         for run in [best, *(run for run in runs if run is not best and has_ended(run) and run.has_weights)]:
             self._check_claimed_loss(run)
+
+    def check_has_learnt(self, run: Run) -> None:
+        """Raise an AssertionError unless a run's weights are better than counting: of pairs of tokens, where the kit
+        has the text that they were trained on, else of tokens."""
+        loss = self.validation_loss(run)
+        valid = np.array(self.token_ids(run.vocabulary, run.valid_text))
+        if run.train_text is not None:
+            train = np.array(self.token_ids(run.vocabulary, run.train_text))
+            counted, what = bigram_loss(train, valid, run.config.vocab_size), "counting pairs of tokens in its training"
+        else:
+            counted, what = unigram_entropy(valid), "counting the tokens of its validation"
+        assert loss < counted, (
+            f"{run.folder}: the weights have a loss of {loss:.3f} on validation text, and {what} text gives "
+            f"{counted:.3f}: this model has learnt less than that. Train longer, or with another learning rate"
+        )
+
+    def check_beginning(self, runs: Sequence[Run]) -> None:
+        """Raise an AssertionError unless the best run's curve begins about as a training with its configuration does.
+
+        The first steps are made again, with first weights and batches of the reference's, so that only the average is
+        compared, and what other first weights change has room.
+
+        Raises:
+            NothingToAssess: the kit does not have the training text, or so large a run cannot be repeated here.
+        """
+        run = best_of(list(runs))
+        steps = min(_REPEATED, run.config.steps)
+        claimed = [record.train_loss for record in run.records if record.step <= steps]
+        repeated = self._first_losses(run, steps)[: len(claimed)]
+        means = [statistics.fmean(losses[len(losses) // 2 :]) for losses in (claimed, repeated)]
+        assert abs(means[0] - means[1]) <= _SPREAD, (
+            f"{run.folder}: in steps {len(claimed) // 2 + 1} to {len(claimed)}, metrics.jsonl has a train_loss of "
+            f"{means[0]:.2f} on average; a training with this configuration has about {means[1]:.2f} there"
+        )
+
+    def _first_losses(self, run: Run, steps: int) -> list[float]:
+        """The train_loss of the first steps of a training with a run's configuration."""
+        if run.train_text is None:
+            raise NothingToAssess(f"the training text of {run.folder} does not come with the kit")
+        config = run.config
+        for fault in faults_of_weights(run):
+            raise WrongResult(fault)
+        size = sum(math.prod(shape) for shape in shapes(config).values())
+        if 6 * size * config.batch_size * config.context_length * steps > _REPEATED_FLOPS:
+            raise NothingToAssess(f"{run.folder}: the run is too large to repeat {steps} steps of it here")
+        _refuse_unmeasurable(config, run.folder)
+        train = _module("train")
+        known = {field.name for field in dataclasses.fields(train.TrainConfig)}
+        values = {key: value for key, value in run.all_of_config.items() if key in known}
+        values |= {"train_data": "", "valid_data": "", "out": "", "device": "cpu", "dtype": "float32"}
+        try:
+            full = train.make_config(values)
+        except ValueError as error:
+            raise WrongResult(f"{run.folder}/config.toml: {error}") from error
+        key = (run.train_text, tuple(run.vocabulary.merges), full)
+        if key not in self._beginnings:
+            ids = np.array(self.token_ids(run.vocabulary, run.train_text))
+            if len(ids) <= config.context_length or int(ids.max()) >= config.vocab_size:
+                raise WrongResult(f"{run.folder}: its training text does not fit its configuration.")
+            model = train._make_model(full)
+            betas = (full.beta1, full.beta2)
+            optimizer = train.AdamW(model.parameters(), full.max_lr, betas, full.eps, full.weight_decay)
+            losses = []
+            for step in range(1, steps + 1):
+                batch, rate = train._draw_batch(ids, step, full), train._learning_rate(step, full)
+                losses.append(train._update(model, optimizer, batch, rate, full))
+            self._beginnings[key] = losses
+        return self._beginnings[key]
 
     def check_at_home(self, run: Run, **other: str) -> None:
         """Raise an AssertionError unless a run's weights clearly have another loss in another architecture."""
@@ -116,6 +194,8 @@ class Reference:
         ids, _ = run.sample
         if len(ids) < 2:
             raise WrongResult(f"{run.folder}/sample.json has {len(ids)} ids, too few to judge.")
+        with contextlib.suppress(NothingToAssess):
+            self.check_has_learnt(run)
         loss = self.text_loss(run, ids)
         usual = run.final_loss if has_ended(run) else math.log(run.config.vocab_size) / 2
         assert loss <= usual + _UNLIKELIER, (
@@ -147,12 +227,7 @@ def _model(run: Run, config: Config) -> torch.nn.Module:
     """The reference model with a run's weights, after it was made sure that they fit."""
     for fault in faults_of_weights(run):
         raise WrongResult(fault)
-    if config.context_length > _LONGEST_CONTEXT or _scores_bytes(config) > _ACTIVATION_BYTES:
-        raise NothingToAssess(
-            f"{run.folder}: {config.num_heads} heads on {config.context_length} tokens are more than is measured here"
-        )
-    if config.position == "rope" and config.d_model // config.num_heads % 2:
-        raise WrongResult(f"{run.folder}: RoPE needs an even number of features per head.")
+    _refuse_unmeasurable(config, run.folder)
     with torch.random.fork_rng(devices=[]):
         model = _module("transformer").TransformerLM(
             config.vocab_size,
@@ -168,6 +243,15 @@ def _model(run: Run, config: Config) -> torch.nn.Module:
         )
     model.load_state_dict({key: weight.float() for key, weight in run.weights.items()})
     return model.eval()
+
+
+def _refuse_unmeasurable(config: Config, folder: str) -> None:
+    if config.context_length > _LONGEST_CONTEXT or _scores_bytes(config) > _ACTIVATION_BYTES:
+        raise NothingToAssess(
+            f"{folder}: {config.num_heads} heads on {config.context_length} tokens are more than is measured here"
+        )
+    if config.position == "rope" and config.d_model // config.num_heads % 2:
+        raise WrongResult(f"{folder}: RoPE needs an even number of features per head.")
 
 
 def _scores_bytes(config: Config) -> int:

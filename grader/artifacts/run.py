@@ -84,8 +84,13 @@ class Run:
     @functools.cached_property
     def config(self) -> Config:
         """Raises: NothingToAssess, WrongResult: no such file, or not a configuration."""
+        return _config(self.all_of_config, f"{self.folder}/config.toml")
+
+    @functools.cached_property
+    def all_of_config(self) -> dict[str, Any]:
+        """What config.toml says, unchecked. Raises: as `config`."""
         name = f"{self.folder}/config.toml"
-        return _config(parse_toml(self.files.read_text(name, _CONFIG_LIMIT), name), name)
+        return parse_toml(self.files.read_text(name, _CONFIG_LIMIT), name)
 
     @functools.cached_property
     def records(self) -> tuple[Record, ...]:

@@ -101,11 +101,11 @@ def _mostly(right: Any, own: Any) -> bool:
     """Whether a number is roughly right, or at least half of a dict's entries are."""
     if not isinstance(right, Mapping):
         return _roughly(right, own)
-    if not isinstance(own, Mapping) or own.keys() != right.keys():
+    if not isinstance(own, Mapping) or not own or not own.keys() <= right.keys():
         return False
     if not all(isinstance(value, numbers.Real) for value in own.values()):
         return False
-    return 2 * sum(_roughly(value, own[key]) for key, value in right.items()) >= len(right)
+    return 2 * sum(_roughly(right[key], value) for key, value in own.items()) >= len(right)
 
 
 def _roughly(right: float, own: Any) -> bool:

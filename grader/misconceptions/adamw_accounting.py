@@ -79,11 +79,17 @@ def _fitting(round_: Callable[[float], float], least: int = 0) -> Callable[..., 
 
 MISCONCEPTIONS = (
     _activations(
-        "gate-counted",
-        "Your feed-forward network keeps what the gate computes as well, and the list has w1, SiLU and w2 only.",
-        "Which operations of the feed-forward network does the docstring list?",
+        "gate-half-counted",
+        "Your feed-forward network keeps nothing of w3, and the product of the gate needs its output.",
+        "Which two factors does the gate multiply, and what does the gradient of a product need?",
         "common",
-        w1=_twice,
+        w3=nothing,
+    ),
+    _activations(
+        "gate-product-left-out",
+        "Your feed-forward network does not keep the product of the gate, which w2 multiplies.",
+        "What does the gradient of w2 need?",
+        gate=nothing,
     ),
     _activations(
         "scores-of-one-head",
@@ -152,6 +158,8 @@ MISCONCEPTIONS = (
         "common",
         w1=four_times_d_model,
         silu=four_times_d_model,
+        w3=four_times_d_model,
+        gate=four_times_d_model,
     ),
     _activations(
         "w2-wide",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _REFERENCE = "grader.reference"
+_LOOP = f"{_REFERENCE}.train"
+"""The training loop, which has names of its own for the functions that it is made of."""
 _MACHINERY = ("__init__", "catalogue", "counts", "evidence", "planted", "trial")
 
 PLANTED = "GRADER_PLANTED"
@@ -50,11 +52,15 @@ class Variant:
     def plant(self) -> list[tuple[Any, str, Any]]:
         """Replace, for good, all of it or nothing; gives what stood there before, as (owner, attribute, original)."""
         undo: list[tuple[Any, str, Any]] = []
+        loop = importlib.import_module(_LOOP)  # now: imported later, it would keep what is planted
         try:
             for name, replacement in self.replaces.items():
                 owner, attribute = _owner(name)
-                undo.append((owner, attribute, vars(owner)[attribute]))
-                setattr(owner, attribute, replacement)
+                original = vars(owner)[attribute]
+                places = [owner] if owner is loop or vars(loop).get(attribute) is not original else [owner, loop]
+                for place in places:
+                    undo.append((place, attribute, original))
+                    setattr(place, attribute, replacement)
         except BaseException:
             _take_out(undo)
             raise

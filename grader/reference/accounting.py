@@ -146,8 +146,7 @@ def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
     """How many numbers a training step keeps from the forward pass for the backward pass, by where they come from.
 
     A simple account: each of the following keeps its output, one number for each of the output's elements, and nothing
-    else counts (no residual stream, no RoPE, no mask; of the feed-forward network only what a plain one with two
-    matrices would have, so neither w3 nor the product of the gate). Each entry is the sum over all layers.
+    else counts (no residual stream, no RoPE, no mask). Each entry is the sum over all layers.
 
     The keys, in this order, with the shape of the output in one block:
         norms                 both RMSNorms                     2 of [batch, seq, d_model]
@@ -158,13 +157,16 @@ def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
         output_proj                                             [batch, seq, d_model]
         w1                                                      [batch, seq, d_ff]
         silu                                                    [batch, seq, d_ff]
+        w3                                                      [batch, seq, d_ff]
+        gate                  SiLU's output times w3's          [batch, seq, d_ff]
         w2                                                      [batch, seq, d_model]
     and once in the model:
         final_norm                                              [batch, seq, d_model]
         lm_head               the logits                        [batch, seq, vocab_size]
         cross_entropy         the log-probabilities             [batch, seq, vocab_size]
 
-    where seq is context_length.
+    where seq is context_length. (The handout of 2025 counts a feed-forward network without a gate, which keeps neither
+    w3 nor gate; the same without these two keys is as good.)
 
     Problem: adamw_accounting
     """
@@ -179,6 +181,8 @@ def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
         "output_proj": num_layers * tokens * d_model,
         "w1": num_layers * tokens * config.d_ff,
         "silu": num_layers * tokens * config.d_ff,
+        "w3": num_layers * tokens * config.d_ff,
+        "gate": num_layers * tokens * config.d_ff,
         "w2": num_layers * tokens * d_model,
         "final_norm": tokens * d_model,
         "lm_head": tokens * config.vocab_size,
@@ -254,7 +258,8 @@ def training_days(config: ModelConfig, steps: int, batch_size: int, peak_flops_p
     """How many days of 24 hours it takes to train for `steps` steps of `batch_size` sequences.
 
     Args:
-        peak_flops_per_second: what the hardware can do in theory; an A100 does 19.5 * 10^12 in float32.
+        peak_flops_per_second: what the hardware can do in theory; an H100 does 495 * 10^12 in TF32, an A100
+            19.5 * 10^12 in float32.
         mfu: the model FLOPs utilization (Chowdhery et al., 2022), more than 0 and at most 1: the fraction of that
             which arrives in the FLOPs of `training_flops`.
 

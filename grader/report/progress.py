@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Columns
@@ -27,11 +29,14 @@ class ProgressBar(Progress):
         self._total = 0
 
     def __enter__(self) -> ProgressBar:
-        self._bar.start()
+        if not self._bar.disable:
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # one that never began would print an empty line all the same
+            with contextlib.suppress(OSError):  # a terminal that has gone away takes no report with it
+                self._bar.stop()
 
     def planned(self, tests: int) -> None:
         self._total += tests

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -40,9 +42,32 @@ def show_safely(report: Report, console: Console) -> None:
     Raises:
         Failed: it cannot be written there.
     """
-    with console.capture() as captured:
-        show(report, console)
-    say(captured.get().removesuffix("\n"), console.file)  # type: ignore[arg-type]
+    page = _Page(console.encoding)
+    color = console.color_system
+    show(
+        report,
+        Console(
+            file=page,
+            width=console.width,
+            force_terminal=console.is_terminal,
+            color_system=color if color in ("standard", "256", "truecolor", "windows") else None,  # type: ignore[arg-type]
+            no_color=console.no_color,
+            legacy_windows=False,
+        ),
+    )
+    say(page.getvalue().removesuffix("\n"), sys.stderr if console.stderr else sys.stdout)
+
+
+class _Page(io.StringIO):
+    """What will be written at once, to something of this encoding: rich draws other boxes where it knows ASCII only."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
 
 
 def show(report: Report, console: Console) -> None:

@@ -26,9 +26,9 @@ MODEL = {"vocab_size": SIZE, "context_length": 32, "d_model": 32, "num_layers": 
 """In the order of TransformerLM's arguments."""
 TRAINING = {
     "batch_size": 16,
-    "steps": 120,
-    "max_lr": 1e-2,
-    "min_lr": 1e-3,
+    "steps": 240,
+    "max_lr": 2e-2,
+    "min_lr": 2e-3,
     "warmup_steps": 10,
     "eval_every": 40,
     "eval_batches": 5,
@@ -36,8 +36,8 @@ TRAINING = {
     "device": "cpu",
 }
 RUNS: dict[str, dict[str, Any]] = {
-    "learning_rate/1e-2": {},
-    "learning_rate/1e-3": {"max_lr": 1e-3, "min_lr": 1e-4},
+    "learning_rate/2e-2": {},
+    "learning_rate/2e-3": {"max_lr": 2e-3, "min_lr": 2e-4},
     "learning_rate/1": {"max_lr": 1.0, "min_lr": 1e-1},
     "batch_size_experiment/2": {"batch_size": 2, "eval_batches": 40},
     "batch_size_experiment/4": {"batch_size": 4, "eval_batches": 20},
@@ -48,9 +48,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "swiglu_ablation": {"ffn": "silu", "d_ff": 128},
 }
 COPIES = {
-    "generate": "learning_rate/1e-2",
-    "main_experiment": "learning_rate/1e-2",
-    "leaderboard": "learning_rate/1e-2",
+    "generate": "learning_rate/2e-2",
+    "main_experiment": "learning_rate/2e-2",
+    "leaderboard": "learning_rate/2e-2",
 }
 
 

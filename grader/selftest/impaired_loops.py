@@ -34,6 +34,10 @@ KEPT = 0.75
 """Least share of the loop's points that is left, whatever one part of it is like."""
 
 
+WITHOUT_LOOP = frozenset({"data-loading-shuffles-the-dataset"})
+"""What no loop can be made of at all: it writes into the file of the training data."""
+
+
 class Impaired(InProcess):
     """The reference as a submission, in which something is replaced while its calls run, and only then."""
 
@@ -103,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (problem, i)
         for problem, i in bugs_below()
         if (options.problem is None or problem in options.problem)
+        and load_catalogue(problem)[i].id not in WITHOUT_LOOP
         and (options.bug is None or load_catalogue(problem)[i].id in options.bug)
     ]
     found = in_processes(_grade, jobs, "loops", options.processes)

@@ -20,13 +20,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.selftest.layouts import public_layout
+from grader.selftest.layouts import public_solution
 
 KIT = Path(__file__).resolve().parents[2]
 REASONS = ("minutes", "network", "gpu")
 SOLVED = ("HANDOUT.md",)
 """Texts whose commands need the skeleton's code to be written."""
 
+
+_COMMAND = r"(?:\$ )?(?:(?:python3?|pytest|uv|pip|make|git|bash|sh|curl|docker)\b(?! is\b)|\./)"
 
 IN_TESTS = {"python -m grader grader/reference", "python -m grader ../their-solution --json result.json"}
 """Whole grades, for which test_end_to_end.py asks in the same words, up to paths, to look at what they find."""
@@ -53,6 +55,19 @@ def all_commands(markdown: str) -> list[Command]:
         lines = (re.sub(r"(?:^|\s+)#.*", "", line).strip() for line in block.splitlines())
         found += [Command(line, reason) for line in lines if line]
     return found
+
+
+def unseen_commands(markdown: str) -> list[str]:
+    """Lines that a reader would take for commands, in blocks that are not ```sh: nothing ever runs them."""
+    seen = re.sub(r"^```sh\b.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    fenced = [
+        line
+        for block in re.findall(r"^```.*?\n(.*?)^```$", seen, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    rest = re.sub(r"^```.*?^```$", "", seen, flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^(?: {4,}|\t)(.*)$", rest, re.MULTILINE)
+    return [line.strip() for line in (*fenced, *indented) if re.match(_COMMAND, line.strip())]
 
 
 def already_run() -> set[str]:
@@ -84,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run them; returns the exit code."""
     done = already_run()
     with tempfile.TemporaryDirectory() as folder:
-        theirs = public_layout(Path(folder, "their-solution"))
+        theirs = public_solution(Path(folder, "their-solution"))
         shutil.make_archive(str(theirs), "zip", theirs)
         for name in arguments or ["README.md", *SOLVED]:
             copy = copy_of_kit(Path(folder, Path(name).stem), solved=name in SOLVED)

@@ -13,7 +13,7 @@ import pytest
 
 from grader.rubric import Kind, load_rubric
 from grader.runner import KIT, has_tests
-from grader.selftest.layouts import public_layout
+from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
 
@@ -131,3 +131,11 @@ def test_a_solution_earns_full_marks_in_the_handout(handout, tmp_path):
     assert report["score"]["earned"] == report["score"]["assessed"]
     passed = {problem["id"] for problem in report["problems"] if problem["status"] == "pass"}
     assert passed >= {problem.id for problem in TESTED if problem.kind in (Kind.CODE, Kind.ANSWER)}
+
+
+def test_what_a_problem_builds_on_is_looked_at_in_the_handout(handout, tmp_path):
+    root = with_rope_in_halves(public_solution(tmp_path / "solution"))
+    report = grade(root, tmp_path, "--problem", "transformer_lm", kit=handout)
+    [problem] = report["problems"]
+    assert (problem["earned"], problem["blocked_by"], problem["note"]) == (problem["points"], ["rope"], "")
+    assert {found["id"]: found["status"] for found in report["looked_at"]}["rope"] in ("fail", "partial")

@@ -16,8 +16,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from grader.artifacts import measure
 from grader.artifacts.measure import Reference
-from grader.artifacts.run import runs_of
+from grader.artifacts.run import Run, runs_of
 from grader.artifacts.vocabulary import read_training, read_vocabulary
 from grader.cases import assets
 from grader.faults import Fault, NothingToAssess
@@ -197,7 +198,7 @@ def deep_nesting(run: Path) -> str:
 
 
 def other_weights(run: Path) -> str:
-    shutil.copy(run.parents[0] / "learning_rate" / "1e-3" / "model.safetensors", run)
+    shutil.copy(run.parents[0] / "learning_rate" / "2e-3" / "model.safetensors", run)
     return "is no part of the model"
 
 
@@ -245,7 +246,7 @@ def a_link(run: Path) -> str:
 
 def the_usual_model(run: Path) -> str:
     """The ablation that never was: the folder of the usual model, relabelled."""
-    usual = run.parent / "learning_rate" / "1e-2"
+    usual = run.parent / "learning_rate" / "2e-2"
     for name in ("model.safetensors", "metrics.jsonl"):
         shutil.copy(usual / name, run)
     return "is no part of the model"
@@ -268,12 +269,81 @@ def test_a_forged_run_fails(copy, forge):
     assert not any(complaint.startswith("absent") for complaint in complaints.values())
 
 
+WITH_CURVES = [problem for problem in PROBLEMS if problem not in (*TOKENIZERS, "generate", "experiment_log")]
+
+
+def invent(run: Path, start: float = math.log(SIZE)) -> None:
+    """Metrics on a straight line from `start` to the loss that the weights really have."""
+    name = run_name(run)
+    loss = Reference().validation_loss(Run(Files(run.parents[name.count("/")]), name))
+
+    def line(records):
+        steps = records[-1]["step"]
+        return [
+            record
+            | {key: start + (loss - start) * record["step"] / steps for key in record if key.endswith("_loss")}
+            | {"train_loss": start + (loss - start) * record["step"] / steps + len(str(run)) * 1e-6}
+            for record in records
+        ]
+
+    metrics(run, line)
+
+
+def run_name(run: Path) -> str:
+    return "/".join(run.parts[run.parts.index("runs") :])
+
+
+def run_folders(root: Path, problem: str) -> list[Path]:
+    return sorted(path.parent for path in (root / "runs" / problem).rglob("model.safetensors"))
+
+
+@pytest.mark.parametrize("problem", WITH_CURVES)
+@pytest.mark.parametrize("scale", [0.02, 1.0])
+def test_weights_of_chance_with_an_invented_curve_fail(copy, problem, scale):
+    """All figures are true of the weights, and nothing was learnt: where ln(vocab_size) is 6, a loss may well be 20."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(tensors):
+        for tensor in tensors.values():
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
+
+    for run in run_folders(copy, problem):
+        weights(run, draw)
+        invent(run)
+    complaints = offended(problem, copy)
+    judged = next(claim for claim in complaints if claim.startswith("test_the_final_loss"))
+    assert "this model has learnt less than that" in complaints[judged]
+
+
+@pytest.mark.parametrize("problem", [problem for problem in WITH_CURVES if "/" not in problem])
+def test_an_invented_curve_of_true_weights_fails(copy, problem):
+    for run in run_folders(copy, problem):
+        invent(run)
+    assert "test_the_curve_begins_as_a_training_does" in offended(problem, copy)
+
+
+def test_a_run_too_large_to_repeat_is_not_assessed_in_that(copy, monkeypatch):
+    monkeypatch.setattr(measure, "_REPEATED_FLOPS", 1e6)
+    complaints = offended("no_pos_emb", copy)
+    assert set(complaints) == {"test_the_curve_begins_as_a_training_does"}
+    assert complaints["test_the_curve_begins_as_a_training_does"].startswith("absent: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"warmup_steps": -1}, "it has to be 0 or more"), ({"steps": 0}, "1 or more"), ({"steps": 1 << 40}, "below")],
+)
+def test_a_value_out_of_bounds_is_told_its_bound(copy, changes, says):
+    config(copy / "runs" / "no_pos_emb", **changes)
+    assert all(says in complaint for complaint in offended("no_pos_emb", copy).values())
+
+
 @pytest.mark.parametrize(("problem", "key", "usual"), ONLY_SAID)
 def test_an_ablation_that_was_only_said_to_be_one_fails(copy, problem, key, usual):
     """Weights of the usual model have the same names and shapes; only their loss gives them away."""
     run = copy / "runs" / problem
     for name in ("model.safetensors", "metrics.jsonl"):
-        shutil.copy(copy / "runs" / "learning_rate" / "1e-2" / name, run)
+        shutil.copy(copy / "runs" / "learning_rate" / "2e-2" / name, run)
     assert set(offended(problem, copy)) == {"test_the_final_loss_is_that_of_the_weights"}
     config(run, **{key: usual})
     assert set(offended(problem, copy)) == {
@@ -284,26 +354,26 @@ def test_an_ablation_that_was_only_said_to_be_one_fails(copy, problem, key, usua
 
 def test_a_copied_curve_fails(copy):
     sweep = copy / "runs" / "learning_rate"
-    shutil.rmtree(sweep / "1e-3")
-    shutil.copytree(sweep / "1e-2", sweep / "1e-3")
-    config(sweep / "1e-3", max_lr=1e-3, min_lr=1e-4)
+    shutil.rmtree(sweep / "2e-3")
+    shutil.copytree(sweep / "2e-2", sweep / "2e-3")
+    config(sweep / "2e-3", max_lr=2e-3, min_lr=2e-4)
     assert "the schedule gives" in offended("learning_rate", copy)["test_the_curves_belong_to_the_configurations"]
-    metrics(sweep / "1e-3", lambda records: [r | {"lr": r["lr"] / 10} for r in records])
+    metrics(sweep / "2e-3", lambda records: [r | {"lr": r["lr"] / 10} for r in records])
     complaints = offended("learning_rate", copy)
     assert "have the same losses, step by step" in complaints["test_the_curves_belong_to_the_configurations"]
 
 
 def test_two_rates_are_no_sweep(copy):
-    shutil.rmtree(copy / "runs" / "learning_rate" / "1e-3")
+    shutil.rmtree(copy / "runs" / "learning_rate" / "2e-3")
     assert set(offended("learning_rate", copy)) == {"test_at_least_three_rates"}
 
 
 def test_a_sweep_in_which_all_is_well_has_not_gone_far_enough(copy):
     sweep = copy / "runs" / "learning_rate"
     shutil.rmtree(sweep / "1")
-    shutil.copytree(sweep / "1e-3", sweep / "5e-4")
-    config(sweep / "5e-4", max_lr=5e-4, min_lr=5e-5)
-    metrics(sweep / "5e-4", lambda rs: [r | {"lr": r["lr"] / 2, "train_loss": r["train_loss"] + 1e-3} for r in rs])
+    shutil.copytree(sweep / "2e-3", sweep / "1e-3")
+    config(sweep / "1e-3", max_lr=1e-3, min_lr=1e-4)
+    metrics(sweep / "1e-3", lambda rs: [r | {"lr": r["lr"] / 2, "train_loss": r["train_loss"] + 1e-3} for r in rs])
     assert set(offended("learning_rate", copy)) == {"test_the_highest_rate_is_too_high"}
 
 
@@ -321,7 +391,7 @@ def test_a_loss_may_explode_on_the_way(copy):
 
 
 def test_what_changes_beside_the_rate_is_named(copy):
-    config(copy / "runs" / "learning_rate" / "1e-3", d_ff=128)
+    config(copy / "runs" / "learning_rate" / "2e-3", d_ff=128)
     assert "differs from runs/learning_rate/1 in d_ff" in offended("learning_rate", copy)["test_at_least_three_rates"]
 
 
@@ -338,7 +408,10 @@ def test_validation_on_another_text_is_not_assessed(copy):
     assert complaints == {
         "test_the_final_loss_is_that_of_the_weights": (
             "absent: the validation text of runs/main_experiment, 'owt_valid.txt', does not come with the kit"
-        )
+        ),
+        "test_the_curve_begins_as_a_training_does": (
+            "absent: the training text of runs/main_experiment does not come with the kit"
+        ),
     }
 
 

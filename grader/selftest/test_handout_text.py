@@ -14,7 +14,7 @@ from grader.handout import CONTENTS, write_handout
 from grader.reference.train import load_config
 from grader.rubric import Kind, Problem, load_rubric
 from grader.runner import KIT
-from grader.selftest.readme import SOLVED, all_commands
+from grader.selftest.readme import SOLVED, all_commands, unseen_commands
 
 RUBRIC = load_rubric()
 TEXTS = ("README.md", "HANDOUT.md")
@@ -108,6 +108,17 @@ def test_commands_name_what_exists(name):
         if "--problem" in words:
             after = words[words.index("--problem") + 1 :]
             RUBRIC.select(list(itertools.takewhile(lambda word: not word.startswith("-"), after)))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_command_stands_where_nothing_runs_it(name):
+    """Blocks are run when they are ```sh; one that is indented, or of no language, would be passed over in silence."""
+    assert unseen_commands(read(name)) == []
+
+
+def test_a_command_in_another_block_is_seen():
+    text = "Try:\n\n    python -m grader\n\n```\nmake test\n```\n\n```sh\nmake grade\n```\n\n- a list\n    of words\n"
+    assert unseen_commands(text) == ["make test", "python -m grader"]
 
 
 def test_what_is_not_run_is_downloads_and_long_trainings():

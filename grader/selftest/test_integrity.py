@@ -14,13 +14,16 @@ from grader.crosscheck import Crosscheck, agree, complaint, decoy
 from grader.faults import WorkerCrash, WrongResult
 from grader.in_process import InProcess
 from grader.integrity import find_suspicions
+from grader.isolation import Level, available
 from grader.locate import locate
 from grader.misconceptions.catalogue import Variant
 from grader.outcome import Outcome, PlannedTest, Result, Tier
+from grader.policy import Effect, find_breaches
 from grader.rubric import load_rubric
+from grader.selftest.attacks.catalogue import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
-from grader.wall import Behind
+from grader.wall import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.buffers import fill
 
@@ -66,6 +69,26 @@ def test_honest_code_is_not_suspected(tmp_path):
         x = torch.tensor([0.0, 1.0])
         assert torch.allclose(submission.run_silu(in_features=x), x * torch.sigmoid(x))
         assert find_suspicions(layout, {"": submission.noticed}, []) == ()
+
+
+CONTROLS = [attack for attack in load_attacks() if attack.family == "controls"]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=[control.name for control in CONTROLS])
+@pytest.mark.parametrize("level", [level for level in Level if level is not Level.NONE])
+def test_honest_oddities_are_not_suspected_at_any_level(tmp_path, control, level):
+    layout = locate(control.write(tmp_path, port=0))
+    isolation = next((found for found in available(layout) if found.level is level), None)
+    if isolation is None:
+        pytest.skip(f"{level} does not work here")
+    x = torch.tensor([[0.0, 1.0], [2.0, 4.0]])
+    with Behind(layout, Limits(call_s=60), isolation) as submission:
+        for _ in range(2):
+            assert torch.allclose(submission.run_softmax(in_features=x, dim=-1), torch.softmax(x, -1))
+        suspicions = find_suspicions(layout, {"": submission.noticed}, [])
+        breaches = find_breaches([load_rubric()["softmax"]], {}, {"softmax": submission.witnessed})
+    assert suspicions == ()
+    assert {finding.effect for finding in breaches.get("softmax", ())} <= {Effect.WARN}
 
 
 def test_a_remark_says_what_and_where(tmp_path):
@@ -154,7 +177,10 @@ def test_forged_remarks_are_taken_as_text_or_not_at_all(tmp_path):
     assert only.where.isprintable()
 
 
-@pytest.mark.parametrize(("name", "suspected"), [("time.py", True), ("torch/__init__.py", True), ("model.py", False)])
+@pytest.mark.parametrize(
+    ("name", "suspected"),
+    [("time.py", True), ("torch/__init__.py", True), ("model.py", False), ("sitecustomize.py", False)],
+)
 def test_shadowed_modules(tmp_path, name, suspected):
     root = written(tmp_path, "")
     (root / name).parent.mkdir(exist_ok=True)

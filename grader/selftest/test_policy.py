@@ -15,7 +15,7 @@ import pytest
 
 from grader.locate import locate
 from grader.outcome import Outcome, PlannedTest, Result, Tier
-from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in
+from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
 from grader.report.model import build_report
 from grader.report.terminal import show
 from grader.rubric import Policy, Problem, load_rubric
@@ -130,8 +130,8 @@ def test_source_that_refers_to_itself_ends(tmp_path):
 # From evidence to points
 
 
-def use(name: str, where: str = "a.py:1") -> dict[str, str]:
-    return {"name": name, "where": where, "how": "ran"}
+def use(name: str, where: str = "a.py:1", how: str = "answer") -> dict[str, str]:
+    return {"name": name, "where": where, "how": how}
 
 
 def problems(*ids: str, policy: Policy = Policy.ZERO) -> list[Problem]:
@@ -189,14 +189,49 @@ def test_what_is_allowed_in_a_problem_is_no_finding_there(problem, name):
     [
         *(None, 3, "torch.nn.Linear", [], {}, {"name": "torch.nn.Linear"}),
         {"name": 1, "where": "a.py:1", "how": "ran"},
-        {"name": "torch.nn.Linear", "where": "a\n.py:1", "how": "ran"},
-        {"name": "torch.nn.Linear", "where": "a" * 400, "how": "ran"},
         {"name": "torch.nn.Linear", "where": "a.py:1", "how": "because"},
         {"name": "torch.nn.Linear [bold]", "where": "a.py:1", "how": "ran"},
     ],
 )
 def test_nonsense_from_behind_the_wall_is_dropped(record):
     assert find_breaches(problems("linear"), {}, {"linear": [record]}) == {}
+
+
+@pytest.mark.parametrize("where", ["a\n.py:1", "a" * 400 + ".py:1", "\x1b[2J.py:1"])
+def test_a_strange_place_is_shown_shortened_and_in_one_line(where):
+    (finding,) = find_breaches(problems("linear"), {}, {"linear": [use("torch.nn.Linear", where)]})["linear"]
+    assert finding.where.isprintable()
+    assert finding.where.endswith(".py:1")
+    assert len(finding.where) <= 200
+
+
+@pytest.mark.parametrize("how", ["ran", "beside"])
+def test_only_what_gave_the_answer_costs_points(how):
+    seen = {"linear": [use("torch.nn.Linear", how=how)], "transformer_lm": [use("torch.nn.functional.linear")]}
+    assert effects(find_breaches(problems(*seen), {}, seen)) == {"linear": ["warn"], "transformer_lm": ["warn"]}
+
+
+def test_of_several_uses_in_a_file_the_one_that_gave_the_answer_is_shown():
+    seen = [use("torch.nn.Linear", f"a.py:{line}", how) for line, how in enumerate(("ran", "beside", "answer"))]
+    (finding,) = find_breaches(problems("linear"), {}, {"linear": seen})["linear"]
+    assert (finding.where, finding.effect) == ("a.py:2", Effect.ZERO)
+
+
+def test_many_harmless_uses_do_not_hide_the_one_that_matters():
+    def place(number: int) -> str:
+        return f"a.py:{number}"
+
+    harmless = [use(f"torch.nn.functional.relu{i}", place(i), "ran") for i in range(100)]
+    beside = [use("torch.nn.functional.softmax", place(i), "beside") for i in range(100, 200)]
+    gave = use("torch.nn.functional.softmax", place(200))
+    kept: list[Any] = []
+    for seen in (harmless, beside, [gave, use("tiktoken.Encoding"), 3, {}]):
+        kept += worth_keeping("softmax", seen, kept, most=50)
+    assert gave in kept
+    assert sum(known in kept for known in beside) == 5
+    assert sum(known in kept for known in harmless) == 50
+    assert len(kept) == 56
+    assert worth_keeping("softmax", [gave], kept, most=50) == []
 
 
 def report_of(findings: dict[str, tuple[Finding, ...]], result: Result = Result.PASS):

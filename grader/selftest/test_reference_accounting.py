@@ -26,7 +26,7 @@ from grader.reference.loss import cross_entropy
 from grader.reference.optimizer import AdamW
 from grader.reference.transformer import TransformerLM
 
-GPT2_XL = ModelConfig(**family()["gpt2_xl"])
+GPT2_XL, GPT2_XL_OF_2025 = (ModelConfig(**family()[name]) for name in ("gpt2_xl", "gpt2_xl_of_2025"))
 
 
 @pytest.fixture(params=range(3))
@@ -102,12 +102,22 @@ def test_optimizer_state_is_what_adamw_keeps(config):
 
 def test_gpt2_xl():
     """The figures that people who have done this by hand arrive at."""
-    assert num_parameters(GPT2_XL) == 2_127_057_600
-    assert forward_flops(GPT2_XL) == pytest.approx(4.513e12, rel=1e-3)
-    assert adamw_flops(GPT2_XL) == 14 * 2_127_057_600
-    assert training_days(GPT2_XL, 400_000, 1024, 19.5e12, 0.5) == pytest.approx(6583.6, abs=0.1)
-    assert max_batch_size(GPT2_XL, 80 * 10**9) == 2
-    assert max_batch_size(GPT2_XL, 80 * 2**30) == 3, "the units matter here"
+    assert num_parameters(GPT2_XL) == 2 * 50_257 * 1600 + 48 * (4 * 1600**2 + 3 * 1600 * 4288 + 2 * 1600) + 1600
+    assert num_parameters(GPT2_XL) == 1_640_452_800
+    assert forward_flops(GPT2_XL) == pytest.approx(3.517e12, rel=1e-3)
+    assert adamw_flops(GPT2_XL) == 14 * 1_640_452_800
+    assert training_days(GPT2_XL, 400_000, 1024, 495e12, 0.5) == pytest.approx(202.1, abs=0.1)
+    assert max_batch_size(GPT2_XL, 80 * 10**9) == 3
+
+
+def test_gpt2_xl_of_2025():
+    """The same for the sizes of the handout of 2025, whose feed-forward networks are 4 d_model wide."""
+    assert num_parameters(GPT2_XL_OF_2025) == 2_127_057_600
+    assert forward_flops(GPT2_XL_OF_2025) == pytest.approx(4.513e12, rel=1e-3)
+    assert adamw_flops(GPT2_XL_OF_2025) == 14 * 2_127_057_600
+    assert training_days(GPT2_XL_OF_2025, 400_000, 1024, 19.5e12, 0.5) == pytest.approx(6583.6, abs=0.1)
+    assert max_batch_size(GPT2_XL_OF_2025, 80 * 10**9) == 2
+    assert max_batch_size(GPT2_XL_OF_2025, 80 * 2**30) == 2
 
 
 def test_long_context_is_dominated_by_attention():
@@ -129,6 +139,8 @@ def test_activations_of_a_block_by_hand():
         "output_proj": 10**4,
         "w1": 10**5,
         "silu": 10**5,
+        "w3": 10**5,
+        "gate": 10**5,
         "w2": 10**4,
         "final_norm": 10**4,
         "lm_head": 10**7,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,28 @@ def test_a_trained_model_writes(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert 1 <= len(ids) <= 12
     text = (run / "sample.txt").read_text("utf-8")
     assert capsys.readouterr().out == f"One day{text}\n"
+
+
+def test_a_finished_run_needs_no_checkpoint_any_more(run: Path, tmp_path: Path) -> None:
+    """Whoever deletes the large file of a run that is complete still has a complete run."""
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    (folder / "checkpoint.pt").unlink()
+    text = (folder / "config.toml").read_text("utf-8").replace(str(run), str(folder))
+    (folder / "config.toml").write_text(text, "utf-8")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    loss = train.train(train.load_config(folder / "config.toml"))
+    assert loss == json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["val_loss"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "metrics.jsonl").write_text("", "utf-8")
+    with pytest.raises(ValueError, match="of a complete run is missing or damaged"):
+        train.train(train.load_config(folder / "config.toml"))
+
+
+def test_the_documentation_names_each_file_once() -> None:
+    """Of a run's folder, in its list of files."""
+    listed = re.findall(r"^        (\S+\.\w+) {2,}", train.train.__doc__ or "", re.MULTILINE)
+    assert len(listed) > 3
+    assert len(set(listed)) == len(listed)
 
 
 def test_a_finished_run_stays_as_it_is(run: Path) -> None:

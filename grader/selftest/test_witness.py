@@ -43,18 +43,18 @@ RUNS = """
         def __init__(self, params, **options):
             params = list(params)
             super().__init__(params, options)
-            self.inner = torch.optim.AdamW(params, **options)  # adamw
+            self.inner = torch.optim.AdamW(params, **options)
         def step(self, closure=None):
-            return self.inner.step(closure)
+            return self.inner.step(closure)  # adamw
     def run_softmax(in_features, dim):
         name = "".join(reversed("xamtfos"))
         return getattr(__import__("torch").nn.functional, name)(in_features, dim=dim)  # softmax
     def run_silu(in_features):
         return torch.ops.aten.silu(in_features)  # silu
     def run_linear(d_in, d_out, weights, in_features):
-        layer = nn.Linear(d_in, d_out, bias=False)  # linear
+        layer = nn.Linear(d_in, d_out, bias=False)
         layer.weight.data = weights
-        return layer(in_features)
+        return layer(in_features)  # linear
     def run_embedding(vocab_size, d_model, weights, token_ids):
         return functools.partial(F.embedding, weight=weights)(token_ids)  # embedding
     def run_rmsnorm(d_model, eps, weights, in_features):

@@ -21,4 +21,4 @@ OWN_ADAPTERS = frozenset(
 
 def own_adapters_of(adapters: types.ModuleType) -> list[str]:
     """The kit's own adapters that an adapters module defines, in alphabetical order; nothing of it is called."""
-    return sorted(OWN_ADAPTERS.intersection(vars(adapters)))
+    return sorted(OWN_ADAPTERS.intersection(getattr(adapters, "__dict__", ())))

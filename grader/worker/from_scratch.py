@@ -5,13 +5,14 @@ containers of torch.nn, and the base class torch.optim.Optimizer; anything else 
 
 - `torch.nn.init` is allowed, and so is what only wraps modules (`torch.nn.parallel`, `Identity`).
 - The operators behind those namespaces under another name (`torch.rms_norm`, `torch.embedding`, `torch._C._nn.silu`,
-  `torch.ops.aten.scaled_dot_product_attention`) are the same thing. `torch.sigmoid`, `einsum`, `logsumexp`, `rsqrt`
-  and their like are building blocks and no finding anywhere.
+  `torch.ops.aten.scaled_dot_product_attention`, `torch._decomp.decompositions.silu`) are the same thing.
+  `torch.sigmoid`, `einsum`, `logsumexp`, `rsqrt` and their like are building blocks and no finding anywhere.
 - A ready-made softmax is a finding in the problem that asks for one; elsewhere `torch.softmax` is allowed.
   That includes `torch.log_softmax` in cross_entropy: like `logsumexp`, it is a step of the loss and not the loss.
 - A ready-made piece costs the points of the problem that asks for this piece. In other problems (`F.softmax` in
   attention, `nn.Linear` in the Transformer), and where it is a piece of none (`F.pad`, `F.one_hot`), it is mentioned.
 - Ready-made tokenizers are findings in the two problems about tokenizers.
+- Whatever ends the watch for ready-made code, and a program in a text for TorchScript, is mentioned.
 - Checkpointing handles models and optimizers that are PyTorch's own; nothing of torch is a finding there.
 
 Pure, and without torch: the worker asks it what to look for, the judge what a name means.
@@ -19,6 +20,7 @@ Pure, and without torch: the worker asks it what to look for, the judge what a n
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -56,6 +58,8 @@ _OPTIM = "the assignment allows only the base class Optimizer of torch.optim"
 _OPERATOR = "this operator is a ready-made piece of the assignment under another name"
 _SOFTMAX = "this problem asks for a softmax of your own"
 _TOKENIZER = "this problem asks for a tokenizer of your own"
+_SHUT_EYES = "this ends the watch for ready-made code, so that what ran afterwards is not known"
+_SCRIPT = "a program in a text for TorchScript, which cannot be looked into, may hold ready-made pieces"
 _LIBRARY = "this library holds ready-made pieces of the assignment"
 
 _ALLOWED_CLASSES = frozenset(
@@ -83,9 +87,14 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
         (r"norm", ("rmsnorm",)),
     )
 )
+_WITH_PIECES = frozenset(
+    {"adamw", "gradient_clipping", "learning_rate_schedule", "tokenizer"}.union(*(problems for _, problems in _PIECES))
+)
 _CLIPPING = frozenset(
     {"clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"}
 )
+
+_ENDS_THE_WATCH = frozenset({"sys.setprofile", "threading.setprofile", "threading.setprofile_all_threads"})
 
 _SOFTMAX_NAMES = re.compile(r"_?(?:special_|safe_|sparse_|masked_)?(?:log_)?softmax|softmin")
 _OPERATORS = re.compile(
@@ -123,6 +132,8 @@ def canonical(name: str) -> str:
 def rule_against(name: str, problem: str) -> Rule | None:
     """The rule that forbids a dotted name such as `torch.nn.Linear` in a problem; None where it may be used."""
     root = name.partition(".")[0]
+    if name in _ENDS_THE_WATCH:
+        return Rule("not watched", _SHUT_EYES, ready_made=False)
     if problem in _TOKENIZER_PROBLEMS and root in TOKENIZER_PACKAGES:
         return Rule("ready-made tokenizer", _TOKENIZER)
     if problem in _OWN_OBJECTS or problem in _TOKENIZER_PROBLEMS:
@@ -134,9 +145,17 @@ def rule_against(name: str, problem: str) -> Rule | None:
     return _rule_of_torch(canonical(name).split("."), problem) if root == "torch" else None
 
 
+@functools.lru_cache(4096)
 def of_interest(name: str) -> bool:
     """Whether a name is a finding in any problem at all; in which one is the judge's question."""
     return any(rule_against(name, problem) for problem in ("softmax", "tokenizer"))
+
+
+@functools.lru_cache(4096)
+def is_piece(name: str) -> bool:
+    """Whether a name replaces what some problem asks for."""
+    rules = (rule_against(name, problem) for problem in _WITH_PIECES)
+    return any(rule is not None and rule.ready_made for rule in rules)
 
 
 def _rule_of_torch(parts: list[str], problem: str) -> Rule | None:
@@ -157,7 +176,11 @@ def _rule_of_torch(parts: list[str], problem: str) -> Rule | None:
             return Rule("torch.optim", _OPTIM, ready_made=problem == "adamw")
         case ["optim", _, name, *_] if not name.startswith("_"):  # torch.optim.adamw.AdamW and .adamw
             return Rule("torch.optim", _OPTIM, ready_made=problem == "adamw")
+        case ["jit", "CompilationUnit"] | ["jit", "frontend", *_]:
+            return Rule("TorchScript", _SCRIPT, ready_made=False)
         case [name]:
+            return _rule_of_operator(name, problem)
+        case [private, *_, name] if private.startswith("_"):  # torch._decomp.decompositions.silu
             return _rule_of_operator(name, problem)
     return None
 

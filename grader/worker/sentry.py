@@ -37,8 +37,16 @@ _DEVICES = ("/dev/", "/proc/self/task/")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 _CHANGES = frozenset({"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"})
-_SEARCHES = frozenset({"sys._getframe", "gc.get_objects", "gc.get_referrers", "sys._current_frames"})
-_WATCHED = _CHANGES | _SEARCHES | {"open", "os.listdir", "os.scandir", "os.kill", "os.killpg", "socket.connect"}
+_SEARCHES = frozenset({"gc.get_objects", "gc.get_referrers", "sys._current_frames"})
+_NAMINGS = frozenset({"compile", "code.__new__"})
+_DIRECT = _SEARCHES | _NAMINGS | {"sys._getframe"}
+"""What libraries do for good reasons; noted only where the submission itself calls it."""
+
+_WATCHED = _CHANGES | _DIRECT | {"open", "os.listdir", "os.scandir", "os.kill", "os.killpg", "socket.connect"}
+_VARIABLES = frozenset({"f_locals", "f_globals"})
+_WALKS = frozenset({"f_back", "stack", "getouterframes", "walk_stack"})
+_PUBLIC = frozenset({"stat", "status", "statm", "comm"})
+"""What programs such as ps show of any process, and what libraries read to find their children."""
 
 _RELIED_ON: dict[str, tuple[Any, tuple[str, ...]]] = {
     "time": (time, ("time", "monotonic", "perf_counter", "process_time", "sleep", "perf_counter_ns", "monotonic_ns")),
@@ -104,8 +112,8 @@ class Sentry:
         try:
             if complaint := self._complaint(event, details):
                 kind, evidence = complaint
-                frame = self._frame_of_submission(direct=event in _SEARCHES)
-                if frame is not None:
+                frame = self._frame_of_submission(direct=event in _DIRECT)
+                if frame is not None and (event != "sys._getframe" or self._looks_outside(frame, details)):
                     self._note(kind, evidence, self._place(frame))
         except Exception:  # whatever it is asked about strange arguments, the submission's call goes on
             return
@@ -114,16 +122,18 @@ class Sentry:
 
     def _complaint(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
         """The kind of notice that an event deserves, and its evidence; None for what anybody does."""
-        if event in _SEARCHES:
+        if event in _SEARCHES or event == "sys._getframe":
             return "searched", f"it called {event}, which leads to objects that are not its own"
+        if event in _NAMINGS:
+            return self._about_name(str(details[1]))
         if event == "socket.connect":
-            return "network", f"it tried to connect to {details[1]!r}"
+            return self._about_address(details[1])
         if event in ("os.kill", "os.killpg"):
-            target = int(details[0])
+            target, number = int(details[0]), int(details[1])
             own = {0, os.getpid(), -os.getpgrp()} if event == "os.kill" else {0, os.getpgrp()}
-            if target in own or _descends_from_us(target):
+            if number == 0 or target in own or _descends_from_us(target) or _is_gone(target):
                 return None
-            return "processes", f"it sent signal {int(details[1])} to process {target}"
+            return "processes", f"it sent signal {number} to process {target}"
         paths = [_absolute(os.fsdecode(item)) for item in details[:2] if isinstance(item, (str, bytes))]
         if event == "open":
             paths = paths[:1]
@@ -136,9 +146,31 @@ class Sentry:
                 return complaint
         return None
 
+    def _about_address(self, address: Any) -> tuple[str, str] | None:
+        """A socket with a path is one between processes of this machine; its own ones lie where it may write."""
+        if isinstance(address, (str, bytes)):
+            path = _real(_absolute(os.fsdecode(address))) if address[:1] not in ("\0", b"\0") else ""
+            if _belongs(path, [*self._writable, self._root]):
+                return None
+        return "network", f"it tried to connect to {address!r}"
+
+    def _about_name(self, file: str) -> tuple[str, str] | None:
+        """Code is given the name of a file, which is what tells whose code it is."""
+        if file.startswith("<frozen ") or (os.path.isabs(file) and _belongs(_real(file), self._readable)):
+            return "disguised", f"it gave code of its own the name {file}"
+        return None
+
+    def _looks_outside(self, frame: types.FrameType, details: tuple[Any, ...]) -> bool:
+        """Whether the code of a frame that asked for frames reads the variables of others than the submission's."""
+        names = {*frame.f_code.co_names, *(text for text in frame.f_code.co_consts if isinstance(text, str))}
+        got, outer = details[0] if details else None, frame.f_back
+        foreign = got is not None and not self._owns(got.f_code.co_filename)
+        outermost = outer is None or not self._owns(outer.f_code.co_filename)
+        return bool(names & _VARIABLES) and (foreign or (bool(names & _WALKS) and outermost))
+
     def _about_path(self, path: str, writing: bool, did: str) -> tuple[str, str] | None:
         if path.startswith("/proc"):
-            return _about_process(path) or _about_settings(path, writing)
+            return _about_process(path, writing) or _about_settings(path, writing)
         if _belongs(path, [self._root]) and not _belongs(path, self._hidden_in_root):
             return None
         if not _belongs(path, self._hidden):
@@ -206,12 +238,14 @@ def _reached(module: types.ModuleType, path: str) -> Any:
         return None
 
 
-def _about_process(path: str) -> tuple[str, str] | None:
+def _about_process(path: str, writing: bool) -> tuple[str, str] | None:
     parts = path.split("/")[2:]
     own = {"self", "thread-self", str(os.getpid())}
     if parts[:1] and parts[0] in own:
         private = parts[1:2] in (["mem"], ["fd"])
         return ("processes", f"it opened {path}") if private else None
+    if parts[1:2] and parts[1] in _PUBLIC and not writing:
+        return None
     if parts[:1] and parts[0].isdigit() and not _descends_from_us(int(parts[0])):
         return "processes", f"it opened {path}, of another process"
     return None
@@ -234,6 +268,11 @@ def _descends_from_us(process: int) -> bool:
         if process == os.getpid():
             return True
     return False
+
+
+def _is_gone(process: int) -> bool:
+    """Whether there is no such process any more: of a child's child nobody hears when it ends."""
+    return sys.platform == "linux" and process > 0 and not os.path.exists(f"/proc/{process}")
 
 
 def _absolute(path: str) -> str:

@@ -2,51 +2,67 @@
 
 It is a profile function (`sys.setprofile`), so it is told of every call that Python makes, in torch or anywhere else,
 and takes part in none: results, tracebacks and `torch.compile` are as without it. (A `TorchFunctionMode` sees less,
-as neither optimizers nor tokenizers go through it, and makes `torch.compile(fullgraph=True)` fail.)
+as neither optimizers nor tokenizers go through it, and makes `torch.compile(fullgraph=True)` fail.) Whether an answer
+came from what was seen, `probe.py` finds out.
 
 Only what the submission itself calls counts. From the ready-made function the witness follows the stack outwards,
-past wrappers such as `nn.Module.__call__`: the first frame with a file of the submission is the place; when a driver
-or torch itself comes first, the call is theirs. Code that runs because a module is being imported is no use of it.
+past wrappers such as `nn.Module.__call__` and past what only calls what it was given, such as `tree_map`: the first
+frame with a file of the submission is the place; when a driver or torch itself comes first, the call is theirs. A file
+name counts only for code that belongs to the module of that file. Code that runs because a module is being imported is
+no use of it, unless that happens in every call, or the answer comes from it.
 
 A watched call takes a third to a half longer, so not all are watched: of each operation the first two calls, and one
 in sixteen after that, by chance. Tokenizers and BPE training are watched only where a package of ready-made tokenizers
-has been imported. What an adapter returns is looked at every time.
+has been imported. What an adapter returns is looked at every time. Whoever ends the watch is named.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib._bootstrap
+import importlib._bootstrap_external
 import inspect
 import os
 import random
 import sys
 import threading
 import types
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 import torch
 
-from .from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, canonical, of_interest
+from .from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, canonical, is_piece, of_interest
 
 _ALWAYS = 2
 _THEN_ONE_IN = 16
-_KEPT = 20
+_KEPT = 500
+_KEPT_BESIDE = 40
+_PLACES_EACH = 3
+"""Uses kept of one call: of pieces of the assignment, of what is a piece of none, and places of one name."""
+
+_TEXT_LIMIT = 200
+_IN_THREAD = "a thread of the submission"
 
 _HERE = os.path.dirname(os.path.realpath(__file__)) + os.sep
 _TORCH = os.path.dirname(os.path.realpath(torch.__file__)) + os.sep
 
 # Below torch/: where the functions live that the rule is about, and wrappers that only pass a call on.
-_READY_MADE = ("nn/", "optim/", "_refs/", "masked/", "ao/nn/", "_ops.py")
+_READY_MADE = (
+    *("nn/", "optim/", "_refs/", "masked/", "ao/nn/", "_ops.py"),
+    *("_decomp/", "_prims/", "_inductor/decomposition.py", "nested/"),
+)
 _WRAPPERS = (
     *("nn/modules/module.py", "nn/modules/container.py", "nn/parameter.py", "nn/init.py", "optim/optimizer.py"),
     *("nn/parallel/", "overrides.py", "_compile.py", "_dynamo/", "utils/_contextlib.py", "utils/checkpoint.py"),
-    *("autograd/", "_jit_internal.py", "functional.py", "compiler/"),
+    *("autograd/", "_jit_internal.py", "functional.py", "compiler/", "_prims_common/", "_decomp/__init__.py"),
 )
 _PACKAGES = TOKENIZER_PACKAGES | MODEL_PACKAGES
 _NAMESPACES = {"": "torch.", "_C._nn": "torch.nn.functional.", "_C._special": "torch.", "_C._sparse": "torch."}
-_OPERATORS = frozenset(
+OPERATORS = frozenset(
     name
     for namespace, prefix in _NAMESPACES.items()
     for name in dir(attrgetter(namespace)(torch) if namespace else torch)
@@ -57,8 +73,39 @@ _OPERATORS = frozenset(
 _NO_USE = frozenset({"<module>", "__setstate__", "__getstate__", "__deepcopy__", "__reduce_ex__", "__repr__"})
 """What runs when a library is imported, or an object is copied, stored or shown: nobody's use of it."""
 
+
+def _code_of_imports() -> Iterator[types.CodeType]:
+    """The code of Python's import system, which has no files: anybody may name code `<frozen importlib>`."""
+    for module in (importlib._bootstrap, importlib._bootstrap_external):
+        for value in vars(module).values():
+            functions = vars(value).values() if isinstance(value, type) else [value]
+            for function in functions:
+                code = getattr(getattr(function, "__func__", function), "__code__", None)
+                if code is not None:
+                    yield code
+
+
+_IMPORTING = frozenset(_code_of_imports())
+
 Use = dict[str, str]
-"""One use of ready-made code: `name` (dotted), `where` (file:line), `how` ("ran", "returned" or "derived")."""
+"""One use of ready-made code: `name` (dotted), `where` (file:line) and `how`.
+
+"ran", "returned" or "derived"; of what ran, once that is known, "answer" or "beside": whether the answer comes from it.
+"""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf ready-made code runs.
+
+    frame: of the submission (in a thread that does nothing else, of the ready-made code); where: `file:line`;
+    inner: whether other ready-made code came in between; imported: whether a module is just being imported.
+    """
+
+    frame: types.FrameType
+    where: str
+    inner: bool
+    imported: bool
 
 
 class Witness:
@@ -74,13 +121,22 @@ class Witness:
         self._chance = random.Random(os.urandom(8))
         self._modules = 0
         self._kinds: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._native: dict[type, str] = {}
         self._packages: dict[str, str] = {}
         self._seen: dict[tuple[str, str], Use] = {}
+        self._answers: set[str] = set()
+        self._imports: dict[tuple[str, str], int] = {}
+        self._imported: set[tuple[str, str]] = set()
+        self._watching = False
+        self.also_tell: Callable[[types.FrameType, str, Any], None] | None = None
+        """Told of each event of interest but calls of Python functions, while a call is watched; mostly nobody."""
+        _hear_of_profilers(self)
 
     def take(self) -> list[Use]:
         """What was seen since the last time, and forget it."""
         seen, self._seen = list(self._seen.values()), {}
+        self._imported.clear()
         return seen
 
     def is_due(self, operation: str, subject: Any = None) -> bool:
@@ -92,9 +148,16 @@ class Witness:
         self._look_for_packages()
         if not self._packages and ("tokenizer" in operation or "train_bpe" in operation):
             return False
+        if sys.getprofile() is not None:
+            self.note_at("sys.setprofile", "?", "ran")
+            return False
         key = (operation, subject, len(self._packages))
         count = self._calls[key] = self._calls.get(key, 0) + 1
-        return (count <= _ALWAYS or self._chance.random() * _THEN_ONE_IN < 1) and sys.getprofile() is None
+        return count <= _ALWAYS or self._chance.random() * _THEN_ONE_IN < 1
+
+    def is_first(self, operation: str, subject: Any = None) -> bool:
+        """Whether the watched call is the first of its operation."""
+        return self._calls.get((operation, subject, len(self._packages))) == 1
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -102,11 +165,22 @@ class Witness:
         notice = self._notice_packages if self._packages else self._notice
         threading.setprofile(notice)
         sys.setprofile(notice)
+        self._watching = True
         try:
             yield
         finally:
+            self._watching = False
+            ended = sys.getprofile() != notice or threading.getprofile() != notice
             sys.setprofile(None)
             threading.setprofile(None)
+            if ended and not any(name == "sys.setprofile" for name, _ in self._seen):
+                self.note_at("sys.setprofile", "?", "ran")
+
+    def note_profiler(self) -> None:
+        """Somebody sets another profile function, or none."""
+        if self._watching and not in_thread():
+            caller = self.caller_of(sys._getframe(2), "")
+            self.note_at("sys.setprofile", caller.where if caller else "?", "ran")
 
     def _look_for_packages(self) -> None:
         """Learn the folders and the compiled types of ready-made libraries that have been imported meanwhile."""
@@ -122,6 +196,7 @@ class Witness:
                 continue  # the submission's own module may be called minbpe
             self._packages[os.path.dirname(os.path.realpath(file)) + os.sep] = name
             self._kinds.clear()
+            self._names.clear()
             self._native |= {value: name for value in vars(module).values() if isinstance(value, type)}
 
     # ------------------------------------------------------------------------------------------------------------
@@ -133,39 +208,80 @@ class Witness:
             kind = self._kinds.get(file) or self._kind(file)
             if kind == "ready-made":
                 self._python_call(frame)
-        elif event == "c_call" and called.__name__ in _OPERATORS:
-            file = frame.f_code.co_filename
-            kind = self._kinds.get(file) or self._kind(file)
-            if (kind == "submission" or (kind == "other" and _in_thread())) and (name := _name_of_native(called)):
-                self._note(name, frame, "ran")
+        elif event == "return":
+            if self.also_tell is not None:
+                self.also_tell(frame, event, called)
+        elif called.__name__ in OPERATORS:
+            if self.also_tell is not None:
+                self.also_tell(frame, event, called)
+            if event == "c_call" and self._kind_of(frame) != "ready-made" and (name := name_of(called)):
+                self.note(name, self.caller_of(frame, called.__name__))
 
     def _notice_packages(self, frame: types.FrameType, event: str, called: Any) -> None:
         if event == "c_call" and (package := self._native.get(type(getattr(called, "__self__", None)))):
-            self._python_call(frame, f"{package}.{type(called.__self__).__name__}.{called.__name__}")
+            name = f"{package}.{type(called.__self__).__name__}.{called.__name__}"
+            self.note(name, self.caller_of(frame, called.__name__))
         self._notice(frame, event, called)
 
-    def _python_call(self, frame: types.FrameType, native: str = "") -> None:
-        """A function of a ready-made library begins, or (`native`) is called from `frame`: whose call is it?"""
-        caller: types.FrameType | None = frame if native else frame.f_back
-        if not native and (frame.f_code.co_name in _NO_USE or self._is_wrapper(frame)):
+    def _python_call(self, frame: types.FrameType) -> None:
+        """A function of a ready-made library begins."""
+        if frame.f_code.co_name in _NO_USE or not self.is_ready_made(frame):
             return
-        while caller is not None:
-            kind = self._kind(caller.f_code.co_filename)
+        caller = self.caller_of(frame.f_back, frame.f_code.co_name) or self._thread_of(frame)
+        if caller is not None and not caller.inner and (name := self._name_of_frame(frame)):
+            self.note(name, caller, frame.f_locals.get("self"))
+
+    def caller_of(self, frame: types.FrameType | None, name: str) -> Caller | None:
+        """On whose behalf `frame` runs what is called `name`; None when it is not the submission's doing."""
+        inner, outermost = False, frame
+        while frame is not None:
+            kind = self._kind_of(frame)
             if kind == "submission":
-                if name := native or _name_of_frame(frame):
-                    self._note(name, caller, "ran", frame)
-                return
-            if kind in ("ready-made", "worker", "torch") and not self._is_wrapper(caller):
-                return  # an inner call, reported when the outer one began; or the driver's own
-            if kind == "import" or caller.f_code.co_name in _NO_USE:
-                return
-            caller = caller.f_back
-        if _in_thread() and (name := native or _name_of_frame(frame)):
-            self._note(name, frame, "ran")  # a thread that does nothing else: only the submission starts threads
+                where = self._place(frame.f_code.co_filename, frame.f_lineno)
+                return Caller(frame, where, inner, self._is_importing(frame))
+            if kind in ("worker", "import") or frame.f_code.co_name in _NO_USE:
+                return None
+            if kind == "ready-made" and not self._is_wrapper(frame):
+                inner, name = True, frame.f_code.co_name
+            elif kind == "torch" and name in frame.f_code.co_names:
+                return None  # torch's own call; whoever only calls what it was given does not name it
+            frame, outermost = frame.f_back, frame
+        return self._thread_of(outermost, inner)
+
+    def _thread_of(self, frame: types.FrameType | None, inner: bool = False) -> Caller | None:
+        """In a thread that does nothing else: only the submission starts threads."""
+        return Caller(frame, _IN_THREAD, inner, False) if frame is not None and in_thread() else None
+
+    def _is_importing(self, frame: types.FrameType) -> bool:
+        outer: types.FrameType | None = frame
+        while outer is not None and self._kind_of(outer) != "worker":
+            if outer.f_code in _IMPORTING:
+                return True
+            outer = outer.f_back
+        return False
+
+    def is_ready_made(self, frame: types.FrameType) -> bool:
+        """Whether a frame is of a function that may be ready-made, and not only passes a call on."""
+        return self._kind_of(frame) == "ready-made" and not self._is_wrapper(frame)
+
+    def is_of_torch(self, frame: types.FrameType) -> bool:
+        """Whether a frame is of PyTorch's own code, rather than of another library's."""
+        return self._module_of(frame.f_code.co_filename).startswith("torch.")
 
     def _is_wrapper(self, frame: types.FrameType) -> bool:
         kind = self._kind(frame.f_code.co_filename)
         return kind == "wrapper" or (kind == "ready-made" and "<locals>" in frame.f_code.co_qualname)
+
+    def _kind_of(self, frame: types.FrameType) -> str:
+        """As `_kind`, of code that belongs where its file name says."""
+        kind = self._kind(frame.f_code.co_filename)
+        if kind == "import":
+            return kind if frame.f_code in _IMPORTING else "other"
+        if kind in ("submission", "other"):
+            return kind
+        name = frame.f_globals.get("__name__") if kind == "worker" else self._module_of(frame.f_code.co_filename)
+        module = sys.modules.get(str(name))
+        return kind if getattr(module, "__dict__", None) is frame.f_globals else "other"
 
     def _kind(self, file: str) -> str:
         """What a source file is: of the submission, the worker, torch (and which part of it), or neither."""
@@ -207,17 +323,18 @@ class Witness:
         else:
             attributes = getattr(result, "__dict__", None)
             for value in (result, *(attributes.values() if type(attributes) is dict else ())):
-                package = type(value).__module__.partition(".")[0]
-                package = package if package in TOKENIZER_PACKAGES else self._native.get(type(value), "")
-                if package in TOKENIZER_PACKAGES and package in self._packages.values():
-                    self._note_at(f"{package}.{type(value).__name__}", self._place_of(adapter), "returned")
+                for kind in type(value).__mro__:
+                    package = self._native.get(kind) or str(kind.__module__).partition(".")[0]
+                    if package in TOKENIZER_PACKAGES and package in self._packages.values():
+                        self.note_at(f"{package}.{kind.__name__}", self._place_of(adapter), "returned")
+                        break
 
     def _inspect_class(self, adapter: Any, kind: type) -> None:
         for base in kind.__mro__:
             name = _name_of_class(base)
             if name is not None and of_interest(name):
                 own = kind is base
-                self._note_at(name, self._place_of(adapter if own else kind), "returned" if own else "derived")
+                self.note_at(name, self._place_of(adapter if own else kind), "returned" if own else "derived")
                 return
 
     def _place_of(self, thing: Any) -> str:
@@ -230,58 +347,116 @@ class Witness:
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _note(self, name: str, caller: types.FrameType, how: str, callee: types.FrameType | None = None) -> None:
-        if not of_interest(name):
+    def note(self, name: str, caller: Caller | None, owner: Any = None) -> None:
+        """Something of interest runs; `owner` is the object whose method it is."""
+        if caller is None or caller.inner or not of_interest(name):
             return
-        where = self._place(caller.f_code.co_filename, caller.f_lineno)
-        module = callee.f_locals.get("self") if callee is not None else None
-        if isinstance(module, torch.nn.Module) and (kind := self._own_class(type(module))):
-            where, how = self._place_of(kind), "derived"
-        self._note_at(name, where, how)
+        if isinstance(owner, torch.nn.Module) and (kind := self._own_class(type(owner))) and not caller.imported:
+            self.note_at(name, self._place_of(kind), "derived")
+        elif caller.imported:
+            self._imported.add((name, caller.where))
+            times = self._imports[name, caller.where] = self._imports.get((name, caller.where), 0) + 1
+            if times > 1:  # modules are imported once
+                self.note_at(name, caller.where, "ran")
+        else:
+            self.note_at(name, caller.where, "ran")
 
     def _own_class(self, kind: type) -> type | None:
         """The class itself when it is the submission's: the use is then its base class."""
         file = getattr(sys.modules.get(kind.__module__), "__file__", None)
         return kind if isinstance(file, str) and self._kind(file) == "submission" else None
 
-    def _note_at(self, name: str, where: str, how: str) -> None:
-        if len(self._seen) < _KEPT:
-            self._seen.setdefault((name, where), {"name": name, "where": where, "how": how})
+    def note_at(self, name: str, where: str, how: str) -> None:
+        """Keep a use, unless enough of its like are kept already."""
+        if (name, where) in self._seen:
+            return
+        piece = is_piece(name)
+        places = sum(name == other for other, _ in self._seen)
+        alike = sum(is_piece(other) is piece for other, _ in self._seen)
+        if places < _PLACES_EACH and alike < (_KEPT if piece else _KEPT_BESIDE):
+            how = "answer" if how == "ran" and where in self._answers else how
+            self._seen[name, where] = {"name": name[:_TEXT_LIMIT], "where": where, "how": how}
+
+    def open_questions(self) -> list[str]:
+        """The places where a piece of the assignment ran, and it is not known whether the answer came from it."""
+        ran = [where for (name, where), use in self._seen.items() if use["how"] == "ran" and is_piece(name)]
+        return list(dict.fromkeys([*ran, *(where for _, where in self._imported)]))
+
+    def settle(self, where: str, is_answer: bool) -> None:
+        """What ran at a place gave the answer, or ran beside it."""
+        if is_answer:
+            self._answers.add(where)
+            for name, _ in [key for key in self._imported if key[1] == where]:
+                self.note_at(name, where, "answer")
+        for (_, place), use in self._seen.items():
+            if place == where and use["how"] == "ran":
+                use["how"] = "answer" if is_answer else "beside"
 
     def _place(self, file: str, line: int) -> str:
         if self._kind(file) != "submission":
-            return "a thread of the submission"
-        real = os.path.realpath(file)
-        return f"{real.removeprefix(self._root)}:{line}"
+            return _IN_THREAD
+        name = os.path.realpath(file).removeprefix(self._root)
+        if not name.isprintable():
+            name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+        if len(name) > _TEXT_LIMIT - 20:
+            name = f"{name[: _TEXT_LIMIT // 2]}...{name[50 - _TEXT_LIMIT // 2 :]}"
+        return f"{name}:{line}"
+
+    def _name_of_frame(self, frame: types.FrameType) -> str | None:
+        """The dotted name of a Python function of a ready-made library that begins to run."""
+        module = self._module_of(frame.f_code.co_filename)
+        name = frame.f_code.co_qualname.removesuffix(".__init__")
+        if module == "torch._ops":
+            operator = frame.f_locals.get("self") if frame.f_code.co_name == "__call__" else None
+            return canonical(f"torch.ops.{operator}") if operator is not None else None
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, (torch.nn.Module, torch.optim.Optimizer)):
+            for base in type(owner).__mro__:
+                if dotted := _name_of_class(base):
+                    return dotted
+        return canonical(f"{module}.{name}")
+
+    def _module_of(self, file: str) -> str:
+        """The dotted name of a library's file; what a module says of itself can be changed."""
+        name = self._names.get(file)
+        if name is None:
+            real, name = os.path.realpath(file), "?"
+            for folder, package in ((_TORCH, "torch"), *self._packages.items()):
+                if real.startswith(folder):
+                    below = real.removeprefix(folder).removesuffix(".py").replace(os.sep, ".")
+                    name = f"{package}.{below}".removesuffix(".__init__")
+            self._names[file] = name
+        return name
 
 
-def _in_thread() -> bool:
+def in_thread() -> bool:
     return threading.current_thread() is not threading.main_thread()
 
 
-def _name_of_native(function: Any) -> str | None:
-    """The dotted name of a C function of torch; None for one of something else."""
-    name, owner = function.__name__, function.__self__
-    if isinstance(owner, torch.Tensor):
+def _hear_of_profilers(witness: Witness) -> None:
+    """Have a witness told when a profile function is set, by whatever way (PEP 578)."""
+    known = weakref.ref(witness)
+
+    def hear(event: str, _: tuple[Any, ...]) -> None:
+        if event == "sys.setprofile" and (listener := known()) is not None:
+            listener.note_profiler()
+
+    sys.addaudithook(hear)
+
+
+def name_of(function: Any) -> str | None:
+    """The dotted name of a function of torch that is written in C, or an operator; None for one of something else."""
+    if isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
+        return canonical(f"torch.ops.{function}")
+    name, owner = function.__name__, getattr(function, "__self__", None)
+    if isinstance(owner, torch.Tensor) or getattr(function, "__objclass__", None) is torch._C.TensorBase:
         return canonical(f"torch.Tensor.{name}")
     if isinstance(owner, types.ModuleType) and owner.__name__.startswith("torch._C"):
         return canonical(f"{owner.__name__}.{name}")
-    return f"torch.{name}" if getattr(torch, name, None) is function else None
-
-
-def _name_of_frame(frame: types.FrameType) -> str | None:
-    """The dotted name of a Python function of a ready-made library that begins to run."""
-    module = str(frame.f_globals.get("__name__", ""))
-    name = frame.f_code.co_qualname.removesuffix(".__init__")
-    if module == "torch._ops":
-        operator = frame.f_locals.get("self")
-        return canonical(f"torch.ops.{operator}") if operator is not None else None
-    owner = frame.f_locals.get("self")
-    if isinstance(owner, (torch.nn.Module, torch.optim.Optimizer)):
-        for base in type(owner).__mro__:
-            if dotted := _name_of_class(base):
-                return dotted
-    return canonical(f"{module}.{name}")
+    if getattr(torch, name, None) is function:
+        return f"torch.{name}"
+    module = str(getattr(function, "__module__", ""))
+    return canonical(f"{module}.{name}") if module.startswith("torch.") else None
 
 
 def _name_of_class(kind: type) -> str | None:

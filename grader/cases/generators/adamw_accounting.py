@@ -23,7 +23,8 @@ def generate(draw: Draw) -> Iterator[Case]:
         steps, size = draw.integer(1_000, 500_000), draw.integer(8, 1_024)
         yield _days(name, config, steps, size, draw.integer(10, 1_000) * 1e12, draw.integer(20, 70) / 100)
     yield _fitting("gpt2_xl_in_80_gb", configs["gpt2_xl"], 80 * 10**9)
-    yield _days("gpt2_xl_on_an_a100", configs["gpt2_xl"], 400_000, 1_024, 19.5e12, 0.5)
+    yield _days("gpt2_xl_on_an_h100", configs["gpt2_xl"], 400_000, 1_024, 495e12, 0.5)
+    yield _days("gpt2_xl_of_2025_on_an_a100", configs["gpt2_xl_of_2025"], 400_000, 1_024, 19.5e12, 0.5)
 
     for name, config in (("gpt2_small", configs["gpt2_small"]), ("drawn", drawn(draw))):
         enough = peak(config, draw.integer(2, 30))

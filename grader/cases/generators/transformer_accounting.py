@@ -11,12 +11,13 @@ Config = dict[str, int]
 Parts = dict[str, dict[str, Any]]
 
 GPT2 = {
-    "gpt2_small": (12, 768, 12),
-    "gpt2_medium": (24, 1024, 16),
-    "gpt2_large": (36, 1280, 20),
-    "gpt2_xl": (48, 1600, 25),
+    "gpt2_small": (12, 768, 12, 2048),
+    "gpt2_medium": (24, 1024, 16, 2752),
+    "gpt2_large": (36, 1280, 20, 3392),
+    "gpt2_xl": (48, 1600, 25, 4288),
+    "gpt2_xl_of_2025": (48, 1600, 25, 6400),
 }
-"""Layers, d_model and heads."""
+"""Layers, d_model, heads and d_ff: 8/3 d_model, to the nearest multiple of 64; in the handout of 2025, 4 d_model."""
 
 
 def generate(draw: Draw) -> Iterator[Case]:
@@ -61,9 +62,9 @@ def family() -> dict[str, Config]:
             "num_layers": num_layers,
             "d_model": d_model,
             "num_heads": num_heads,
-            "d_ff": 4 * d_model,
+            "d_ff": d_ff,
         }
-        for name, (num_layers, d_model, num_heads) in GPT2.items()
+        for name, (num_layers, d_model, num_heads, d_ff) in GPT2.items()
     }
 
 

@@ -18,10 +18,17 @@ def _by_shapes(config, batch_size):
         "output_proj": stream,
         "w1": b * t * f,
         "silu": b * t * f,
+        "w3": b * t * f,
+        "gate": b * t * f,
         "w2": stream,
     }
     once = {"final_norm": stream, "lm_head": b * t * config.vocab_size, "cross_entropy": b * t * config.vocab_size}
     return {name: config.num_layers * count for name, count in block.items()} | once
+
+
+def _without_gate(config, batch_size):
+    """As the handout of 2025 counts."""
+    return {name: count for name, count in _by_shapes(config, batch_size).items() if name not in ("w3", "gate")}
 
 
 def _search(config, memory_bytes):
@@ -66,6 +73,7 @@ VARIANTS = tuple(
     )
     for name, function in (
         ("activation_counts", _by_shapes),
+        ("activation_counts", _without_gate),
         ("max_batch_size", _search),
         ("adamw_flops", _bias_correction_apart),
         ("adamw_flops", _decay_first),
