@@ -371,6 +371,8 @@ class _Worker:
         self.charged_s = 0.0
         """Seconds that the last request was charged."""
         self._may_compile = True
+        self._loaded = False
+        self._python: int | None = None
         self.cell = Cell(layout, isolation, scratch, gpu)
         self._paused: frozenset[int] = frozenset()
         ours, theirs = socket.socketpair()
@@ -405,13 +407,15 @@ class _Worker:
         token = int.from_bytes(os.urandom(7))
         body = wire.encode({"id": token, "operation": operation, "arguments": arguments, "buffers": buffers})
         most = self.limits.answer_mib * _MIB
-        allowance = Allowance(limit_s, self._usage, self._time_to_compile)
+        allowance = Allowance(limit_s, self._usage, self._time_to_compile, wait=self._main_thread_waited)
         try:
             self._send(wire.LENGTH.pack(len(body)) + body, allowance)
             (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, allowance))
             if size > most:
                 raise wire.TooLarge(f"a result of {size:,} bytes, where {most:,} are accepted")
-            return read_answer(self._receive(size, allowance), token)
+            answer = read_answer(self._receive(size, allowance), token)
+            self._loaded = True
+            return answer
         except Spent:
             raise self._timeout(operation, allowance) from None
         except (EOFError, OSError):
@@ -444,6 +448,11 @@ class _Worker:
 
     def _usage(self) -> processes.Usage:
         return processes.usage(process.pid for process in processes.started_here(self._others()))
+
+    def _main_thread_waited(self) -> float:
+        if self._python is None and self._loaded:
+            self._python = self._python_of(processes.started_here(self._others()))
+        return processes.waited_s(self._python) if self._python is not None else 0.0
 
     def _time_to_compile(self) -> float:
         """Seconds more for a call whose compiler is at work, once: what is compiled in a call may be so at import."""
@@ -640,8 +649,8 @@ def _frames_of_submission(stack: str, root: str) -> str:
 def _in_words(allowance: Allowance) -> str:
     """How the limit was applied on a machine that is busy or slow."""
     return (
-        f"It was allowed {allowance.allowed_s:.0f} s on this machine, and was charged {allowance.charged_s():.0f} s of "
-        f"{allowance.elapsed_s:.0f} s on the clock: not those for which others had the processor."
+        f"It was allowed {allowance.allowed_s:.3g} s on this machine, and was charged {allowance.charged_s():.3g} s of "
+        f"{allowance.elapsed_s:.3g} s on the clock: not those for which others had the processor."
     )
 
 

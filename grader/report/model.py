@@ -136,7 +136,7 @@ class ProblemReport:
     @property
     def _first_failures(self) -> list[TestReport]:
         first: dict[str, TestReport] = {}
-        for test in self.tests:
+        for test in sorted(self.tests, key=lambda test: test.outcome.result is Result.NOT_RUN):
             if test.charged and not test.carried and test.outcome.result not in (Result.PASS, Result.ABSENT):
                 first.setdefault(test.plan.claim, test)
         return list(first.values())

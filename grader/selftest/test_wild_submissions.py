@@ -540,7 +540,11 @@ class Serial(Progress):
         self.victim = self.victim or test_id
         if test_id == self.victim and self.tries < self.times:
             self.tries += 1
-            [examiner] = [child for child in children(os.getpid()) if "grader.examiner" in command_line(child)]
+            [examiner] = [
+                examiner
+                for examiner in children(os.getpid())
+                if any("serve.py" in command_line(worker) for worker in children(examiner))
+            ]
             os.kill(examiner, signal.SIGKILL)
 
 

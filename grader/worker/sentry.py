@@ -84,12 +84,12 @@ class Sentry:
         self._seen: dict[tuple[str, str], Notice] = {}
         self._busy = False
         self._guarded: dict[str, Any] = {}
-        self._changed = False
         self._original = _relied_on()
         sys.addaudithook(self._hear)
 
     def watch_over(self, **objects: Any) -> None:
         """Watch over these objects of the worker's, too: nothing may be put in place of their methods."""
+        self._look_for_patches()
         self._guarded |= objects
         self._original = _relied_on(self._guarded)
 
@@ -107,12 +107,12 @@ class Sentry:
         self._original = _relied_on(self._guarded)
 
     def _look_for_patches(self) -> None:
-        for name in self._original.differences(_of_libraries()):
+        changed = self._original.differences(_of_libraries())
+        for name in changed:
             ours = name.startswith((_PACKAGE, _MAIN, "tracemalloc."))
             self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
-            self._changed = True
-        if self._changed:
-            self._original, self._changed = _relied_on(self._guarded), False
+        if changed:
+            self._original = _relied_on(self._guarded)
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
         if event not in _WATCHED or self._busy:
