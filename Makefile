@@ -29,8 +29,11 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 	else $(PYTHON) -m venv .venv; fi
 	@$(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
 	  print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt
-	@if command -v uv >/dev/null 2>&1; then uv pip install --python .venv -r .venv/requirements.txt; \
-	else $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; fi
+	@{ if command -v uv >/dev/null 2>&1; then uv pip install --python .venv -r .venv/requirements.txt; \
+	else $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; fi; } || { \
+	  echo "The packages cannot be installed for $$($(PYTHON) -V) on this machine ($$(uname -sm)): see above which. If it is" \
+	    "torch, there is no build of it for them (Intel Macs have none since torch 2.2, a new Python has none in its" \
+	    "first months): name another Python, as in make setup PYTHON=python3.12, or use another machine."; exit 1; }
 	@touch $@
 
 # Students have no grader/selftest/; what is left then is their own code.

@@ -104,6 +104,13 @@ def _grade(arguments: list[str]) -> int:
         help="how strongly the code is shut in, strongest first; none: in the grader's own process, for debugging code "
         "you trust; auto: the strongest that works here (default: auto)",
     )
+    add(
+        "--environment",
+        choices=("kit", "own"),
+        default="kit",
+        help="what the code may import beside its own files: the kit's packages (the default), or also those that its "
+        "pyproject.toml or requirements.txt lists, installed for it as wheels, and the Python that it asks for",
+    )
     gpu = parser.add_mutually_exclusive_group()
     gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
     gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="leave out the races that need a GPU")
@@ -143,6 +150,7 @@ def _grade(arguments: list[str]) -> int:
             problems,
             seed=options.seed,
             isolation=options.isolation,
+            environment=options.environment,
             jobs=options.jobs,
             gpu=options.gpu,
             progress=progress,

@@ -5,7 +5,7 @@ a call computes and what it sleeps: of the time on the clock all but that for wh
 others ran. Who waits behind threads of his own is charged what those compute. Before a limit is held against a call
 it grows with the slowness of this machine there and then, and there is an end on the clock in any case.
 
-A call that ends within half a second costs nothing but a look at the clock.
+A call that ends within half a second costs no more than a look at the clock and at one thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from .processes import Usage
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 """On the clock a call may take so many times its limit."""
 
 _UNNOTICED_S = 0.5
@@ -38,6 +38,8 @@ class Allowance:
     Args:
         limit_s: seconds that it may be charged.
         usage: reads what the call's processes have used so far; None where that cannot be known.
+        wait: reads cheaply how long the call's main thread has waited for a processor so far; for calls so short that
+            nothing else is looked at.
         extend: asked before a call has to end; gives the seconds that it may have more, once or for ever none.
         slowness: how many times as long as usual this machine takes for a computation, at least 1.
         clock: seconds that pass.
@@ -50,6 +52,7 @@ class Allowance:
         extend: Callable[[], float] = lambda: 0.0,
         slowness: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.limit_s = limit_s
         self._usage, self._extend, self._clock = usage, extend, clock
@@ -59,6 +62,9 @@ class Allowance:
         self._unnoticed_s = min(_UNNOTICED_S, limit_s / 4)
         self._before: Usage | None = None
         self._looked_s: float | None = None
+        self._wait = wait
+        self._waited_before_s = wait()
+        self._unnoticed_charge_s = 0.0
         self._start = clock()
 
     @property
@@ -74,9 +80,11 @@ class Allowance:
     def charged_s(self) -> float:
         """Seconds that the call is charged so far."""
         elapsed = self.elapsed_s
-        if self._looked_s is None or self._before is None or (now := self._usage()) is None:
+        if self._looked_s is None:
+            return max(elapsed - (self._wait() - self._waited_before_s), elapsed / PATIENCE)
+        if self._before is None or (now := self._usage()) is None:
             return elapsed
-        return self._looked_s + charged(elapsed - self._looked_s, now.since(self._before))
+        return self._unnoticed_charge_s + charged(elapsed - self._looked_s, now.since(self._before))
 
     def next_look_s(self) -> float:
         """Seconds for which there is nothing to look at, unless the answer comes.
@@ -88,6 +96,7 @@ class Allowance:
         if self._looked_s is None:
             if elapsed < self._unnoticed_s:
                 return self._unnoticed_s - elapsed
+            self._unnoticed_charge_s = self.charged_s()
             self._before, self._looked_s = self._usage(), elapsed
         if elapsed < self.limit_s:
             return self.limit_s - elapsed

@@ -35,7 +35,7 @@ from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .crosscheck import Crosscheck
 from .events import Events
-from .faults import Fault, NotRun
+from .faults import Fault, NothingToAssess, NotRun
 from .files import Files
 from .isolation import Isolation, Level
 from .outcome import Outcome, PlannedTest, Result, Tier
@@ -66,6 +66,9 @@ would cost its time limit, or a new worker. Core claims come first, so that none
 _CALLS_PER_PROBLEM = 8
 """All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
 
+_IMPORTED_AHEAD = dict.fromkeys(("adamw", "checkpointing", "training_together"), ("torch._dynamo",))
+"""{problem: what the first call would import on its own time}: the first `Optimizer.__init__` of a process imports some
+900 modules, which takes a second or two, and on a busy machine longer than the call may."""
 _MEMORY_MIB = 6144
 """What an examiner may take itself: several times what the tests need, and less than would bring a machine down."""
 
@@ -137,6 +140,7 @@ class Examination:
             self.submission.call_limit_s = limit
             if problem != self._problem:
                 self.submission.end_leftovers()
+                self.submission.warm_up(_IMPORTED_AHEAD.get(problem, ()))
                 if self.submission.crosscheck is not None:
                     self.submission.crosscheck.begin(problem)
         self._problem = problem
@@ -384,6 +388,9 @@ def _load(submission: Submission) -> dict[str, str] | None:
         return None
     try:
         submission.load()
+    except NothingToAssess as lack:
+        sentence = f"Nothing of this submission could be assessed ({lack.message})."
+        return {"message": visible(sentence), "detail": visible(lack.detail)}
     except Fault as fault:
         return {"message": visible(fault.message), "detail": visible(fault.detail)}
     return None

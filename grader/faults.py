@@ -94,3 +94,11 @@ class WorkerCrash(Fault):
 
 class ChannelBroken(WorkerCrash):
     """The process sent something that is no answer."""
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the submission's own code raised this, as opposed to a fault that the judge sees in it.
+
+    In this process (`in_process.py`) a student's exceptions come as they are.
+    """
+    return not isinstance(error, Fault) or isinstance(error, StudentError)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .archive import is_archive, unpacked
 from .complaints import Refused
@@ -22,6 +24,7 @@ from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .speed import NO_RACES, Speed
 from .visible import visible
 from .worker.loader import Layout
+from .worker.stand_ins import NAMES as STAND_INS
 
 
 def grade(
@@ -31,6 +34,7 @@ def grade(
     *,
     seed: int | None = None,
     isolation: str = "auto",
+    environment: str = "kit",
     jobs: int | None = None,
     gpu: bool | None = None,
     progress: Progress | None = None,
@@ -42,6 +46,8 @@ def grade(
     Args:
         root: the folder to grade inside of it, where it holds several; `class.zip/ada` says the same.
         isolation: "auto" (the strongest level that works here) or the name of a level.
+        environment: "kit" (the grader's own Python and packages run the submission) or "own" (packages that it asks for
+            are installed for it; see `own_environment.py`).
         jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
         gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
 
@@ -65,6 +71,9 @@ def grade(
     named = os.path.join(submission, root) if root else submission
     with _folder(submission, root) as folder:
         layout = locate(folder, named=named)
+        made: dict[str, object] = {}
+        if environment == "own":
+            layout, made = _with_own_environment(layout)
         chosen = choose(isolation, layout)
         mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
@@ -88,7 +97,12 @@ def grade(
         suspicions=suspicions,
         seed=run.seed,
         isolation=chosen.as_json(),
-        environment={**describe_environment(), "seconds": round(run.seconds + speed.seconds, 2)},
+        environment={
+            **describe_environment(),
+            **made,
+            "seconds": round(run.seconds + speed.seconds, 2),
+            "stand_ins": _stand_ins(noticed),
+        },
         load_fault=run.load_fault,
         for_staff=run.for_staff,
         left_out=run.left_out,
@@ -96,6 +110,25 @@ def grade(
         speed=speed,
         folder="" if is_archive(submission) else str(Path(named).resolve()),
     )
+
+
+def _with_own_environment(layout: Layout) -> tuple[Layout, dict[str, object]]:
+    """The layout with an environment made for it, and what the report says about that."""
+    from .own_environment import make_environment
+
+    made = make_environment(layout)
+    return dataclasses.replace(layout, environment=made.environment), {"own": made.as_json()}
+
+
+def _stand_ins(noticed: Mapping[str, Iterable[Any]]) -> list[str]:
+    """The packages in whose place the worker had a module that does nothing; it says so from behind the wall."""
+    named = {
+        remark.get("evidence")
+        for remarks in noticed.values()
+        for remark in remarks
+        if type(remark) is dict and remark.get("kind") == "stand_in"
+    }
+    return [name for name in STAND_INS if name in named]
 
 
 def _has_races() -> bool:

@@ -76,8 +76,8 @@ def most_telling(problem: ProblemReport) -> TestReport | None:
     failing = [test for test in problem.tests if test.charged and test.outcome.result not in fine]
 
     def order(test: TestReport) -> tuple[bool, ...]:
-        is_advice = test.plan.tier is Tier.ADVICE
-        return is_advice, test.carried, test.bug is None, test.plan.tier is Tier.EDGE, test.plan.fresh
+        is_advice, not_run = test.plan.tier is Tier.ADVICE, test.outcome.result is Result.NOT_RUN
+        return is_advice, not_run, test.carried, test.bug is None, test.plan.tier is Tier.EDGE, test.plan.fresh
 
     return min(failing, key=order, default=None)
 

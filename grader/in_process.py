@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .faults import AdapterMissing, Todo, WrongResult
+from .faults import AdapterMissing, NothingToAssess, Todo, WrongResult
 from .files import Files
 from .interpreter import interpret_kernels
 from .submission import Peak, Submission
 from .worker import wire
 from .worker.bench import Bench
-from .worker.contract import own_adapters_of
-from .worker.faults import ContractBroken, NotProvided
+from .worker.contract import MAY_SHOW_NOTHING, own_adapters_of
+from .worker.faults import ContractBroken, NothingSeen, NotProvided
 from .worker.loader import Layout, import_adapters
 from .worker.witness import Witness
 
@@ -78,6 +78,10 @@ class InProcess(Submission):
             raise Todo(str(error)) from error
         except NotProvided as error:
             raise AdapterMissing(str(error)) from error
+        except NothingSeen as error:
+            if operation not in MAY_SHOW_NOTHING:
+                raise
+            raise NothingToAssess(str(error)) from error
         except (ContractBroken, wire.NotPlainData) as error:
             raise WrongResult(str(error)) from error
 

@@ -248,7 +248,8 @@ class Cell:
 
     def command(self, *arguments: str) -> list[str]:
         """The command that runs this Python, isolated from its environment, in the cell."""
-        python = [sys.executable, "-I", "-B", "-X", "utf8", *arguments]
+        environment = self.layout.environment
+        python = [environment.python if environment else sys.executable, "-I", "-B", "-X", "utf8", *arguments]
         return [*self._bubblewrap(), *python] if self.isolation.level is Level.BUBBLEWRAP else python
 
     def environment(self) -> dict[str, str]:
@@ -271,7 +272,7 @@ class Cell:
         """What the worker's call of `landlock.confine` allows, at the level that has one."""
         if self.isolation.level is not Level.LANDLOCK:
             return None
-        readable = [*_SYSTEM, "/proc", *map(str, _python()), str(_WORKER)]
+        readable = [*_SYSTEM, "/proc", *map(str, _python(self.layout)), str(_WORKER)]
         listable = []
         if self.isolation.files is Files.READ_ONLY:
             readable += map(str, _without(self._own_files, self.hidden))
@@ -310,7 +311,7 @@ class Cell:
                 mounts[path] = ("--symlink", os.readlink(path))
             elif path.exists():
                 mounts[path] = ("--ro-bind", str(path))
-        for path in (*_python(), *map(Path, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))):
+        for path in (*_python(self.layout), *map(Path, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))):
             if path.is_absolute() and not self._is_behind_link(path):
                 mounts[path] = ("--ro-bind-try", str(path))
         mounts[Path("/dev")] = ("--dev",)
@@ -365,7 +366,12 @@ def third_party_path() -> list[str]:
     return [entry for entry in sys.path if entry and Path(entry).resolve() not in hidden]
 
 
-def _python() -> list[Path]:
+def import_path(layout: Layout) -> list[str]:
+    """What a submission imports from, its own folders apart."""
+    return list(layout.environment.path) if layout.environment else third_party_path()
+
+
+def _python(layout: Layout) -> list[Path]:
     """Where Python and its packages are, by every name under which something may ask for them."""
     named = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_exec_prefix), *map(Path, third_party_path())]
     program = Path(sys.executable)
@@ -373,6 +379,8 @@ def _python() -> list[Path]:
         program = program.parent / os.readlink(program)
         if program.parent.name == "bin":
             named.append(program.parent.parent)
+    if layout.environment:
+        named += map(Path, (*layout.environment.folders, *layout.environment.path))
     every = dict.fromkeys([*named, *(path.resolve() for path in named)])
     return [path for path in every if path != Path("/")]
 

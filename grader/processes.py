@@ -208,6 +208,13 @@ def usage(pids: Iterable[int]) -> Usage:
     return Usage(cpu_seconds(pids), waits)
 
 
+def waited_s(pid: int) -> float:
+    """How long the main thread of a process was ready to run and had no processor; 0 where that is not known."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/schedstat", "rb") as file:
+        return int(file.read().split()[1]) * 1e-9
+    return 0.0
+
+
 def names(pids: Iterable[int]) -> dict[int, str]:
     """{process: the name of the program that it runs}, as far as they still do."""
     found = {}

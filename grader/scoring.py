@@ -68,6 +68,8 @@ def score_problem(
         return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
     tests = [(test, replace(o, result=Result.PASS) if o.id in carried else o) for test, o in tests]
     earned, unassessed = (round(points * part, 2) for part in _fractions(problem, tests))
+    if unassessed == points:
+        return Score(0.0, Status.NOT_ASSESSED, unassessed)
     results = {outcome.result for _, outcome in tests} - {Result.ABSENT}
     if results == {Result.SKIP}:
         return Score(0.0, Status.NOT_PROVIDED, unassessed)
@@ -97,6 +99,11 @@ def _fractions(problem: Problem, tests: Iterable[tuple[PlannedTest, Outcome]]) -
     judging = [claim for claim, members in claims.items() if members[0][0].judges_values and not edge[claim]]
     # Properties such as "keeps the dtype" hold for many wrong answers, so alone they earn nothing.
     idle = bool(judging) and not any(held[claim] or absent[claim] for claim in judging)
+    if problem.kind is Kind.CODE and judging and not any(held[claim] for claim in judging):
+        # Code says for itself what it cannot be assessed for, by asking for a package: then, too, they earn nothing.
+        if all(absent[claim] for claim in judging):
+            return 0.0, 1.0
+        idle = True
     shares = {False: problem.core_share, True: 1 - problem.core_share}
     if len(set(edge.values())) == 1:
         shares = {False: 1.0, True: 1.0}

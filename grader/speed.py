@@ -18,7 +18,8 @@ class RaceResult:
     """What came of one race.
 
     status: "measured", "wrong" (a timed call was), "impossible" (faster than the device), "failed" (it raised, or
-    ended), "todo", "not_provided" or "busy" (the device was, so that nothing could be measured); message: more on that.
+    ended), "todo", "not_provided", "busy" (the device was, so that nothing could be measured) or "absent" (what the
+    code needs is not here); message: more on that.
     verdict: see `statistics.Verdict`; share: of the points for this race, between 0 and 1.
     student_ms, reference_ms, roofline_ms: medians for one call, and the time in which the device could do it at best.
     work, unit: what a call moves or computes at least, so that work / time is a rate in `unit` per second.
@@ -53,7 +54,7 @@ class RaceResult:
 
     @property
     def is_assessed(self) -> bool:
-        return self.status != "busy"
+        return self.status not in ("busy", "absent")
 
     @property
     def rate(self) -> float:

@@ -188,6 +188,8 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(fault, Todo):
         report.todo = True  # type: ignore[attr-defined]  # read by pytest_report_teststatus
+    if isinstance(fault, NothingToAssess):
+        report.absent = True  # type: ignore[attr-defined]  # read by whoever counts what failed
     return report
 
 

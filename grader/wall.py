@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,13 +26,25 @@ from typing import Any, ClassVar
 from . import processes
 from .allowance import Allowance, Spent
 from .crosscheck import Crosscheck, complaint, decoy
-from .faults import AdapterMissing, CallTimeout, ChannelBroken, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from .faults import (
+    AdapterMissing,
+    CallTimeout,
+    ChannelBroken,
+    Fault,
+    NothingToAssess,
+    StudentError,
+    Todo,
+    WorkerCrash,
+    WrongResult,
+)
 from .files import Files
-from .isolation import Cell, Isolation, Level, third_party_path
+from .isolation import Cell, Isolation, Level, import_path
+from .own_environment import another_python
 from .submission import Peak, Submission
 from .visible import visible
 from .worker import wire
-from .worker.contract import OWN_ADAPTERS
+from .worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
+from .worker.lacking import lacks, python_needed, version
 from .worker.loader import Layout
 
 _OUTPUT_KEPT = 1 << 14
@@ -44,6 +57,7 @@ _REMARK_LIMIT = 300
 _WATCH_S = 0.5
 _GAUGE_S = 0.02
 _PING_S = 5.0
+_SOURCE_BYTES = 1 << 20
 _STACK_WITHIN_S = 0.5
 _STACK_FRAMES = 3
 _STACK_HEADER = b"Stack (most recent call first):"
@@ -109,6 +123,7 @@ class Behind(Submission):
         """Seconds that all calls so far were charged."""
         self.crosscheck: Crosscheck | None = None
         """Which calls are made again; none while there is none."""
+        self._warm: set[str] = set()
         self._tampered = ""
         self._worker: _Worker | None = None
         self._load_fault: Fault | None = None
@@ -134,13 +149,15 @@ class Behind(Submission):
         try:
             arguments = {
                 "layout": worker.cell.layout.as_plain(),
-                "import_path": third_party_path(),
+                "import_path": import_path(self.layout),
                 "hidden": [str(path) for path in worker.cell.hidden],
             }
+            if self._warm:
+                worker.ask("warm", {"modules": sorted(self._warm)}, self.limits.load_s)
             answer = worker.ask("load", arguments, self.limits.load_s)
             self._hear(answer)
             if answer.kind != "ok":
-                raise StudentError(answer.message, answer.traceback)
+                raise self._lacking(answer, importing=True) or StudentError(answer.message, answer.traceback)
             self.own_adapters = _own_adapters(answer.value)
         except Fault as fault:
             self._note_forgery(fault)
@@ -207,10 +224,54 @@ class Behind(Submission):
                 raise Todo(answer.message)
             case "not_provided":
                 raise AdapterMissing(answer.message)
+            case "nothing_seen" if operation in MAY_SHOW_NOTHING:
+                raise NothingToAssess(answer.message)
             case "not_plain" | "broken":
                 raise WrongResult(answer.message)
             case _:
-                raise StudentError(answer.message, answer.traceback, answer.type_name)
+                raise self._lacking(answer) or StudentError(answer.message, answer.traceback, answer.type_name)
+
+    def _lacking(self, answer: Answer, importing: bool = False) -> Fault | None:
+        """The fault for an exception that only says what this machine lacks: no statement about the code.
+
+        What the worker names is looked up here: see `worker/lacking.py` on what a submission could still make of it.
+        """
+        detail = "\n".join(filter(None, [answer.message, answer.traceback]))
+        if lacks(answer.package, self.layout, import_path(self.layout)):
+            return NothingToAssess(f"needs the package {answer.package!r}, which is not installed here", detail)
+        have = self.layout.environment.version if self.layout.environment else platform.python_version()
+        subject, asked = answer.newer, self.layout.requires_python
+        if needed := python_needed(subject, self._source, version(have)):
+            since = f"Python {needed[0]}.{needed[1]}"
+            is_file = subject.endswith(".py")
+            lack = f"{subject} is written for {since} or later" if is_file else f"{subject} exists from {since} on"
+        elif importing and (needed := another_python(asked, have)):
+            lack = f"the code asks for Python {asked} and cannot be imported by another"
+        else:
+            return None
+        wanted = f"{needed[0]}.{needed[1]}"
+        return NothingToAssess(
+            f"{lack}; this is Python {have}: grade it with `python{wanted} -m grader`, or with `--environment own` "
+            f"where uv finds a Python {wanted}",
+            detail,
+        )
+
+    def _source(self, path: str) -> str:
+        """The text of one of the submission's files, as `worker.lacking.python_needed` reads it."""
+        try:
+            return self.files.read_text(path, _SOURCE_BYTES)
+        except Fault as fault:
+            raise ValueError(fault.message) from fault
+
+    def warm_up(self, modules: Collection[str]) -> None:
+        """Have these libraries imported before a call is timed, in this worker and in those that replace it."""
+        new = set(modules) - self._warm
+        self._warm |= new
+        if new and self._worker is not None:
+            try:
+                self._worker.ask("warm", {"modules": sorted(new)}, self.limits.load_s)
+            except (CallTimeout, WorkerCrash):
+                self.close()  # a new one begins with it
 
     def _hear(self, answer: Answer) -> None:
         """Take down what the worker says beside its answer."""
@@ -310,6 +371,8 @@ class _Worker:
         self.charged_s = 0.0
         """Seconds that the last request was charged."""
         self._may_compile = True
+        self._loaded = False
+        self._python: int | None = None
         self.cell = Cell(layout, isolation, scratch, gpu)
         self._paused: frozenset[int] = frozenset()
         ours, theirs = socket.socketpair()
@@ -344,13 +407,15 @@ class _Worker:
         token = int.from_bytes(os.urandom(7))
         body = wire.encode({"id": token, "operation": operation, "arguments": arguments, "buffers": buffers})
         most = self.limits.answer_mib * _MIB
-        allowance = Allowance(limit_s, self._usage, self._time_to_compile)
+        allowance = Allowance(limit_s, self._usage, self._time_to_compile, wait=self._main_thread_waited)
         try:
             self._send(wire.LENGTH.pack(len(body)) + body, allowance)
             (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, allowance))
             if size > most:
                 raise wire.TooLarge(f"a result of {size:,} bytes, where {most:,} are accepted")
-            return read_answer(self._receive(size, allowance), token)
+            answer = read_answer(self._receive(size, allowance), token)
+            self._loaded = True
+            return answer
         except Spent:
             raise self._timeout(operation, allowance) from None
         except (EOFError, OSError):
@@ -383,6 +448,11 @@ class _Worker:
 
     def _usage(self) -> processes.Usage:
         return processes.usage(process.pid for process in processes.started_here(self._others()))
+
+    def _main_thread_waited(self) -> float:
+        if self._python is None and self._loaded:
+            self._python = self._python_of(processes.started_here(self._others()))
+        return processes.waited_s(self._python) if self._python is not None else 0.0
 
     def _time_to_compile(self) -> float:
         """Seconds more for a call whose compiler is at work, once: what is compiled in a call may be so at import."""
@@ -498,7 +568,8 @@ class Answer:
     """An answer of a worker: of the form that it should have, and not believed beyond that.
 
     kind: "ok", or what the call ended with; value: plain data, for "ok"; message, traceback, type_name: texts about
-    what it ended with; witnessed, noticed: what the worker saw meanwhile.
+    what it ended with; package, newer: what the machine may lack for it (see `worker/lacking.py`), or ""; witnessed,
+    noticed: what the worker saw meanwhile.
     """
 
     kind: str
@@ -506,6 +577,8 @@ class Answer:
     message: str = ""
     traceback: str = ""
     type_name: str = ""
+    package: str = ""
+    newer: str = ""
     witnessed: list[dict[str, str]] = field(default_factory=list)
     noticed: list[dict[str, str]] = field(default_factory=list)
 
@@ -530,6 +603,8 @@ def read_answer(body: bytes | bytearray, token: int) -> Answer:
             message=_text(fields, "message"),
             traceback=_text(fields, "traceback"),
             type_name=_text(fields, "type"),
+            package=_text(fields, "package"),
+            newer=_text(fields, "newer"),
             witnessed=_remarks(fields.get("witnessed", []), _USES_KEPT),
             noticed=_remarks(fields.get("noticed", [])),
         )
@@ -574,8 +649,8 @@ def _frames_of_submission(stack: str, root: str) -> str:
 def _in_words(allowance: Allowance) -> str:
     """How the limit was applied on a machine that is busy or slow."""
     return (
-        f"It was allowed {allowance.allowed_s:.0f} s on this machine, and was charged {allowance.charged_s():.0f} s of "
-        f"{allowance.elapsed_s:.0f} s on the clock: not those for which others had the processor."
+        f"It was allowed {allowance.allowed_s:.3g} s on this machine, and was charged {allowance.charged_s():.3g} s of "
+        f"{allowance.elapsed_s:.3g} s on the clock: not those for which others had the processor."
     )
 
 

@@ -1,76 +1,121 @@
 """Embedding: one vector per token id."""
 
 import pytest
-import torch
 
 from grader.cases.case import Draw
-from grader.cases.initialisation import check_truncated_normal
+from grader.cases.construction import check_parameter_gradients, new
 from grader.cases.placement import check_placement
 
-CONFIG = {"num_embeddings": 300, "embedding_dim": 70}
+SHAPE = (300, 80)
+
+
+def new_embedding(submission):
+    """A new Embedding(300, 80)."""
+    draw = Draw(0, "a new Embedding")
+    weights, ids = draw.normal(*SHAPE, scale=5) + 3, draw.integers(0, 300, 2, 3)
+    inputs = {"vocab_size": 300, "d_model": 80, "weights": weights, "token_ids": ids}
+    return new(submission, "run_embedding", inputs, "a new Embedding(300, 80)")
 
 
 @pytest.mark.cases
 def test_matches_reference(submission, case):
-    """Embedding gives, for every token id, the row of the table with that number."""
+    """Embedding gives, for every token id, the row of the table with that number.
+
+    Asked: problem embedding, and the signature of run_embedding.
+    """
     case.check(submission.run_embedding(**case.inputs))
 
 
 @pytest.mark.cases("every_id")
 def test_every_id(submission, case):
-    """Every id from 0 to vocab_size - 1 has a row, and may occur any number of times."""
+    """Every id from 0 to vocab_size - 1 has a row, and may occur any number of times.
+
+    Asked: problem embedding: the table has vocab_size rows.
+    """
     case.check(submission.run_embedding(**case.inputs))
 
 
+@pytest.mark.cases("large")
+def test_large_tables(submission, case):
+    """Table and ids may be as many as those of a real model.
+
+    Asked: problem embedding: the look-up is the same for every size.
+    """
+    case.check(submission.run_embedding(**case.inputs))
+
+
+@pytest.mark.edge
 @pytest.mark.cases("shapes")
 def test_ids_of_any_shape(submission, case):
-    """Token ids may come in any shape; the output has one dimension more, of size d_model."""
+    """Token ids may come in any shape; the output has one dimension more, of size d_model.
+
+    Asked: the "..." in the signature of run_embedding.
+    """
     case.check(submission.run_embedding(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("corners")
 def test_corners(submission, case):
-    """A single id without dimensions and tensors that are transposed in memory are looked up like any other."""
+    """A single id without dimensions and tensors that are transposed in memory are looked up like any other.
+
+    Asked: plain safety: a tensor is its values.
+    """
     case.check(submission.run_embedding(**case.inputs))
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
+@pytest.mark.cases("dtypes")
+def test_dtype(submission, case):
+    """An Embedding of float64, float16 or bfloat16 gives vectors of that type.
+
+    Asked: problem embedding, the parameter `dtype` of the layer.
+    """
+    case.check(submission.in_dtype(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("weight_gradients")
+def test_rows_learn(submission, case):
+    """Gradients reach exactly those rows of the table that were looked up, added up where an id occurs again.
+
+    Asked: problem embedding, the table is a torch.nn.Parameter.
+    """
+    check_parameter_gradients(case, submission.parameter_gradients(**case.inputs))
+
+
+@pytest.mark.edge
 def test_parameter(submission):
-    """A new Embedding has one trainable parameter, `weight`, of shape [num_embeddings, embedding_dim]."""
-    state = submission.module_state(factory="get_embedding_module", config=CONFIG, seed=0)
-    shapes = {name: tuple(value.shape) for name, value in state["parameters"].items()}
-    assert shapes == {"weight": (300, 70)}, f"expected one parameter, weight of shape (300, 70); got {shapes}"
-    assert state["requires_grad"] == {"weight": True}, "the table has requires_grad=False, so it would never be trained"
-    assert "weight" in state["state_dict"], "the table is missing from the state dict, so a checkpoint would lose it"
+    """A new Embedding has one trainable parameter, of shape [num_embeddings, embedding_dim].
+
+    Asked: problem embedding, d_model is the last dimension of the table, a torch.nn.Parameter.
+    """
+    new_embedding(submission).check_registered([(SHAPE, 1.0)])
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
 def test_initial_table(submission):
-    """The table starts normal with variance 1, cut off at -3 and 3."""
-    state = submission.module_state(factory="get_embedding_module", config=CONFIG, seed=1)
-    assert "weight" in state["parameters"], "a new Embedding has no parameter called weight"
-    check_truncated_normal(state["parameters"]["weight"], 1.0, "the table of a new Embedding(300, 70)")
+    """The table starts with a variance of 1.
+
+    Asked: section "parameter initialization".
+    """
+    new_embedding(submission).check_spread([(SHAPE, 1.0)])
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
-def test_rows_learn(submission):
-    """Gradients reach exactly those rows of the table that were looked up."""
-    ids = Draw(0, "embedding").integers(0, 300, 4, 5)
-    gradients = submission.module_gradients(factory="get_embedding_module", config=CONFIG, seed=0, example=ids)
-    gradient = gradients.get("weight")
-    assert gradient is not None, "no gradient arrives at the table"
-    learning = set(gradient.abs().sum(-1).nonzero().flatten().tolist())
-    assert learning == set(ids.flatten().tolist()), (
-        f"{torch.unique(ids).numel()} different ids were looked up, but {len(learning)} rows get a gradient"
-    )
+def test_initial_table_is_cut(submission):
+    """The table starts normal, cut off at -3 and 3.
+
+    Asked: section "parameter initialization".
+    """
+    new_embedding(submission).check_cut([SHAPE, SHAPE[::-1]])
 
 
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new Embedding has its table on the device and in the dtype that are asked for."""
-    check_placement(submission, "get_embedding_module", CONFIG, "a new Embedding")
+    """A new Embedding has its table on the device and in the dtype that are asked for.
+
+    Asked: problem embedding, the parameters `device` and `dtype` of the layer.
+    """
+    check_placement(submission, "get_embedding_module", {"num_embeddings": 300, "embedding_dim": 80}, "a new Embedding")

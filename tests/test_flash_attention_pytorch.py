@@ -3,6 +3,7 @@
 import pytest
 
 from grader.cases.case import Draw
+from grader.cases.compare import Tolerance, compare
 
 pytestmark = pytest.mark.own_adapter
 
@@ -13,6 +14,33 @@ FACTORY = "get_flashattention_autograd_function_pytorch"
 def test_output(submission, case):
     """The output is softmax(Q K^T / sqrt(d)) V, however many tiles the keys fill."""
     case.check(submission.attention_output(**case.inputs))
+
+
+def test_probabilities_add_up_to_one(submission):
+    """Where all values are equal, that value comes out, whatever the scores are.
+
+    Asked: the definition of softmax(Q K^T / sqrt(d)) V.
+    """
+    draw = Draw(0, "equal values")
+    row = draw.normal(2, 1, 16)
+    given = {"Q": draw.normal(2, 64, 16, scale=1.5), "K": draw.normal(2, 128, 16, scale=1.5)}
+    output = submission.attention_output(factory=FACTORY, **given, V=row.expand(2, 128, 16).clone(), is_causal=False)
+    compare(row.expand(2, 64, 16), output, Tolerance(1e-5))
+
+
+def test_sequences_are_independent(submission):
+    """Every sequence of a batch is attended to by itself.
+
+    Asked: inputs have the shape [batch, queries or keys, d].
+    """
+    draw = Draw(0, "independent sequences")
+    given = {name: draw.normal(3, 32, 16) for name in "QKV"}
+    together = submission.attention_output(factory=FACTORY, **given, is_causal=False)
+    for i in range(3):
+        one = {name: value[i : i + 1].clone() for name, value in given.items()}
+        alone = submission.attention_output(factory=FACTORY, **one, is_causal=False)
+        compare(alone[0], together[i], Tolerance(1e-5), f"output of sequence {i}, beside that of this sequence alone")
+    assert (together[0] - together[1]).abs().max() > 1e-3, "different sequences give the same output"
 
 
 @pytest.mark.cases("average")
@@ -56,10 +84,20 @@ def test_scores_are_never_held_whole(submission):
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("causal_output")
 def test_causal(submission, case):
-    """With is_causal, query i sees the keys 0 to i only."""
-    case.check(submission.attention_output(**case.inputs))
+    """With is_causal, query i sees the keys 0 to i only.
+
+    Asked: the argument is_causal.
+    """
+    causal = submission.attention_output(**case.inputs)
+    for seen in (16, 32, 64):
+        prefix = {name: case.inputs[name][:, :seen].clone() for name in "QKV"}
+        whole = submission.attention_output(**{**case.inputs, **prefix, "is_causal": False})
+        where = f"output of query {seen - 1}, beside that without is_causal where there are {seen} queries and keys"
+        compare(whole[:, seen - 1], causal[:, seen - 1], case.tolerance, where)
+    assert (causal[:, 0] - case.inputs["V"][:, 0]).abs().max() < 1e-4, "query 0 does not give the first value"
 
 
 @pytest.mark.edge
@@ -91,21 +129,33 @@ def test_gradients_for_any_length(submission, case):
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
     """float16 inputs give a float16 output, from sums in float32."""
-    case.check(submission.attention_output(**case.inputs))
+    wide = {name: case.inputs[name].float() for name in "QKV"}
+    in_float32 = submission.attention_output(**{**case.inputs, **wide})
+    output = submission.attention_output(**case.inputs)
+    compare(in_float32.half(), output, case.tolerance, "output, beside that for the same values in float32")
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("half_gradients")
 def test_gradients_in_half_precision(submission, case):
     """float16 inputs have float16 gradients, from sums in float32."""
-    case.check(submission.attention_gradients(**case.inputs))
+    wide = {name: case.inputs[name].float() for name in ("Q", "K", "V", "cotangent")}
+    in_float32 = submission.attention_gradients(**{**case.inputs, **wide})
+    gradients = submission.attention_gradients(**case.inputs)
+    due = {name: gradient.half() for name, gradient in in_float32.items()}
+    compare(due, gradients, case.tolerance, "gradients, beside those for the same values in float32")
 
 
 @pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of the inputs in memory does not matter."""
-    case.check(submission.attention_output(**case.inputs))
+    contiguous = {**case.inputs, **{name: case.inputs[name].contiguous() for name in "QKV"}}
+    due, output = submission.attention_output(**contiguous), submission.attention_output(**case.inputs)
+    compare(due, output, Tolerance(1e-5), "output, beside that for contiguous copies")

@@ -3,6 +3,7 @@
 import pytest
 
 from grader.cases.case import Draw
+from grader.cases.compare import Tolerance, compare
 
 pytestmark = pytest.mark.own_adapter
 
@@ -16,15 +17,34 @@ def test_output(submission, case):
 
 
 @pytest.mark.cases("gradients")
-def test_gradients(submission, case):
-    """The backward pass gives the gradients of the input, and of the gain, summed over all vectors."""
-    case.check(submission.fused_rmsnorm_gradients(**case.inputs))
+def test_gradient_of_the_input(submission, case):
+    """The backward pass gives the gradient of the input."""
+    found = submission.fused_rmsnorm_gradients(**case.inputs)
+    compare(case.expected["dx"], found["dx"], case.tolerance, "the gradient of the input")
+
+
+@pytest.mark.cases("gradients")
+def test_gradient_of_the_gain(submission, case):
+    """The backward pass gives the gradient of the gain, summed over all vectors."""
+    found = submission.fused_rmsnorm_gradients(**case.inputs)
+    compare(case.expected["dweight"], found["dweight"], case.tolerance, "the gradient of the gain")
+
+
+def test_vectors_are_independent(submission):
+    """Every vector is normalised by itself, and the output grows with the gain."""
+    draw = Draw(0, "independent vectors")
+    x, weight = draw.normal(6, 32), draw.uniform(32, low=0.5, high=2.0)
+    together = submission.fused_rmsnorm_output(factory=FACTORY, x=x, weight=weight)
+    alone = submission.fused_rmsnorm_output(factory=FACTORY, x=x[2:3].clone(), weight=weight)
+    compare(alone[0], together[2], Tolerance(1e-5), "output of a vector among others, beside that of this vector alone")
+    doubled = submission.fused_rmsnorm_output(factory=FACTORY, x=x, weight=2 * weight)
+    compare(2 * together, doubled, Tolerance(1e-5), "output for twice the gain, beside twice the output")
 
 
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """eps = 1e-5 is added to the mean square, which shows in output and gradients when the input is small."""
-    case.check(getattr(submission, case.operation)(**case.inputs))
+    """eps = 1e-5 is added to the mean square, which shows when the input is small."""
+    case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
 def test_runs_as_a_kernel(submission):
@@ -41,18 +61,35 @@ def test_runs_as_a_kernel(submission):
 @pytest.mark.cases("shapes")
 def test_any_shape(submission, case):
     """There may be any number of leading dimensions, and d_model need not be a power of two."""
-    case.check(getattr(submission, case.operation)(**case.inputs))
+    case.check(submission.fused_rmsnorm_output(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("shapes_gradients")
+def test_gradients_for_any_shape(submission, case):
+    """The gradients are right for such shapes, too."""
+    case.check(submission.fused_rmsnorm_gradients(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 inputs give float16 results, from sums in float32 that do not overflow."""
-    case.check(getattr(submission, case.operation)(**case.inputs))
+    """float16 inputs give a float16 output, from sums in float32 that do not overflow."""
+    case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
 @pytest.mark.edge
+@pytest.mark.cases("half_gradients")
+def test_gradients_in_half_precision(submission, case):
+    """float16 inputs have float16 gradients."""
+    case.check(submission.fused_rmsnorm_gradients(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.relation
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
     """The layout of the input in memory does not matter."""
-    case.check(submission.fused_rmsnorm_output(**case.inputs))
+    contiguous = {**case.inputs, "x": case.inputs["x"].contiguous()}
+    due, output = submission.fused_rmsnorm_output(**contiguous), submission.fused_rmsnorm_output(**case.inputs)
+    compare(due, output, Tolerance(1e-5), "output, beside that for a contiguous copy")

@@ -1,7 +1,16 @@
-"""Gradient clipping: if the joint l2 norm of all gradients exceeds the limit, all are scaled down to it."""
+"""Gradient clipping: if the joint l2 norm of all gradients exceeds the limit, all are scaled down to it.
+
+Claims that are not about the norm compare with what the same function does to the same gradients otherwise.
+"""
 
 import pytest
 import torch
+
+
+def check_same(expected, found, what):
+    """Clipping gave the same gradients, and left the parameters alone."""
+    for i, (right, own) in enumerate(zip(expected, found, strict=True)):
+        assert torch.allclose(right, own, rtol=1e-5, atol=1e-9), f"gradient {i} is clipped in another way {what}"
 
 
 @pytest.mark.cases
@@ -22,25 +31,18 @@ def test_norm_is_of_all_gradients_together(submission, case):
     case.check(submission.clip(**case.inputs))
 
 
-@pytest.mark.parametrize("norm", [0.5, 3.0, 700.0])
+@pytest.mark.parametrize("norm", [0.05, 0.5, 0.9])
 def test_gradients_within_the_limit_stay(submission, norm):
-    """Gradients within the limit stay exactly as they are; beyond it they are scaled.
+    """Gradients within the limit stay exactly as they are.
 
     Asked: problem gradient_clipping: a norm of at most M leaves the gradient as it is.
     """
     direction = torch.linspace(-1.0, 2.0, 12)
     gradients = [direction[:5] * (norm / direction.norm()), direction[5:].reshape(7, 1) * (norm / direction.norm())]
-    parameters = [torch.ones_like(gradient) for gradient in gradients]
-
-    within = submission.clip(parameters=parameters, gradients=gradients, max_l2_norm=1.5 * norm)["gradients"]
+    limit = 1.5 * norm
+    within = submission.clip(parameters=gradients, gradients=gradients, max_l2_norm=limit)["gradients"]
     for given, left in zip(gradients, within, strict=True):
-        assert torch.equal(given, left), f"the norm is {norm:g} and the limit {1.5 * norm:g}, yet gradients changed"
-
-    beyond = submission.clip(parameters=parameters, gradients=gradients, max_l2_norm=norm / 2)["gradients"]
-    found = torch.cat([gradient.flatten() for gradient in beyond]).norm().item()
-    assert found == pytest.approx(norm / 2, rel=1e-4), (
-        f"the norm is {norm:g} and the limit {norm / 2:g}; after clipping the norm is {found:g}"
-    )
+        assert torch.equal(given, left), f"the norm is {norm:g} and the limit {limit:g}, yet gradients changed"
 
 
 @pytest.mark.cases("none_among")
@@ -49,7 +51,11 @@ def test_parameters_without_gradient(submission, case):
 
     Asked: run_gradient_clipping takes the parameters of a model, some of which may be frozen.
     """
-    case.check(submission.clip(**case.inputs))
+    found = submission.clip(**case.inputs)["gradients"]
+    kept = [i for i, gradient in enumerate(case.inputs["gradients"]) if gradient is not None]
+    only = {name: [case.inputs[name][i] for i in kept] for name in ("parameters", "gradients")}
+    alone = submission.clip(**only, max_l2_norm=case.inputs["max_l2_norm"])["gradients"]
+    check_same(alone, [found[i] for i in kept], "when there are parameters without gradient beside it")
 
 
 @pytest.mark.cases("parameters")
@@ -58,7 +64,11 @@ def test_parameters_do_not_matter(submission, case):
 
     Asked: problem gradient_clipping: it is gradients that are clipped.
     """
-    case.check(submission.clip(**case.inputs))
+    found = submission.clip(**case.inputs)
+    for i, (given, left) in enumerate(zip(case.inputs["parameters"], found["parameters"], strict=True)):
+        assert torch.equal(given, left), f"parameter {i} was changed"
+    usual = submission.clip(**case.inputs | {"parameters": case.inputs["gradients"]})
+    check_same(usual["gradients"], found["gradients"], "when only the values of the parameters are others")
 
 
 @pytest.mark.edge
@@ -68,7 +78,9 @@ def test_generator_of_parameters(submission, case):
 
     Asked: the signature of run_gradient_clipping, whose parameters are any iterable.
     """
-    case.check(submission.clip(**case.inputs))
+    found = submission.clip(**case.inputs)["gradients"]
+    listed = submission.clip(**case.inputs | {"as_generator": False})["gradients"]
+    check_same(listed, found, "when the parameters are a generator")
 
 
 @pytest.mark.advice
@@ -103,4 +115,6 @@ def test_strided_gradients(submission, case):
 
     Asked: plain safety: how a tensor lies in memory is no part of its value.
     """
-    case.check(submission.clip(**case.inputs))
+    found = submission.clip(**case.inputs)["gradients"]
+    dense = {name: [t.contiguous() for t in case.inputs[name]] for name in ("parameters", "gradients")}
+    check_same(submission.clip(**case.inputs | dense)["gradients"], found, "when they are transposed in memory")

@@ -12,11 +12,11 @@ def test_warmup(submission, case):
     case.check(submission.learning_rates(**case.inputs))
 
 
-@pytest.mark.cases("corners")
-def test_corners(submission, case):
-    """The rate is max_learning_rate at iteration warmup_iters, and min_learning_rate at cosine_cycle_iters.
+@pytest.mark.cases("top")
+def test_maximum(submission, case):
+    """The rate is max_learning_rate at iteration warmup_iters.
 
-    Asked: problem learning_rate_schedule, where the three formulas meet.
+    Asked: problem learning_rate_schedule, where the first two formulas meet.
     """
     case.check(submission.learning_rates(**case.inputs))
 
@@ -26,6 +26,15 @@ def test_cosine(submission, case):
     """Between warm-up and the end of the cycle the rate follows half a cosine down to min_learning_rate.
 
     Asked: problem learning_rate_schedule, the formula for T_w <= t <= T_c.
+    """
+    case.check(submission.learning_rates(**case.inputs))
+
+
+@pytest.mark.cases("end")
+def test_end(submission, case):
+    """The rate is min_learning_rate at iteration cosine_cycle_iters.
+
+    Asked: problem learning_rate_schedule, where the last two formulas meet.
     """
     case.check(submission.learning_rates(**case.inputs))
 
@@ -42,9 +51,37 @@ def test_after_the_cycle(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("no_warmup")
 def test_no_warmup(submission, case):
-    """Phases may be short: with warmup_iters = 0 the rate starts at max_learning_rate; with 1 it is there after one.
+    """With warmup_iters = 0 the cosine begins at iteration 0, as it begins after any other warm-up.
+
+    Asked: problem learning_rate_schedule, the second formula with T_w = 0.
+    """
+    found = submission.learning_rates(**case.inputs)
+    shift, schedule = 6, case.inputs["schedule"]
+    later = schedule | {"warmup_iters": shift, "cosine_cycle_iters": schedule["cosine_cycle_iters"] + shift}
+    own = submission.learning_rates(iterations=[it + shift for it in found], schedule=later)
+    for it, rate in found.items():
+        right, usual = case.expected[it], own[it + shift]
+        assert any(rate == pytest.approx(one, rel=1e-4) for one in (right, usual)), (
+            f"without warm-up the rate at iteration {it} is {rate}; so long after a warm-up it is {usual}"
+        )
+
+
+@pytest.mark.edge
+@pytest.mark.cases("short")
+def test_short_phases(submission, case):
+    """A warm-up, or a cosine, may take one iteration.
 
     Asked: problem learning_rate_schedule, the formulas with the smallest numbers for which they are defined.
+    """
+    case.check(submission.learning_rates(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("to_zero")
+def test_minimum_of_zero(submission, case):
+    """The rate may end at 0.
+
+    Asked: problem learning_rate_schedule, the formulas with a minimum of 0.
     """
     case.check(submission.learning_rates(**case.inputs))
 

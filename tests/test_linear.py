@@ -1,76 +1,122 @@
 """Linear: y = W x without a bias, over the last dimension."""
 
 import pytest
-import torch
 
 from grader.cases.case import Draw
-from grader.cases.initialisation import check_truncated_normal
+from grader.cases.construction import check_parameter_gradients, new
 from grader.cases.placement import check_placement
 
-CONFIG = {"in_features": 150, "out_features": 400}
+SHAPE = (400, 150)
+STD = (2 / 550) ** 0.5
+
+
+def new_linear(submission):
+    """A new Linear(150, 400)."""
+    draw = Draw(0, "a new Linear")
+    inputs = {"d_in": 150, "d_out": 400, "weights": draw.normal(*SHAPE), "in_features": draw.normal(2, 3, 150)}
+    return new(submission, "run_linear", inputs, "a new Linear(150, 400)")
 
 
 @pytest.mark.cases
 def test_matches_reference(submission, case):
-    """Linear multiplies the last dimension of its input by the weight, and adds no bias."""
+    """Linear multiplies the last dimension of its input by the weight, and adds no bias.
+
+    Asked: problem linear, y = W x, and the signature of run_linear.
+    """
     case.check(submission.run_linear(**case.inputs))
 
 
+@pytest.mark.cases("large")
+def test_large_inputs(submission, case):
+    """Inputs may be many, and long, and their values large.
+
+    Asked: problem linear: the formula holds for every size and every number.
+    """
+    case.check(submission.run_linear(**case.inputs))
+
+
+@pytest.mark.advice
 @pytest.mark.cases("shapes")
 def test_any_leading_dimensions(submission, case):
-    """The input may have any number of leading dimensions, or none."""
+    """The input may have any number of leading dimensions, or none.
+
+    Asked: the "..." in the signature of run_linear; the assignment itself uses [batch, sequence, d_in] only.
+    """
     case.check(submission.run_linear(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
-    """The layout of input and weight in memory does not matter."""
+    """The layout of input and weight in memory does not matter.
+
+    Asked: plain safety: a tensor is its values.
+    """
     case.check(submission.run_linear(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("dtypes")
+def test_dtype(submission, case):
+    """A Linear of float64, float16 or bfloat16 gives results of that type, as precise as it allows.
+
+    Asked: problem linear, the parameter `dtype` of the layer.
+    """
+    case.check(submission.in_dtype(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients flow through the layer to its input."""
+    """Gradients flow through the layer to its input.
+
+    Asked: what comes before the layer has to be trained, too.
+    """
     case.check(submission.gradients(**case.inputs))
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
+@pytest.mark.cases("weight_gradients")
+def test_weight_learns(submission, case):
+    """The gradient of the output reaches the weight.
+
+    Asked: problem linear, the weight is a torch.nn.Parameter.
+    """
+    check_parameter_gradients(case, submission.parameter_gradients(**case.inputs))
+
+
+@pytest.mark.edge
 def test_parameter(submission):
-    """A new Linear has one trainable parameter, `weight`, of shape [out_features, in_features]."""
-    state = submission.module_state(factory="get_linear_module", config=CONFIG, seed=0)
-    shapes = {name: tuple(value.shape) for name, value in state["parameters"].items()}
-    assert shapes == {"weight": (400, 150)}, f"expected one parameter, weight of shape (400, 150); got {shapes}"
-    assert state["requires_grad"] == {"weight": True}, (
-        "the weight has requires_grad=False, so it would never be trained"
-    )
-    assert "weight" in state["state_dict"], "the weight is missing from the state dict, so a checkpoint would lose it"
+    """A new Linear has one trainable parameter, of shape [out_features, in_features], and no bias.
+
+    Asked: problem linear, the weight is stored as W, not as its transpose, in a torch.nn.Parameter.
+    """
+    new_linear(submission).check_registered([(SHAPE, STD)])
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
 def test_initial_weight(submission):
-    """The weight starts normal with variance 2 / (in_features + out_features), cut off at 3 sigma."""
-    state = submission.module_state(factory="get_linear_module", config=CONFIG, seed=1)
-    assert "weight" in state["parameters"], "a new Linear has no parameter called weight"
-    check_truncated_normal(state["parameters"]["weight"], (2 / 550) ** 0.5, "the weight of a new Linear(150, 400)")
+    """The weight starts with a variance of 2 / (in_features + out_features).
+
+    Asked: section "parameter initialization".
+    """
+    new_linear(submission).check_spread([(SHAPE, STD)])
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
-def test_weight_learns(submission):
-    """The gradient of the output reaches the weight."""
-    example = Draw(0, "linear").normal(5, 150)
-    gradients = submission.module_gradients(factory="get_linear_module", config=CONFIG, seed=0, example=example)
-    gradient = gradients.get("weight")
-    assert gradient is not None, "no gradient arrives at the weight"
-    assert torch.count_nonzero(gradient) > 0, "the gradient of the weight is zero everywhere"
+def test_initial_weight_is_cut(submission):
+    """The weight starts normal, cut off at three standard deviations.
+
+    Asked: section "parameter initialization".
+    """
+    new_linear(submission).check_cut([SHAPE, SHAPE[::-1]])
 
 
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new Linear has its weight on the device and in the dtype that are asked for."""
-    check_placement(submission, "get_linear_module", CONFIG, "a new Linear")
+    """A new Linear has its weight on the device and in the dtype that are asked for.
+
+    Asked: problem linear, the parameters `device` and `dtype` of the layer.
+    """
+    check_placement(submission, "get_linear_module", {"in_features": 150, "out_features": 400}, "a new Linear")

@@ -96,6 +96,34 @@ def test_sequences_are_independent(submission):
     assert (together[0] - together[1]).abs().max() > 1e-3, "different sequences give the same output"
 
 
+def test_every_projection_is_used(submission):
+    """Each of the four projections has an influence on the output.
+
+    Asked: problem multihead_self_attention, the formula.
+    """
+    inputs = drawn_inputs(Draw(0, "projections"), num_heads=2)
+    before = submission.run_multihead_self_attention(**inputs)
+    for name in PROJECTIONS:
+        changed = {**inputs, name: inputs[name].flip(-1)}
+        change = (submission.run_multihead_self_attention(**changed) - before).abs().max()
+        assert change > 1e-4, f"{name} was changed, and the output was not"
+
+
+def test_heads_are_separate(submission):
+    """What the last rows of W_Q, W_K and W_V give is the business of the last head, and of the last features, alone.
+
+    Asked: problem multihead_self_attention: head i owns slice i of queries, keys and values.
+    """
+    inputs = drawn_inputs(Draw(0, "separate heads"), num_heads=2) | {"o_proj_weight": torch.eye(D_MODEL)}
+    before = submission.run_multihead_self_attention(**inputs)
+    changed, half = dict(inputs), D_MODEL // 2
+    for name in PROJECTIONS[:3]:
+        changed[name] = torch.cat([inputs[name][:half], inputs[name][half:].flip(-1)])
+    change = (submission.run_multihead_self_attention(**changed) - before).abs().amax((0, 1))
+    assert change[:half].max() < 1e-4, "the rows of the second head were changed, and the features of the first changed"
+    assert change[half:].min() > 1e-4, "the rows of the second head were changed, and some feature of it was not"
+
+
 def test_values_are_not_turned(submission):
     """For a single token its position does not matter, since RoPE turns queries and keys, not values.
 
@@ -116,7 +144,7 @@ def test_one_token(submission, case):
 
     Asked: problem multihead_self_attention, the formula.
     """
-    case.check(getattr(submission, case.operation)(**case.inputs))
+    case.check(submission.run_multihead_self_attention(**case.inputs))
 
 
 @pytest.mark.cases("bare")

@@ -1,98 +1,201 @@
-"""SiLU, and the SwiGLU network: W2 (silu(W1 x) * W3 x)."""
+"""The SwiGLU network, W2 (silu(W1 x) * W3 x), and SiLU by itself."""
 
 import pytest
-import torch
 
 from grader.cases.case import Draw
-from grader.cases.initialisation import check_truncated_normal
+from grader.cases.construction import check_own_start, check_parameter_gradients, new
 from grader.cases.placement import check_placement
+from grader.cases.weights import usual_d_ff
+from grader.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
 
-CONFIG = {"d_model": 40, "d_ff": 120}
-SHAPES = {"w1.weight": (120, 40), "w2.weight": (40, 120), "w3.weight": (120, 40)}
+D_MODEL = 48
+D_FF = usual_d_ff(D_MODEL)
+STD = (2 / (D_MODEL + D_FF)) ** 0.5
+WEIGHTS = [((D_FF, D_MODEL), STD), ((D_FF, D_MODEL), STD), ((D_MODEL, D_FF), STD)]
 
 
-@pytest.mark.cases("silu")
-def test_silu(submission, case):
-    """SiLU multiplies every number by its sigmoid."""
-    case.check(submission.run_silu(**case.inputs))
+def arguments(seed_of: str) -> dict:
+    """What run_swiglu takes."""
+    draw = Draw(0, seed_of)
+    shapes = {"w1_weight": (D_FF, D_MODEL), "w2_weight": (D_MODEL, D_FF), "w3_weight": (D_FF, D_MODEL)}
+    weights = {name: draw.normal(*shape) for name, shape in shapes.items()}
+    return {"d_model": D_MODEL, "d_ff": D_FF, **weights, "in_features": draw.normal(2, 3, D_MODEL)}
+
+
+def new_swiglu(submission):
+    """A new SwiGLU(48, 128)."""
+    return new(submission, "run_swiglu", arguments("a new SwiGLU"), "a new SwiGLU(48, 128)")
+
+
+def of_silu(submission, operation, inputs):
+    """What an operation gives that is about `run_silu`; where only that adapter is not written, nothing is charged.
+
+    The assignment asks for SwiGLU, and never says that SiLU has to be a function of its own.
+    """
+    try:
+        return getattr(submission, operation)(**inputs)
+    except (Todo, AdapterMissing):
+        submission.run_swiglu(**arguments("SiLU inside SwiGLU"))  # todo, too, where nothing is written yet
+        raise NothingToAssess("run_silu is not written, and SwiGLU does without it") from None
 
 
 @pytest.mark.cases
 def test_swiglu(submission, case):
-    """SwiGLU is W2 (silu(W1 x) * W3 x), with a hidden dimension of any size d_ff."""
+    """SwiGLU is W2 (silu(W1 x) * W3 x), with the SiLU on the branch of W1.
+
+    Asked: problem positionwise_feedforward, the formula of SwiGLU; d_ff is 8/3 d_model, a multiple of 64.
+    """
     case.check(submission.run_swiglu(**case.inputs))
 
 
-@pytest.mark.cases("shapes")
-def test_any_leading_dimensions(submission, case):
-    """The input may have any number of leading dimensions, or none; every vector is treated alike."""
+@pytest.mark.cases("large")
+def test_large_inputs(submission, case):
+    """Inputs may be many, and their values large.
+
+    Asked: problem positionwise_feedforward: the formula holds for every size and every number.
+    """
     case.check(submission.run_swiglu(**case.inputs))
 
 
 @pytest.mark.edge
-@pytest.mark.cases("strided")
-def test_strided_input(submission, case):
-    """The layout of the input in memory does not matter."""
+@pytest.mark.cases("other_d_ff")
+def test_d_ff_is_not_ignored(submission, case):
+    """A d_ff that is not 8/3 d_model is used, or refused with an error; it never leads to a wrong result.
+
+    Asked: the signature of run_swiglu, whose weights have d_ff rows or columns.
+    """
+    try:
+        output = submission.run_swiglu(**case.inputs)
+    except Exception as error:
+        if is_refusal(error):
+            return
+        raise
+    case.check(output)
+
+
+@pytest.mark.advice
+@pytest.mark.cases("other_d_ff")
+def test_any_d_ff(submission, case):
+    """The hidden dimension may have any size d_ff.
+
+    Asked: the signature of run_swiglu; the assignment's text says 8/3 d_model, a multiple of 64.
+    """
     case.check(submission.run_swiglu(**case.inputs))
+
+
+@pytest.mark.advice
+@pytest.mark.cases("shapes")
+def test_any_leading_dimensions(submission, case):
+    """The input may have any number of leading dimensions, or none; every vector is treated alike.
+
+    Asked: the "..." in the signature of run_swiglu; the assignment itself uses [batch, sequence, d_model] only.
+    """
+    case.check(submission.run_swiglu(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("silu")
+def test_silu(submission, case):
+    """SiLU multiplies every number by its sigmoid.
+
+    Asked: the signature of run_silu; the assignment's text has SiLU only inside SwiGLU.
+    """
+    case.check(of_silu(submission, "run_silu", case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("silu_far_out")
 def test_silu_far_from_zero(submission, case):
-    """SiLU stays finite for every finite number: large ones come back, very negative ones give 0."""
-    case.check(submission.run_silu(**case.inputs))
+    """SiLU stays finite for every finite number: large ones come back, very negative ones give 0.
+
+    Asked: plain safety: the assignment recommends torch.sigmoid for its numerical stability.
+    """
+    case.check(of_silu(submission, "run_silu", case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("strided")
+def test_strided_input(submission, case):
+    """The layout of the input in memory does not matter.
+
+    Asked: plain safety: a tensor is its values.
+    """
+    case.check(submission.run_swiglu(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("dtypes")
+def test_dtype(submission, case):
+    """A SwiGLU of float64, float16 or bfloat16 gives results of that type, as precise as it allows.
+
+    Asked: the parameter `dtype` of its Linear layers.
+    """
+    case.check(submission.in_dtype(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """SiLU and SwiGLU return new tensors and leave what they are given as it was."""
+    """SwiGLU returns a new tensor and leaves its input as it was.
+
+    Asked: plain safety: inputs belong to the caller.
+    """
     case.check(submission.inputs_after(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients flow through both branches of the network to its input."""
+    """Gradients flow through both branches of the network to its input.
+
+    Asked: what comes before the layer has to be trained, too.
+    """
     case.check(submission.gradients(**case.inputs))
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
+@pytest.mark.cases("silu_gradients", "silu_untouched")
+def test_silu_in_training(submission, case):
+    """Gradients flow through SiLU, and its input stays as it was.
+
+    Asked: what comes before it has to be trained, too.
+    """
+    case.check(of_silu(submission, case.operation, case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("weight_gradients")
+def test_weights_learn(submission, case):
+    """The gradient of the output reaches all three weights.
+
+    Asked: the weights of Linear layers are trained.
+    """
+    check_parameter_gradients(case, submission.parameter_gradients(**case.inputs))
+
+
+@pytest.mark.edge
 def test_parameters(submission):
-    """A new SwiGLU has three weights and no biases: w1 and w3 of shape [d_ff, d_model], w2 of [d_model, d_ff]."""
-    state = submission.module_state(factory="get_swiglu_module", config=CONFIG, seed=0)
-    shapes = {name: tuple(value.shape) for name, value in state["parameters"].items()}
-    assert shapes == SHAPES, f"expected the parameters {SHAPES}, got {shapes}"
-    frozen = [name for name, trained in state["requires_grad"].items() if not trained]
-    assert not frozen, f"these have requires_grad=False, so they would never be trained: {frozen}"
+    """A new SwiGLU has three weights and no biases: w1 and w3 of shape [d_ff, d_model], w2 of [d_model, d_ff].
+
+    Asked: problem positionwise_feedforward, the shapes of W1, W2 and W3.
+    """
+    new_swiglu(submission).check_registered(WEIGHTS)
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
 def test_initial_weights(submission):
-    """The three weights start as those of Linear do, and differ from each other."""
-    state = submission.module_state(factory="get_swiglu_module", config=CONFIG, seed=1)
-    for name in SHAPES:
-        assert name in state["parameters"], f"a new SwiGLU has no parameter called {name}"
-        check_truncated_normal(state["parameters"][name], (2 / 160) ** 0.5, f"{name} of a new SwiGLU(40, 120)")
-    same = torch.equal(state["parameters"]["w1.weight"], state["parameters"]["w3.weight"])
-    assert not same, "w1.weight and w3.weight start with the same numbers"
+    """The three weights start with the variance that those of Linear have, and differ from each other.
 
-
-@pytest.mark.edge
-@pytest.mark.own_adapter
-def test_weights_learn(submission):
-    """The gradient of the output reaches all three weights."""
-    example = Draw(0, "positionwise_feedforward").normal(5, 40)
-    gradients = submission.module_gradients(factory="get_swiglu_module", config=CONFIG, seed=0, example=example)
-    assert set(gradients) == set(SHAPES), f"expected the parameters {sorted(SHAPES)}, got {sorted(gradients)}"
-    idle = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
-    assert not idle, f"no gradient arrives at {', '.join(idle)}"
+    Asked: section "parameter initialization".
+    """
+    check_own_start(submission, new_swiglu(submission), WEIGHTS, made_of=["Linear"])
 
 
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new SwiGLU has its weights on the device and in the dtype that are asked for."""
-    check_placement(submission, "get_swiglu_module", CONFIG, "a new SwiGLU")
+    """A new SwiGLU has its weights on the device and in the dtype that are asked for.
+
+    Asked: the parameters `device` and `dtype` of its Linear layers.
+    """
+    check_placement(submission, "get_swiglu_module", {"d_model": D_MODEL, "d_ff": D_FF}, "a new SwiGLU")

@@ -208,14 +208,11 @@ def test_large_positions(submission, case):
     case.check(submission.run_rope(**case.inputs))
 
 
-@pytest.mark.edge
+@pytest.mark.advice
 @pytest.mark.relation
 @pytest.mark.cases("float64")
 def test_double_precision(submission, case):
-    """float64 vectors come back in float64.
-
-    Asked: plain safety: a result of another dtype does not fit the layers around it.
-    """
+    """float64 vectors come back in float64."""
     check_like_float32(submission, case)
 
 

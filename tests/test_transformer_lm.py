@@ -7,7 +7,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
-from grader.cases.initialisation import check_truncated_normal
+from grader.cases.construction import GAIN, check_own_start, check_parameter_gradients, new
 from grader.cases.placement import check_placement
 from grader.cases.untouched import check_untouched
 from grader.cases.weights import draw_weights, lm_shapes, usual_d_ff
@@ -18,10 +18,14 @@ CONFIG = {
     "d_model": 48,
     "num_layers": 3,
     "num_heads": 4,
-    "d_ff": 80,
+    "d_ff": usual_d_ff(48),
     "rope_theta": 10000.0,
 }
-SHAPES = lm_shapes(vocab_size=90, d_model=48, num_layers=3, d_ff=80)
+SHAPES = lm_shapes(vocab_size=90, d_model=48, num_layers=3, d_ff=usual_d_ff(48))
+WEIGHTS = [
+    (shape, GAIN if len(shape) == 1 else 1.0 if name == "token_embeddings.weight" else (2 / sum(shape)) ** 0.5)
+    for name, shape in SHAPES.items()
+]
 SEQ_LEN = 8
 VOCAB_SIZE, D_MODEL = 20, 24
 SAME = Tolerance(5e-5)
@@ -223,61 +227,46 @@ def test_inputs_unchanged(submission, case):
     check_untouched(submission, case, "in_indices")
 
 
+def new_model(submission):
+    """A new model of CONFIG."""
+    draw = Draw(0, "a new model")
+    inputs = {**CONFIG, "weights": draw_weights(draw, SHAPES), "in_indices": draw.integers(0, 90, 1, 4)}
+    return new(submission, "run_transformer_lm", inputs, "a new model")
+
+
 @pytest.mark.edge
-@pytest.mark.own_adapter
 def test_parameters(submission):
-    """A new model has the parameters that the contract names, each once, and all of them trainable."""
-    state = submission.module_state(factory="get_transformer_lm_module", config=CONFIG, seed=0)
-    shapes = {name: tuple(value.shape) for name, value in state["parameters"].items()}
-    missing, extra = sorted(SHAPES.keys() - shapes.keys()), sorted(shapes.keys() - SHAPES.keys())
-    assert not missing, f"{len(missing)} parameters are missing (or are the same tensor as another one): {missing[:4]}"
-    assert not extra, f"there are {len(extra)} parameters that the contract does not name: {extra[:4]}"
-    wrong = {name: shapes[name] for name in SHAPES if shapes[name] != SHAPES[name]}
-    assert not wrong, f"these parameters have another shape than they should: {wrong}"
-    frozen = [name for name, trained in state["requires_grad"].items() if not trained]
-    assert not frozen, f"these have requires_grad=False, so they would never be trained: {frozen[:4]}"
+    """A new model registers all of its weights, each once, and all of them can be trained.
+
+    Asked: problem transformer_lm, made of the layers before it; a head of its own; no layer has a bias.
+    """
+    new_model(submission).check_registered(WEIGHTS, by_shape=False)
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
-def test_state_dict(submission):
-    """The state dict has at least the contract's keys, so that a checkpoint keeps the whole model."""
-    state = submission.module_state(factory="get_transformer_lm_module", config=CONFIG, seed=0)
-    missing = sorted(SHAPES.keys() - state["state_dict"].keys())
-    assert not missing, f"{len(missing)} keys are missing from the state dict: {missing[:4]}"
-
-
-@pytest.mark.edge
-@pytest.mark.own_adapter
 def test_initial_weights(submission):
-    """Every weight of a new model starts as the assignment says: embedding, Linear layers and gains."""
-    state = submission.module_state(factory="get_transformer_lm_module", config=CONFIG, seed=1)
-    for name, shape in SHAPES.items():
-        assert name in state["parameters"], f"a new model has no parameter called {name}"
-        weight = state["parameters"][name]
-        if len(shape) == 1:
-            assert torch.equal(weight, torch.ones(shape)), f"the gains in {name} of a new model are not all 1"
-        else:
-            std = 1.0 if name == "token_embeddings.weight" else (2 / sum(shape)) ** 0.5
-            check_truncated_normal(weight, std, f"{name} of a new model")
-    blocks = [state["parameters"][f"layers.{i}.attn.q_proj.weight"] for i in range(2)]
-    assert not torch.equal(*blocks), "two blocks of a new model start with the same numbers"
+    """Every weight of a new model starts as the assignment says: embedding, Linear layers and gains.
+
+    Asked: section "parameter initialization".
+    """
+    check_own_start(submission, new_model(submission), WEIGHTS, made_of=["Linear", "Embedding"])
 
 
 @pytest.mark.edge
-@pytest.mark.own_adapter
-def test_every_parameter_learns(submission):
-    """The gradient of the logits reaches every parameter."""
-    ids = Draw(0, "learning").integers(0, 90, 4, 16)
-    gradients = submission.module_gradients(factory="get_transformer_lm_module", config=CONFIG, seed=0, example=ids)
-    missing = sorted(SHAPES.keys() - gradients.keys())
-    assert not missing, f"{len(missing)} parameters are missing: {missing[:4]}"
-    idle = [name for name in SHAPES if gradients[name] is None or not gradients[name].any()]
-    assert not idle, f"no gradient arrives at {len(idle)} parameters: {idle[:4]}"
+@pytest.mark.cases("weight_gradients")
+def test_every_parameter_learns(submission, case):
+    """The gradient of the logits reaches every weight.
+
+    Asked: problem transformer_lm: training has to reach all of it.
+    """
+    check_parameter_gradients(case, submission.parameter_gradients(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new model has all of its parameters on the device and in the dtype that are asked for."""
+    """A new model has all of its parameters on the device and in the dtype that are asked for.
+
+    Asked: the parameters `device` and `dtype` of its layers.
+    """
     check_placement(submission, "get_transformer_lm_module", CONFIG, "a new model")

@@ -198,6 +198,7 @@ def _wrong(
     frequency: str = "occasional",
     save: Callable | None = None,
     load: Callable | None = None,
+    throughout: bool = False,
 ) -> Misconception:
     replaced = {"save_checkpoint": save, "load_checkpoint": load}
     return Misconception(
@@ -207,6 +208,7 @@ def _wrong(
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -362,6 +364,7 @@ MISCONCEPTIONS = (
         "rare",
         save=_remembers_everything,
         load=_recalls_everything,
+        throughout=True,
     ),
     _wrong(
         "iteration-remembered",

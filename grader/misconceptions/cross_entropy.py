@@ -124,7 +124,9 @@ def _divides_by_width(logits, targets):
     return _nll(logits, targets).sum() / logits.shape[-1]
 
 
-def _wrong(id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional") -> Misconception:
+def _wrong(
+    id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional", throughout: bool = False
+) -> Misconception:
     return Misconception(
         id=f"cross-entropy-{id}",
         problem="cross_entropy",
@@ -132,7 +134,16 @@ def _wrong(id: str, function: Callable, diagnosis: str, hint: str, frequency: st
         diagnosis=f"Your cross-entropy {diagnosis}",
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
+
+
+def _first_rows_only(logits, targets):
+    return _nll(logits, targets).flatten()[:4096].mean()
+
+
+def _first_classes_only(logits, targets):
+    return _nll(logits[..., :4096], targets.clamp(max=4095)).mean()
 
 
 MISCONCEPTIONS = (
@@ -141,6 +152,7 @@ MISCONCEPTIONS = (
         _sum,
         "is the sum over the batch, not the mean.",
         "Repeat every row of a batch: should the loss double?",
+        throughout=True,
     ),
     _wrong(
         "mean-over-first-dimension",
@@ -154,6 +166,7 @@ MISCONCEPTIONS = (
         _divides_by_classes,
         "divides by the number of logits, so it gets smaller with a larger vocabulary.",
         "Over how many values is the mean: one per row, or one per logit?",
+        throughout=True,
     ),
     _wrong(
         "sign",
@@ -161,6 +174,7 @@ MISCONCEPTIONS = (
         "has the wrong sign.",
         "Can a loss of -log p with p below 1 be negative?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "bits",
@@ -168,6 +182,7 @@ MISCONCEPTIONS = (
         "is in bits, not in nats: it takes logarithms to base 2.",
         "What is the loss of uniform logits over 10 classes: 2.303 or 3.322?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "no-shift",
@@ -211,12 +226,14 @@ MISCONCEPTIONS = (
         _maximum_per_class,
         "subtracts from each logit the maximum over the batch of its class, which changes the softmax.",
         "Along which dimension is the maximum taken, and along which the sum?",
+        throughout=True,
     ),
     _wrong(
         "shift-forgotten-in-target",
         _shift_forgotten_in_target,
         "subtracts the maximum in the normaliser, but not from the target's logit.",
         "If every logit is 100, what should the loss be?",
+        throughout=True,
     ),
     _wrong(
         "normalised-over-batch",
@@ -224,12 +241,14 @@ MISCONCEPTIONS = (
         "normalises over the batch dimension, not over the vocabulary.",
         "Which probabilities should sum to 1?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "every-target-for-every-row",
         _every_target_for_every_row,
         "looks up every target in every row, where each row has one of its own.",
         "What is the shape of logits[:, targets]?",
+        throughout=True,
     ),
     _wrong(
         "best-class",
@@ -237,6 +256,7 @@ MISCONCEPTIONS = (
         "looks at the most probable class, not at the target.",
         "Change the targets: does the loss change?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "no-normaliser",
@@ -244,6 +264,7 @@ MISCONCEPTIONS = (
         "leaves out the normaliser: it is the mean of the targets' negative logits.",
         "Add 5 to every logit: should the loss change?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "probability",
@@ -251,6 +272,7 @@ MISCONCEPTIONS = (
         "averages the probabilities of the targets, without the logarithm.",
         "Can your loss exceed 1?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "all-classes",
@@ -258,6 +280,7 @@ MISCONCEPTIONS = (
         "averages over all classes, not only the targets.",
         "Change the targets: does the loss change?",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "one-batch-dimension-only",
@@ -291,11 +314,27 @@ MISCONCEPTIONS = (
         _softmax_first,
         "takes a softmax of the logits, and of the result another one.",
         "Does your function expect logits or probabilities, and which does it make of them first?",
+        throughout=True,
     ),
     _wrong(
         "divides-by-vocabulary",
         _divides_by_width,
         "divides the sum over the batch by the number of classes.",
         "How many rows does the mean run over?",
+        throughout=True,
+    ),
+    _wrong(
+        "first-rows-only",
+        _first_rows_only,
+        "looks at the first rows only, when there are thousands.",
+        "Does your code have a size in it that none of its arguments gave it?",
+        "rare",
+    ),
+    _wrong(
+        "first-classes-only",
+        _first_classes_only,
+        "looks at a part of the vocabulary only, when it is large.",
+        "What does it give when the last class of 50257 is the right one?",
+        "rare",
     ),
 )

@@ -106,7 +106,13 @@ def _in_place(dataset, batch_size, context_length, device):
 
 
 def _wrong(
-    id: str, diagnosis: str, hint: str, frequency: str = "occasional", function: Callable | None = None, **parts
+    id: str,
+    diagnosis: str,
+    hint: str,
+    frequency: str = "occasional",
+    function: Callable | None = None,
+    throughout: bool = False,
+    **parts: Callable,
 ) -> Misconception:
     return Misconception(
         id=f"data-loading-{id}",
@@ -115,6 +121,7 @@ def _wrong(
         diagnosis=f"Your get_batch {diagnosis}",
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -172,6 +179,7 @@ MISCONCEPTIONS = (
         "rare",
         inputs=lambda dataset, start, length: _window(dataset, start, length - 1),
         targets=lambda dataset, start, length: _window(dataset, start + 1, length - 1),
+        throughout=True,
     ),
     _wrong(
         "transposed",
@@ -179,6 +187,7 @@ MISCONCEPTIONS = (
         "Which dimension comes first?",
         "rare",
         stack=lambda rows: torch.stack(rows, dim=1),
+        throughout=True,
     ),
     _wrong(
         "misses-last-start",

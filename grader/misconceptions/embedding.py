@@ -89,6 +89,27 @@ def _forgetting(option: str):
     return init
 
 
+def _result_is_float32(self, token_ids):
+    return self.weight[token_ids].float()
+
+
+def _table_ends(self, token_ids):
+    return self.weight[token_ids.clamp(max=9999)]
+
+
+def _few_ids_only(self, token_ids):
+    return self.weight[token_ids] * (token_ids.numel() <= 2000)
+
+
+def _set_rows(self, token_ids):
+    """A row that occurs again counts once in the gradient."""
+    rows, place = token_ids.reshape(-1).unique(return_inverse=True)
+    first = torch.zeros(len(rows), dtype=torch.int64).scatter(0, place, torch.arange(len(place)))
+    vectors = self.weight[token_ids].reshape(len(place), -1)
+    learning = torch.zeros(len(place), 1, dtype=torch.bool).index_fill(0, first, True)
+    return torch.where(learning, vectors, vectors.detach()).reshape(*token_ids.shape, -1)
+
+
 MISCONCEPTIONS = (
     Misconception(
         id="embedding-counts-from-one",
@@ -97,6 +118,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding gives each token the row before its own, as if ids began at 1.",
         hint="Which row of the table belongs to token id 0?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="embedding-looks-up-columns",
@@ -105,6 +127,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding looks ids up along the second dimension of its table.",
         hint="The table has shape [vocab_size, d_model]: what does weight[3] give, and what weight[:, 3]?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="embedding-id-zero-is-padding",
@@ -129,6 +152,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding multiplies its vectors by sqrt(d_model), as the first Transformer did.",
         hint="Compare one output with the row of the table that it came from.",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="embedding-flattens-ids",
@@ -137,6 +161,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding gives one long list of vectors, whatever the shape of the ids.",
         hint="What shape should come out for ids of shape [2, 3]?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="embedding-two-dimensions-only",
@@ -161,6 +186,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding scales every vector to length 1.",
         hint="Compare one output with the row of the table that it came from.",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="embedding-drops-repeated-ids",
@@ -169,6 +195,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding looks each id up once, although the same id may occur many times.",
         hint="What should come out for the ids [4, 4, 4]?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="embedding-detaches-table",
@@ -247,5 +274,45 @@ MISCONCEPTIONS = (
         diagnosis="Your Embedding takes a dtype, but makes its table in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",
+    ),
+    Misconception(
+        id="embedding-result-is-float32",
+        problem="embedding",
+        replaces={"layers.Embedding.forward": _result_is_float32},
+        diagnosis="Your Embedding gives float32 vectors, whatever the type of its table.",
+        hint="Print the dtype of the output of an Embedding in bfloat16.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="embedding-table-ends-early",
+        problem="embedding",
+        replaces={"layers.Embedding.forward": _table_ends},
+        diagnosis="Your Embedding gives ids beyond some number the vector of another one.",
+        hint="What does it give for the last id of GPT-2's vocabulary, 50256?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="embedding-few-ids-only",
+        problem="embedding",
+        replaces={"layers.Embedding.forward": _few_ids_only},
+        diagnosis="Your Embedding gives zeros where there are more than some thousand ids.",
+        hint="Does your code have a size in it that none of its arguments gave it?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="embedding-repeated-ids-learn-once",
+        problem="embedding",
+        replaces={"layers.Embedding.forward": _set_rows},
+        diagnosis="In your Embedding an id that occurs several times gets the gradient of one occurrence only.",
+        hint="Look the same id up twice, sum and call backward(): what is the gradient of its row?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="embedding-never-initialised",
+        problem="embedding",
+        replaces={"layers.Embedding.__init__": _starting(torch.empty)},
+        diagnosis="Your Embedding never sets its first table: torch.empty leaves in it what was in memory.",
+        hint="Print several new tables. Where do these numbers come from?",
+        frequency="occasional",
     ),
 )

@@ -78,9 +78,11 @@ class Norm:
 RIGHT = Norm()
 
 
-def _bug(name: str, frequency: str, diagnosis: str, hint: str, **steps: Any) -> Misconception:
+def _bug(name: str, frequency: str, diagnosis: str, hint: str, throughout: bool = False, **steps: Any) -> Misconception:
     replaced = {"kernels.FusedRMSNorm": replace(RIGHT, **steps).function()}
-    return Misconception(f"fused-rmsnorm-{name}", "fused_rmsnorm", replaced, diagnosis, hint, frequency)
+    return Misconception(
+        f"fused-rmsnorm-{name}", "fused_rmsnorm", replaced, diagnosis, hint, frequency, throughout=throughout
+    )
 
 
 def _padded(columns: int) -> int:
@@ -117,12 +119,14 @@ MISCONCEPTIONS = (
         "Squares are summed and not averaged.",
         "What is the root mean square of a vector of ones?",
         mean_square=lambda x: x.square().sum(-1, keepdim=True),
+        throughout=True,
     ),
     _bug(
         "mean-subtracted", "rare",
         "The mean is subtracted before squares are taken, as in LayerNorm.",
         "Add 10 to every input: what should happen to the output?",
         mean_square=lambda x: (x - x.mean(-1, keepdim=True)).square().mean(-1, keepdim=True),
+        throughout=True,
     ),
     _bug(
         "gain-left-out", "occasional",

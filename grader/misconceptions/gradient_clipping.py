@@ -131,7 +131,9 @@ def _views(parameters, max_l2_norm, eps=1e-6):
             gradient.mul_(max_l2_norm / (norm + eps))
 
 
-def _wrong(id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional") -> Misconception:
+def _wrong(
+    id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional", throughout: bool = False
+) -> Misconception:
     return Misconception(
         id=f"gradient-clipping-{id}",
         problem="gradient_clipping",
@@ -139,6 +141,7 @@ def _wrong(id: str, function: Callable, diagnosis: str, hint: str, frequency: st
         diagnosis=f"Your gradient clipping {diagnosis}",
         hint=hint,
         frequency=frequency,
+        throughout=throughout,
     )
 
 
@@ -229,6 +232,7 @@ MISCONCEPTIONS = (
         "scales the parameters, not their gradients.",
         "Compare parameter.data before and after the call.",
         "rare",
+        throughout=True,
     ),
     _wrong(
         "always-scales",

@@ -53,10 +53,6 @@ def _not_transposed(self, x):
     return x @ self.weight
 
 
-def _batches_only(self, x):
-    return torch.einsum("b s i, o i -> b s o", x, self.weight)
-
-
 def _flattens(self, x):
     return x.reshape(-1, x.shape[-1]) @ self.weight.T
 
@@ -98,6 +94,26 @@ def _forgetting(option: str):
     return init
 
 
+def _result_is_float32(self, x):
+    return x.float() @ self.weight.float().T
+
+
+def _small_only(self, x):
+    result = x @ self.weight.T
+    return result * (result.numel() <= 6000)
+
+
+def _clamps(self, x):
+    return x.clamp(-1e3, 1e3) @ self.weight.T
+
+
+def _frozen(self, in_features, out_features, device=None, dtype=None):
+    nn.Module.__init__(self)
+    std = (2 / (in_features + out_features)) ** 0.5
+    weight = _truncated(std, out_features, in_features).to(device=device, dtype=dtype)
+    self.weight = nn.Parameter(weight, requires_grad=False)
+
+
 MISCONCEPTIONS = (
     Misconception(
         id="linear-weight-not-transposed",
@@ -106,6 +122,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Linear multiplies by the weight as if it were stored as [in_features, out_features].",
         hint="The weight has shape [d_out, d_in]: which of its dimensions has to meet the last one of the input?",
         frequency="common",
+        throughout=True,
     ),
     Misconception(
         id="linear-weight-stored-transposed",
@@ -116,6 +133,7 @@ MISCONCEPTIONS = (
         ),
         hint="Print the shape of the weight of Linear(3, 5) and compare it with the docstring.",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="linear-adds-to-result",
@@ -124,6 +142,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Linear adds something to the product of weight and input.",
         hint="What does your layer give for an input of zeros?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="linear-has-bias",
@@ -160,20 +179,13 @@ MISCONCEPTIONS = (
         frequency="rare",
     ),
     Misconception(
-        id="linear-three-dimensions-only",
-        problem="linear",
-        replaces={"layers.Linear.forward": _batches_only},
-        diagnosis="Your Linear takes inputs of shape [batch, seq, d_in] only.",
-        hint='Try it on a single vector. What does "..." in the signature stand for?',
-        frequency="occasional",
-    ),
-    Misconception(
         id="linear-flattens-batch",
         problem="linear",
         replaces={"layers.Linear.forward": _flattens},
         diagnosis="Your Linear merges all leading dimensions into one and does not restore them.",
         hint="Compare the shapes of input and output for an input of shape [2, 3, 4].",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="linear-einsum-diagonal",
@@ -190,6 +202,7 @@ MISCONCEPTIONS = (
         diagnosis="Your Linear divides its output by sqrt(d_in).",
         hint="With a weight of ones and an input of ones, what does y = W x give?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="linear-views-strided-input",
@@ -269,5 +282,45 @@ MISCONCEPTIONS = (
         diagnosis="Your Linear takes a dtype, but makes its weight in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",
+    ),
+    Misconception(
+        id="linear-result-is-float32",
+        problem="linear",
+        replaces={"layers.Linear.forward": _result_is_float32},
+        diagnosis="Your Linear converts to float32, and gives float32, whatever the type of its input and weight.",
+        hint="Print the dtype of the output of a Linear in bfloat16, and of one in float64.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-zeros-beyond-a-size",
+        problem="linear",
+        replaces={"layers.Linear.forward": _small_only},
+        diagnosis="Your Linear gives zeros where the result has more than some thousand numbers.",
+        hint="Does your code have a size in it that none of its arguments gave it?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-clamps-values",
+        problem="linear",
+        replaces={"layers.Linear.forward": _clamps},
+        diagnosis="Your Linear cuts its inputs off at a largest value.",
+        hint="Compare the outputs for x and for 1e6 x.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="linear-never-initialised",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _starting(lambda i, o: torch.empty(o, i))},
+        diagnosis="Your Linear never sets its first weight: torch.empty or torch.Tensor leaves what was in memory.",
+        hint="Print the weight of several new layers. Where do these numbers come from?",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="linear-weight-is-frozen",
+        problem="linear",
+        replaces={"layers.Linear.__init__": _frozen},
+        diagnosis="The weight of your Linear has requires_grad=False, so it would never be trained.",
+        hint="What is weight.requires_grad?",
+        frequency="rare",
     ),
 )

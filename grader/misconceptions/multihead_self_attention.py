@@ -258,11 +258,13 @@ def _frequencies_of_model(module, q, k, v, positions):
     return rope(q, positions), rope(k, positions), v
 
 
-def _mha(id, replacement, diagnosis, hint, frequency):
+def _mha(id, replacement, diagnosis, hint, frequency, throughout=False):
     """A misconception that replaces one step, or the whole forward pass."""
     forward = replace(_RIGHT, **replacement).forward() if isinstance(replacement, dict) else replacement
     name = "attention.CausalMultiHeadSelfAttention.forward"
-    return Misconception(f"mha-{id}", "multihead_self_attention", {name: forward}, diagnosis, hint, frequency)
+    return Misconception(
+        f"mha-{id}", "multihead_self_attention", {name: forward}, diagnosis, hint, frequency, throughout=throughout
+    )
 
 
 MISCONCEPTIONS = (
@@ -396,6 +398,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention takes the softmax over the heads.",
         hint="Along which dimension should the weights add up to 1?",
         frequency="rare",
+        throughout=True,
     ),
     _mha(
         "without-output-projection",
@@ -419,6 +422,7 @@ MISCONCEPTIONS = (
         ),
         hint="Set W_O to zero: what should the output be?",
         frequency="rare",
+        throughout=True,
     ),
     _mha(
         "rope-turns-values",

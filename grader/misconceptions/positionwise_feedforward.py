@@ -97,12 +97,6 @@ def _detached_gate(self, x):
     return self.w2(_silu(self.w1(x)).detach() * self.w3(x))
 
 
-def _batches_only(self, x):
-    batch, seq, _ = x.shape
-    hidden = (_silu(self.w1(x)) * self.w3(x)).reshape(batch * seq, -1)
-    return self.w2(hidden).reshape(batch, seq, -1)
-
-
 def _views(self, x):
     flat = x.view(-1, x.shape[-1])
     return self.w2(_silu(self.w1(flat)) * self.w3(flat)).view(x.shape)
@@ -146,6 +140,63 @@ def _forgetting(option: str):
     return init
 
 
+def _cuts(self, d_model, d_ff, device=None, dtype=None):
+    """Its own width, and of the weights that it is given what fits."""
+    _own_width(self, d_model, d_ff, device, dtype)
+    sizes = {name: value.shape for name, value in self.state_dict().items()}
+
+    def fit(module, state, prefix, *_):
+        for name, (rows, columns) in sizes.items():
+            state[prefix + name] = torch.zeros(rows, columns).index_put_(
+                (torch.arange(min(rows, state[prefix + name].shape[0])),),
+                torch.nn.functional.pad(state[prefix + name], (0, columns))[:rows, :columns],
+            )
+
+    self.register_load_state_dict_pre_hook(fit)
+
+
+def _swapped_shapes(self, d_model, d_ff, device=None, dtype=None):
+    nn.Module.__init__(self)
+    self.w1 = layers.Linear(d_ff, d_model, device, dtype)
+    self.w2 = layers.Linear(d_model, d_ff, device, dtype)
+    self.w3 = layers.Linear(d_ff, d_model, device, dtype)
+
+
+def _assigning(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+    """An adapter as many write it: what it assigns takes the place of whatever shape was there."""
+    swiglu = layers.SwiGLU(d_model, d_ff)
+    swiglu.w1.weight.data = w1_weight
+    swiglu.w2.weight.data = w2_weight
+    swiglu.w3.weight.data = w3_weight
+    return swiglu(in_features)
+
+
+def _linear_weights(start: Callable[[Tensor], Any]):
+    """The constructor with another start of its three weights."""
+    right = layers.SwiGLU.__init__
+
+    def init(self, *sizes: Any, **options: Any) -> None:
+        right(self, *sizes, **options)
+        for weight in self.parameters():
+            start(weight)
+
+    return init
+
+
+def _small_only(self, x):
+    return self.w2(_silu(self.w1(x)) * self.w3(x)) * (x.numel() <= 6000)
+
+
+def _result_is_float32(self, x):
+    w1, w2, w3 = (layer.weight.float() for layer in (self.w1, self.w2, self.w3))
+    return (_silu(x.float() @ w1.T) * (x.float() @ w3.T)) @ w2.T
+
+
+def _variance_for_std(weight: Tensor) -> None:
+    std = 2 / sum(weight.shape)
+    nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std)
+
+
 MISCONCEPTIONS = (
     Misconception(
         id="silu-is-sigmoid",
@@ -154,6 +205,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SiLU is the sigmoid: the factor x is missing.",
         hint="What should silu(10) be, about?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="silu-is-gelu",
@@ -162,6 +214,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SiLU is GELU: it multiplies x by the normal distribution function, not by the sigmoid.",
         hint="Compare your silu(1) with 1 / (1 + e^-1).",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="silu-is-gelu-approximation",
@@ -170,6 +223,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SiLU is x * sigmoid(1.702 x), an approximation of GELU.",
         hint="Which factor stands before x in the sigmoid of SiLU?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="silu-is-relu",
@@ -178,6 +232,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SiLU is ReLU: it cuts negative numbers off.",
         hint="What should silu(-1) be?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="silu-sign-of-exponent",
@@ -186,6 +241,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SiLU divides by 1 + e^x; the sign of the exponent is the other one.",
         hint="What happens to your silu(x) as x grows?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="silu-overflows",
@@ -218,6 +274,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU applies SiLU to W3 x, not to W1 x.",
         hint="In the formula, which of the two products does SiLU act on?",
         frequency="common",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-activates-product",
@@ -226,6 +283,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU applies SiLU after the two branches are multiplied.",
         hint="In the formula, what stands inside the brackets of SiLU?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-activates-both",
@@ -234,6 +292,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU applies SiLU to both branches.",
         hint="One of the two branches is linear: which one?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-without-gate",
@@ -242,6 +301,7 @@ MISCONCEPTIONS = (
         diagnosis="Your feed-forward network is W2 silu(W1 x): the branch with W3 is missing.",
         hint="Set w3 to zero: what should the output be?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-adds-branches",
@@ -250,6 +310,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU adds the two branches where it has to multiply them.",
         hint="Set w3 to zero: what should the output be?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-uses-w1-twice",
@@ -258,6 +319,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU uses W1 in both branches and never W3.",
         hint="Change w3: does the output change?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-gate-is-sigmoid",
@@ -266,6 +328,7 @@ MISCONCEPTIONS = (
         diagnosis="Your network gates with the sigmoid (GLU), not with SiLU.",
         hint="Which activation gives SwiGLU its name?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-gate-is-gelu",
@@ -274,6 +337,7 @@ MISCONCEPTIONS = (
         diagnosis="Your network gates with GELU (GEGLU), not with SiLU.",
         hint="Which activation gives SwiGLU its name?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-activates-output",
@@ -282,6 +346,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU applies SiLU to its output once more.",
         hint="How negative can an output of SiLU become, and how negative one of SwiGLU?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-adds-its-input",
@@ -290,6 +355,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU adds its input to its output; the residual connection belongs to the block around it.",
         hint="Set w2 to zero: what should the output be?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-gate-is-detached",
@@ -300,28 +366,12 @@ MISCONCEPTIONS = (
         frequency="rare",
     ),
     Misconception(
-        id="swiglu-three-dimensions-only",
-        problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.forward": _batches_only},
-        diagnosis="Your SwiGLU takes inputs of shape [batch, seq, d_model] only.",
-        hint='Try it on a single vector. What does "..." in the signature stand for?',
-        frequency="occasional",
-    ),
-    Misconception(
         id="swiglu-views-strided-input",
         problem="positionwise_feedforward",
         replaces={"layers.SwiGLU.forward": _views},
         diagnosis="Your SwiGLU calls view on its input, which fails when the input is not contiguous in memory.",
         hint="Try it on a transposed tensor.",
         frequency="rare",
-    ),
-    Misconception(
-        id="swiglu-ignores-d-ff",
-        problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.__init__": _own_width},
-        diagnosis="Your SwiGLU computes the size of its hidden dimension itself and ignores the d_ff it is given.",
-        hint="Build SwiGLU(12, 7) and print the shapes of its weights.",
-        frequency="occasional",
     ),
     Misconception(
         id="swiglu-branches-start-equal",
@@ -348,6 +398,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SiLU multiplies x by tanh(x), not by the sigmoid of x.",
         hint="Which values does a sigmoid take, and which does tanh?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-gate-is-relu",
@@ -356,6 +407,7 @@ MISCONCEPTIONS = (
         diagnosis="Your feed-forward network gates with ReLU, not with SiLU; your silu itself is right.",
         hint="Which of the two functions does the forward pass of your SwiGLU call?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-without-activation",
@@ -364,6 +416,7 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU multiplies W1 x by W3 x and never applies SiLU.",
         hint="Where in SwiGLU(x) does the formula have silu?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="swiglu-ignores-device",
@@ -380,5 +433,71 @@ MISCONCEPTIONS = (
         diagnosis="Your SwiGLU takes a dtype, but makes its weights in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",
+    ),
+    Misconception(
+        id="silu-is-detached",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": lambda x: x.data * torch.sigmoid(x.data)},
+        diagnosis="Your SiLU takes x.data, which cuts gradients off.",
+        hint="Give it an input with requires_grad=True and call backward().",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="silu-result-is-float32",
+        problem="positionwise_feedforward",
+        replaces={"layers.silu": lambda x: _silu(x.float())},
+        diagnosis="Your SiLU gives float32 numbers, whatever the dtype of its input.",
+        hint="Print the dtype of input and output, for bfloat16 and for float64.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-cuts-its-weights",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _cuts},
+        diagnosis="Your SwiGLU ignores d_ff, and uses only as much of the weights as fits into its own.",
+        hint="Give it a d_ff of 100 with d_model 24: how many rows of w1 count?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-shapes-swapped",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _swapped_shapes, "adapters.run_swiglu": _assigning},
+        diagnosis="Your SwiGLU makes its weights with d_model and d_ff exchanged, which assigning weight.data hides.",
+        hint="Call a new SwiGLU(48, 128) on an input of size 48, without giving it weights first.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-variance-as-std",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.__init__": _linear_weights(_variance_for_std)},
+        diagnosis="The weights of your SwiGLU start with the variance 2 / (d_in + d_out) as their standard deviation.",
+        hint="What is the standard deviation of w1 of a new SwiGLU(48, 128), and what should it be?",
+        frequency="common",
+    ),
+    Misconception(
+        id="swiglu-never-initialised",
+        problem="positionwise_feedforward",
+        replaces={
+            "layers.SwiGLU.__init__": _linear_weights(lambda weight: weight.data.copy_(torch.empty_like(weight)))
+        },
+        diagnosis="Your SwiGLU never sets its first weights: torch.empty leaves in them what was in memory.",
+        hint="Print the weights of several new networks.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="swiglu-zeros-beyond-a-size",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _small_only},
+        diagnosis="Your SwiGLU gives zeros where the input has more than some thousand numbers.",
+        hint="Does your code have a size in it that none of its arguments gave it?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="swiglu-result-is-float32",
+        problem="positionwise_feedforward",
+        replaces={"layers.SwiGLU.forward": _result_is_float32},
+        diagnosis="Your SwiGLU converts to float32, and gives float32, whatever the type of its input and weights.",
+        hint="Print the dtype of its output in bfloat16 and in float64.",
+        frequency="rare",
     ),
 )

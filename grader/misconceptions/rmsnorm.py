@@ -66,11 +66,6 @@ def _keeps_no_dimension(self, x):
     return x * torch.rsqrt(x.square().mean(-1) + self.eps)
 
 
-def _needs_batch(self, x):
-    batch, seq, _ = x.shape
-    return x * torch.rsqrt(x.square().mean(-1) + self.eps).view(batch, seq, 1)
-
-
 def _detached_norm(self, x):
     return x * torch.rsqrt(x.detach().square().mean(-1, keepdim=True) + self.eps)
 
@@ -144,6 +139,14 @@ def _forgetting(option: str):
     return init
 
 
+def _small_only(self, x):
+    return _right(self, x) * (x.numel() <= 6000)
+
+
+def _clamps(self, x):
+    return _right(self, x.clamp(-3e4, 3e4))
+
+
 MISCONCEPTIONS = (
     Misconception(
         id="rmsnorm-eps-outside-root",
@@ -160,6 +163,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm subtracts the mean before it normalises, as LayerNorm does.",
         hint="Add 7 to every element of an input: should the output stay the same?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-without-eps",
@@ -192,6 +196,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm divides by the root of the sum of squares, not of their mean.",
         hint="What should come out for a vector of ones and gains of 1?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-without-root",
@@ -200,6 +205,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm divides by the mean square itself, without the root.",
         hint="Multiply an input by 10: should the output change?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-averages-whole-tensor",
@@ -208,6 +214,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm takes one mean over the whole tensor, so tokens influence each other.",
         hint="Change one row of a batch: do the other rows of the output stay as they are?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-averages-over-sequence",
@@ -216,6 +223,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm takes the mean over the sequence, not over the features.",
         hint="Which dimension of [batch, seq, d_model] belongs to one token?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-drops-dimension",
@@ -226,14 +234,7 @@ MISCONCEPTIONS = (
         ),
         hint="What is the shape of x.mean(-1), and how does it broadcast against x?",
         frequency="occasional",
-    ),
-    Misconception(
-        id="rmsnorm-three-dimensions-only",
-        problem="rmsnorm",
-        replaces={"layers.RMSNorm.forward": _normalising(_needs_batch)},
-        diagnosis="Your RMSNorm takes inputs of shape [batch, seq, d_model] only.",
-        hint='Try it on a single vector. What does "..." in the signature stand for?',
-        frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-views-strided-input",
@@ -258,6 +259,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm multiplies by 1 + weight, as Gemma does.",
         hint="What should come out when the weight is 0?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-gain-inside-root",
@@ -340,6 +342,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm divides the sum of squares by d_model - 1, as the estimate of a variance does.",
         hint="What is the mean of d_model squares that are all 1, and what does your code get for it?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-divides-by-standard-deviation",
@@ -348,6 +351,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm divides by the standard deviation, which leaves the mean out; RMS does not.",
         hint="What is the root mean square of [3, 3, 3], and what is its standard deviation?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-averages-absolute-values",
@@ -356,6 +360,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm divides by the mean of the absolute values, not by the root of the mean square.",
         hint="What is the root mean square of [0, 2], and what does your code divide by?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="rmsnorm-ignores-device",
@@ -372,5 +377,37 @@ MISCONCEPTIONS = (
         diagnosis="Your RMSNorm takes a dtype, but makes its gain in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",
+    ),
+    Misconception(
+        id="rmsnorm-zeros-beyond-a-size",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.forward": _normalising(_small_only)},
+        diagnosis="Your RMSNorm gives zeros where the input has more than some thousand numbers.",
+        hint="Does your code have a size in it that none of its arguments gave it?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="rmsnorm-clamps-values",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.forward": _normalising(_clamps)},
+        diagnosis="Your RMSNorm cuts its inputs off at a largest value.",
+        hint="Compare the outputs for x and for 1e6 x: what should change?",
+        frequency="rare",
+    ),
+    Misconception(
+        id="rmsnorm-gain-never-set",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.__init__": _starting(_as_parameter, torch.empty)},
+        diagnosis="Your RMSNorm never sets its first gains: torch.empty leaves in them what was in memory.",
+        hint="Print the gains of several new layers.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="rmsnorm-gain-is-detached",
+        problem="rmsnorm",
+        replaces={"layers.RMSNorm.forward": _normalising(_right, lambda weight: weight.detach())},
+        diagnosis="Your RMSNorm multiplies by a detached gain, so the gain never learns.",
+        hint="Call backward() on the sum of an output: is weight.grad still None?",
+        frequency="rare",
     ),
 )

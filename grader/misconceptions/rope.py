@@ -200,10 +200,10 @@ def _inserts_heads(x, positions):
     return positions.unsqueeze(1) if x.ndim == 4 and positions.ndim > 1 else positions
 
 
-def _rope(id, replacement, diagnosis, hint, frequency):
+def _rope(id, replacement, diagnosis, hint, frequency, throughout=False):
     """A misconception whose forward pass is `replacement`."""
     name = "rope.RotaryPositionalEmbedding.forward"
-    return Misconception(f"rope-{id}", "rope", {name: replacement}, diagnosis, hint, frequency)
+    return Misconception(f"rope-{id}", "rope", {name: replacement}, diagnosis, hint, frequency, throughout=throughout)
 
 
 MISCONCEPTIONS = (
@@ -255,6 +255,7 @@ MISCONCEPTIONS = (
         diagnosis="Your RoPE turns only half of the features.",
         hint="How many pairs does a vector of d_k features have, and how many of them change?",
         frequency="rare",
+        throughout=True,
     ),
     _rope(
         "adds-instead-of-turning",
@@ -262,6 +263,7 @@ MISCONCEPTIONS = (
         diagnosis="Your position embedding adds sines and cosines to the input, as the first Transformer did.",
         hint="What should come out when the input is zero?",
         frequency="rare",
+        throughout=True,
     ),
     _rope(
         "exponent-not-doubled",

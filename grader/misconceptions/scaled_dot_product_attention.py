@@ -178,11 +178,17 @@ def _mask_of_four_dimensions(Q, K, V, mask=None):
     return _right(Q, K, V, None if mask is None else mask.view(1, 1, *mask.shape[-2:]))
 
 
-def _attention(id, replacement, diagnosis, hint, frequency):
+def _attention(id, replacement, diagnosis, hint, frequency, throughout=False):
     """A misconception that replaces the whole function."""
     name = "attention.scaled_dot_product_attention"
     return Misconception(
-        f"attention-{id}", "scaled_dot_product_attention", {name: replacement}, diagnosis, hint, frequency
+        f"attention-{id}",
+        "scaled_dot_product_attention",
+        {name: replacement},
+        diagnosis,
+        hint,
+        frequency,
+        throughout=throughout,
     )
 
 
@@ -228,6 +234,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention divides by sqrt(d_k) after the softmax, so its weights do not add up to 1.",
         hint="What should come out when all values are 1?",
         frequency="rare",
+        throughout=True,
     ),
     _attention(
         "softmax-over-queries",
@@ -235,6 +242,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention takes the softmax over the queries, not over the keys.",
         hint="Along which dimension should the weights add up to 1?",
         frequency="occasional",
+        throughout=True,
     ),
     _attention(
         "softmax-overflows",
@@ -338,6 +346,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention returns its weights and does not average the values with them.",
         hint="Which shape should the output have?",
         frequency="rare",
+        throughout=True,
     ),
     _attention(
         "queries-and-keys-swapped",
@@ -439,5 +448,6 @@ MISCONCEPTIONS = (
         diagnosis="Your attention reshapes every mask to [1, 1, queries, keys], which fails for a mask per sequence.",
         hint="What happens with a mask of shape [batch, queries, keys]?",
         frequency="occasional",
+        throughout=True,
     ),
 )

@@ -112,6 +112,10 @@ def _views(x, dim):
     return _right(flat.view(x.shape), dim)
 
 
+def _small_only(x, dim):
+    return _right(x, dim) * (x.numel() <= 6000)
+
+
 MISCONCEPTIONS = (
     Misconception(
         id="softmax-without-shift",
@@ -170,6 +174,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax divides by one sum over the whole tensor.",
         hint="What do all the numbers of a row add up to, and what those of the whole matrix?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="softmax-sum-drops-dimension",
@@ -178,6 +183,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax drops the dimension that it sums over, so the sums line up with a wrong one.",
         hint="What is the shape of x.sum(-1), and how does it broadcast against x?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="softmax-maximum-drops-dimension",
@@ -186,6 +192,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax drops the dimension that it takes the maximum over, so each row is shifted unevenly.",
         hint="What is the shape of x.amax(-1), and how does it broadcast against x?",
         frequency="occasional",
+        throughout=True,
     ),
     Misconception(
         id="softmax-leaves-dimension-at-end",
@@ -210,6 +217,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax returns logarithms of probabilities.",
         hint="Do your outputs add up to 1?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="softmax-does-not-divide",
@@ -218,6 +226,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax does not divide by the sum.",
         hint="Do your outputs add up to 1?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="softmax-base-two",
@@ -226,6 +235,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax uses powers of 2 where powers of e are due.",
         hint="The ratio of the outputs for [0., 1.] is a well-known number: which?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="softmax-sign",
@@ -234,6 +244,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax gives the smallest number the largest probability.",
         hint="Which of [0., 1.] should get more?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="softmax-is-sigmoid",
@@ -242,6 +253,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax is the sigmoid of each number on its own.",
         hint="Do your outputs add up to 1?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="softmax-eps-in-denominator",
@@ -250,6 +262,7 @@ MISCONCEPTIONS = (
         diagnosis="Your softmax adds a constant to the sum, so probabilities no longer add up to 1.",
         hint="After the shift, how small can the sum become?",
         frequency="rare",
+        throughout=True,
     ),
     Misconception(
         id="softmax-changes-its-input",
@@ -313,6 +326,22 @@ MISCONCEPTIONS = (
         replaces={"attention.softmax": lambda x, dim: _right(x.double(), dim)},
         diagnosis="Your softmax gives float64 numbers, whatever the dtype of its input.",
         hint="Print the dtype of input and output.",
+        frequency="rare",
+    ),
+    Misconception(
+        id="softmax-result-is-float32",
+        problem="softmax",
+        replaces={"attention.softmax": lambda x, dim: _right(x.float(), dim)},
+        diagnosis="Your softmax gives float32 numbers, whatever the dtype of its input.",
+        hint="Print the dtype of input and output, for bfloat16 and for float64.",
+        frequency="occasional",
+    ),
+    Misconception(
+        id="softmax-zeros-beyond-a-size",
+        problem="softmax",
+        replaces={"attention.softmax": _small_only},
+        diagnosis="Your softmax gives zeros where the input has more than some thousand numbers.",
+        hint="Does your code have a size in it that none of its arguments gave it?",
         frequency="rare",
     ),
 )

@@ -279,13 +279,13 @@ def _forgetting(option: str):
     return init
 
 
-def _lm(id, replacement, diagnosis, hint, frequency):
+def _lm(id, replacement, diagnosis, hint, frequency, throughout=False):
     """A misconception that replaces one step of the forward pass, or (a function) the constructor."""
     if isinstance(replacement, dict):
         replaced = {"transformer.TransformerLM.forward": replace(_RIGHT, **replacement).forward()}
     else:
         replaced = {"transformer.TransformerLM.__init__": replacement}
-    return Misconception(f"lm-{id}", "transformer_lm", replaced, diagnosis, hint, frequency)
+    return Misconception(f"lm-{id}", "transformer_lm", replaced, diagnosis, hint, frequency, throughout=throughout)
 
 
 MISCONCEPTIONS = (
@@ -344,6 +344,7 @@ MISCONCEPTIONS = (
         diagnosis="Your model returns the logits of the last token only.",
         hint="For how many tokens of a sequence does training have a target?",
         frequency="rare",
+        throughout=True,
     ),
     _lm(
         "logits-scaled",
@@ -365,6 +366,7 @@ MISCONCEPTIONS = (
         diagnosis="Your model adds a position embedding to its token embeddings, besides RoPE.",
         hint="Where do positions enter this model?",
         frequency="occasional",
+        throughout=True,
     ),
     _lm(
         "last-block-left-out",
@@ -507,6 +509,7 @@ MISCONCEPTIONS = (
         diagnosis="Your model keeps its blocks in a plain list, where PyTorch does not find their parameters.",
         hint="What does len(list(model.parameters())) give, and what should it?",
         frequency="occasional",
+        throughout=True,
     ),
     _lm(
         "head-has-bias",
@@ -563,6 +566,7 @@ MISCONCEPTIONS = (
         diagnosis="Your model returns one vector of logits per sequence, that of the last token.",
         hint="For how many tokens of a sequence does training have a target?",
         frequency="rare",
+        throughout=True,
     ),
     _lm(
         "ignores-device",

@@ -97,6 +97,8 @@ class _Recorder:
         problem = problem_of(Path(test_id.partition("::")[0]))
         if "advice" in report.keywords:
             self.advice.add(test_id)
+        if getattr(report, "absent", False):
+            return  # nothing was there to look at, which is neither passing nor failing
         if report.failed or (report.skipped and report.when == "call"):
             self.failed.setdefault(problem, {})[test_id] = fingerprint_transcript(self.submission.transcript or [])
         elif report.when == "call":

@@ -12,7 +12,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from ..events import Events
 from ..faults import Fault
 from ..isolation import Isolation
 from ..processes import adopt_orphans, become_undumpable
+from ..speed import RaceResult
 from ..wall import Behind, Limits
 from ..worker.loader import Layout
 from .devices import the_device
@@ -61,9 +62,10 @@ def main() -> int:
 
 def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: Events) -> None:
     limits = Limits(call_s=_TEXT_CALL_S)
+    in_its_python = replace(reference_layout("cpu"), environment=layout.environment)
     with (
         _behind(layout, limits, isolation, scratch) as student,
-        _behind(reference_layout("cpu"), limits, isolation, scratch) as reference,
+        _behind(in_its_python, limits, isolation, scratch) as reference,
     ):
         for race in (race for problem in problems for race in TEXT_RACES[problem]()):
             events.send("started", id=race.id)
@@ -71,8 +73,14 @@ def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, 
                 result = run_text_race(race, student, reference, TEXT_BUDGET_S)
             except (WrongAnswer, Fault) as error:
                 result = without_time(race.problem, race.tensors, error)
-            events.send("finished", result=result.as_plain())
+            _tell(events, result)
         events.send("noticed", remarks=student.noticed)
+
+
+def _tell(events: Events, result: RaceResult) -> None:
+    if not result.is_assessed:
+        events.send("note", problem=result.problem, text=result.message)
+    events.send("finished", result=result.as_plain())
 
 
 @contextlib.contextmanager
@@ -92,7 +100,7 @@ def _hold_tensor_races(
         events.send("machine", machine={**device.describe(), "ceilings": asdict(opened.ceilings)})
         for race in (race for problem in problems for race in RACES[problem](device.name)):
             events.send("started", id=race.id)
-            events.send("finished", result=opened.run(race, TENSOR_BUDGET_S).as_plain())
+            _tell(events, opened.run(race, TENSOR_BUDGET_S))
         events.send("machine", machine={"afterwards": device.describe()})
         events.send("noticed", remarks=opened.student.submission.noticed)
 

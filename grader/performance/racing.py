@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..faults import AdapterMissing, Fault, Todo
+from ..faults import AdapterMissing, Fault, NothingToAssess, Todo
 from ..isolation import KIT, Isolation
 from ..locate import locate
 from ..speed import RaceResult
@@ -66,6 +66,8 @@ def without_time(problem: str, tensors: str, error: Exception) -> RaceResult:
             status = "not_provided"
         case DeviceBusy():
             status = "busy"
+        case NothingToAssess():
+            status = "absent"
         case Fault():
             status = "failed"
         case _:

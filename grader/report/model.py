@@ -19,7 +19,8 @@ from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
 KIT = Path(__file__).resolve().parents[2]
-_NO_MODULE = re.compile(r"No module named '([^']+)'")
+_PACKAGES_SHOWN = 6
+_NO_PACKAGE = re.compile(r"^needs the package '([^']+)', which is not installed here")
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class TestReport:
 
     @property
     def missing_package(self) -> str | None:
-        """The package whose absence made the test fail, if that is why."""
-        found = _NO_MODULE.search(self.outcome.message) if self.outcome.result is Result.ERROR else None
+        """The package without which the test could not be assessed, if that is why."""
+        found = _NO_PACKAGE.search(self.outcome.message) if self.outcome.result is Result.ABSENT else None
         return found[1] if found else None
 
     def as_json(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class ProblemReport:
     @property
     def _first_failures(self) -> list[TestReport]:
         first: dict[str, TestReport] = {}
-        for test in self.tests:
+        for test in sorted(self.tests, key=lambda test: test.outcome.result is Result.NOT_RUN):
             if test.charged and not test.carried and test.outcome.result not in (Result.PASS, Result.ABSENT):
                 first.setdefault(test.plan.claim, test)
         return list(first.values())
@@ -322,6 +323,21 @@ class Report:
                 if package := test.missing_package:
                     needed_by.setdefault(package, {})[problem.problem.id] = None
         return {package: list(problems) for package, problems in needed_by.items()}
+
+    @property
+    def surroundings(self) -> list[str]:
+        """Sentences on what the submission ran with, where that is not only what the kit brings."""
+        said = [
+            f"{name} is not installed here: a stand-in that does nothing took its place."
+            for name in self.environment.get("stand_ins", ())
+        ]
+        if own := self.environment.get("own"):
+            shown, more = own["installed"][:_PACKAGES_SHOWN], len(own["installed"]) - _PACKAGES_SHOWN
+            packages = ", ".join([*shown, *([f"{more} more"] if more > 0 else [])]) or "no further packages"
+            how = "as an earlier grade made it" if own["reused"] else f"made in {own['seconds']:.0f} s"
+            said.append(f"The code ran in an environment of its own: Python {own['python']} with {packages}, {how}.")
+            said += [f"Not to be had for it: {name} ({why})." for name, why in own["missing"].items()]
+        return said
 
     def as_json(self) -> dict[str, Any]:
         return {

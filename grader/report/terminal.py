@@ -258,4 +258,6 @@ def _summary(report: Report) -> Text:
     text.append(f"\nIsolation: {report.isolation['level']}.", style="dim")
     for sentence in report.isolation["missing"]:
         text.append(f" {sentence}", style="dim")
+    for sentence in report.surroundings:
+        text.append(f"\n{sentence}", style="dim")
     return text

@@ -32,4 +32,7 @@ EFFECT = {
 }
 ADVICE = "Advice costs no points: the assignment does not ask for it, and code that others use is better for it."
 SUSPICIOUS = "This costs no points by itself: a person should look at it."
-INSTALL = "Install them beside the grader, or import them only where the tests do not need them."
+INSTALL = (
+    "What needs them is not assessed. --environment own installs what the submission's own pyproject.toml or "
+    "requirements.txt lists."
+)

@@ -5,7 +5,7 @@ Follows from the stored evidence, which says what tests a bug fails, and from th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.diagnosis import KnownBug, load_known_bugs
@@ -20,7 +20,7 @@ from grader.scoring import score_problem
 class Cost:
     """share: of the problem's points that the bug costs, from 0 to 1; throughout: as the catalogue says of it.
 
-    most: what it may cost, as the rubric says; advised: whether all claims that notice it are advice, worth nothing.
+    most: what it may cost, as the rubric says; advised: whether nothing but advice notices it, which is free.
     """
 
     problem: str
@@ -28,7 +28,7 @@ class Cost:
     share: float
     throughout: bool
     most: float
-    advised: bool = False
+    advised: bool
 
     @property
     def complaint(self) -> str:
@@ -53,7 +53,7 @@ def costs(rubric: Rubric, problems: Sequence[str], bugs: Sequence[KnownBug] | No
             cost(rubric[bug.problem], tests[bug.problem], bug.evidence),
             throughout[bug.id],
             rubric[bug.problem].one_bug,
-            advised=_failed_tiers(tests[bug.problem], bug.evidence.get(bug.problem, {})) == {Tier.ADVICE},
+            _is_advised(tests[bug.problem], bug),
         )
         for bug in (load_known_bugs() if bugs is None else bugs)
         if bug.problem in tests
@@ -61,8 +61,10 @@ def costs(rubric: Rubric, problems: Sequence[str], bugs: Sequence[KnownBug] | No
     return sorted(found, key=lambda cost: -cost.share)
 
 
-def _failed_tiers(tests: Sequence[PlannedTest], failing: Collection[str]) -> set[Tier]:
-    return {test.tier for test in tests if test.id in failing}
+def _is_advised(tests: Sequence[PlannedTest], bug: KnownBug) -> bool:
+    """Whether all tests that a bug fails are advice: a reading that an honest student may dispute."""
+    failing = bug.evidence.get(bug.problem, {})
+    return bool(failing) and all(test.tier is Tier.ADVICE for test in tests if test.id in failing)
 
 
 def cost(problem: Problem, tests: Sequence[PlannedTest], evidence: Mapping[str, Mapping]) -> float:

@@ -107,6 +107,7 @@ def main(arguments: Sequence[str]) -> int:
                 **os.environ,
                 "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}",
                 "VIRTUAL_ENV": str(copy / ".venv"),
+                "UV_NO_SYNC": "1",  # the environment is the kit's own, and stays as it is
             }
             for command in all_commands((KIT / name).read_text("utf-8")):
                 if command.reason or command.line in done:

@@ -90,7 +90,7 @@ def test_there_is_an_end_on_the_clock():
 
 
 @contextlib.contextmanager
-def busy_machine(loops: int = 6, seconds: int = 180) -> Iterator[None]:
+def busy_machine(loops: int = 4, seconds: int = 180) -> Iterator[None]:
     """So many processes that compute all the time, for as long as the block takes and no longer than that."""
     code = f"import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
     processes = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(loops)]
@@ -170,7 +170,7 @@ HANGS = """
     from honest.adapters import run_softmax as right
 
     def run_softmax(in_features, dim):
-        if in_features.dtype.itemsize != 4:
+        if in_features.dim() >= 3:
             time.sleep(60)
         return right(in_features, dim)
 """

@@ -100,6 +100,32 @@ def test_an_exception_alone_names_a_bug_only_where_nothing_else_fails():
     assert diagnose("rope", {"t1": ERROR, "t2": A}, ["t1", "t2"], [known]) == {}
 
 
+OF_ANOTHER_TYPE, NO_SUCH_NAME = ([fingerprint_error(error)] for error in (RuntimeError(), KeyError()))
+
+
+def test_exceptions_are_alike_by_what_they_say():
+    known = bug("x", t1=A, t2=ERROR, t3=ERROR)
+    ran = ["t1", "t2", "t3", "t4"]
+    assert diagnose("rope", {"t1": A, "t2": OF_ANOTHER_TYPE, "t3": OF_ANOTHER_TYPE}, ran, [known])
+    assert diagnose("rope", {"t1": A, "t2": NO_SUCH_NAME, "t3": NO_SUCH_NAME}, ran, [known]) == {}
+    assert diagnose("rope", {"t1": OF_ANOTHER_TYPE}, ran, [bug("x", t1=ERROR)])
+    assert diagnose("rope", {"t1": NO_SUCH_NAME}, ran, [bug("x", t1=ERROR)]) == {}
+
+
+def test_where_every_test_raises_nothing_is_named():
+    """Whatever fails in `load_state_dict` looks so."""
+    assert diagnose("rope", {"t1": ERROR, "t2": ERROR}, ["t1", "t2"], [bug("x", t1=ERROR, t2=ERROR)]) == {}
+
+
+def test_exceptions_of_whole_claims_name_a_bug_beside_another():
+    raises, differs = bug("raises", **{"t1[a]": ERROR, "t1[b]": ERROR}), bug("differs", t2=A)
+    failing = {"t1[a]": ERROR, "t1[b]": ERROR, "t2": A}
+    named = diagnose("rope", failing, [*failing, "t3"], [raises, differs])
+    assert named == {"t1[a]": raises, "t1[b]": raises, "t2": differs}
+    failing["t1[c]"] = A
+    assert raises not in diagnose("rope", failing, [*failing, "t3"], [raises, differs]).values()
+
+
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 
 

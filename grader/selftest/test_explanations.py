@@ -77,6 +77,46 @@ def test_one_bug_costs_once(tmp_path):
         assert problem.blocked_by, name
 
 
+def test_a_bug_that_raises_costs_once(tmp_path):
+    """Also on fresh inputs, where nothing but the exception can be compared."""
+    bug = "rope-one-dimensional-positions-only"
+    _, problems = graded(tmp_path, bug, "rope", "multihead_self_attention", "transformer_block")
+    assert problems["rope"].score.earned < problems["rope"].problem.points
+    attention = problems["multihead_self_attention"]
+    assert any(test.outcome.result == "error" and test.plan.fresh for test in attention.tests)
+    assert attention.score.earned == attention.problem.points
+    assert named(attention) == {bug}
+
+
+POSITIONS_NONE_IS_NO_ROPE = """
+    import grader.reference.adapters as right
+
+    def run_rope(theta, **given):
+        return right.run_rope(theta=10000.0, **given)
+
+    def run_multihead_self_attention(**given):
+        return right.run_multihead_self_attention(**given)
+
+    def run_multihead_self_attention_with_rope(token_positions, max_seq_len, theta, **given):
+        if token_positions is None:
+            return right.run_multihead_self_attention(**given)
+        return right.run_multihead_self_attention_with_rope(
+            token_positions=token_positions, max_seq_len=max_seq_len, theta=theta, **given
+        )
+"""
+
+
+def test_what_passes_speaks_against_a_bug_beside_one_below(tmp_path):
+    """RoPE has a known bug, and positions of None turn nothing: that does not mean that RoPE is never applied."""
+    root = written(tmp_path, {"tests/adapters.py": POSITIONS_NONE_IS_NO_ROPE})
+    wanted = RUBRIC.select(["rope", "multihead_self_attention"])
+    report = grade(str(root), RUBRIC, wanted, jobs=1, launch=ForkedExaminer, isolation="none")
+    rope, attention = report.problems
+    assert named(rope) == {"rope-ignores-theta"}
+    assert [test.plan.claim.partition("::")[2] for test in attention.advice] == ["test_no_positions"]
+    assert named(attention) == set()
+
+
 def test_two_bugs_cost_once_each(tmp_path):
     """What they do together is in no store of evidence; planted together into the reference, they give it."""
     root = with_bug(tmp_path / "bugs", "rope-halves-instead-of-pairs", "rmsnorm-eps-outside-root")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ import torch
 from grader.cases.assets import FIXTURES
 from grader.cases.store import stored_cases
 from grader.crosscheck import Crosscheck, agree, complaint, decoy
+from grader.faults import WorkerCrash, WrongResult
 from grader.in_process import InProcess
 from grader.integrity import find_suspicions
 from grader.isolation import Level, available
 from grader.locate import locate
+from grader.misconceptions.catalogue import Variant
 from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.policy import Effect, find_breaches
 from grader.rubric import load_rubric
@@ -21,6 +24,7 @@ from grader.selftest.attacks.catalogue import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
 from grader.wall import Behind, Limits
+from grader.worker.bench import Bench
 from grader.worker.buffers import fill
 
 HONEST = """
@@ -102,6 +106,65 @@ def test_a_remark_says_what_and_where(tmp_path):
     assert (opened.kind, opened.problem, opened.where) == ("processes", "softmax", "adapters.py:4")
     assert opened.evidence == "It opened /proc/1/environ, of another process."
     assert (patched.kind, patched.evidence) == ("patched", "It replaced time.perf_counter.")
+
+
+TAMPERS = {
+    "a table of drivers": "from grader_worker.drivers import DRIVERS; DRIVERS['clip'] = lambda *a, **k: 1",
+    "an entry of a driver's own table": "from grader_worker.drivers import timing; timing._KINDS['module'] = None",
+    "a driver's code": "from grader_worker.drivers import bpe; bpe.train_bpe.__code__ = (lambda bench: 1).__code__",
+    "a default": "from grader_worker import wire; wire.encode.__defaults__ = (1,)",
+    "a method": "from grader_worker.bench import Bench; Bench.keep = lambda self, value: 1",
+    "an attribute that hides a method": "import gc; from grader_worker.bench import Bench; "
+    "[setattr(b, 'perform', lambda *a: 1) for b in gc.get_objects() if type(b) is Bench]",
+    "the main loop": "import sys; sys.modules['__main__']._receive = lambda *a: None",
+    "a constant": "from grader_worker import witness; witness._THEN_ONE_IN = 10**9",
+    "a helper that is needed later": "from grader_worker import buffers; buffers.fill = lambda *a: False",
+}
+
+
+@pytest.mark.parametrize("how", TAMPERS)
+def test_whatever_measures_is_watched(tmp_path, how):
+    source = """
+        def run_silu(in_features):
+            return in_features
+        def run_softmax(in_features, dim):
+            change()
+            return in_features
+        def change():
+            CHANGE
+    """
+    root = written(tmp_path, source)
+    text = (root / "adapters.py").read_text()
+    (root / "adapters.py").write_text(text.replace("CHANGE", TAMPERS[how]))
+    x = torch.zeros(1)
+    with Behind(locate(root)) as submission:
+        assert submission.run_silu(in_features=x).equal(x)
+        assert submission.noticed == []
+        with pytest.raises((WrongResult, WorkerCrash)):
+            submission.run_softmax(in_features=x, dim=0)
+        assert "tampered" in {remark["kind"] for remark in submission.noticed}
+
+
+def test_a_handle_is_never_given_twice(tmp_path):
+    bench = Bench(types.ModuleType("adapters"))
+    first, second = bench.keep("a"), bench.keep("b")
+    del bench.objects[first]
+    third = bench.keep("c")
+    assert len({first, second, third}) == 3
+    assert (bench.objects[second], bench.objects[third]) == ("b", "c")
+
+
+def test_a_plant_that_fails_leaves_nothing_planted():
+    from grader.reference import layers
+
+    before = layers.silu
+    variant = Variant("x", "softmax", {"layers.silu": None, "layers.no_such_name": None})
+    with pytest.raises(KeyError), variant.planted():
+        pass
+    assert layers.silu is before
+    with pytest.raises(KeyError):
+        variant.plant()
+    assert layers.silu is before
 
 
 def test_forged_remarks_are_taken_as_text_or_not_at_all(tmp_path):

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from grader import isolation as module
 from grader import processes
@@ -16,6 +18,8 @@ from grader.complaints import Refused
 from grader.isolation import KIT, Cell, Files, Isolation, Level, choose
 from grader.locate import locate
 from grader.scratch import Scratch, copy_if_small
+from grader.selftest.layouts import written
+from grader.wall import Behind
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
@@ -119,6 +123,66 @@ def test_writes_of_a_submission_stay_in_its_cell(layout, files):
     finally:
         cell.scratch.remove()
     assert Path(layout.root, "notes.txt").read_text() == "mine"
+
+
+@linux
+def test_bubblewrap_shows_settings_of_the_machine_read_only(layout):
+    """Root inside is root outside to the files of /proc, whatever rights were dropped."""
+    cell = Cell(layout, bubblewrap(layout))
+    code = """
+import os
+writable = []
+for folder, folders, files in os.walk("/proc"):
+    if folder == "/proc":
+        folders[:] = [name for name in folders if not name.isdigit() and name not in ("self", "thread-self")]
+    for path in (os.path.join(folder, name) for name in files):
+        try:
+            os.close(os.open(path, os.O_WRONLY))  # opened, never written to
+            writable.append(path)
+        except OSError:
+            pass
+print(writable[:5])
+"""
+    try:
+        assert run_inside(cell, code) == "[]"
+    finally:
+        cell.scratch.remove()
+
+
+_KEYS = """
+import ctypes, os
+number = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+libc = ctypes.CDLL(None, use_errno=True)
+SESSION, SEARCH, REVOKE = -3, 10, 3
+def add(name):
+    return libc.syscall(number[0], b"user", name, b"x", ctypes.c_size_t(1), SESSION)
+def find(name):
+    return libc.syscall(number[1], SEARCH, SESSION, b"user", name, 0)
+"""
+
+
+@linux
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
+def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
+    """A key that whoever runs the grader keeps in the session's keyring is not found by a submission."""
+    source = _KEYS + "\ndef run_silu(in_features):\n    return [find(b'grader-selftest') > 0, add(b'another') > 0]\n"
+    layout = locate(written(tmp_path, source))
+    try:
+        isolation = choose(level, layout)
+    except Refused as error:
+        pytest.skip(str(error))
+    keys: dict[str, Any] = {}
+    exec(_KEYS, keys)
+    key = keys["add"](b"grader-selftest")
+    if key < 0 or keys["find"](b"grader-selftest") != key:
+        pytest.skip("no keys can be kept here")
+    try:
+        with Behind(layout, isolation=isolation) as submission:
+            found, has_its_own = submission.run_silu(in_features=torch.zeros(1))
+    finally:
+        keys["libc"].syscall(keys["number"][1], keys["REVOKE"], key)
+    assert not found
+    assert has_its_own
 
 
 def test_a_copy_is_made_of_small_folders_only(tmp_path):

@@ -178,6 +178,7 @@ def test_what_replaces_no_piece_is_only_mentioned(problem, name):
         ("checkpointing", "torch.optim.AdamW"),
         ("linear", "tiktoken.Encoding"),
         ("tokenizer", "torch.nn.functional.pad"),
+        ("training_together", "torch._C._nn._parse_to"),  # model.to(device)
     ],
 )
 def test_what_is_allowed_in_a_problem_is_no_finding_there(problem, name):

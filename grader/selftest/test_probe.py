@@ -85,6 +85,14 @@ def run_softmax(x, dim):
     return mine
 """,
     ),
+    "compared with each other for equality": (
+        "softmax",
+        """
+def run_softmax(x, dim):
+    assert torch.equal(torch.softmax(x, dim).clone(), F.softmax(x, dim))
+    return own(x, dim)
+""",
+    ),
     "printed": (
         "softmax",
         """
@@ -195,12 +203,12 @@ def test_what_ran_beside_the_answer_costs_nothing(tmp_path, name):
 
 UNKNOWN = {
     "compared for equality": (
-        "softmax",
+        "linear",
         """
-def run_softmax(x, dim):
-    mine = torch.softmax(x, dim).clone()
-    assert torch.equal(mine, F.softmax(x, dim))
-    return own(x, dim)
+def run_linear(d_in, d_out, weights, in_features):
+    mine = in_features @ weights.T
+    assert torch.equal(mine, F.linear(in_features, weights))
+    return mine
 """,
     ),
     "compared in the first call only": (
@@ -339,6 +347,10 @@ def run_softmax(x, dim):
         exec("\\n" * 40 * _ + "F.relu(x)\\nF.elu(x)\\nF.selu(x)\\nF.celu(x)\\nF.silu(x)\\nF.gelu(x)\\nF.linear(x, x)")
     return F.softmax(x, dim)
 """,
+    ),
+    "twenty times beside the answer first": (
+        "softmax",
+        "def run_softmax(x, dim):\n" + "    F.softmax(x, dim)\n" * 20 + "    return x.softmax(dim)\n",
     ),
     "the embedding": (
         "embedding",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from grader.outcome import Outcome, PlannedTest, Result, Tier
@@ -111,4 +113,11 @@ def test_one_failed_case_outweighs_those_without_anything_to_look_at():
 
 def test_decisive_claims_that_could_not_be_assessed_do_not_take_the_rest_along():
     given = (("values", Result.ABSENT), ("property", Result.PASS))
-    assert score_problem(PROBLEM, rows(*given, values="values")) == Score(2, Status.PASS, unassessed=2)
+    experiment = replace(PROBLEM, kind=Kind.ARTIFACT)
+    assert score_problem(experiment, rows(*given, values="values")) == Score(2, Status.PASS, unassessed=2)
+
+
+def test_code_whose_values_could_not_be_compared_is_not_assessed():
+    """A package that exists nowhere excuses wrong code from being compared; its shapes may be right all the same."""
+    given = (("values", Result.ABSENT), ("property", Result.PASS))
+    assert score_problem(PROBLEM, rows(*given, values="values")) == Score(0, Status.NOT_ASSESSED, unassessed=4)

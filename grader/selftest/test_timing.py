@@ -7,19 +7,24 @@ inputs are in the cache after the first); whoever looks faster than three times 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
-from grader.isolation import choose
+from grader.cases.fresh_text import shuffled_text
+from grader.isolation import KIT, choose
 from grader.locate import locate
 from grader.performance.devices import Ceilings, CpuDevice
 from grader.performance.lane import Lane
 from grader.performance.races import RACES, softmax_races
 from grader.performance.racing import Track, arena_bytes, reference_layout
 from grader.performance.statistics import Thresholds
+from grader.performance.texts import run_text_race, tokenizer_races
 from grader.processes import adopt_orphans
 from grader.selftest.attacks.catalogue import Attack, load_attacks
+from grader.selftest.layouts import written
+from grader.wall import Behind, Limits
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
 BUDGET_S = 2.5
@@ -79,3 +84,58 @@ def test_every_race_accepts_the_reference(problem, device, ceilings, reference):
             result = Track(lane, reference, device, ceilings).run(race, budget_s=0.1)
             assert result.status == "measured", result.message
             assert result.share == 1
+
+
+CHILDREN_OF_NOBODY = """
+    import os, pickle, signal
+    from honest.adapters import *
+    from honest.adapters import get_tokenizer as right
+
+    class Forks:
+        def __init__(self, tokenizer):
+            self.tokenizer = tokenizer
+
+        def encode(self, text):
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody hears of its end, nor of the time it took
+            answer, give = os.pipe()
+            os.set_blocking(answer, BLOCKS)
+            if os.fork() == 0:
+                for _ in range(60):
+                    ids = self.tokenizer.encode(text)
+                with os.fdopen(give, "wb") as file:
+                    pickle.dump(ids, file)
+                os._exit(0)
+            os.close(give)
+            parts = []
+            while True:
+                try:
+                    if not (part := os.read(answer, 1 << 16)):
+                        break
+                    parts.append(part)
+                except BlockingIOError:
+                    os.sched_yield()
+            os.close(answer)
+            return pickle.loads(b"".join(parts))
+
+    def get_tokenizer(vocab, merges, special_tokens=None):
+        return Forks(right(vocab, merges, special_tokens))
+"""
+
+
+@pytest.mark.parametrize("waiting", ["asleep", "always ready, and of the least priority"])
+def test_what_children_of_nobody_compute_is_the_students(tmp_path, waiting):
+    """A tokenizer that lets children compute sixty times over, whose processor time the kernel accounts nobody."""
+    source = CHILDREN_OF_NOBODY.replace("BLOCKS", str(waiting == "asleep"))
+    if waiting != "asleep":
+        source += "    os.nice(19)\n"
+    root = written(tmp_path, source)
+    shutil.copytree(KIT / "grader" / "reference", root / "honest")
+    full = next(tokenizer_races())
+    race = dataclasses.replace(full, draw=lambda seed: {"text": shuffled_text(seed, 60_000)})
+    isolation = choose("auto", locate(root))
+    with (
+        Behind(locate(root), Limits(call_s=60), isolation) as ours,
+        Behind(reference_layout("cpu"), Limits(call_s=60), isolation) as theirs,
+    ):
+        result = run_text_race(race, ours, theirs, budget_s=5)
+    assert result.ratio > 8, f"it looked {result.ratio:.1f} times as slow as the reference"

@@ -20,7 +20,16 @@ import pytest
 import torch
 
 from grader.cases.compare import Mismatch, compare
-from grader.faults import AdapterMissing, CallTimeout, Fault, StudentError, Todo, WorkerCrash, WrongResult
+from grader.faults import (
+    AdapterMissing,
+    CallTimeout,
+    Fault,
+    NothingToAssess,
+    StudentError,
+    Todo,
+    WorkerCrash,
+    WrongResult,
+)  # fmt: skip
 from grader.isolation import Isolation, Level, choose
 from grader.locate import SubmissionNotFound, locate
 from grader.outcome import Result
@@ -226,7 +235,7 @@ def test_adapters_that_are_not_text_are_refused(tmp_path):
 # What cannot be imported
 
 BROKEN_IMPORTS = {
-    "missing package": ("import einx_of_the_future\n", "the package 'einx_of_the_future' is not installed here"),
+    "missing package": ("from einx_of_the_future import *\n", "needs the package 'einx_of_the_future', which is not"),
     "missing own module": ("from cs336_basics.nowhere import silu\n", "'cs336_basics.nowhere' does not exist in this"),
     "syntax error": ("import cs336_basics.broken\n", r"cs336_basics/broken\.py:3: IndentationError"),
     "exit": ("import sys\nsys.exit(0)\n", r"ended the program \(sys\.exit\(0\)\)"),
@@ -257,16 +266,16 @@ def test_syntax_of_a_newer_python_is_named(tmp_path):
         return
     with (
         Behind(locate(tmp_path)) as submission,
-        pytest.raises(StudentError, match=r"adapters\.py:\d is written for Python 3\.12 or later"),
+        pytest.raises(NothingToAssess, match=r"adapters\.py is written for Python 3\.12 or later"),
     ):
         submission.run_silu(in_features=X)
 
 
 def test_a_submission_that_cannot_be_imported_has_a_full_report(tmp_path):
-    write(tmp_path, {"adapters.py": "import einx_of_the_future\n"})
+    write(tmp_path, {"adapters.py": "import cs336_basics.nowhere\n", "cs336_basics/__init__.py": ""})
     report = grade(tmp_path, problems("checkpointing"))
     assert report.load_fault is not None
-    assert "einx_of_the_future" in report.load_fault
+    assert "cs336_basics.nowhere" in report.load_fault
     assert by_id(report)["checkpointing"].score.status is Status.ERROR
     assert len(by_id(report)["checkpointing"].tests) == 14
 
@@ -374,7 +383,7 @@ def test_unwritten_and_absent_adapters_are_told_apart(misdeeds):
 
 
 def test_a_package_missing_inside_a_function_is_named(misdeeds):
-    with pytest.raises(StudentError, match="package_of_the_future"):
+    with pytest.raises(NothingToAssess, match="package_of_the_future"):
         misdeeds.run_get_batch(dataset=np.arange(5), batch_size=1, context_length=2, device="cpu")
 
 
@@ -462,10 +471,10 @@ def test_bad_adapters_cost_only_their_own_problems(tmp_path):
     assert found["checkpointing"].score.status is Status.NOT_PROVIDED
     assert found["learning_rate_schedule"].score.earned == 0
     assert results(found["learning_rate_schedule"]) == {Result.TIMEOUT, Result.NOT_RUN}
-    assert found["rmsnorm"].score.earned == 0
-    errors = [test.outcome for test in found["rmsnorm"].tests if test.outcome.result is Result.ERROR]
-    assert errors
-    assert all("package_of_the_future" in outcome.message for outcome in errors)
+    rmsnorm = found["rmsnorm"].score
+    assert rmsnorm.status is Status.NOT_ASSESSED
+    assert rmsnorm.unassessed == 1
+    assert "package_of_the_future" in found["rmsnorm"].note
     clipping = found["gradient_clipping"].tests
     crashed = {test.plan.claim for test in clipping if test.outcome.result is Result.CRASH}
     assert len(crashed) == 2
@@ -531,7 +540,11 @@ class Serial(Progress):
         self.victim = self.victim or test_id
         if test_id == self.victim and self.tries < self.times:
             self.tries += 1
-            [examiner] = [child for child in children(os.getpid()) if "grader.examiner" in command_line(child)]
+            [examiner] = [
+                examiner
+                for examiner in children(os.getpid())
+                if any("serve.py" in command_line(worker) for worker in children(examiner))
+            ]
             os.kill(examiner, signal.SIGKILL)
 
 

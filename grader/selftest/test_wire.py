@@ -7,7 +7,10 @@ import contextlib
 import functools
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -16,6 +19,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grader.isolation import KIT
+from grader.wall import read_answer
 from grader.worker import wire
 
 PLAIN = st.recursive(
@@ -132,6 +137,57 @@ def test_a_dict_is_read_through_the_base_class():
     assert there_and_back(collections.defaultdict(int, a=1)) == {"a": 1}
 
 
+TENSORS = st.sampled_from([torch.zeros(2), torch.tensor(7), torch.tensor([True, False]), torch.zeros(0)])
+ARRAYS = st.sampled_from([np.arange(3), np.float32(1), np.array(True)])
+ANYTHING = st.recursive(
+    PLAIN | TENSORS | ARRAYS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner)
+)
+REMARKS = st.lists(st.dictionaries(st.text(max_size=9) | st.binary(max_size=3), st.text(max_size=400) | ANYTHING))
+FIELDS: dict[Any, Any] = {
+    "id": st.just(5) | st.just(True) | ANYTHING,
+    "kind": st.sampled_from(["ok", "error", "todo", "?"]) | ANYTHING,
+    "value": ANYTHING,
+    **dict.fromkeys(("message", "traceback", "type"), st.text() | ANYTHING),
+    **dict.fromkeys(("witnessed", "noticed"), REMARKS | ANYTHING),
+    b"id": ANYTHING,
+}
+FRAMES = st.fixed_dictionaries({}, optional=FIELDS)
+
+
+def check_is_answer_or_refused(body):
+    try:
+        answer = read_answer(body, 5)
+    except wire.WireError:
+        return
+    assert type(answer.kind) is type(answer.message) is type(answer.traceback) is type(answer.type_name) is str
+    for remark in (*answer.witnessed, *answer.noticed):
+        assert all(type(text) is str and len(text) <= 300 for pair in remark.items() for text in pair)
+    assert type(answer.value) in wire._DECODED
+
+
+@given(FRAMES | ANYTHING)
+def test_whatever_a_frame_says_is_an_answer_or_refused(frame):
+    check_is_answer_or_refused(wire.encode(frame))
+
+
+@given(st.binary(max_size=200))
+def test_whatever_a_frame_is_made_of_is_an_answer_or_refused(body):
+    check_is_answer_or_refused(body)
+
+
+@given(FRAMES, st.integers(0, 2000), st.integers(0, 255))
+def test_a_frame_with_another_byte_is_an_answer_or_refused(frame, place, byte):
+    body = bytearray(wire.encode(frame))
+    body[place % len(body)] = byte
+    check_is_answer_or_refused(body)
+
+
+@pytest.mark.parametrize("number", [torch.tensor([5, 5]), 5.0, True, [5], b"5"], ids=repr)
+def test_an_answer_is_known_by_a_number_of_type_int(number):
+    with pytest.raises(wire.WireError):
+        read_answer(wire.encode({"id": number, "kind": "ok", "value": 1}), 5)
+
+
 @given(st.binary(max_size=200))
 def test_garbage_is_an_error_and_nothing_worse(body):
     with contextlib.suppress(wire.WireError):
@@ -204,6 +260,40 @@ def tensor_message(header: dict, raw: bytes) -> bytes:
 def test_a_tensor_that_its_bytes_do_not_support_is_refused(header):
     with pytest.raises(wire.WireError):
         wire.decode(tensor_message(header, b"\0" * 8))
+
+
+def many_tensors(count: int) -> bytes:
+    one = tensor_message({"dtype": "uint8", "shape": [1]}, b"\0")
+    return b"\xdd" + struct.pack(">I", count) + one * count
+
+
+def stretched(count: int) -> bytes:
+    return tensor_message({"dtype": "uint8", "shape": [count], "strides": [64]}, bytes(count))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
+@pytest.mark.parametrize(
+    ("message", "is_accepted"),
+    [("many_tensors(1_400_000)", False), ("stretched(60 << 20)", False), ("many_tensors(200_000)", True)],
+)
+def test_what_a_message_becomes_is_counted_before_it_does(message, is_accepted):
+    code = f"""
+import resource
+from grader.selftest.test_wire import many_tensors, stretched
+from grader.worker import wire
+body = {message}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    kept = wire.decode(body)
+    accepted = True
+except wire.TooLarge:
+    accepted = False
+print(accepted, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=KIT)
+    accepted, mib = result.stdout.split()
+    assert accepted == str(is_accepted)
+    assert int(mib) < 1300
 
 
 def test_a_bool_is_true_or_false():

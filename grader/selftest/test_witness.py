@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import traceback
@@ -14,6 +15,7 @@ import torch
 
 from grader.cases.assets import FIXTURES
 from grader.cases.store import stored_cases
+from grader.faults import NothingToAssess, Todo
 from grader.in_process import InProcess
 from grader.locate import locate
 from grader.policy import Effect, Finding, find_breaches
@@ -21,7 +23,7 @@ from grader.rubric import Policy, load_rubric
 from grader.runner import KIT
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
-from grader.wall import Behind
+from grader.wall import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against
 from grader.worker.witness import Witness
@@ -67,7 +69,7 @@ RUNS = """
         nn.utils.clip_grad_norm_(parameters, max_l2_norm)  # clip
     def get_adamw_cls():
         return Wrapped
-    def get_linear_module(in_features, out_features):
+    def get_linear_module(in_features, out_features, device, dtype):
         return Block(in_features)
     def run_get_lr_cosine_schedule(it, **options):
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -133,9 +135,14 @@ CALLS: dict[str, tuple[str, str, dict[str, Any], str]] = {
         "torch.optim.AdamW",
     ),
     "derived": (
-        "module_state",
+        "module_placement",
         "linear",
-        {"factory": "get_linear_module", "config": {"in_features": 4, "out_features": 4}, "seed": 0},
+        {
+            "factory": "get_linear_module",
+            "config": {"in_features": 4, "out_features": 4},
+            "device": None,
+            "dtype": None,
+        },
         "torch.nn.Linear",
     ),
     "schedule": (
@@ -150,7 +157,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any], str]] = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Iterator[Behind]:
     folder = written(tmp_path_factory.mktemp("runs"), RUNS)
-    with Behind(locate(folder)) as submission:
+    with Behind(locate(folder), Limits(call_s=60)) as submission:
         yield submission
 
 
@@ -162,7 +169,8 @@ def dynamic_findings(submission: Behind | InProcess, problem: str) -> tuple[Find
 @pytest.mark.parametrize("name", CALLS)
 def test_what_ran_is_named_with_its_place(runs, name):
     operation, problem, arguments, used = CALLS[name]
-    runs.perform(operation, arguments)
+    for _ in range(2):  # an optimizer's first call imports much, and what takes long is not made again
+        runs.perform(operation, arguments)
     findings = dynamic_findings(runs, problem)
     where = marked(Path(runs.layout.root), f"# {name}")
     assert [(f.where, f.kind, f.effect) for f in findings if f" {used}" in f" {f.evidence}"] == [
@@ -221,8 +229,13 @@ def reference_calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "linear", "run_linear", {"d_in": d, "d_out": 5, "weights": torch.randn(5, d), "in_features": x}
     yield (
         "linear",
-        "module_state",
-        {"factory": "get_linear_module", "config": {"in_features": d, "out_features": 3}, "seed": 0},
+        "module_placement",
+        {
+            "factory": "get_linear_module",
+            "config": {"in_features": d, "out_features": 3},
+            "device": None,
+            "dtype": None,
+        },
     )
     yield "embedding", "run_embedding", {"vocab_size": 5, "d_model": 4, "weights": W, "token_ids": torch.tensor([1])}
     yield "rmsnorm", "run_rmsnorm", {"d_model": d, "eps": 1e-5, "weights": torch.ones(d), "in_features": x}
@@ -324,7 +337,8 @@ def test_correct_variants_breach_the_rule_only_where_they_use_pytorch(variant):
     cases = stored_cases(variant.problem)
     with variant.planted():
         for case in (cases[0], cases[-1]):
-            submission.perform(case.operation, case.inputs)
+            with contextlib.suppress(NothingToAssess, Todo):  # what a variant leaves out is no use of anything
+                submission.perform(case.operation, case.inputs)
     assert bool(dynamic_findings(submission, variant.problem)) is (variant.id in BY_TORCH)
 
 

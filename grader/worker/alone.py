@@ -1,8 +1,8 @@
 """Calls one adapter, or one driver, in a Python of its own: a test can kill it, and it knows nothing of earlier calls.
 
 A driver starts this file as a script; the only argument is the order, in JSON: the import path, the packages that the
-adapters module lies in, its name, torch's number of threads, and what to call: an adapter with its arguments, or a
-driver with the files that hold its arguments and take its answer.
+adapters module lies in, its name, torch's number of threads, the placeholders for packages that are missing, and what
+to call: an adapter with its arguments, or a driver with the files that hold its arguments and take its answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], 
     """Run a driver in a fresh Python, as `start` makes it; gives what the driver returns, plain data.
 
     Raises:
-        NotImplementedError: as the submission raised it there.
+        NotImplementedError, ModuleNotFoundError: as the submission raised it there.
         ContractBroken: any other exception; the process ended, or took longer than `limit_s` seconds.
     """
     from . import wire
@@ -56,6 +56,8 @@ def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], 
         answer = wire.decode(answered.read_bytes())
     if answer["kind"] == "todo":
         raise NotImplementedError(answer["message"])
+    if answer["kind"] == "missing":
+        raise ModuleNotFoundError(answer["message"], name=answer["name"])
     if answer["kind"] != "ok":
         raise ContractBroken(f"in a process of its own: {answer['message']}")
     return answer["value"]
@@ -64,12 +66,16 @@ def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], 
 def _start(adapters: types.ModuleType, call: dict[str, Any], output: IO[bytes]) -> subprocess.Popen:
     import torch
 
+    from .lacking import Placeholders
+
+    placeholders = Placeholders.in_use()
     packages = adapters.__name__.split(".")[:-1]
     names = [".".join(packages[: i + 1]) for i in range(len(packages))]
     order = {
         "path": sys.path,
         "packages": {name: _describe(sys.modules[name]) for name in names},
         "module": adapters.__name__,
+        "placeholders": placeholders and placeholders.as_plain(),
         "threads": torch.get_num_threads(),  # sums come out the same only if they are split in the same way
         **call,
     }
@@ -105,6 +111,9 @@ def main() -> None:
     """Carry out the order."""
     order = json.loads(sys.argv[1])
     sys.path[:] = order["path"]
+    if order["placeholders"]:
+        _provide("lacking", str(Path(__file__).with_name("lacking.py")), [])
+        sys.modules.pop("lacking").Placeholders.resume(order["placeholders"])
     for name, (file, folders) in order["packages"].items():
         _provide(name, file, folders)
     adapters = importlib.import_module(order["module"])
@@ -127,6 +136,8 @@ def _run_driver(adapters: types.ModuleType, driver: str, given: Path, answered: 
         answer = wire.encode({"kind": "ok", "value": value})
     except NotImplementedError as error:
         answer = wire.encode({"kind": "todo", "message": str(error)})
+    except ModuleNotFoundError as error:
+        answer = wire.encode({"kind": "missing", "message": str(error), "name": str(error.name)})
     except Exception as error:
         traceback.print_exc()
         answer = wire.encode({"kind": "error", "message": f"{type(error).__name__}: {error}"[:1000]})

@@ -19,6 +19,10 @@ OWN_ADAPTERS = frozenset(
 """A solution of the public assignment has none of them, and is not charged for what only they can show."""
 
 
+MAY_SHOW_NOTHING = frozenset({"gradients", "new_parameters", "parameter_gradients"})
+"""The drivers that may find nothing to look at. From anything else such an answer would be a way out of a claim."""
+
+
 def own_adapters_of(adapters: types.ModuleType) -> list[str]:
     """The kit's own adapters that an adapters module defines, in alphabetical order; nothing of it is called."""
     return sorted(OWN_ADAPTERS.intersection(getattr(adapters, "__dict__", ())))

@@ -68,8 +68,10 @@ _ALLOWED_CLASSES = frozenset(
         *("Container", "UninitializedParameter", "UninitializedBuffer", "Identity", "DataParallel"),
     }
 )
-_NO_FUNCTIONS = frozenset({"math", "np", "warnings", "importlib", "dataclasses", "grad", "boolean_dispatch"})
-"""Lower-case names that torch.nn.functional only imports."""
+_NO_FUNCTIONS = frozenset(
+    {"_parse_to", "math", "np", "warnings", "importlib", "dataclasses", "grad", "boolean_dispatch"}
+)
+"""Names that torch.nn.functional only imports, and what `Module.to` reads its arguments with."""
 
 # Which problems ask for what a name of torch stands for, by the first pattern that is found in it. Elsewhere a
 # ready-made piece breaks the rule as well, but what that problem asks for may still be the student's own.

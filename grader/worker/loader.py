@@ -8,7 +8,6 @@ never touches is the submission's conftest, pytest settings or sitecustomize.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.metadata
 import importlib.util
@@ -24,6 +23,27 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Environment:
+    """What runs a submission, where that is not only the Python and the packages that run the grader.
+
+    python: the interpreter, and its version as in "3.12"; path: what it imports from, the submission's own folders
+    apart; folders: what else must be readable for that.
+    """
+
+    python: str
+    version: str
+    path: tuple[str, ...]
+    folders: tuple[str, ...]
+
+    def as_plain(self) -> dict[str, Any]:
+        return {**asdict(self), "path": list(self.path), "folders": list(self.folders)}
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> Environment:
+        return cls(fields["python"], fields["version"], tuple(fields["path"]), tuple(fields["folders"]))
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where a submission keeps its adapters, found without importing anything of it.
 
@@ -33,6 +53,7 @@ class Layout:
     import_path: further folders to import from, after `root`.
     distributions: names for which `importlib.metadata.version` must answer.
     requires_python: the version range in the submission's own `pyproject.toml`, or "".
+    environment: what runs it, when not the grader's own Python.
     """
 
     root: str
@@ -41,6 +62,7 @@ class Layout:
     import_path: tuple[str, ...]
     distributions: tuple[str, ...]
     requires_python: str
+    environment: Environment | None = None
 
     @property
     def module(self) -> str:
@@ -52,6 +74,7 @@ class Layout:
             **asdict(self),
             "import_path": list(self.import_path),
             "distributions": list(self.distributions),
+            "environment": self.environment and self.environment.as_plain(),
         }
 
     @classmethod
@@ -61,6 +84,7 @@ class Layout:
                 **fields,
                 "import_path": tuple(fields["import_path"]),
                 "distributions": tuple(fields["distributions"]),
+                "environment": fields.get("environment") and Environment.from_plain(fields["environment"]),
             }
         )
 
@@ -124,23 +148,11 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-_SINCE = {
-    ("itertools", "batched"): (3, 12),
-    ("typing", "override"): (3, 12),
-    ("typing", "TypeAliasType"): (3, 12),
-    ("typing", "ReadOnly"): (3, 13),
-    ("typing", "TypeIs"): (3, 13),
-    ("warnings", "deprecated"): (3, 13),
-}
-_LACKING = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)'")
-_NEW_SYNTAX = re.compile(r"^\s*(?:type\s+\w+|(?:def|class)\s+\w+\s*\[)", re.MULTILINE)
-
-
 def explain_import_error(error: BaseException, layout: Layout) -> str:
     """Say in one or two sentences why the adapters could not be imported, and what to do about it."""
     failed = f"importing {layout.adapters} failed:"
     if said := explain_by_place(error, layout):
-        return said if isinstance(error, SyntaxError) and _needs_newer_python(error) else f"{failed} {said}"
+        return f"{failed} {said}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if Path(layout.root, package).exists() or Path(layout.root, f"{package}.py").exists():
@@ -151,31 +163,19 @@ def explain_import_error(error: BaseException, layout: Layout) -> str:
         )
     if isinstance(error, SystemExit):
         return f"importing {layout.adapters} ended the program (sys.exit({error.code!r})). Remove that call."
-    needed = f" It asks for Python {layout.requires_python}." if _asks_for_another(layout.requires_python) else ""
-    return f"{failed} {type(error).__name__}: {error}.{needed}"
+    return f"{failed} {type(error).__name__}: {error}."
 
 
 def explain_by_place(error: BaseException, layout: Layout) -> str:
     """What is wrong with a file or a name of the submission that was imported, now or in a call; "" for anything else.
 
-    That is syntax, of this Python or a newer one; a name of the standard library that this Python has not yet; and a
-    module of the submission's that is spelt in other letters.
+    That is syntax, and a module of the submission's that is spelt in other letters. What only this Python or this
+    machine lacks is no fault of the code: see `lacking.py`.
     """
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if isinstance(error, SyntaxError) and isinstance(error.filename, str) and error.filename.startswith(layout.root):
-        place = f"{_relative(error.filename, layout.root)}:{error.lineno}"
-        if needs := _needs_newer_python(error):
-            return f"{place} is written for Python {needs} or later; this is Python {here}: {error.msg}."
-        return f"{place}: {type(error).__name__}: {error.msg}."
+        return f"{_relative(error.filename, layout.root)}:{error.lineno}: {type(error).__name__}: {error.msg}."
     if isinstance(error, ModuleNotFoundError):
         return _in_other_letters(error.name, layout) if isinstance(error.name, str) else ""
-    if isinstance(error, ImportError) and (found := _LACKING.search(str(error))):
-        since = _SINCE.get((found["module"], found["name"]), (0, 0))
-        if since > sys.version_info[:2]:
-            return (
-                f"{found['module']}.{found['name']} exists from Python {since[0]}.{since[1]} on; "
-                f"this is Python {here}. Grade it with `python{since[0]}.{since[1]} -m grader`."
-            )
     return ""
 
 
@@ -200,44 +200,6 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir())
     except OSError:
         return []
-
-
-def _asks_for_another(required: str) -> bool:
-    """Whether a range such as ">=3.12,<4" (PEP 440, its usual part) leaves out this Python."""
-    here = sys.version_info[:3]
-    for clause in required.split(","):
-        match = re.fullmatch(r"\s*(>=|<=|>|<|==|!=|~=)\s*(\d+(?:\.\d+){0,2})(\.\*)?\s*", clause)
-        if match is None:
-            continue
-        operator, wanted = match[1], tuple(map(int, match[2].split(".")))
-        part = here[: len(wanted)]
-        if operator == "~=":
-            fits = here >= wanted and here[: len(wanted) - 1] == wanted[:-1]
-        elif operator in (">=", "<"):
-            fits = (part >= wanted) == (operator == ">=")
-        elif operator in (">", "<="):
-            fits = (part > wanted) == (operator == ">")
-        else:
-            fits = (part == wanted) == (operator == "==")
-        if not fits:
-            return True
-    return False
-
-
-def _needs_newer_python(error: SyntaxError) -> str:
-    """The Python version whose syntax a file uses, when that is why this interpreter rejects it."""
-    if sys.version_info >= (3, 12) or not error.filename:
-        return ""
-    try:
-        source = Path(error.filename).read_text("utf-8")
-        ast.parse(source)
-    except SyntaxError:
-        line = source.splitlines()[(error.lineno or 1) - 1 : error.lineno or 1]
-        if _NEW_SYNTAX.match("".join(line)) or "f-string" in (error.msg or ""):
-            return "3.12"
-    except (OSError, UnicodeDecodeError):
-        pass
-    return ""
 
 
 def _relative(filename: str | None, root: str) -> str:

@@ -22,7 +22,7 @@ import random
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,9 @@ _PROBE_S = 0.5
 """Seconds of processor time. Longer calls are not made again: to listen only, to find out about what was seen."""
 
 _ELAPSED_S = 1.0
-"""Seconds on the clock, of a call that may be made again; it is made four times within the limit for one."""
+_TOGETHER_S = 2.0
+"""Seconds on the clock: of a call that may be made again, and of its repetitions, which count as part of it."""
 
-_TOGETHER_S = 3.0
-_MOST_PLACES = 8
 _CHANGE = 4e-7
 _CHANGE_OF_A_NUMBER = 1e-10
 """Relative; of Python's numbers less, because `math.isclose` accepts 1e-9."""
@@ -72,8 +71,8 @@ class Probe:
 
     def __init__(self, witness: Witness) -> None:
         self._witness = witness
-        self._target = ""
-        self._hits = 0
+        self._targets: frozenset[str] = frozenset()
+        self._hits: set[str] = set()
         self._depth = 0
         self._mended: list[tuple[list[Any], list[Any]]] = []
         self._in_threads: dict[types.FrameType, _Functions] = {}
@@ -101,26 +100,38 @@ class Probe:
         return answer
 
     def _find_out(self, again: Callable[[bool], Any]) -> None:
-        """Ask once, then with a change at each place in question, then once more."""
-        start = time.monotonic()
+        """Ask once, then with changes at the places in question, then once more."""
         try:
+            deadline = time.monotonic() + _TOGETHER_S
             plain = again(False)
-            places = self._witness.open_questions()[:_MOST_PLACES]
-            found = {
-                place: self._changes(again, place, plain) for place in places if time.monotonic() < start + _TOGETHER_S
-            }
-            if places and same(plain, again(False)):
+            found = dict(self._sorted_out(again, self._witness.open_questions(), plain, deadline))
+            if found and same(plain, again(False)):
                 for place, is_answer in found.items():
-                    if is_answer is not None:
-                        self._witness.settle(place, is_answer)
+                    self._witness.settle(place, is_answer)
         except KeyboardInterrupt:
             raise
         except BaseException:  # the call itself went well, and its answer stands; nothing is known of the rest
             return
 
-    def _changes(self, again: Callable[[bool], Any], place: str, plain: Any) -> bool | None:
-        """Whether the answer changes with what runs at a place; None if that cannot be known."""
-        self._target, self._hits = place, 0
+    def _sorted_out(
+        self, again: Callable[[bool], Any], places: list[str], plain: Any, deadline: float
+    ) -> Iterator[tuple[str, bool]]:
+        """Places with whether the answer comes from there, as far as there is time: by halves, as there may be many."""
+        groups = [places] if places else []
+        while groups and time.monotonic() < deadline:
+            group = groups.pop()
+            changes = self._changes(again, group, plain)
+            if changes is False:
+                yield from ((place, False) for place in group if place in self._hits)
+            elif len(group) > 1:
+                half = len(group) // 2
+                groups += [group[:half], group[half:]]
+            elif changes:
+                yield group[0], True
+
+    def _changes(self, again: Callable[[bool], Any], places: Sequence[str], plain: Any) -> bool | None:
+        """Whether the answer changes with what runs at some places; None if that cannot be known."""
+        self._targets, self._hits = frozenset(places), set()
         self._witness.also_tell = self._hear
         try:
             alike = same(plain, again(True))
@@ -129,11 +140,11 @@ class Probe:
         except BaseException:  # a comparison that is stricter than the change, or one that has noticed
             return None
         finally:
-            self._target, self._witness.also_tell = "", None
+            self._targets, self._witness.also_tell = frozenset(), None
             for values, former in self._mended:
                 values[:] = former
             self._mended.clear()
-        return None if alike is None or (alike and not self._hits) else not alike
+        return None if alike is None else not alike
 
     def _again(self, perform: Perform, operation: str, given: dict[str, Any], dice: list[Any], watched: bool) -> Any:
         arguments = copy.deepcopy(given)
@@ -156,18 +167,19 @@ class Probe:
         if self._depth or name.startswith("__get"):
             return result  # a step of what runs already, or an attribute
         listened = name in _LISTENED and name_of(function)
-        if not listened and not self._target:
+        if not listened and not self._targets:
             return result
         caller = self._witness.caller_of(_outside(function, frame), name)
-        if listened and not self._target:
+        if listened and not self._targets:
             self._witness.note(listened, caller)
         if (listened or (caller is not None and caller.inner)) and self._is_target(caller):
             return _changed(result, [*args, *kwargs.values()])
         return result
 
     def _is_target(self, caller: Caller | None) -> bool:
-        hit = bool(self._target) and caller is not None and caller.where == self._target
-        self._hits += hit
+        hit = caller is not None and caller.where in self._targets
+        if hit and caller is not None:
+            self._hits.add(caller.where)
         return hit
 
     def _hear(self, frame: types.FrameType, event: str, value: Any) -> None:
@@ -209,6 +221,11 @@ class _Functions(TorchFunctionMode):
 
 class _Operators(TorchDispatchMode):
     """Sees the operators beneath, also those that no function of Python's calls, as inside TorchScript."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Compiled code does not run under this mode; to protect it from the compiler would import all of that: 1 s."""
+        return False
 
     def __init__(self, probe: Probe) -> None:
         super().__init__()

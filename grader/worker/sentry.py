@@ -12,6 +12,8 @@ itself.
 from __future__ import annotations
 
 import builtins
+import contextlib
+import importlib
 import json
 import os
 import socket
@@ -19,7 +21,7 @@ import sys
 import time
 import tracemalloc
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -82,12 +84,12 @@ class Sentry:
         self._seen: dict[tuple[str, str], Notice] = {}
         self._busy = False
         self._guarded: dict[str, Any] = {}
-        self._changed = False
         self._original = _relied_on()
         sys.addaudithook(self._hear)
 
     def watch_over(self, **objects: Any) -> None:
         """Watch over these objects of the worker's, too: nothing may be put in place of their methods."""
+        self._look_for_patches()
         self._guarded |= objects
         self._original = _relied_on(self._guarded)
 
@@ -97,13 +99,20 @@ class Sentry:
         seen, self._seen = list(self._seen.values()), {}
         return seen
 
+    @contextlib.contextmanager
+    def unconcerned(self) -> Iterator[None]:
+        """What the enclosed code patches is the worker's doing."""
+        self._look_for_patches()
+        yield
+        self._original = _relied_on(self._guarded)
+
     def _look_for_patches(self) -> None:
-        for name in self._original.differences(_of_libraries()):
+        changed = self._original.differences(_of_libraries())
+        for name in changed:
             ours = name.startswith((_PACKAGE, _MAIN, "tracemalloc."))
             self._note("tampered" if ours else "patched", f"it replaced {name.removeprefix(_PACKAGE)}", "")
-            self._changed = True
-        if self._changed:
-            self._original, self._changed = _relied_on(self._guarded), False
+        if changed:
+            self._original = _relied_on(self._guarded)
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
         if event not in _WATCHED or self._busy:
@@ -188,7 +197,7 @@ class Sentry:
         frame: types.FrameType | None = sys._getframe(2)
         while frame is not None:
             file = frame.f_code.co_filename
-            if self._owns(file):
+            if self._owns(file) and not _imports(frame):
                 return frame
             if direct and os.path.basename(file) != "inspect.py":
                 return None
@@ -210,6 +219,12 @@ class Sentry:
         if len(self._seen) < _KEPT:
             notice = {"kind": kind, "evidence": evidence[:_TEXT_LIMIT], "where": where[:_TEXT_LIMIT]}
             self._seen.setdefault((kind, where or evidence), notice)
+
+
+def _imports(frame: types.FrameType) -> bool:
+    """Whether a frame is of Python's own import system, which compiles what it imports and has no cached code for."""
+    own = importlib._bootstrap, importlib._bootstrap_external
+    return frame.f_code.co_filename.startswith("<frozen ") and any(frame.f_globals is vars(module) for module in own)
 
 
 def _relied_on(instances: Mapping[str, Any] = {}) -> Fingerprint:

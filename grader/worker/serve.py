@@ -9,6 +9,7 @@ judge sees as a closed socket.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import importlib.util
 import json
 import os
@@ -94,12 +95,14 @@ def _read_exactly(channel: socket.socket, size: int) -> bytearray | None:
 
 
 class Worker:
-    """Answers requests: `load` once, then any number of operations, and `ping` in between."""
+    """Answers requests: `load` once, then any number of operations, with `warm` and `ping` in between."""
 
     def __init__(self) -> None:
         self.bench: Any = None
         self.sentry: Any = None
+        self.stand_ins: Any = None
         self.where: Any = None
+        self.import_path: list[str] = []
         self.root = ""
         self._kept: Any = None
 
@@ -111,19 +114,23 @@ class Worker:
                 values, in place, so that the submission meets the same objects with other contents.
         """
         from grader_worker.buffers import fill
-        from grader_worker.faults import ContractBroken, NotProvided
+        from grader_worker.faults import ContractBroken, NothingSeen, NotProvided
 
         try:
             if operation == "load":
                 return self._load(**arguments)
             if operation == "ping":
                 return {"kind": "ok", "value": None}
+            if operation == "warm":
+                return self._warm(**arguments)
             if buffers == "fill" and fill(self._kept, arguments):
                 arguments = self._kept
             self._kept = arguments if buffers == "keep" else None
             return {"kind": "ok", "value": self.bench.perform(operation, dict(arguments))}
         except NotProvided as error:
             return {"kind": "not_provided", "message": str(error)}
+        except NothingSeen as error:
+            return {"kind": "nothing_seen", "message": str(error)}
         except ContractBroken as error:
             return {"kind": "broken", "message": str(error)}
         except NotImplementedError as error:
@@ -133,29 +140,48 @@ class Worker:
         except BaseException as error:
             return self._failure("error", self._explained(error) or _one_line(error), error)
 
+    def _warm(self, modules: list[str]) -> dict[str, Any]:
+        """Import libraries that a first call would otherwise import on its own time."""
+        for module in modules:
+            importlib.import_module(module)
+        return {"kind": "ok", "value": None}
+
     def witnessed(self) -> list[dict[str, str]]:
         """What the request that was just answered used of ready-made code."""
         return [] if self.bench is None else self.bench.witnessed()
 
     def noticed(self) -> list[dict[str, str]]:
         """What the submission did meanwhile that honest code has no reason for."""
-        return [] if self.sentry is None else self.sentry.take()
+        return [] if self.sentry is None else [*self.stand_ins.take(), *self.sentry.take()]
 
     def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
         from grader_worker.bench import Bench
         from grader_worker.contract import own_adapters_of
+        from grader_worker.lacking import Placeholders
         from grader_worker.loader import Layout, explain_import_error, import_adapters
         from grader_worker.sentry import Sentry
+        from grader_worker.stand_ins import FOLDER, StandIns
         from grader_worker.witness import Witness
 
-        sys.path[:] = import_path
+        sys.path[:] = [*import_path, str(FOLDER)]
         where = self.where = Layout.from_plain(layout)
+        self.import_path = import_path
         self.root = where.root
+        self.stand_ins = StandIns()
         self.sentry = Sentry(where.root, hidden, import_path)
-        try:
-            adapters = import_adapters(where)
-        except BaseException as error:
-            return self._failure("error", explain_import_error(error, where), error)
+        placeholders = Placeholders(where, import_path)
+        while True:
+            try:
+                adapters = import_adapters(where)
+                break
+            except BaseException as error:
+                with self.sentry.unconcerned():
+                    is_mended = placeholders.provide(error)
+                if is_mended:
+                    continue
+                answer = self._failure("error", explain_import_error(error, where), error)
+                # With placeholders about, whatever happens while importing may be due to them.
+                return {**answer, "package": answer["package"] or "".join(placeholders.packages[:1])}
         self.bench = Bench(adapters, Witness(where.root))
         self.sentry.watch_over(worker=self, bench=self.bench)
         return {"kind": "ok", "value": own_adapters_of(adapters)}
@@ -170,12 +196,26 @@ class Worker:
             return ""
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
+        """An answer about an exception; `package` and `newer` name what the machine may lack for this code."""
+        package, newer = self._lacked(error)
         return {
             "kind": kind,
             "type": type(error).__name__[:100],
             "message": message,
             "traceback": _student_traceback(error, self.root),
+            "package": package or "",
+            "newer": newer or "",
         }
+
+    def _lacked(self, error: BaseException) -> tuple[str | None, str | None]:
+        from grader_worker.lacking import missing_package, newer_python
+
+        if self.where is None:
+            return None, None
+        try:
+            return missing_package(error, self.where, self.import_path), newer_python(error, self.root)
+        except Exception:  # an exception of the submission's own may answer questions about it with another
+            return None, None
 
 
 def _one_line(error: BaseException) -> str:

@@ -42,7 +42,6 @@ def generate(draw: Draw) -> Iterator[Case]:
             "parameters": [draw.normal(*shape) for shape in shapes],
             "gradients": [[draw.normal(*shape) for shape in shapes] for _ in range(steps)],
             "options": options(),
-            "as_generator": "groups" not in inputs,
             **inputs,
         }
         peers = (_pytorch(),) if both_readings else ()
@@ -55,16 +54,12 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("large_gradients", "reference", [(8,)], gradients=[[draw.normal(8, scale=1e4)] for _ in range(4)])
     yield case("sparse_gradients", "reference", [(4, 3)], gradients=_rows_in_turn(draw, rows=4, width=3, steps=6))
 
-    yield case("decays", "decay", [(4, 4)], both_readings=True, options=options(weight_decay=0.4))
-    yield case("decays_fast", "decay", [(5,)], both_readings=True, options=options(lr=0.3, weight_decay=0.9))
-    yield case(
-        "gradient_is_zero",
-        "decay",
-        [(6,)],
-        gradients=[[torch.zeros(6)]] * 4,
-        options=options(weight_decay=0.7),
-        both_readings=True,
-    )
+    # Without a gradient, decay is all that moves a parameter.
+    for name, shape, lr, weight_decay in (("decays", (4, 4), _LR, 0.4), ("decays_fast", (5,), 0.3, 0.9)):
+        gradients = [[torch.zeros(*shape)]] * 4
+        yield case(name, "decay", [shape], gradients=gradients, options=options(lr=lr, weight_decay=weight_decay))
+
+    yield case("generator", "generator", [(4,)], steps=3, as_generator=True)
 
     yield case("shapes", "several", _SHAPES, steps=4)
     yield case("same_shapes", "several", [(5,), (5,), (5,)])
@@ -105,7 +100,8 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("warm_up", "scheduled", [(6,)], learning_rates={i: [0.02 * (i + 1)] for i in range(6)})
     decaying = options(weight_decay=0.8)
     rates_in_turn = {0: [0.02], 1: [0.3], 3: [0.1]}
-    yield case("with_decay", "scheduled", [(6,)], options=decaying, learning_rates=rates_in_turn, both_readings=True)
+    still = [[torch.zeros(6)]] * 6
+    yield case("decay", "decay_scheduled", [(6,)], gradients=still, options=decaying, learning_rates=rates_in_turn)
     yield case("zero_for_a_while", "scheduled", [(5,)], learning_rates={0: [0.2], 2: [0.0], 4: [0.05]})
     yield case(
         "each_group",
@@ -125,8 +121,8 @@ def generate(draw: Draw) -> Iterator[Case]:
         "gradients",
         "adamw_gradients_after_step",
         {
-            "parameters": [draw.normal(3, 4), draw.normal(5)],
-            "gradients": [draw.normal(3, 4), draw.normal(5)],
+            "parameters": [draw.normal(3, 4)],
+            "gradients": [draw.normal(3, 4)],
             "options": options(eps=1e-8, weight_decay=0.4),
         },
         "left_alone",

@@ -39,15 +39,15 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield output("small_values", "eps", 8, 32, scale=3e-3)
     yield gradients("rows", "gradients", 20, 64)
     yield gradients("batch", "gradients", 3, 8, 32)
-    yield gradients("small_values", "eps", 8, 32, scale=3e-3)
+    yield gradients("small_values", "shapes_gradients", 8, 32, scale=3e-3)
 
     for name, *shape in (("odd_width", 9, 50), ("narrow", 70, 3), ("one_vector", 40), ("four_dimensions", 2, 3, 5, 24)):
         yield output(name, "shapes", *shape)
-        yield gradients(name, "shapes", *shape)
+        yield gradients(name, "shapes_gradients", *shape)
 
     yield output("half", "half", 12, 64, dtype=torch.float16, tolerance=_HALF)
     yield output("half_large", "half", 12, 64, dtype=torch.float16, tolerance=_HALF, scale=600.0)
-    yield gradients("half", "half", 12, 64, dtype=torch.float16, tolerance=_HALF)
+    yield gradients("half", "half_gradients", 12, 64, dtype=torch.float16, tolerance=_HALF)
 
     apart = inputs(32, 20)
     apart["x"] = apart["x"].T.contiguous().T

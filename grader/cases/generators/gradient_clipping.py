@@ -20,13 +20,18 @@ def generate(draw: Draw) -> Iterator[Case]:
         **inputs,
     ) -> Case:
         """One parameter per norm, with a gradient of that norm, or none."""
-        parameters = [draw.normal(*shape, scale=parameter_scale) for shape in shapes[: len(norms)]]
+        gradients = [
+            None if norm is None else _of_norm(draw.normal(*shape), norm)
+            for shape, norm in zip(shapes, norms, strict=False)
+        ]
+        # Parameters that are as large as their gradients: whoever takes the one for the other is told so elsewhere.
+        parameters = [
+            draw.normal(*shape) if gradient is None else parameter_scale * gradient
+            for shape, gradient in zip(shapes, gradients, strict=False)
+        ]
         arguments = {
             "parameters": parameters,
-            "gradients": [
-                None if norm is None else _of_norm(draw.normal(*parameter.shape), norm)
-                for parameter, norm in zip(parameters, norms, strict=True)
-            ],
+            "gradients": gradients,
             "max_l2_norm": limit,
             **inputs,
         }
@@ -55,8 +60,9 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("generator_of_many", [1.0, 12.0, 5.0, 2.0], 6.0, "generator", as_generator=True)
 
     # max / (norm + eps) with eps = 1e-6: next to a norm of this size it shows.
-    yield case("tiny_norm", [1e-5], 5e-6, "eps")
-    yield case("about_eps", [2e-6], 1e-6, "eps")
+    # One element, whose size is its norm, of whatever kind.
+    yield case("tiny_norm", [1e-5], 5e-6, "eps", shapes=((1,),))
+    yield case("about_eps", [2e-6], 1e-6, "eps", shapes=((1,),))
 
     columns = case("transposed", [7.0], 2.0, "strided", shapes=((5, 3),))
     columns.inputs["parameters"] = [tensor.T for tensor in columns.inputs["parameters"]]

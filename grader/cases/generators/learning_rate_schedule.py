@@ -23,16 +23,17 @@ def generate(draw: Draw) -> Iterator[Case]:
     for name, schedule in (("short", short), ("long", long), ("drawn", drawn)):
         warmup, cycle = schedule["warmup_iters"], schedule["cosine_cycle_iters"]
         yield case(name, "warmup", [0, 1, 2, warmup // 2, warmup - 1], schedule)
-        yield case(name, "corners", [warmup, cycle], schedule)
+        yield case(name, "top", [warmup], schedule)
         quarters = [warmup + (cycle - warmup) * i // 4 for i in range(1, 4)]
         yield case(name, "cosine", [warmup + 1, *quarters, cycle - 2, cycle - 1], schedule)
-        late = [cycle + 1, cycle + 2, 2 * cycle - warmup, 2 * cycle, 100 * cycle]
-        yield case(name, "after", [warmup, *late], schedule)
+        yield case(name, "end", [cycle], schedule)
+        late = [2 * cycle - warmup, 2 * cycle, 100 * cycle]
+        yield case(name, "after", late, schedule)
 
-    yield case("no_warmup", "no_warmup", [0, 10, 11], _schedule(draw.number(0.1, 1), 0.01, 0, 10))
-    yield case("one_step_of_warmup", "no_warmup", [0, 1, 7, 8], _schedule(draw.number(0.1, 1), 0.01, 1, 7))
-    yield case("one_step_of_cosine", "no_warmup", [4, 5, 6], _schedule(draw.number(0.1, 1), 0.02, 4, 5))
-    yield case("down_to_zero", "no_warmup", [5, 7, 9, 12, 13], _schedule(draw.number(0.1, 1), 0.0, 3, 12))
+    yield case("no_warmup", "no_warmup", [0, 1, 5, 9], _schedule(draw.number(0.1, 1), 0.01, 0, 10))
+    yield case("one_step_of_warmup", "short", [0, 1, 7, 8], _schedule(draw.number(0.1, 1), 0.01, 1, 7))
+    yield case("one_step_of_cosine", "short", [4, 5, 6], _schedule(draw.number(0.1, 1), 0.02, 4, 5))
+    yield case("down_to_zero", "to_zero", [5, 7, 9, 12, 13], _schedule(draw.number(0.1, 1), 0.0, 3, 12))
     # At the iteration where warm-up and cosine end together, two rates are right; the test asks for it apart.
     yield case("no_cosine", "no_cosine", [4, 6, 7, 50], _schedule(draw.number(0.1, 1), 0.02, 5, 5))
 

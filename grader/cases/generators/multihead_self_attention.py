@@ -58,7 +58,6 @@ def generate(draw: Draw) -> Iterator[Case]:
 
     yield without("one_token", draw.normal(2, 1, 12), 3, "one_token")
     yield without("one_token_one_head", draw.normal(3, 1, 8), 1, "one_token")
-    yield with_rope("one_token_with_rope", draw.normal(2, 1, 8), 2, torch.zeros(1, dtype=torch.int64), "one_token")
 
     for name, shape in (("batch", (3, 6, 8)), ("one_sequence", (1, 9, 12))):
         identity = torch.eye(shape[-1])
@@ -84,6 +83,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield with_rope("all_sizes_equal", draw.normal(4, 4, 16), 4, torch.arange(4)[None], "with_rope")
     yield with_rope("small_theta", draw.normal(2, 8, 16), 2, torch.arange(8), "with_rope", theta=30.0)
     yield with_rope("two_features_per_head", draw.normal(2, 6, 12), 6, torch.arange(6), "with_rope")
+    yield with_rope("one_token", draw.normal(2, 1, 8), 2, torch.zeros(1, dtype=torch.int64), "with_rope")
     long = roped(draw.recipe(1, 150, 72), 9, torch.arange(150), max_seq_len=160)
     yield Case("long", WITH_ROPE, long, "with_rope", Tolerance(1e-4))
 

@@ -126,7 +126,7 @@ def generate(draw: Draw) -> Iterator[Case]:
 
     yield case("float64", masked(2, dtype=torch.float64), group="float64")
     yield case("float16", masked(2, dtype=torch.float16, keys=40), group="half", tolerance=4e-3)
-    yield case("bfloat16", masked(2, dtype=torch.bfloat16, keys=40), group="half", tolerance=4e-2)
+    yield case("bfloat16", masked(2, dtype=torch.bfloat16, keys=40), group="half", tolerance=6e-2)
 
     yield Case("batch", "inputs_after", {"adapter": ADAPTER, "inputs": masked(2)}, "untouched")
     for name, leading in (("batch", (2,)), ("heads", (2, 3))):

@@ -95,8 +95,14 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("two_tokens", inputs(2, 2), group="truncated")
     yield case("one_token", inputs(3, 1), group="truncated")
 
-    yield case("two_tokens", inputs(2, 2, rope_theta=20.0), group="theta")
-    yield case("drawn", inputs(2, 9, rope_theta=draw.number(20, 5000)), group="theta")
+    def distinct(batch: int, seq_len: int) -> torch.Tensor:
+        """Token ids of which none repeats: equal ones have equal values, whose average no weights change."""
+        rows = [torch.from_numpy(draw.random.permutation(20)[:seq_len]) for _ in range(batch)]
+        return torch.stack(rows)
+
+    for name, seq_len, theta in (("two_tokens", 2, 20.0), ("drawn", 9, draw.number(20, 5000))):
+        given = inputs(2, seq_len, rope_theta=theta) | {"in_indices": distinct(2, seq_len)}
+        yield case(name, given, group="theta")
 
     yield case("drawn_tokens", TRAINED | {"in_indices": draw.integers(0, 1024, 2, 5)}, group="trained")
     yield case("one_sequence", TRAINED | {"in_indices": draw.integers(0, 1024, 1, 9)}, group="trained")
@@ -109,3 +115,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     small = inputs(2, 4, vocab_size=7, context_length=4, num_layers=1)
     yield Case("small", "inputs_after", {"adapter": ADAPTER, "inputs": small}, "untouched", TOLERANCE)
     yield case("transposed_ids", small | {"in_indices": draw.integers(0, 7, 4, 2).T}, "strided")
+
+    learning = inputs(2, 6, vocab_size=11, context_length=8, num_layers=1)
+    arguments = {"adapter": ADAPTER, "inputs": learning, "cotangent": draw.normal(2, 6, 11)}
+    yield Case("one_layer", "parameter_gradients", arguments, "weight_gradients", Tolerance(5e-4))

@@ -47,11 +47,31 @@ def _in_float64(logits, targets):
     return torch.nn.functional.cross_entropy(wide.flatten(0, -2), targets.flatten()).to(logits.dtype)
 
 
+def _in_float32(logits, targets):
+    """A loss in float32, whatever the dtype of the logits, as PyTorch's own gives under autocast."""
+    return _logsumexp(logits.float(), targets)
+
+
+def _by_identity(logits, targets):
+    """Rows of an identity matrix as one-hot vectors, which takes memory for the square of the vocabulary."""
+    log_probs = torch.log_softmax(logits, dim=-1)
+    return -(torch.eye(logits.shape[-1])[targets] * log_probs).sum(-1).mean()
+
+
 VARIANTS = tuple(
     Variant(
         f"cross-entropy-{function.__name__.strip('_').replace('_', '-')}",
         "cross_entropy",
         {"loss.cross_entropy": function},
     )
-    for function in (_logsumexp, _maximum_added_back, _log_softmax_flattened, _one_hot, _row_by_row, _in_float64)
+    for function in (
+        _logsumexp,
+        _maximum_added_back,
+        _log_softmax_flattened,
+        _one_hot,
+        _row_by_row,
+        _in_float64,
+        _in_float32,
+        _by_identity,
+    )
 )

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from grader.misconceptions.catalogue import Variant
+from grader.reference import layers
 
 
 def _one_hot_product(self, token_ids):
@@ -29,9 +30,17 @@ def _clamped_at_rejection(self, num_embeddings, embedding_dim, device=None, dtyp
     self.weight = nn.Parameter(kept.reshape(num_embeddings, embedding_dim).clone())
 
 
+def _in_default_type(vocab_size, d_model, weights, token_ids):
+    embedding = layers.Embedding(vocab_size, d_model)
+    embedding.load_state_dict({"weight": weights})
+    with torch.inference_mode():
+        return embedding(token_ids)
+
+
 VARIANTS = (
     Variant("embedding-one-hot-product", "embedding", {"layers.Embedding.forward": _one_hot_product}),
     Variant("embedding-index-select", "embedding", {"layers.Embedding.forward": _index_select}),
     Variant("embedding-gather", "embedding", {"layers.Embedding.forward": _gather}),
     Variant("embedding-initialised-by-rejection", "embedding", {"layers.Embedding.__init__": _clamped_at_rejection}),
+    Variant("embedding-adapter-in-default-type", "embedding", {"adapters.run_embedding": _in_default_type}),
 )

@@ -6,6 +6,7 @@ import torch
 from einops import einsum, reduce
 
 from grader.misconceptions.catalogue import Variant
+from grader.reference import layers
 
 
 def _divides(self, x):
@@ -41,10 +42,27 @@ def _by_norm(self, x):
     return result.to(x.dtype)
 
 
+@torch.no_grad()
+def _without_gradients(d_model, eps, weights, in_features):
+    rmsnorm = layers.RMSNorm(d_model, eps)
+    rmsnorm.weight.data = weights
+    return rmsnorm(in_features)
+
+
+def _batches_only(self, x):
+    """A reading of the shapes that costs nothing: [batch, sequence, d] and no other."""
+    wide = x.float()
+    batch, seq, _ = x.shape
+    inverse = torch.rsqrt(wide.square().mean(-1) + self.eps).view(batch, seq, 1)
+    return (wide * inverse * self.weight).to(x.dtype)
+
+
 VARIANTS = (
     Variant("rmsnorm-divides", "rmsnorm", {"layers.RMSNorm.forward": _divides}),
     Variant("rmsnorm-gain-in-own-dtype", "rmsnorm", {"layers.RMSNorm.forward": _gain_in_own_dtype}),
     Variant("rmsnorm-sum-of-products", "rmsnorm", {"layers.RMSNorm.forward": _sum_of_products}),
     Variant("rmsnorm-einops", "rmsnorm", {"layers.RMSNorm.forward": _einops}),
     Variant("rmsnorm-by-norm", "rmsnorm", {"layers.RMSNorm.forward": _by_norm}),
+    Variant("rmsnorm-adapter-without-gradients", "rmsnorm", {"adapters.run_rmsnorm": _without_gradients}),
+    Variant("rmsnorm-three-dimensions-only", "rmsnorm", {"layers.RMSNorm.forward": _batches_only}),
 )

@@ -35,7 +35,8 @@ def _slice_by_slice(x, dim):
     for one in slices[1:]:
         largest = torch.maximum(largest, one)
     exponentials = [torch.exp(one - largest) for one in slices]
-    return torch.stack([e / sum(exponentials) for e in exponentials], dim)
+    total = sum(exponentials)
+    return torch.stack([e / total for e in exponentials], dim)
 
 
 VARIANTS = (

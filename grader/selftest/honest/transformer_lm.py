@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from grader.misconceptions.catalogue import Variant
+from grader.reference import layers, transformer
 
 from .transformer_block import _computed_d_ff
 
@@ -48,6 +49,19 @@ def _prefix_by_prefix(self, token_ids):
     return torch.cat(rows, dim=-2)
 
 
+def _put_together(vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, weights, in_indices):
+    """An adapter that has no model, and puts its layers together itself."""
+    x = weights["token_embeddings.weight"][in_indices]
+    for i in range(num_layers):
+        prefix = f"layers.{i}."
+        block = transformer.TransformerBlock(d_model, num_heads, d_ff, context_length, rope_theta)
+        block.load_state_dict({k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)})
+        x = block(x)
+    norm = layers.RMSNorm(d_model)
+    norm.load_state_dict({"weight": weights["ln_final.weight"]})
+    return norm(x) @ weights["lm_head.weight"].T
+
+
 def _lm(name, forward):
     return Variant(f"lm-{name}", "transformer_lm", {"transformer.TransformerLM.forward": forward})
 
@@ -61,5 +75,6 @@ VARIANTS = (
     _lm("sequence-by-sequence", _sequence_by_sequence),
     _lm("padded-to-context", _padded_to_context),
     _lm("prefix-by-prefix", _prefix_by_prefix),
+    Variant("lm-put-together-in-adapter", "transformer_lm", {"adapters.run_transformer_lm": _put_together}),
     _feed_forward("computes-d-ff", _computed_d_ff),
 )

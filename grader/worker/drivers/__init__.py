@@ -14,6 +14,7 @@ from . import (
     accounting,
     bpe,
     checkpoint,
+    construction,
     data,
     decoding,
     functional,
@@ -26,7 +27,7 @@ from . import (
 )
 
 _MODULES = (
-    *(accounting, bpe, checkpoint, data, decoding, functional),
+    *(accounting, bpe, checkpoint, construction, data, decoding, functional),
     *(kernels, modules, optimizer, timing, tokenizer, training),
 )
 

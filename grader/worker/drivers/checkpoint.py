@@ -107,6 +107,7 @@ def _save(
     saved_before: bool = False,
     trained_before: bool = False,
     only_the_file: bool = False,
+    weights_given: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train, save into a folder, move what is there to another one, and train on.
 
@@ -117,6 +118,7 @@ def _save(
         evaluating: put the model into evaluation mode while it is saved.
         saved_before: an older checkpoint is already at the path.
         trained_before: the model and optimizer that are loaded into have trained on other data.
+        weights_given: hand the saved weights over to whoever loads, so that only the optimizer's state matters.
         only_the_file: of what saving left, only the file at the path is there for loading, under another name.
 
     Returns:
@@ -147,6 +149,7 @@ def _save(
         "optimizer": optimizer,
         "buffers": buffers,
         "trained_before": trained_before,
+        "weights": saved if weights_given else None,
     }
     if only_the_file:
         if not path.is_file():
@@ -171,11 +174,13 @@ def _restore(
     optimizer: str,
     buffers: bool,
     trained_before: bool,
+    weights: dict[str, torch.Tensor] | None,
 ) -> dict[str, Any]:
     """Load a checkpoint into a fresh model and optimizer, and train on.
 
     Args:
         content: of the file object, where that is the target.
+        weights: written into the model after loading, in place; None: those that were loaded stay.
 
     Returns:
         iteration: what loading returned; before_loading, loaded: the model's state then; loaded_is_training: its mode
@@ -193,6 +198,8 @@ def _restore(
     found = bench.adapter("run_load_checkpoint", src=source, model=model, optimizer=its_optimizer)
     loaded, is_training = _state(model), model.training
     model.train()
+    if weights is not None:
+        model.load_state_dict(weights)
     _train(model, its_optimizer, inputs, targets)
     return {
         "iteration": found,

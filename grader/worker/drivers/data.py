@@ -23,11 +23,13 @@ def batches(
 
     Returns:
         batches: what each call returned; tensors come as int64, since not all kinds of integers can cross the wall.
-        dtypes: those that they had; dataset: as it is afterwards.
+        dtypes: those that they had; dataset: as it is after the last call.
     """
     _seed(seed)
-    found = [_sample(bench, dataset, batch_size, context_length) for _ in range(calls)]
-    return {"batches": [_widened(one) for one in found], "dtypes": [_dtypes(one) for one in found], "dataset": dataset}
+    copies = [dataset.copy() for _ in range(calls)]  # one for each call, so that changing it shows in nothing else
+    found = [_sample(bench, copy, batch_size, context_length) for copy in copies]
+    parts = {"batches": [_widened(one) for one in found], "dtypes": [_dtypes(one) for one in found]}
+    return parts | {"dataset": copies[-1]}
 
 
 def batch_from_memory_map(

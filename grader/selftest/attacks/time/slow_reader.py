@@ -1,18 +1,15 @@
-"""Never reads the next question.
+"""Never reads the next question: it stops its own process as soon as the last answer is gone.
 
 Call limit: 0.5
 """
 
-import sys
-import time
+import os
+import signal
+import threading
 
 from honest.adapters import *
 
 
-def serve_no_more(*_):
-    time.sleep(600)
-
-
 def run_softmax(in_features, dim):
-    sys.modules["__main__"]._receive = serve_no_more
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGSTOP)).start()
     return in_features

@@ -1,0 +1,568 @@
+"""What a submission needs beside its own files: packages and Pythons that the kit has, lacks, or is asked to install.
+
+Nothing here touches a network: wheels are small zip files that a test writes, and uv finds them through the variables
+that it honours for everybody. What must hold: what this machine lacks costs no points and is named, and a submission
+cannot make more of that than a smaller total.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from grader.cases.compare import compare
+from grader.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
+from grader.isolation import Files, Level, available
+from grader.locate import locate
+from grader.outcome import Result
+from grader.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
+from grader.runner import KIT
+from grader.selftest.layouts import public_layout, written
+from grader.wall import Behind, Limits
+from grader.worker.lacking import python_needed
+
+X = torch.linspace(-3, 3, 7)
+
+
+def wheel(folder: Path, name: str, version: str, source: str, requires: tuple[str, ...] = ()) -> None:
+    """A wheel of one module of that name."""
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    files = {
+        f"{name}.py": source,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for file, content in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(file, content)
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """A folder that is all that uv finds packages in, with a cache of this test's own."""
+    folder = tmp_path / "wheels"
+    wheel(folder, "far_heap", "1.2", "def least(values):\n    return min(values)\n")
+    for name, value in {"UV_FIND_LINKS": folder, "UV_NO_INDEX": "1", "UV_CACHE_DIR": tmp_path / "uv"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
+def asking_for(folder: Path, *requirements: str, python: str = ">=3.11", **files: str) -> Path:
+    """A submission with these requirements."""
+    listed = json.dumps(requirements)
+    project = f'[project]\nname = "cs336_basics"\nrequires-python = "{python}"\ndependencies = {listed}\n'
+    return written(folder, {"pyproject.toml": project, "adapters.py": "", **files})
+
+
+def graded(root: Path, *options: str) -> tuple[dict, str]:
+    """A whole grade, as the command line gives it: the report and what it shows."""
+    command = [sys.executable, "-m", "grader", str(root), "--json", str(root / "report.json"), *options]
+    shown = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True).stdout
+    return json.loads((root / "report.json").read_text("utf-8")), " ".join(shown.replace("│", " ").split())
+
+
+USES_A_HEAP = """
+
+import far_heap
+
+softmax_alone = run_softmax
+
+
+def run_softmax(in_features, dim):
+    far_heap.least([1, 2])
+    return softmax_alone(in_features, dim)
+"""
+
+
+def test_a_package_beside_the_kits_costs_nothing_and_can_be_installed(tmp_path, index):
+    root = public_layout(tmp_path / "solution")
+    with (root / "tests" / "adapters.py").open("a", encoding="utf-8") as file:
+        file.write(USES_A_HEAP)
+    asking_for(root, "far_heap>=1", "torch", "numpy<1")
+    (root / "adapters.py").unlink()
+    problems = ("--problem", "softmax", "cross_entropy")
+
+    report, shown = graded(root, *problems)
+    without = {problem["id"]: problem for problem in report["problems"]}
+    assert without["softmax"]["status"] == "not_assessed"
+    assert without["softmax"]["note"] == "needs the package 'far_heap', which is not installed here"
+    assert without["cross_entropy"]["status"] == "pass"
+    assert report["score"]["earned"] == report["score"]["assessed"] > 0
+    assert report["load_fault"] is None
+    assert "far_heap: needed by softmax" in shown
+
+    report, shown = graded(root, *problems, "--environment", "own")
+    assert [problem["status"] for problem in report["problems"]] == ["pass", "pass"]
+    own = report["environment"]["own"]
+    assert (own["installed"], own["missing"], own["reused"]) == (["far-heap 1.2"], {}, False)
+    assert "with far-heap 1.2" in shown
+
+    report, _ = graded(root, *problems, "--environment", "own")
+    assert report["environment"]["own"]["reused"]
+    assert report["score"]["earned"] == report["score"]["total"]
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Packages that are missing
+
+NEEDY = {
+    "m.py": """
+        import torch
+        from far_logger import logger
+        import far_jit.compiler as jit, math
+
+        log = logger.bind(module=__name__)
+
+        class Configuration(jit.Base):
+            size: jit.Size | None = jit.field(default=1)
+
+        @jit.compiled(cache=True)
+        def softmax(x):
+            return torch.softmax(x, -1)
+
+        def silu(x):
+            return x * torch.sigmoid(x)
+
+        def loud(x):
+            log.info("called")
+            return x
+    """,
+    "adapters.py": """
+        import m
+        from far_plots import (
+            curve,
+        )
+        import einops, jax
+        try:
+            import far_jit
+        except ImportError:
+            far_jit = None
+
+        def run_silu(in_features):
+            return m.silu(einops.rearrange(in_features, "n -> n 1"))[:, 0]
+
+        def run_linear(in_features):
+            import sys
+            assert far_jit is None
+            assert not {"jax", "far_jit", "far_logger"} & set(sys.modules)
+            return in_features
+
+        def run_softmax(in_features):
+            return m.softmax(in_features)
+
+        def run_rmsnorm(in_features):
+            return m.loud(in_features)
+
+        def run_swiglu(in_features):
+            return m.Configuration()
+
+        def run_embedding(in_features):
+            return curve.of(in_features)
+
+        def run_rope(in_features):
+            import far_away.inside
+            return in_features
+
+        def run_cross_entropy(in_features):
+            try:
+                return m.loud(in_features)
+            except ImportError:
+                return in_features
+
+        def run_transformer_lm(in_features):
+            import m.inside
+
+        def run_transformer_block(in_features):
+            raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def needy(tmp_path_factory):
+    with Behind(locate(written(tmp_path_factory.mktemp("needy"), NEEDY))) as submission:
+        yield submission
+
+
+def test_what_needs_no_missing_package_works(needy):
+    compare(X * torch.sigmoid(X), needy.run_silu(in_features=X))
+    assert needy.noticed == []
+
+
+def test_code_that_can_do_without_a_package_does(needy):
+    for operation in ("run_linear", "run_cross_entropy"):
+        compare(X, getattr(needy, operation)(in_features=X))
+
+
+@pytest.mark.parametrize(
+    ("operation", "package"),
+    [
+        ("run_softmax", "far_jit"),
+        ("run_rmsnorm", "far_logger"),
+        ("run_swiglu", "far_jit"),
+        ("run_embedding", "far_plots"),
+        ("run_rope", "far_away"),
+    ],
+)
+def test_what_needs_a_missing_package_is_not_assessed(needy, operation, package):
+    with pytest.raises(NothingToAssess, match=f"needs the package '{package}', which is not installed here"):
+        getattr(needy, operation)(in_features=X)
+
+
+@pytest.mark.parametrize("operation", ["run_transformer_lm", "run_transformer_block"])
+def test_only_what_is_really_missing_excuses_a_call(needy, operation):
+    with pytest.raises(StudentError, match="ModuleNotFoundError"):
+        getattr(needy, operation)(in_features=X)
+
+
+SILU = "def run_silu(in_features):\n    return in_features\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [
+        ("from far_away import *\n", "far_away"),
+        ("import far_away\nlist(far_away.names)\n", "far_away"),
+        ("import far_away\nif far_away.fast:\n    pass\n", "far_away"),
+        ("import importlib\nimportlib.import_module('far_away')\n", "far_away"),
+        ("import far_away\nraise ValueError(far_away)\n", "far_away"),
+    ],
+)
+def test_a_package_that_the_import_itself_uses_leaves_nothing_to_assess(tmp_path, source, package):
+    with Behind(locate(written(tmp_path, source + SILU))) as submission:
+        for _ in range(2):
+            with pytest.raises(NothingToAssess, match=f"needs the package '{package}'"):
+                submission.run_silu(in_features=X)
+
+
+@pytest.mark.parametrize("neighbour", ["BPE/vocabulary.py", "lib/bpe.py", "solution/code/bpe/trainer.py"])
+def test_a_folder_of_its_own_that_is_not_found_is_no_missing_package(tmp_path, neighbour):
+    root = written(tmp_path, {"adapters.py": f"import bpe\n{SILU}", neighbour: ""})
+    with Behind(locate(root)) as submission, pytest.raises(StudentError, match="bpe"):
+        submission.run_silu(in_features=X)
+
+
+START_ALONE = """
+import json, sys
+
+from grader.worker import alone
+from grader.worker.lacking import Placeholders
+from grader.worker.loader import Layout, import_adapters
+
+layout = Layout.from_plain(json.loads(sys.argv[1]))
+placeholders = Placeholders(layout, list(sys.path))
+try:
+    import_adapters(layout)
+except ImportError as error:
+    assert placeholders.provide(error)
+adapters = import_adapters(layout)
+sys.exit(alone.start(adapters, "run_train", {"config": "done"}, sys.stdout.buffer).wait())
+"""
+
+
+def test_a_process_that_a_driver_starts_has_the_placeholders_too(tmp_path):
+    source = "import far_logger\n\ndef run_train(config):\n    open(config, 'w').close()\n"
+    root = written(tmp_path, source)
+    order = json.dumps(locate(root).as_plain())
+    subprocess.run([sys.executable, "-c", START_ALONE, order], cwd=KIT, check=True)
+    assert (root / "done").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------
+# A newer Python
+
+FOR_A_NEWER_PYTHON = {
+    "def first[T](items: list[T]) -> T:\n    return items[0]\n": (3, 12),
+    "type Ids = list[int]\n": (3, 12),
+    'names = {\'a\': 1}\ntext = f"{names["a"]}"\n': (3, 12),
+    "from itertools import batched\n": (3, 12),
+    "import itertools\nchunks = itertools.batched\n": (3, 12),
+    "from typing import override\n": (3, 12),
+    "from typing import Generator\n\ndef f() -> Generator[int]: ...\n": (3, 13),
+    "from warnings import deprecated\n": (3, 13),
+    "class Box[T = int]: ...\n": (3, 13),
+    "import compression.zstd\n": (3, 14),
+}
+
+
+BROKEN = [
+    "def first(items:\n",
+    "def first[(items): ...\n",
+    "from itertools import chained\n",
+    "import itertools\nitertools.chained\n",
+    "raise ImportError(\"cannot import name 'chain' from 'itertools'\")\n",
+]
+
+
+@pytest.fixture(scope="module")
+def lazy(tmp_path_factory):
+    """A submission whose adapters each import one of the modules above when they are called."""
+    sources = [*FOR_A_NEWER_PYTHON, *BROKEN]
+    adapters = "".join(f"def run_{i}(in_features):\n    import module_{i}\n" for i in range(len(sources)))
+    modules = {f"module_{i}.py": source for i, source in enumerate(sources)}
+    root = written(tmp_path_factory.mktemp("lazy"), {"adapters.py": adapters, **modules})
+    with Behind(locate(root)) as submission:
+        yield lambda source: submission.perform(f"run_{sources.index(source)}", {"in_features": X})
+
+
+def saying(needed: tuple[int, int]) -> str:
+    if sys.version_info >= needed:
+        pytest.skip("this Python has it")
+    version = f"{needed[0]}.{needed[1]}"
+    return rf"Python {version} (or later|on); this is Python 3\.\d+.*`python{version} -m grader`"
+
+
+@pytest.mark.parametrize("source", FOR_A_NEWER_PYTHON)
+def test_a_call_of_code_for_a_newer_python_is_not_assessed(lazy, source):
+    with pytest.raises(NothingToAssess, match=saying(FOR_A_NEWER_PYTHON[source])):
+        lazy(source)
+
+
+@pytest.mark.parametrize("source", list(FOR_A_NEWER_PYTHON)[::3])
+def test_adapters_for_a_newer_python_leave_nothing_to_assess(tmp_path, source):
+    said = saying(FOR_A_NEWER_PYTHON[source])
+    root = written(tmp_path, {"adapters.py": f"import newer\n{SILU}", "newer.py": source})
+    with Behind(locate(root)) as submission, pytest.raises(NothingToAssess, match=said):
+        submission.run_silu(in_features=X)
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_code_that_no_python_takes_is_an_error(lazy, source):
+    with pytest.raises(StudentError):
+        lazy(source)
+
+
+def test_a_python_that_is_asked_for_is_named_when_the_import_fails(tmp_path):
+    root = asking_for(tmp_path, python=">=3.99")
+    written(root, f"import statistics\nstatistics.of_the_future\n{SILU}")
+    with Behind(locate(root)) as submission, pytest.raises(NothingToAssess, match=r"asks for Python >=3\.99"):
+        submission.run_silu(in_features=X)
+
+
+@pytest.mark.parametrize(
+    ("asked", "have", "needed"),
+    [
+        (">=3.12", "3.11.7", (3, 12)),
+        (">=3.11.4,<3.13", "3.11.2", (3, 11)),
+        ("<3.11", "3.11.7", (3, 8)),
+        (">=3.11", "3.11.7", None),
+        ("", "3.11.7", None),
+        ("newest", "3.11.7", None),
+    ],
+)
+def test_ranges_of_pythons(asked, have, needed):
+    assert another_python(asked, have) == needed
+
+
+def test_a_file_that_is_no_python_names_no_version():
+    def unreadable(path: str) -> str:
+        raise OSError(path)
+
+    assert python_needed("gone.py", unreadable) is None
+    assert python_needed("itertools.batched", unreadable, (3, 12)) is None
+    assert python_needed("itertools.batched", unreadable, (3, 11)) == (3, 12)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# An environment of its own
+
+
+def test_requirements_are_names_and_versions_and_nothing_else(tmp_path):
+    taken = ["far_heap", "far-heap>=1,<2 ; python_version >= '3.8'", "far.heap[extra]==1.2"]
+    refused = [
+        "far_heap @ https://example.org/far_heap.whl",
+        "far_heap @ file:///etc/passwd",
+        "./far_heap",
+        "/etc/passwd",
+        "-e .",
+        "--index-url=https://example.org",
+        "far_heap --hash=sha256:0",
+        "git+https://example.org/far_heap",
+        "far_heap\n--index-url=https://example.org",
+        "far_heap" * 50,
+        "far\x1bheap",
+    ]
+    wanted = read_wanted(locate(asking_for(tmp_path, *taken, *refused, "cs336-basics")))
+    assert wanted.requirements == (
+        "far_heap",
+        'far-heap<2,>=1; python_version >= "3.8"',
+        "far.heap[extra]==1.2",
+    )
+    assert len(wanted.refused) == len(refused)
+
+
+def test_requirements_txt_is_read_and_both_are_bounded(tmp_path):
+    lines = "far_heap>=1  # a heap\n\n# nothing\n-r /etc/passwd\n" + "".join(f"p{i}\n" for i in range(200))
+    root = asking_for(tmp_path, **{"requirements.txt": lines})
+    wanted = read_wanted(locate(root))
+    assert wanted.requirements[0] == "far_heap>=1"
+    assert len(wanted.requirements) == MOST_REQUIREMENTS - 1
+    assert set(wanted.refused) >= {"-r /etc/passwd", "p199"}
+    (root / "requirements.txt").write_text("x" * (1 << 20), "utf-8")
+    assert read_wanted(locate(root)).requirements == ()
+
+
+def test_what_the_kit_has_stays_the_kits(tmp_path, index):
+    wheel(index, "numpy", "99.0", "raise SystemExit('another numpy')\n")
+    wheel(index, "old_times", "1.0", "import numpy\n", requires=("numpy<1", "far_heap", "torch==1.0"))
+    source = f"import numpy, old_times, far_heap\nassert numpy.zeros(1) == 0\n{SILU}"
+    made = make_environment(locate(asking_for(tmp_path / "s", "old_times", "numpy>=99", **{"adapters.py": source})))
+    assert made.installed == ("far-heap 1.2", "old-times 1.0")
+    layout = dataclasses.replace(locate(tmp_path / "s"), environment=made.environment)
+    with Behind(layout) as submission:
+        compare(X, submission.run_silu(in_features=X))
+        assert submission.noticed == []  # to import what somebody else has written is nothing to remark
+
+
+def test_what_cannot_be_had_is_listed_and_nothing_is_built(tmp_path, index):
+    with zipfile.ZipFile(index / "far_builder-1.0.zip", "w") as archive:
+        archive.writestr("far_builder-1.0/setup.py", f"open({str(tmp_path / 'built')!r}, 'w').close()")
+    root = asking_for(tmp_path / "s", "far_builder", "far_heap", "far_nowhere>=2", "far_heap @ https://example.org/x")
+    made = make_environment(locate(root))
+    assert made.installed == ("far-heap 1.2",)
+    assert set(made.missing) == {"far_builder", "far_nowhere>=2", "far_heap @ https://example.org/x"}
+    assert not (tmp_path / "built").exists()
+    again = make_environment(locate(root))
+    assert again.reused
+    assert again.missing == made.missing
+
+
+def test_a_python_that_is_not_there_is_listed(tmp_path, index):
+    made = make_environment(locate(asking_for(tmp_path / "s", python=">=3.99")))
+    assert made.environment is None
+    assert list(made.missing) == ["Python >=3.99"]
+
+
+def test_two_grades_at_once_share_one_environment(tmp_path, index):
+    layout = locate(asking_for(tmp_path / "s", "far_heap"))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(make_environment, [layout] * 4))
+    assert len({one.environment for one in made}) == 1
+    (environment,) = {one.environment for one in made if one.environment}
+    folder = Path(environment.path[-1])
+    assert (folder / "far_heap.py").is_file()
+    assert [path.name for path in folder.parents[1].iterdir()] == [folder.parent.name]
+
+
+INTRUDER = """
+    import importlib.metadata, pathlib
+    import far_heap
+
+    importlib.metadata.version("cs336_basics")
+
+    def run_silu(in_features):
+        try:
+            pathlib.Path(far_heap.__file__).write_text("def least(values): return 0")
+        except OSError:
+            return in_features * far_heap.least([2, 3])
+"""
+
+
+def test_an_environment_is_read_only_behind_every_wall(tmp_path, index):
+    made = make_environment(locate(asking_for(tmp_path / "s", "far_heap", **{"adapters.py": INTRUDER})))
+    layout = dataclasses.replace(locate(tmp_path / "s"), environment=made.environment)
+    walls = [isolation for isolation in available(layout) if isolation.level in (Level.BUBBLEWRAP, Level.LANDLOCK)]
+    if not walls:
+        pytest.skip("no wall works here")
+    for isolation in walls:
+        assert isolation.files is not Files.IN_PLACE
+        with Behind(layout, isolation=isolation) as submission:
+            compare(2 * X, submission.run_silu(in_features=X))
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The stand-in for wandb
+
+LOGS = """
+    import wandb
+    from wandb import Table
+
+    run = wandb.init(project="lm", config={"lr": 1e-3}, mode="online")
+    wandb.config.update({"steps": 3}, allow_val_change=True)
+    assert wandb.config.lr == 1e-3 and wandb.config["steps"] == 3 and wandb.run is run
+    wandb.define_metric("loss", step_metric="tokens")
+    wandb.watch(object(), log="all")
+    table = Table(columns=["text"])
+    table.add_data("once")
+
+    def run_silu(in_features):
+        with wandb.init() as inner:
+            inner.log({"loss": 1.0, "text": table, "image": wandb.Image(None)}, step=1)
+            inner.summary["best"] = 1.0
+        wandb.log({"loss": float(in_features.sum())})
+        wandb.save("model.pt")
+        wandb.finish()
+        return in_features
+"""
+
+
+@pytest.mark.skipif("wandb" in sys.modules, reason="wandb is installed")
+def test_wandb_is_stood_in_for_and_the_report_says_so(tmp_path):
+    root = written(tmp_path, LOGS)
+    with Behind(locate(root)) as submission:
+        compare(X, submission.run_silu(in_features=X))
+        assert submission.noticed == [{"kind": "stand_in", "evidence": "wandb", "where": ""}]
+    report, shown = graded(root, "--problem", "softmax")
+    assert report["environment"]["stand_ins"] == ["wandb"]
+    assert report["integrity"]["verdict"] == "clean"
+    assert "wandb is not installed here: a stand-in that does nothing took its place." in shown
+
+
+def test_a_wandb_of_its_own_comes_first(tmp_path):
+    root = written(tmp_path, {"wandb.py": "mine = True\n", "adapters.py": f"import wandb\nassert wandb.mine\n{SILU}"})
+    with Behind(locate(root)) as submission:
+        compare(X, submission.run_silu(in_features=X))
+        assert submission.noticed == []
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What is imported before the clock starts
+
+COLD = """
+    import os, sys, time
+
+    def run_silu(in_features):
+        return in_features * ("torch._dynamo" in sys.modules)
+
+    def run_softmax(in_features):
+        os._exit(0)
+
+    def run_linear(in_features):
+        time.sleep(60)
+"""
+
+
+def test_a_worker_is_warm_and_so_is_one_that_replaces_it(tmp_path):
+    with Behind(locate(written(tmp_path, COLD)), Limits(call_s=2)) as submission:
+        compare(0 * X, submission.run_silu(in_features=X))
+        submission.warm_up(["torch._dynamo"])
+        compare(X, submission.run_silu(in_features=X))
+        for operation, ends in {"run_softmax": WorkerCrash, "run_linear": CallTimeout}.items():
+            with pytest.raises(ends):
+                getattr(submission, operation)(in_features=X)
+            compare(X, submission.run_silu(in_features=X))
+
+
+def test_an_optimizer_does_not_import_on_the_clock(tmp_path):
+    root = public_layout(tmp_path / "solution")
+    with (root / "tests" / "adapters.py").open("a", encoding="utf-8") as file:
+        file.write(
+            "\n\nadamw = get_adamw_cls\n\n\ndef get_adamw_cls():\n    import sys\n\n"
+            "    assert 'torch._dynamo' in sys.modules, 'a cold start'\n    return adamw()\n"
+        )
+    report, _ = graded(root, "--problem", "adamw")
+    outcomes: Mapping[str, int] = {test["id"]: test["outcome"] for test in report["problems"][0]["tests"]}
+    assert set(outcomes.values()) == {Result.PASS}
