@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..assets import Recipe
 from ..case import Case, Draw
 from ..compare import Tolerance
 
@@ -18,6 +19,11 @@ _PRECISE = Tolerance(1e-4)
 # 6e-3 (gradients), with sums in float16 it is 6e-3 and 2e-2.
 _HALF, _HALF_GRADIENTS = Tolerance(3e-3), Tolerance(1.2e-2)
 OUTPUT, LOG_SUM_EXP, GRADIENTS = "attention_output", "attention_log_sum_exp", "attention_gradients"
+
+
+def drawn(draw: Draw, *shape: int, scale: float = 1.0, dtype: torch.dtype) -> torch.Tensor | Recipe:
+    """A tensor of this standard deviation; in float32 one of which a file keeps only how it is drawn."""
+    return draw.recipe(*shape, scale=scale) if dtype is torch.float32 else draw.normal(*shape, scale=scale, dtype=dtype)
 
 
 def generate(draw: Draw) -> Iterator[Case]:
@@ -39,9 +45,9 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
         return {
             "factory": factory,
             # Scores of about scale^2 make weights neither uniform nor all on one key; maxima wander along the keys.
-            "Q": draw.normal(batch, queries, d, scale=scale, dtype=dtype),
-            "K": draw.normal(batch, keys, d, scale=scale, dtype=dtype),
-            "V": draw.normal(batch, keys, d, dtype=dtype),
+            "Q": drawn(draw, batch, queries, d, scale=scale, dtype=dtype),
+            "K": drawn(draw, batch, keys, d, scale=scale, dtype=dtype),
+            "V": drawn(draw, batch, keys, d, dtype=dtype),
             "is_causal": is_causal,
         }
 
@@ -52,7 +58,7 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
         for operation in operations:
             given = inputs(**sizes)
             if operation == GRADIENTS:
-                given["cotangent"] = draw.normal(*given["Q"].shape, dtype=given["Q"].dtype)
+                given["cotangent"] = drawn(draw, *given["Q"].shape, dtype=sizes.get("dtype", torch.float32))
             yield Case(f"{name}_{operation.removeprefix('attention_')}", operation, given, group, tolerance)
 
     yield from cases("full", "output", operations=[OUTPUT])
@@ -62,7 +68,7 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
     yield Case("many_keys_output", OUTPUT, {"factory": factory, **wide, "is_causal": False}, "output", _PRECISE)
     # Equal scores: the plain average of the values, whatever the scale.
     equal = inputs(queries=64, keys=128, batch=2)
-    equal["Q"] = torch.zeros_like(equal["Q"])
+    equal["Q"] = torch.zeros(equal["Q"].shape)
     yield Case("equal_scores_output", OUTPUT, equal, "average", _PRECISE)
     yield from cases("full", "log_sum_exp", batch=2, queries=64, keys=64, operations=[LOG_SUM_EXP])
     yield from cases("full", "gradients", operations=[GRADIENTS])
@@ -96,5 +102,5 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
 
     apart = inputs(queries=32, keys=32, batch=2)
     for name in "QKV":
-        apart[name] = apart[name].transpose(0, 1).contiguous().transpose(0, 1)
+        apart[name] = apart[name].tensor().transpose(0, 1).contiguous().transpose(0, 1)
     yield Case("sequences_interleaved", OUTPUT, apart, "strided", _PRECISE)
