@@ -6,6 +6,7 @@ problem, so that the kill matrix need not try every misconception on every probl
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Collection
@@ -63,7 +64,7 @@ def _used(code: types.CodeType) -> Collection[str]:
 
 def _original(replaced: str) -> object:
     module, *path = replaced.split(".")
-    found: object = sys.modules[f"grader.reference.{module}"]
+    found: object = importlib.import_module(f"grader.reference.{module}")
     for part in path:
         found = getattr(found, part)
     return found
