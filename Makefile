@@ -4,6 +4,7 @@ PYTHON ?= python3
 SUBMISSION ?= .
 GRADE_OPTIONS ?=
 CORPUS ?=
+SEEDS ?= 200
 PY := .venv/bin/python
 # Each file on one core, since its tests share what is expensive to make. Races against cheats want a quiet machine:
 # `make attacks` runs them.
@@ -15,7 +16,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade data stubs fixtures bench kill-matrix tolerances attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix seeds tolerances attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -55,6 +56,9 @@ fixtures: setup ## staff: write what is generated below tests/fixtures/ anew
 
 kill-matrix: setup ## staff: which tests kill which known bug, and does each get its name
 	$(PY) -m grader.selftest.kill_matrix
+
+seeds: setup ## staff: is every known bug caught whatever the seed draws, or by luck? (SEEDS=200; half an hour)
+	$(PY) -m grader.selftest.seeds --seeds $(SEEDS)
 
 tolerances: setup ## staff: do tolerances lie clear of honest code and of every known bug
 	$(PY) -m grader explain tolerances
