@@ -150,7 +150,8 @@ def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran
     looks = frozenset(test for test in foreseen if alike(evidence[test], failing[test]))
     if not looks or not contradicted_by_none(evidence, failing) or len(looks) < _ALIKE * len(evidence):
         return None
-    if not any(_has_value(evidence[test]) for test in looks) and not _says_enough(looks, evidence, failing, ran):
+    shows_values = any(_has_value(evidence[test]) for test in looks)
+    if not shows_values and not _says_enough(bug, problem, looks, evidence, failing, ran):
         return None
     return _Suspect(bug, foreseen, looks, len(looks) / len(evidence), bug.problem != problem)
 
@@ -161,13 +162,23 @@ def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) ->
 
 
 def _says_enough(
-    looks: Collection[str], evidence: Mapping[str, Transcript], failing: Mapping[str, Transcript], ran: Collection[str]
-) -> bool:
-    """Whether exceptions alone tell a bug: all of one kind with those of its evidence, and in exactly those tests.
+    bug: KnownBug, problem: str, looks: Collection[str], evidence: Collection[str], failing: Collection[str],
+    ran: Collection[str],
+) -> bool:  # fmt: skip
+    """Whether exceptions alone tell a bug: in every test of its evidence, and in no other test of the same claims.
 
-    Where every test raises, they say that the code does not run, and nothing of the reason.
+    Where every test raises, they say that the code does not run, and nothing of the reason, unless the reason was found
+    in what the problem builds on.
     """
-    return looks == failing.keys() == evidence.keys() and any(test not in failing for test in ran)
+    claims = {_claim(test) for test in evidence}
+    there = {test for test in failing if _claim(test) in claims}
+    found_below = bug.problem != problem
+    return looks == set(evidence) == there and (found_below or any(test not in failing for test in ran))
+
+
+def _claim(test: str) -> str:
+    """The test function that a test id belongs to."""
+    return test.partition("[")[0]
 
 
 def _has_value(transcript: Transcript) -> bool:
