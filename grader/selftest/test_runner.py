@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from grader.diagnosis import load_known_bugs
 from grader.rubric import load_rubric
 from grader.runner import _shares, has_tests
 
