@@ -194,6 +194,10 @@ class Reference:
         ids, _ = run.sample
         if len(ids) < 2:
             raise WrongResult(f"{run.folder}/sample.json has {len(ids)} ids, too few to judge.")
+        different = len(set(ids))
+        assert different >= min(_DIFFERENT, len(ids) // 4), (
+            f"{run.folder}: the text goes round in circles: {different} different tokens among {len(ids)}"
+        )
         with contextlib.suppress(NothingToAssess):
             self.check_has_learnt(run)
         loss = self.text_loss(run, ids)
@@ -201,10 +205,6 @@ class Reference:
         assert loss <= usual + _UNLIKELIER, (
             f"{run.folder}: the model itself finds its text unlikely: {loss:.2f} nats a token, where validation text "
             f"has {usual:.2f}; a model's own text is about as likely as other text, or more so"
-        )
-        different = len(set(ids))
-        assert different >= min(_DIFFERENT, len(ids) // 4), (
-            f"{run.folder}: the text goes round in circles: {different} different tokens among {len(ids)}"
         )
 
     def _loss(self, run: Run, ids: list[int], config: Config) -> float:

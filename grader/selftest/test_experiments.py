@@ -30,7 +30,7 @@ from grader.report.model import build_report
 from grader.rubric import load_rubric
 from grader.runner import KIT, run_tests
 from grader.scoring import Status
-from grader.selftest.experiments import COPIES, RUNS, SIZE, make, write_sample
+from grader.selftest.experiments import COPIES, RUNS, SIZE, make
 from grader.selftest.forked import ForkedExaminer
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
@@ -312,7 +312,8 @@ def test_weights_of_chance_with_an_invented_curve_fail(copy, problem, scale):
         invent(run)
     complaints = offended(problem, copy)
     judged = next(claim for claim in complaints if claim.startswith("test_the_final_loss"))
-    assert "this model has learnt less than that" in complaints[judged]
+    # Some weights of chance have no finite loss at all.
+    assert "this model has learnt less than that" in complaints[judged] or "a finite val_loss" in complaints[judged]
 
 
 @pytest.mark.parametrize("problem", [problem for problem in WITH_CURVES if "/" not in problem])
@@ -447,7 +448,8 @@ def test_noise_is_not_the_models_text(copy, generated):
 
 
 def test_a_text_in_circles_is_idle(copy, generated):
-    write_sample(generated, tokenizer_of(copy), temperature=0.05)
+    ids = json.loads((generated / "sample.json").read_text())[:8] * 32
+    sample(generated, ids, decoded(copy, ids))
     assert "goes round in circles" in offended("generate", copy)["test_the_model_wrote_it"]
 
 

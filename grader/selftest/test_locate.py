@@ -109,7 +109,7 @@ def test_the_python_that_is_asked_for_is_said_where_it_is_another(tmp_path, requ
     }
     with Behind(locate(written(tmp_path, files))) as submission, pytest.raises(Exception, match="no") as failed:
         submission.load()
-    assert ("It asks for Python" in str(failed.value)) == is_said
+    assert ("asks for Python" in str(failed.value)) == is_said
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ class Construction:
             return
         elif code in _codes(type(module), "__init__"):
             self._making -= 1
-            if not self._making and not self._running:
+            if not self._making and not self._running and "_parameters" in vars(module):  # else it was never begun
                 self.built.append(Built(module))
                 self.built[-1].note()
         elif self._making or self._running:
@@ -199,6 +199,10 @@ class Construction:
         if frame is None or self._adapter is None or self._adapter.co_filename != self._glue:
             return False
         return frame.f_code is self._adapter or os.path.realpath(frame.f_code.co_filename).startswith(_HERE)
+
+
+SETS_PROFILE = inspect.unwrap(Construction.watching).__code__
+"""The kit's own code that sets a profile function, and passes on to the one before it what it is told."""
 
 
 def _codes(kind: type, method: str) -> list[types.CodeType]:

@@ -35,6 +35,7 @@ from typing import Any
 
 import torch
 
+from .construction import SETS_PROFILE
 from .from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, canonical, is_piece, of_interest
 
 _ALWAYS = 2
@@ -177,8 +178,8 @@ class Witness:
                 self.note_at("sys.setprofile", "?", "ran")
 
     def note_profiler(self) -> None:
-        """Somebody sets another profile function, or none."""
-        if self._watching and not in_thread():
+        """Somebody sets another profile function, or none; not the kit's own that passes everything on."""
+        if self._watching and not in_thread() and sys._getframe(2).f_code is not SETS_PROFILE:
             caller = self.caller_of(sys._getframe(2), "")
             self.note_at("sys.setprofile", caller.where if caller else "?", "ran")
 
