@@ -201,3 +201,19 @@ def _complaint(root: Path, path: str, error: OSError) -> NothingToAssess | Wrong
     if error.errno == errno.ENOTDIR:
         return WrongResult(f"{path} is not a folder, or lies below something that is none.")
     return WrongResult(f"{path} cannot be read: {error.strerror}.")
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder of a submission holds, in name order; nothing where it is gone or not for us to read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, as far as one is allowed to know."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .files import entries, is_file
 from .outcome import Outcome, PlannedTest, Result
 from .visible import visible
 from .worker.loader import Layout
@@ -101,25 +102,11 @@ def _shadowed(layout: Layout) -> Iterator[Suspicion]:
     if Path(layout.root) == _KIT:
         return  # its grader is the grader
     for folder in dict.fromkeys((layout.root, *layout.import_path)):
-        for entry in _entries(Path(folder)):
-            name = entry.stem if entry.suffix == ".py" else entry.name if _is_file(entry / "__init__.py") else ""
+        for entry in entries(Path(folder)):
+            name = entry.stem if entry.suffix == ".py" else entry.name if is_file(entry / "__init__.py") else ""
             if name in _SHADOWED:
                 where = str(entry.relative_to(layout.root)) if entry.is_relative_to(layout.root) else entry.name
                 yield Suspicion("shadowed", "", visible(where), f"It brings a module of its own called {name}.")
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:  # gone, or not for us to read
-        return []
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _memorised(tests: Iterable[tuple[PlannedTest, Outcome]]) -> Iterator[Suspicion]:

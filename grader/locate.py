@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from .archive import SUFFIXES
 from .complaints import Refused
-from .files import read_source
+from .files import entries, is_file, read_source
 from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
@@ -77,35 +77,20 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
     if depth == 0:
         yield root
         return
-    for child in _children(root):
+    for child in entries(root):
         if (
             child.is_dir()
             and not child.is_symlink()
             and not child.name.startswith(".")
             and child.name not in _SKIPPED_FOLDERS
-            and not _is_file(child / "pyvenv.cfg")
+            and not is_file(child / "pyvenv.cfg")
         ):
             yield from _folders(child, depth - 1)
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file, as far as one is allowed to know."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def _adapters_in(folder: Path) -> Path | None:
     for file in (folder / "adapters.py", folder / "tests" / "adapters.py"):
-        if _is_file(file) and not (file.parent == folder and folder.name == "tests"):
+        if is_file(file) and not (file.parent == folder and folder.name == "tests"):
             return file
     return None
 
@@ -133,7 +118,7 @@ def _layout(adapters: Path, top: Path) -> Layout:
             root, above = _project(home, top), [str(home.parent), str(home)]
     settings = _read_settings(root, top)
     project = _table(settings, "project")
-    packages = [child.name for child in _children(root) if _is_file(child / "__init__.py")]
+    packages = [child.name for child in entries(root) if is_file(child / "__init__.py")]
     distributions = [name for name in ("cs336_basics", project.get("name"), *packages) if _is_name(name)]
     return Layout(
         root=str(root),
@@ -148,7 +133,7 @@ def _layout(adapters: Path, top: Path) -> Layout:
 def _project(package: Path, top: Path) -> Path:
     """The folder of the project that a package belongs to: where its pyproject.toml is, or the one that it lies in."""
     for folder in package.parents:
-        if _is_file(folder / "pyproject.toml"):
+        if is_file(folder / "pyproject.toml"):
             return folder
         if folder == top:
             break
@@ -216,11 +201,11 @@ def _imports(source: str) -> set[str]:
 
 def _import_their_own_package(imports: Iterable[str], home: Path) -> bool:
     """Whether a folder is a package that its own adapters import by name, and not one of that name inside it."""
-    if (home / home.name).exists() or _is_file(home / f"{home.name}.py"):
+    if (home / home.name).exists() or is_file(home / f"{home.name}.py"):
         return False
     parts = (name.split(".") for name in imports)
     within = [rest[0] if rest else "" for first, *rest in parts if first == home.name]
     return bool(within) and (
-        _is_file(home / "__init__.py")
-        or any((home / name).is_dir() or _is_file(home / f"{name}.py") for name in within if name)
+        is_file(home / "__init__.py")
+        or any((home / name).is_dir() or is_file(home / f"{name}.py") for name in within if name)
     )
