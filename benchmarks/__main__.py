@@ -12,12 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-KIT = Path(__file__).resolve().parents[1]
+from grader.kit.paths import KIT
 
 
 def seconds(*command: str) -> float:

@@ -19,8 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from grader.kit.paths import FIXTURES
+
 END_OF_TEXT = "<|endoftext|>"
-GPT2 = Path(__file__).parents[1] / "tests" / "fixtures" / "gpt2"
+GPT2 = FIXTURES / "gpt2"
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 
 Job = Callable[[], object]

@@ -11,12 +11,12 @@ import sys
 import tempfile
 import tracemalloc
 from itertools import islice, repeat
-from pathlib import Path
 
+from grader.kit.paths import FIXTURES
 from grader.reference.bpe import train_bpe
 from grader.reference.tokenizer import Tokenizer
 
-TEXTS = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "text"
+TEXTS = FIXTURES / "text"
 MIB = 1 << 20
 
 

@@ -11,18 +11,17 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from .artifacts.parsing import parse_toml, shown
 from .faults import NothingToAssess, Todo, WrongResult
 from .files import Files
+from .kit.paths import KIT
 
 ANSWERS = "answers.toml"
 _LIMIT = 1 << 18
 _TEXT_LIMIT = 20_000
 _LARGEST = 10.0**18
-_KIT = Path(__file__).resolve().parents[1]
 
 
 class Answers:
@@ -123,7 +122,7 @@ def remarks_on(problem: str, files: Files) -> Answers:
 def question(problem: str, key: str) -> str:
     """The question to a key, as the kit's own `answers.toml` has it in the comment above; else the key."""
     try:
-        text = (_KIT / ANSWERS).read_text("utf-8")
+        text = (KIT / ANSWERS).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return key
     return questions(text).get((problem, key), key)

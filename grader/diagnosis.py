@@ -23,11 +23,13 @@ from typing import Any
 
 import msgpack
 
+from .kit.paths import FIXTURES
+
 Fingerprint = Sequence[Any]
 Transcript = Sequence[Fingerprint]
 """The fingerprints of one test's calls, in order."""
 
-EVIDENCE_FILE = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "cases" / "misconceptions.msgpack"
+EVIDENCE_FILE = FIXTURES / "cases" / "misconceptions.msgpack"
 
 _PROJECTION_SLACK = 10  # in units of 1e-5 of the root mean square: rounding differs by about 0.1 of that
 _RMS_SLACK = 1e-4

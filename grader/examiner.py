@@ -38,6 +38,7 @@ from .events import Events
 from .faults import Fault, NothingToAssess, NotRun
 from .files import Files
 from .isolation import Isolation, Level
+from .kit.paths import TESTS
 from .outcome import Outcome, PlannedTest, Result, Tier
 from .policy import worth_keeping
 from .processes import adopt_orphans, become_undumpable, limit_own_memory
@@ -45,7 +46,6 @@ from .submission import Submission
 from .testing import (
     FOR_STAFF,
     FRESH,
-    KIT,
     ORACLE,
     PYTEST_OPTIONS,
     SUBMISSION,
@@ -290,7 +290,7 @@ def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
             planned.extend(map(plan, items))
             items.clear()
 
-    pytest.main([*PYTEST_OPTIONS, *(str(KIT / "tests" / f"test_{name}.py") for name in problems)], plugins=[Planning()])
+    pytest.main([*PYTEST_OPTIONS, *(str(TESTS / f"test_{name}.py") for name in problems)], plugins=[Planning()])
     return planned
 
 
@@ -343,7 +343,7 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
         FixtureError: stored cases are missing or damaged.
     """
     examination.asked = list(problems)
-    files = [KIT / "tests" / f"test_{problem}.py" for problem in problems]
+    files = [TESTS / f"test_{problem}.py" for problem in problems]
     for problem, file in zip(problems, files, strict=True):
         if "pytest.mark.cases" in file.read_text("utf-8"):
             stored_cases(problem)

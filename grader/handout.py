@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 from .complaints import Refused
-
-KIT = Path(__file__).resolve().parents[1]
+from .kit.paths import KIT
 
 CONTENTS = (
     "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
@@ -17,8 +16,8 @@ CONTENTS = (
 """What students get, as far as it exists."""
 
 STAFF_ONLY = (
-    *("reference", "misconceptions", "selftest", "generators", "fixtures", "stubs.py"),
-    *("kernels", "performance", "measure.py"),
+    *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "stubs.py"),
+    *("kernels", "performance", "artifacts/measure.py"),
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 
@@ -50,9 +49,7 @@ def write_handout(folder: Path) -> int:
 
 def _left_out(folder: str, names: list[str]) -> set[str]:
     """Staff-only parts and by-products among the entries of one folder."""
-    inside_grader = Path(folder).is_relative_to(KIT / "grader")
+    staff_only = {KIT / "grader" / path for path in STAFF_ONLY}
     return {
-        name
-        for name in names
-        if name == "__pycache__" or name.endswith(".pyc") or (inside_grader and name in STAFF_ONLY)
+        name for name in names if name == "__pycache__" or name.endswith(".pyc") or Path(folder, name) in staff_only
     }

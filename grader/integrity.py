@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from .files import entries, is_file
+from .kit.paths import KIT
 from .outcome import Outcome, PlannedTest, Result
 from .visible import visible
 from .worker.loader import Layout
 
-_KIT = Path(__file__).resolve().parents[1]
 _KINDS = {
     "answers": "answers differ between identical calls",
     "channel": "wrote to the judge's channel",
@@ -99,7 +99,7 @@ def _sentence(text: str) -> str:
 
 def _shadowed(layout: Layout) -> Iterator[Suspicion]:
     """Files of the submission that would be imported in place of modules that everybody relies on."""
-    if Path(layout.root) == _KIT:
+    if Path(layout.root) == KIT:
         return  # its grader is the grader
     for folder in dict.fromkeys((layout.root, *layout.import_path)):
         for entry in entries(Path(folder)):

@@ -21,12 +21,11 @@ from typing import Any
 
 from .complaints import Refused
 from .interpreter import INTERPRETED
+from .kit.paths import KIT, WORKER
 from .scratch import Scratch, copy_if_small
 from .worker.loader import Layout
 
-KIT = Path(__file__).resolve().parents[1]
-_WORKER = Path(__file__).resolve().parent / "worker"
-_SERVE = _WORKER / "serve.py"
+_SERVE = WORKER / "serve.py"
 _JUDGES = tuple(KIT / name for name in ("grader", "tests", "benchmarks", ".git", ".ci"))
 """What a submission must not read when it is the kit's own folder."""
 
@@ -168,7 +167,7 @@ def _find_bwrap() -> str | None:
 def _try_landlock(layout: Layout) -> Isolation | str:
     if sys.platform != "linux":
         return "Landlock exists for Linux only."
-    module = _WORKER / "landlock.py"
+    module = WORKER / "landlock.py"
     if subprocess.run([sys.executable, "-I", "-S", str(module)], capture_output=True, check=False).returncode:
         return "the kernel does not enforce Landlock (5.13 and later can, if it is among the modules in use)."
     files = Files.COPY if _is_small(layout) else Files.READ_ONLY
@@ -272,7 +271,7 @@ class Cell:
         """What the worker's call of `landlock.confine` allows, at the level that has one."""
         if self.isolation.level is not Level.LANDLOCK:
             return None
-        readable = [*_SYSTEM, "/proc", *map(str, _python(self.layout)), str(_WORKER)]
+        readable = [*_SYSTEM, "/proc", *map(str, _python(self.layout)), str(WORKER)]
         listable = []
         if self.isolation.files is Files.READ_ONLY:
             readable += map(str, _without(self._own_files, self.hidden))
@@ -324,7 +323,7 @@ class Cell:
             mounts |= {path: ("--dev-bind", str(path)) for path in _gpu_devices()}
         mounts[Path(_TMP)] = ("--bind", str(scratch / "tmp"))
         mounts[Path(_HOME)] = ("--bind", str(scratch / "home"))
-        mounts[_WORKER] = ("--ro-bind", str(_WORKER))
+        mounts[WORKER] = ("--ro-bind", str(WORKER))
         root = str(self._root)
         mounts[self._root] = {
             Files.OVERLAY: ("--overlay-src", root, "--overlay", str(scratch / "upper"), str(scratch / "work")),

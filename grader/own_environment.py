@@ -39,7 +39,8 @@ from packaging.version import InvalidVersion, Version
 from .complaints import Refused
 from .faults import NothingToAssess, WrongResult
 from .files import Files
-from .isolation import KIT, third_party_path
+from .isolation import third_party_path
+from .kit.paths import KIT
 from .uv import NotInstalled, Uv, minor
 from .visible import visible
 from .worker.loader import Environment, Layout

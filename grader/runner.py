@@ -17,20 +17,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any, Protocol
 
 from . import events
 from .complaints import Failed, Refused
 from .diagnosis import load_known_bugs
 from .isolation import Isolation
+from .kit.paths import TESTS
 from .outcome import Explanation, Outcome, PlannedTest, Result, Written
 from .processes import adopt_orphans, end
 from .rubric import Problem
 from .scratch import Scratch
 from .worker.loader import Layout
 
-KIT = Path(__file__).resolve().parents[1]
 _RESTARTS = 6
 _TRIES = 2
 """A test during which an examiner ends is run so many times before it counts as not assessed."""
@@ -88,7 +87,7 @@ class Progress:
 
 def has_tests(problem: Problem) -> bool:
     """Whether this copy of the kit tests the problem."""
-    return (KIT / "tests" / f"test_{problem.id}.py").is_file()
+    return (TESTS / f"test_{problem.id}.py").is_file()
 
 
 def run_tests(

@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence, Set
 from itertools import dropwhile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from .kit.paths import KIT
+
 REFERENCE = "grader/reference"
 SKELETON = "cs336_basics"
 LINE_LENGTH = 120  # as in pyproject.toml
@@ -44,7 +45,7 @@ class StubError(Exception):
     """No skeleton can be cut from the reference as it is written; the message says where, and what to do."""
 
 
-def skeleton(root: Path = ROOT) -> dict[str, str]:
+def skeleton(root: Path = KIT) -> dict[str, str]:
     """All generated files: path relative to `root` -> text."""
     folder = root / REFERENCE
     if not folder.is_dir():
@@ -246,7 +247,7 @@ def _last_line(node: ast.stmt) -> int:
     return node.end_lineno
 
 
-def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = KIT) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m grader.stubs",
         description="Generate the students' skeleton from the reference solution.",

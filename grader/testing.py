@@ -22,6 +22,7 @@ from .cases.case import Case, Oracle
 from .cases.store import fresh_cases, stored_cases
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
+from .kit.paths import KIT, TESTS
 from .locate import locate
 from .outcome import Written
 from .submission import Submission
@@ -29,11 +30,10 @@ from .submission import Submission
 if TYPE_CHECKING:
     from .artifacts.measure import Reference
 
-KIT = Path(__file__).resolve().parents[1]
 
 # The kit's own settings, and of pytest's plugins only what the tests use: the rest costs milliseconds per test.
 PYTEST_OPTIONS = [
-    *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(KIT / "tests")),
+    *("-c", str(KIT / "pyproject.toml"), "--rootdir", str(KIT), "--confcutdir", str(TESTS)),
     *(f"--override-ini={setting}" for setting in ("addopts=", "pythonpath=")),
     *("--import-mode=importlib", "--strict-markers", "--capture=no", "--disable-plugin-autoload"),
     *("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:logging"),

@@ -6,14 +6,13 @@ import functools
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
-FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures"
+from ..kit.paths import FIXTURES
 
 Vocab = dict[int, bytes]
 Merges = list[tuple[bytes, bytes]]

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..kit.paths import FIXTURES
 from ..worker import wire
-from .assets import FIXTURES, Asset, FixtureError, Recipe, load
+from .assets import Asset, FixtureError, Recipe, load
 from .case import Case, Draw, Oracle, truth
 from .compare import Tolerance
 

@@ -14,10 +14,9 @@ import pytest
 
 from ..cases.fingerprint import fingerprint_transcript
 from ..in_process import InProcess
+from ..kit.paths import TESTS
 from ..testing import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .catalogue import Variant
-
-KIT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Trial:
 def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
     """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
     recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
-    files = [*_tests_of(variant, problem), *(str(KIT / "tests" / f"test_{name}.py") for name in building_on)]
+    files = [*_tests_of(variant, problem), *(str(TESTS / f"test_{name}.py") for name in building_on)]
     with _quietly(variant):
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
     return {
@@ -57,7 +56,7 @@ def first_failure(variant: Variant, problem: str, tests: Sequence[str] = ()) -> 
         tests: ids of those to run; all that `try_variant` runs when none is named.
     """
     recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
-    named = [str(KIT / "tests" / test) for test in tests] or _tests_of(variant, problem)
+    named = [str(TESTS / test) for test in tests] or _tests_of(variant, problem)
     with _quietly(variant):
         pytest.main([*PYTEST_OPTIONS, "--maxfail=1", *named], plugins=[recorder])
     return recorder.failed.get(problem, {})
@@ -72,7 +71,7 @@ def _quietly(variant: Variant) -> Iterator[None]:
 
 def _tests_of(variant: Variant, problem: str) -> list[str]:
     """What to name to pytest: a file, or the claims of it that a misconception is limited to."""
-    file = str(KIT / "tests" / f"test_{problem}.py")
+    file = str(TESTS / f"test_{problem}.py")
     return [f"{file}::{claim}" for claim in getattr(variant, "claims", ())] or [file]
 
 

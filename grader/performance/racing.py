@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..faults import AdapterMissing, Fault, NothingToAssess, Todo
-from ..isolation import KIT, Isolation
+from ..isolation import Isolation
+from ..kit.paths import KIT
 from ..locate import locate
 from ..speed import RaceResult
 from ..visible import visible

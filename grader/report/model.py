@@ -6,11 +6,11 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
 from ..integrity import Suspicion
+from ..kit.paths import KIT
 from ..outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..policy import Effect, Finding
 from ..rubric import Kind, Problem, Rubric
@@ -18,7 +18,6 @@ from ..scoring import Score, Status, score_problem, withheld
 from ..speed import NO_RACES, RaceResult, Speed, score_races
 
 SCHEMA_VERSION = 1
-KIT = Path(__file__).resolve().parents[2]
 _PACKAGES_SHOWN = 6
 _NO_PACKAGE = re.compile(r"^needs the package '([^']+)', which is not installed here")
 

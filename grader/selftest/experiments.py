@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from grader.cases import assets
+from grader.kit.paths import FIXTURES
 from grader.reference.bpe import train_bpe
 from grader.reference.prepare import save_tokenizer
 from grader.reference.tokenizer import Tokenizer
@@ -120,4 +121,4 @@ def _tokenizer(folder: Path, text: str, size: int) -> Tokenizer:
 
 @functools.cache
 def _trained(text: str, size: int) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
-    return train_bpe(assets.FIXTURES / "text" / text, size, [END])
+    return train_bpe(FIXTURES / "text" / text, size, [END])

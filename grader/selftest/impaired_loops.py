@@ -22,12 +22,13 @@ import pytest
 from grader.artifacts.own_parts import parts_of
 from grader.examiner import plan
 from grader.in_process import InProcess
+from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.misconceptions.evidence import in_processes
 from grader.outcome import Outcome, PlannedTest, Result
 from grader.rubric import load_rubric
 from grader.scoring import score_problem
-from grader.testing import KIT, ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
+from grader.testing import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 
 LOOP = "training_together"
 KEPT = 0.75
@@ -77,7 +78,7 @@ class _Examination:
 def grade(variant: Variant, tests: Sequence[str] = ()) -> tuple[float, dict[str, str]]:
     """What the loop keeps of its points, between 0 and 1, and {failed test: why}; of these tests only, if any."""
     examination = _Examination(Impaired(variant))
-    file = str(KIT / "tests" / f"test_{LOOP}.py")
+    file = str(TESTS / f"test_{LOOP}.py")
     chosen = [f"{file}::{test}" for test in tests] or [file]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pytest.main([*PYTEST_OPTIONS, *chosen], plugins=[examination])

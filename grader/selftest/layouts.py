@@ -8,15 +8,14 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from grader.kit.paths import KIT, REFERENCE
 from grader.worker.contract import OWN_ADAPTERS
-
-KIT = Path(__file__).resolve().parents[2]
 
 
 def public_layout(root: Path) -> Path:
     """The reference as a solution of the public assignment: a package, and `tests/adapters.py` that imports it."""
     ignored = shutil.ignore_patterns("__pycache__", "adapters.py")
-    shutil.copytree(KIT / "grader" / "reference", root / "cs336_basics", ignore=ignored)
+    shutil.copytree(REFERENCE, root / "cs336_basics", ignore=ignored)
     (root / "tests").mkdir()
     shutil.copy(KIT / "adapters.py", root / "tests" / "adapters.py")
     return root

@@ -24,7 +24,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-KIT = Path(__file__).resolve().parents[2]
+from grader.kit.paths import KIT, REFERENCE
+
 LIST = Path(__file__).with_name("mutants.toml")
 MUTATED = KIT / "mutants" / "grader" / "reference"
 PACKAGE = "grader.reference"
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _all_modules() -> list[str]:
-    return sorted(path.stem for path in (KIT / "grader" / "reference").glob("[a-z]*.py"))
+    return sorted(path.stem for path in (REFERENCE).glob("[a-z]*.py"))
 
 
 def run(modules: Sequence[str]) -> None:

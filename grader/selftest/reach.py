@@ -13,10 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.kit.paths import REFERENCE
 from grader.misconceptions.catalogue import Variant
 from grader.misconceptions.trial import Trial, try_variant
-
-REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.kit.paths import KIT, REFERENCE
 from grader.selftest.layouts import public_solution
 
-KIT = Path(__file__).resolve().parents[2]
 REASONS = ("minutes", "network", "gpu")
 SOLVED = ("HANDOUT.md",)
 """Texts whose commands need the skeleton's code to be written."""
@@ -87,7 +87,7 @@ def copy_of_kit(folder: Path, *, solved: bool) -> Path:
     copy = Path(shutil.copytree(KIT, folder, ignore=ignored))
     (copy / ".venv").symlink_to(KIT / ".venv")
     if solved:
-        for path in (KIT / "grader" / "reference").iterdir():
+        for path in (REFERENCE).iterdir():
             if path.suffix == ".py" and path.name != "adapters.py":
                 shutil.copy(path, copy / "cs336_basics")
             elif path.name == "answers.toml":

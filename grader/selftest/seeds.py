@@ -28,9 +28,9 @@ from grader.cases.case import Case
 from grader.cases.store import fresh_cases, problems_with_cases
 from grader.diagnosis import load_known_bugs
 from grader.in_process import InProcess
+from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Misconception, load_catalogue
 from grader.misconceptions.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
-from grader.testing import KIT
 
 _SHOWN = 5
 _DRAWN = frozenset({"submission", "case", "chance"})
@@ -75,7 +75,7 @@ def claims_of(problem: str) -> dict[str, Claim]:
 
 @functools.cache
 def _test_module(problem: str) -> types.ModuleType:
-    path = KIT / "tests" / f"test_{problem}.py"
+    path = TESTS / f"test_{problem}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

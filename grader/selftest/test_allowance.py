@@ -17,7 +17,8 @@ import torch
 
 from grader.allowance import PATIENCE, Allowance, Spent, charged
 from grader.faults import CallTimeout
-from grader.isolation import KIT, available, choose
+from grader.isolation import available, choose
+from grader.kit.paths import REFERENCE
 from grader.locate import locate
 from grader.outcome import Result
 from grader.processes import Usage, adopt_orphans
@@ -166,7 +167,7 @@ def graded(folder: Path, problem: str, call_limit_s: float) -> tuple[float, Run]
 @linux
 def test_right_but_slow_code_earns_the_same_on_a_busy_machine(tmp_path):
     root = written(tmp_path, SLOW)
-    shutil.copytree(KIT / "grader" / "reference", root / "honest")
+    shutil.copytree(REFERENCE, root / "honest")
     with busy_machine():
         earned, run = graded(root, "softmax", call_limit_s=1.5)
     assert [outcome for outcome in run.outcomes if outcome.result is not Result.PASS] == []
@@ -187,7 +188,7 @@ HANGS = """
 
 def test_what_was_not_begun_is_said_to_be_so_and_core_claims_come_first(tmp_path):
     root = written(tmp_path, HANGS)
-    shutil.copytree(KIT / "grader" / "reference", root / "honest")
+    shutil.copytree(REFERENCE, root / "honest")
     _, run = graded(root, "softmax", call_limit_s=0.5)
     tier = {test.id: list(type(test.tier)).index(test.tier) for test in run.planned}
     claim = {test.id: test.claim for test in run.planned}

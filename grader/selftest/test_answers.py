@@ -12,17 +12,18 @@ from grader.answers import ANSWERS, answers_to, questions, remarks_on
 from grader.faults import NothingToAssess, Todo, WrongResult
 from grader.files import Files
 from grader.isolation import choose
+from grader.kit.paths import KIT, REFERENCE
 from grader.locate import locate
 from grader.outcome import Written
 from grader.report.model import Report, build_report
 from grader.rubric import load_rubric
-from grader.runner import KIT, run_tests
+from grader.runner import run_tests
 from grader.scoring import Status
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 
 PROBLEMS = load_rubric().select(["unicode1", "unicode2", "learning_rate_tuning", "tokenizer_experiments"])
-STAFF = (KIT / "grader" / "reference" / ANSWERS).read_text("utf-8")
+STAFF = (REFERENCE / ANSWERS).read_text("utf-8")
 ADAPTERS = """
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def run_train_bpe(input_path, vocab_size, special_tokens, **kwargs):
 def grade(root: Path, answers: str | None) -> Report:
     """A report on the written answers of a submission that can train tokenizers and nothing else."""
     written(root, ADAPTERS)
-    shutil.copytree(KIT / "grader" / "reference", root / "reference", ignore=shutil.ignore_patterns("runs"))
+    shutil.copytree(REFERENCE, root / "reference", ignore=shutil.ignore_patterns("runs"))
     if answers is not None:
         (root / ANSWERS).write_text(answers, "utf-8")
     layout = locate(root)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from grader.archive import ArchiveRefused, Bounds, unpacked
-from grader.runner import KIT
+from grader.kit.paths import KIT
 from grader.selftest.layouts import public_layout
 
 SMALL = Bounds(total_mib=4, file_mib=2, entries=50, ratio=100, ratio_from_mib=1)

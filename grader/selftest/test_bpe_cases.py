@@ -16,12 +16,12 @@ from grader.cases.store import draw_cases, stored_cases
 from grader.diagnosis import load_known_bugs
 from grader.faults import WrongResult
 from grader.in_process import InProcess
+from grader.kit.paths import TESTS
 from grader.reference.pretokenization import PRETOKEN_PATTERN
-from grader.testing import KIT
 
 
 def claims_of(problem: str) -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location(f"claims_of_{problem}", KIT / "tests" / f"test_{problem}.py")
+    spec = importlib.util.spec_from_file_location(f"claims_of_{problem}", TESTS / f"test_{problem}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.runner import KIT
+from grader.kit.paths import KIT
 
 
 def run(*arguments: str | Path, kit: Path = KIT, **options) -> subprocess.CompletedProcess[str]:

@@ -12,11 +12,12 @@ import pytest
 from grader.faults import AdapterMissing, Todo
 from grader.in_process import InProcess
 from grader.isolation import Isolation, Level
+from grader.kit.paths import KIT, REFERENCE
 from grader.locate import locate
 from grader.outcome import PlannedTest, Result, Tier
 from grader.report.model import Report, build_report
 from grader.rubric import Kind, load_rubric
-from grader.runner import KIT, Run, has_tests, run_tests
+from grader.runner import Run, has_tests, run_tests
 from grader.scoring import Status
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import without_own_adapters, written
@@ -47,7 +48,7 @@ def reported(planned: list[PlannedTest], found: Run) -> Report:
 
 
 def test_the_kits_own_adapters_are_those_beyond_the_public_assignment():
-    tree = ast.parse((KIT / "grader" / "reference" / "adapters.py").read_text("utf-8"))
+    tree = ast.parse((REFERENCE / "adapters.py").read_text("utf-8"))
     ours = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert ours - PUBLIC == OWN_ADAPTERS
     assert ours >= PUBLIC

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from grader.cases.store import draw_cases, problems_with_cases
+from grader.kit.paths import KIT, REFERENCE
 from grader.rubric import Kind, load_rubric
-from grader.runner import KIT, has_tests
+from grader.runner import has_tests
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
@@ -131,7 +132,7 @@ def test_the_handout_grades_itself_on_stored_cases(handout, tmp_path):
 
 
 def test_a_solution_earns_full_marks_in_the_handout(handout, tmp_path):
-    shutil.copytree(KIT / "grader" / "reference", tmp_path / "reference")
+    shutil.copytree(REFERENCE, tmp_path / "reference")
     report = grade(tmp_path / "reference", tmp_path, kit=handout)
     assert report["score"]["earned"] == report["score"]["assessed"]
     passed = {problem["id"] for problem in report["problems"] if problem["status"] == "pass"}

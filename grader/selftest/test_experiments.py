@@ -24,11 +24,12 @@ from grader.cases import assets
 from grader.faults import Fault, NothingToAssess
 from grader.files import Files
 from grader.isolation import choose
+from grader.kit.paths import TESTS
 from grader.locate import locate
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
 from grader.rubric import load_rubric
-from grader.runner import KIT, run_tests
+from grader.runner import run_tests
 from grader.scoring import Status
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make
 from grader.selftest.forked import ForkedExaminer
@@ -52,7 +53,7 @@ def copy(honest, tmp_path) -> Path:
 
 def verdicts(problem: str, root: Path) -> dict[str, str]:
     """What each claim about an experiment says: "" where it holds, "absent: ..." or the complaint."""
-    spec = importlib.util.spec_from_file_location("claims", KIT / "tests" / f"test_{problem}.py")
+    spec = importlib.util.spec_from_file_location("claims", TESTS / f"test_{problem}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -21,10 +21,10 @@ from grader.fixtures.__main__ import STORIES
 from grader.fixtures.readme import CASES, SIZE_LIMIT, render, shipped_files
 from grader.fixtures.small_lm import load_small_lm, model_loss
 from grader.fixtures.stories import END_OF_TEXT, PLOTS, tell_stories
+from grader.kit.paths import FIXTURES
 from grader.reference.pretokenization import PRETOKEN_PATTERN
 from grader.reference.tokenizer import Tokenizer
 
-FIXTURES = assets.FIXTURES
 TEXTS = ("english", "english_small", "technical", "multilingual", "stories", "stories_valid")
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from grader.cases.assets import FIXTURES
 from grader.cases.store import stored_cases
 from grader.crosscheck import Crosscheck, agree, complaint, decoy
 from grader.faults import WorkerCrash, WrongResult
 from grader.in_process import InProcess
 from grader.integrity import find_suspicions
 from grader.isolation import Level, available
+from grader.kit.paths import FIXTURES
 from grader.locate import locate
 from grader.misconceptions.catalogue import Variant
 from grader.outcome import Outcome, PlannedTest, Result, Tier

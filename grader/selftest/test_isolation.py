@@ -15,7 +15,8 @@ import torch
 from grader import isolation as module
 from grader import processes
 from grader.complaints import Refused
-from grader.isolation import KIT, Cell, Files, Isolation, Level, choose
+from grader.isolation import Cell, Files, Isolation, Level, choose
+from grader.kit.paths import KIT
 from grader.locate import locate
 from grader.scratch import Scratch, copy_if_small
 from grader.selftest.layouts import written

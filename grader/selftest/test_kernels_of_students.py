@@ -12,12 +12,12 @@ import torch
 
 from grader.in_process import InProcess
 from grader.isolation import choose
+from grader.kit.paths import KIT
 from grader.performance.devices import CpuDevice
 from grader.performance.lane import Lane, Prepared
 from grader.performance.races import RACES
 from grader.performance.racing import arena_bytes, reference_layout
 from grader.processes import adopt_orphans
-from grader.runner import KIT
 
 FUNCTIONS = ("get_flashattention_autograd_function_pytorch", "get_flashattention_autograd_function_triton")
 

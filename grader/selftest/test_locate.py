@@ -20,10 +20,10 @@ from grader.archive import ArchiveRefused, unpacked
 from grader.cases.compare import compare
 from grader.integrity import find_suspicions
 from grader.isolation import available
+from grader.kit.paths import KIT
 from grader.locate import SubmissionNotFound, locate
 from grader.policy import mentions_in
 from grader.rubric import load_rubric
-from grader.runner import KIT
 from grader.selftest.layouts import written
 from grader.wall import Behind
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from grader.complaints import Refused
+from grader.kit.paths import KIT
 from grader.manual import ManualScore, read_report, read_scores, template, with_scores
-from grader.runner import KIT
 
 
 def problem(id: str, points: float, earned: float, status: str, unassessed: float = 0.0, **more: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import pytest
 
 from grader import __main__ as command_line
 from grader import grading
+from grader.kit.paths import KIT
 from grader.report.output import write_whole
-from grader.runner import KIT
 from grader.selftest.layouts import written
 
 SOFTMAX = """

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from grader.kit.paths import KIT, REFERENCE
 from grader.locate import locate
 from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
 from grader.report.model import build_report
 from grader.report.terminal import show
 from grader.rubric import Policy, Problem, load_rubric
-from grader.runner import KIT
 from grader.scoring import Status
 from grader.selftest.layouts import marked, public_layout, written
 
@@ -49,7 +49,7 @@ def test_honest_code_raises_no_finding(tmp_path, name):
 
 @pytest.mark.parametrize("layout", ["reference", "skeleton", "public"])
 def test_our_own_code_raises_no_finding(tmp_path, layout):
-    place = {"reference": KIT / "grader" / "reference", "skeleton": KIT}.get(layout) or public_layout(tmp_path / "s")
+    place = {"reference": REFERENCE, "skeleton": KIT}.get(layout) or public_layout(tmp_path / "s")
     assert find_breaches(RUBRIC.problems, mentions_in(locate(place), RUBRIC.problems), {}) == {}
 
 

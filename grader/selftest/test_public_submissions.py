@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grader.runner import KIT
+from grader.kit.paths import KIT
 from grader.selftest.layouts import public_solution, with_rope_in_halves
 
 OUTSIDE = {"not_assessed", "not_provided"}

@@ -14,6 +14,7 @@ import regex
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from grader.kit.paths import KIT
 from grader.reference import pretokenization
 from grader.reference.bpe import _learn_merges, train_bpe
 from grader.reference.pretokenization import PRETOKEN_PATTERN
@@ -325,4 +326,4 @@ def test_trains_inside_another_process(mixed_corpus, method, daemon):
 
 def test_training_does_not_import_torch():
     code = "import sys, grader.reference.bpe, grader.reference.tokenizer; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=KIT)

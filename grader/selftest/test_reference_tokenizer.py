@@ -5,7 +5,6 @@ import pickle
 import random
 import tracemalloc
 from itertools import islice, pairwise
-from pathlib import Path
 
 import pytest
 import regex
@@ -13,12 +12,13 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grader.kit.paths import FIXTURES
 from grader.reference import tokenizer as tokenizer_module
 from grader.reference.bpe import train_bpe
 from grader.reference.pretokenization import PRETOKEN_PATTERN
 from grader.reference.tokenizer import Tokenizer
 
-GPT2 = Path(__file__).parents[2] / "tests" / "fixtures" / "gpt2"
+GPT2 = FIXTURES / "gpt2"
 END = "<|endoftext|>"
 FRAGMENTS = [
     *(

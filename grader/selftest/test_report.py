@@ -9,8 +9,9 @@ import torch
 from rich.console import Console
 
 from grader.cases.compare import Mismatch, compare
+from grader.kit.paths import KIT
 from grader.outcome import Outcome, PlannedTest, Result, Tier
-from grader.report.model import KIT, Report, build_report
+from grader.report.model import Report, build_report
 from grader.report.terminal import show
 from grader.rubric import load_rubric
 

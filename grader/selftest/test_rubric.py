@@ -7,11 +7,12 @@ import re
 
 import pytest
 
+from grader.kit.paths import TESTS
 from grader.performance.assess import ON_CPU
 from grader.performance.races import RACES
 from grader.performance.texts import TEXT_RACES
 from grader.rubric import Kind, Policy, RubricError, load_rubric
-from grader.runner import KIT, has_tests
+from grader.runner import has_tests
 
 ASKED = (
     *("unicode1", "unicode2", "tokenizer_experiments", "transformer_accounting", "learning_rate_tuning", "adamw"),
@@ -64,7 +65,7 @@ def test_every_problem_that_is_tried_has_a_claim_that_judges_values():
 
 
 def core_claims(problem: str) -> list[ast.FunctionDef]:
-    tree = ast.parse((KIT / "tests" / f"test_{problem}.py").read_text("utf-8"))
+    tree = ast.parse((TESTS / f"test_{problem}.py").read_text("utf-8"))
     claims = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
     return [claim for claim in claims if not marks(claim) & {"edge", "advice"}]
 
@@ -88,7 +89,7 @@ def test_every_claim_says_where_it_is_asked_for():
         f"{problem.id}: {node.name}"
         for problem in load_rubric().problems
         if problem.id in ASKED and has_tests(problem)
-        for node in ast.walk(ast.parse((KIT / "tests" / f"test_{problem.id}.py").read_text("utf-8")))
+        for node in ast.walk(ast.parse((TESTS / f"test_{problem.id}.py").read_text("utf-8")))
         if isinstance(node, ast.FunctionDef)
         and node.name.startswith("test_")
         and "Asked: " not in (ast.get_docstring(node) or "")
@@ -111,7 +112,7 @@ def test_every_code_problem_has_tests():
 
 def test_every_test_file_belongs_to_a_problem():
     ids = {problem.id for problem in load_rubric().problems}
-    files = {path.stem.removeprefix("test_") for path in (KIT / "tests").glob("test_*.py")}
+    files = {path.stem.removeprefix("test_") for path in (TESTS).glob("test_*.py")}
     assert files <= ids
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from grader.stubs import ROOT, StubError, main, skeleton, stub_module, student_adapters
+from grader.kit.paths import KIT
+from grader.stubs import StubError, main, skeleton, stub_module, student_adapters
 
 REFERENCE = '''\
 """A module of the reference."""
@@ -239,7 +240,7 @@ def test_the_skeleton_satisfies_the_formatter_and_the_linter(handed_out: Path) -
     for arguments in (["format", "--check"], ["check"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", "--config", "pyproject.toml"]
         sample.write_text(SKELETON)
-        result = subprocess.run([*command, str(handed_out)], capture_output=True, text=True, cwd=ROOT)
+        result = subprocess.run([*command, str(handed_out)], capture_output=True, text=True, cwd=KIT)
         sample.unlink()
         assert result.returncode == 0, result.stdout + result.stderr
 
@@ -323,4 +324,4 @@ def test_a_copy_without_the_reference_is_told_so(tmp_path: Path, capsys: pytest.
 
 def test_the_generator_does_not_import_what_it_reads() -> None:
     code = "import sys, grader.stubs; grader.stubs.skeleton(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=KIT).returncode == 0

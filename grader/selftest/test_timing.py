@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from grader.cases.fresh_text import shuffled_text
-from grader.isolation import KIT, choose
+from grader.isolation import choose
+from grader.kit.paths import REFERENCE
 from grader.locate import locate
 from grader.performance.devices import Ceilings, CpuDevice
 from grader.performance.lane import Lane
@@ -129,7 +130,7 @@ def test_what_children_of_nobody_compute_is_the_students(tmp_path, waiting):
     if waiting != "asleep":
         source += "    os.nice(19)\n"
     root = written(tmp_path, source)
-    shutil.copytree(KIT / "grader" / "reference", root / "honest")
+    shutil.copytree(REFERENCE, root / "honest")
     full = next(tokenizer_races())
     race = dataclasses.replace(full, draw=lambda seed: {"text": shuffled_text(seed, 60_000)})
     isolation = choose("auto", locate(root))

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from grader.cases import assets
+from grader.kit.paths import KIT
 from grader.reference import prepare, sample, train
 from grader.reference.tokenizer import Tokenizer
 
-KIT = Path(__file__).resolve().parents[2]
 SMALL = ["d_model=16", "d_ff=32", "num_layers=1", "num_heads=2", "context_length=16", "batch_size=4", "steps=8"]
 SMALL += ["warmup_steps=2", "eval_every=5", "eval_batches=2", "checkpoint_every=3", "device=cpu"]
 

@@ -32,11 +32,12 @@ from grader.faults import (
     WrongResult,
 )  # fmt: skip
 from grader.isolation import Isolation, Level, choose
+from grader.kit.paths import KIT, REFERENCE
 from grader.locate import SubmissionNotFound, locate
 from grader.outcome import Result
 from grader.report.model import ProblemReport, Report, build_report
 from grader.rubric import Problem, load_rubric
-from grader.runner import KIT, Progress, Run, run_tests
+from grader.runner import Progress, Run, run_tests
 from grader.scoring import Status
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_layout, written
@@ -554,7 +555,7 @@ class Serial(Progress):
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_examiner_that_is_killed_costs_the_student_nothing(times):
     serial = Serial(times)
-    [problem] = grade(KIT / "grader" / "reference", problems("learning_rate_schedule"), serial).problems
+    [problem] = grade(REFERENCE, problems("learning_rate_schedule"), serial).problems
     assert serial.tries == times
     assert problem.score.earned == problem.problem.points - problem.score.unassessed
     unknown = [test for test in problem.tests if test.outcome.result is not Result.PASS]

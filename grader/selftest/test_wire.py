@@ -19,7 +19,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.isolation import KIT
+from grader.kit.paths import KIT
 from grader.wall import read_answer
 from grader.worker import wire
 

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from grader.cases.assets import FIXTURES
 from grader.cases.store import stored_cases
 from grader.faults import NothingToAssess, Todo
 from grader.in_process import InProcess
+from grader.kit.paths import FIXTURES, KIT, REFERENCE
 from grader.locate import locate
 from grader.policy import Effect, Finding, find_breaches
 from grader.rubric import Policy, load_rubric
-from grader.runner import KIT
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
 from grader.wall import Behind, Limits
@@ -309,7 +308,7 @@ def reference_calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def test_the_reference_runs_without_a_finding():
     import grader.reference.adapters as adapters
 
-    submission = InProcess(adapters, Witness(str(KIT / "grader" / "reference")))
+    submission = InProcess(adapters, Witness(str(REFERENCE)))
     for problem, operation, arguments in reference_calls():
         submission.perform(operation, arguments)
         assert dynamic_findings(submission, problem) == (), operation

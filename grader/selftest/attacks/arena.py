@@ -16,8 +16,9 @@ from pathlib import Path
 
 from grader import processes
 from grader.integrity import Suspicion, find_suspicions
-from grader.isolation import KIT, Isolation, Level
+from grader.isolation import Isolation, Level
 from grader.isolation import available as levels_that_work
+from grader.kit.paths import KIT, TESTS
 from grader.locate import locate
 from grader.policy import find_breaches
 from grader.report.model import build_report
@@ -29,7 +30,7 @@ from .catalogue import MARK, Attack
 
 BYSTANDER = "learning_rate_schedule"
 _LOAD_S = 30
-_PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/", str(Path.home()), str(KIT), str(KIT / "grader"), str(KIT / "tests"))
+_PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/", str(Path.home()), str(KIT), str(KIT / "grader"), str(TESTS))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from grader.cases.store import stored_cases
-from grader.isolation import KIT, Level
+from grader.isolation import Level
+from grader.kit.paths import KIT, REFERENCE
 
 HERE = Path(__file__).resolve().parent
 MARK = "grader-attack-was-here"
@@ -57,7 +58,7 @@ class Attack:
     def write(self, folder: Path, port: int) -> Path:
         """Write the submission; `port` is one on which somebody listens on this machine."""
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(KIT / "grader" / "reference", folder / "honest", ignore=ignored)
+        shutil.copytree(REFERENCE, folder / "honest", ignore=ignored)
         shutil.copy(self.source, folder / "adapters.py")
         (folder / "port.txt").write_text(str(port), "utf-8")
         (folder / "stored.json").write_text(json.dumps(sorted(_digests_of_stored(self.problem))), "utf-8")
