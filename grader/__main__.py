@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from . import streams
-    from .complaints import Failed, Refused
+    from .errors import Failed, Refused
     from .signals import Ended, obeyed
 
     streams.prepare()
@@ -181,7 +181,7 @@ def _take_each(*steps: Callable[[], None]) -> None:
 
 def _check_target(option: str, target: str | None) -> None:
     """Refuse a place that cannot take the report before grading, not after it."""
-    from .complaints import Refused
+    from .errors import Refused
 
     if target and target != "-":
         path = Path(target).absolute()
@@ -196,7 +196,7 @@ def _check_target(option: str, target: str | None) -> None:
 def _write_json(report, target: str) -> None:
     import json
 
-    from .complaints import Refused
+    from .errors import Refused
     from .report.output import write_json
     from .streams import say
 
@@ -212,7 +212,7 @@ def _write_json(report, target: str) -> None:
 
 
 def _write_html(report, target: str) -> None:
-    from .complaints import Refused
+    from .errors import Refused
     from .report.html import write_html
 
     try:
@@ -242,7 +242,7 @@ def _hint(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from .archive import is_archive
-    from .complaints import Refused
+    from .errors import Refused
     from .grading import grade
     from .hints import reply
     from .locate import locate
@@ -302,7 +302,7 @@ def _explain(arguments: list[str]) -> int:
     import importlib.util
 
     from .cases.store import problems_with_cases
-    from .complaints import Refused
+    from .errors import Refused
     from .rubric import load_rubric
 
     if importlib.util.find_spec("grader.selftest") is None:
@@ -336,7 +336,7 @@ def _manual(arguments: list[str]) -> int:
     if (options.scores is None) == (options.template is None):
         parser.error("name a file with scores, or --template FILE to get one")
 
-    from .complaints import Refused
+    from .errors import Refused
     from .manual import read_report, read_scores, template, with_scores
     from .streams import say
 

@@ -34,6 +34,7 @@ from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
 from .crosscheck import Crosscheck
+from .escape import visible
 from .events import Events
 from .faults import Fault, NothingToAssess, NotRun
 from .files import Files
@@ -54,7 +55,6 @@ from .testing import (
     problem_of,
 )
 from .trail import Trail
-from .visible import visible
 from .wall import Behind, Limits
 from .worker.loader import Layout
 from .worker.witness import Witness

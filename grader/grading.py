@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .archive import is_archive, unpacked
-from .complaints import Refused
 from .environment import describe_environment
+from .errors import Refused
+from .escape import visible
 from .integrity import find_suspicions
 from .isolation import Isolation, Level, choose
 from .locate import locate
@@ -22,7 +23,6 @@ from .report.model import Report, build_report
 from .rubric import Kind, Problem, Rubric
 from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .speed import NO_RACES, Speed
-from .visible import visible
 from .worker.loader import Layout
 from .worker.stand_ins import NAMES as STAND_INS
 

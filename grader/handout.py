@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .complaints import Refused
+from .errors import Refused
 from .kit.paths import KIT
 
 CONTENTS = (

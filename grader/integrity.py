@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .escape import visible
 from .files import entries, is_file
 from .kit.paths import KIT
 from .outcome import Outcome, PlannedTest, Result
-from .visible import visible
 from .worker.loader import Layout
 
 _KINDS = {

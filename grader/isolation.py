@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .complaints import Refused
+from .errors import Refused
 from .interpreter import INTERPRETED
 from .kit.paths import KIT, WORKER
 from .scratch import Scratch, copy_if_small

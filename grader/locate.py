@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from .archive import SUFFIXES
-from .complaints import Refused
+from .errors import Refused
 from .files import entries, is_file, read_source
 from .worker.loader import Layout
 

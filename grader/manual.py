@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .complaints import Refused
+from .errors import Refused
+from .escape import visible
 from .rubric import did_you_mean
 from .scoring import Status
-from .visible import visible
 
 SCHEMA_VERSION = 1
 _COMMENT_LIMIT = 20_000

@@ -36,13 +36,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from .complaints import Refused
+from .errors import Refused
+from .escape import visible
 from .faults import NothingToAssess, WrongResult
 from .files import Files
 from .isolation import third_party_path
 from .kit.paths import KIT
 from .uv import NotInstalled, Uv, minor
-from .visible import visible
 from .worker.loader import Environment, Layout
 from .worker.stand_ins import NAMES as STAND_INS
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from .callgraph import Mention, Program, TooInvolved
+from .escape import in_one_line
 from .rubric import Policy, Problem
-from .visible import in_one_line
 from .worker.from_scratch import Rule, canonical, rule_against
 from .worker.loader import Layout
 

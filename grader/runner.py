@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from . import events
-from .complaints import Failed, Refused
 from .diagnosis import load_known_bugs
+from .errors import Failed, Refused
 from .isolation import Isolation
 from .kit.paths import TESTS
 from .outcome import Explanation, Outcome, PlannedTest, Result, Written

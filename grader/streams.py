@@ -11,8 +11,8 @@ import os
 import sys
 from typing import TextIO
 
-from .complaints import Failed
-from .visible import visible
+from .errors import Failed
+from .escape import visible
 
 
 def prepare() -> None:

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 from . import processes
 from .allowance import Allowance, Spent
 from .crosscheck import Crosscheck, complaint, decoy
+from .escape import visible
 from .faults import (
     AdapterMissing,
     CallTimeout,
@@ -41,7 +42,6 @@ from .files import Files
 from .isolation import Cell, Isolation, Level, import_path
 from .own_environment import another_python
 from .submission import Peak, Submission
-from .visible import visible
 from .worker import wire
 from .worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
 from .worker.lacking import lacks, python_needed, version

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import events
-from ..complaints import Failed, Refused
+from ..errors import Failed, Refused
 from ..isolation import Isolation
 from ..outcome import Outcome, Result
 from ..processes import end

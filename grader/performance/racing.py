@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..escape import visible
 from ..faults import AdapterMissing, Fault, NothingToAssess, Todo
 from ..isolation import Isolation
 from ..kit.paths import KIT
 from ..locate import locate
 from ..speed import RaceResult
-from ..visible import visible
 from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout
 from .devices import Ceilings, Device, DeviceBusy

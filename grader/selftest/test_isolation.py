@@ -14,7 +14,7 @@ import torch
 
 from grader import isolation as module
 from grader import processes
-from grader.complaints import Refused
+from grader.errors import Refused
 from grader.isolation import Cell, Files, Isolation, Level, choose
 from grader.kit.paths import KIT
 from grader.locate import locate

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grader.complaints import Refused
+from grader.errors import Refused
 from grader.kit.paths import KIT
 from grader.manual import ManualScore, read_report, read_scores, template, with_scores
 
