@@ -49,7 +49,7 @@ data: setup ## download TinyStories and the OpenWebText sample into data/ (CORPU
 	@$(PY) -m grader data $(CORPUS)
 
 stubs: setup ## staff: write cs336_basics/ and adapters.py from the reference
-	$(PY) -m grader.stubs
+	$(PY) -m grader.kit.stubs
 
 fixtures: setup ## staff: write what is generated below tests/fixtures/ anew
 	$(PY) -m grader.fixtures all

@@ -259,7 +259,7 @@ def _hint(arguments: list[str]) -> int:
 
 
 def _data(arguments: list[str]) -> int:
-    from .download import CORPORA, FILES, fetch, human
+    from .kit.corpora import CORPORA, FILES, fetch, human
 
     listing = "\n".join(
         f"  {file.corpus:12} {file.name:30} {human(file.transfer.size):>8} to fetch, {human(file.text.size):>8} on disk"
@@ -373,7 +373,7 @@ def _handout(arguments: list[str]) -> int:
     parser.add_argument("folder", help="where to write it; must not exist or be empty")
     options = parser.parse_args(arguments)
 
-    from .handout import write_handout
+    from .kit.handout import write_handout
     from .streams import say
 
     files = write_handout(Path(options.folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from ..download import Advance, Observer, human
+from ..kit.corpora import Advance, Observer, human
 
 
 class DownloadBar(Observer):

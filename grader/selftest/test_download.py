@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from grader import download
-from grader.download import CORPORA, FILES, Content, DownloadError, Observer, RemoteFile, fetch
+from grader.kit import corpora
+from grader.kit.corpora import CORPORA, FILES, Content, DownloadError, Observer, RemoteFile, fetch
 
 TEXT = random.Random(336).randbytes(3_000_000)
 PACKED = gzip.compress(TEXT + bytes(5_000_000), 1)
@@ -302,7 +302,7 @@ def test_an_archive_that_is_none_is_refused(serve, tmp_path):
 def test_too_little_space_is_said_before_anything_is_fetched(serve, tmp_path, monkeypatch):
     server = serve({"plain.txt": TEXT})
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000_000)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(corpora.shutil, "disk_usage", lambda folder: usage)
     message = refused(PLAIN_FILE, tmp_path)
     assert "1.08 GB of free space are needed" in message
     assert "has 1 GB" in message

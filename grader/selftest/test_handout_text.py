@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.handout import CONTENTS, write_handout
+from grader.kit.handout import CONTENTS, write_handout
 from grader.kit.paths import KIT
 from grader.reference.train import load_config
 from grader.rubric import Kind, Problem, load_rubric

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grader.kit.paths import KIT
-from grader.stubs import StubError, main, skeleton, stub_module, student_adapters
+from grader.kit.stubs import StubError, main, skeleton, stub_module, student_adapters
 
 REFERENCE = '''\
 """A module of the reference."""
@@ -323,5 +323,5 @@ def test_a_copy_without_the_reference_is_told_so(tmp_path: Path, capsys: pytest.
 
 
 def test_the_generator_does_not_import_what_it_reads() -> None:
-    code = "import sys, grader.stubs; grader.stubs.skeleton(); sys.exit('torch' in sys.modules)"
+    code = "import sys, grader.kit.stubs; grader.kit.stubs.skeleton(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=KIT).returncode == 0

@@ -1,7 +1,7 @@
 """Cuts the students' skeleton out of the reference solution.
 
-    python -m grader.stubs            write cs336_basics/, adapters.py and answers.toml
-    python -m grader.stubs --check    exit with 1 and name the files that differ from what would be written
+    python -m grader.kit.stubs            write cs336_basics/, adapters.py and answers.toml
+    python -m grader.kit.stubs --check    exit with 1 and name the files that differ from what would be written
 
 Every public module of `grader/reference/` gives the module of the same name in `cs336_basics/`. What is public keeps
 its signature, decorators and docstring, and its body becomes a `raise NotImplementedError` that names the
@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence, Set
 from itertools import dropwhile
 from pathlib import Path
 
-from .kit.paths import KIT
+from .paths import KIT
 
 REFERENCE = "grader/reference"
 SKELETON = "cs336_basics"
@@ -249,7 +249,7 @@ def _last_line(node: ast.stmt) -> int:
 
 def main(arguments: Sequence[str] | None = None, root: Path = KIT) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m grader.stubs",
+        prog="python -m grader.kit.stubs",
         description="Generate the students' skeleton from the reference solution.",
     )
     parser.add_argument(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import Refused
+from ..errors import Refused
 
 ENDPOINT = "https://huggingface.co"
 """Where the files are. The variable HF_ENDPOINT names a mirror instead, as for Hugging Face's own tools."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .errors import Refused
-from .kit.paths import KIT
+from ..errors import Refused
+from .paths import KIT
 
 CONTENTS = (
     "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
