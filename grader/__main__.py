@@ -125,7 +125,7 @@ def _grade(arguments: list[str]) -> int:
     if options.seed is not None and options.seed < 0:
         parser.error("--seed must not be negative")
 
-    from .rubric import load_rubric
+    from .scoring.rubric import load_rubric
     from .streams import say
 
     rubric = load_rubric(edition=options.edition)
@@ -246,7 +246,7 @@ def _hint(arguments: list[str]) -> int:
     from .grading import grade
     from .hints import reply
     from .locate import locate
-    from .rubric import load_rubric
+    from .scoring.rubric import load_rubric
     from .streams import say
 
     rubric = load_rubric()
@@ -303,7 +303,7 @@ def _explain(arguments: list[str]) -> int:
 
     from .cases.store import problems_with_cases
     from .errors import Refused
-    from .rubric import load_rubric
+    from .scoring.rubric import load_rubric
 
     if importlib.util.find_spec("grader.selftest") is None:
         raise Refused("tolerances are measured with the staff's copy of the kit; this one has no grader/selftest.")

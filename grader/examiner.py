@@ -40,9 +40,9 @@ from .faults import Fault, NothingToAssess, NotRun
 from .files import Files
 from .isolation import Isolation, Level
 from .kit.paths import TESTS
-from .outcome import Outcome, PlannedTest, Result, Tier
 from .policy import worth_keeping
 from .processes import adopt_orphans, become_undumpable, limit_own_memory
+from .scoring.outcome import Outcome, PlannedTest, Result, Tier
 from .submission import Submission
 from .testing import (
     FOR_STAFF,

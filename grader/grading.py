@@ -20,9 +20,9 @@ from .locate import locate
 from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
 from .report.model import Report, build_report
-from .rubric import Kind, Problem, Rubric
 from .runner import Launch, Progress, default_jobs, has_tests, run_tests
-from .speed import NO_RACES, Speed
+from .scoring.races import NO_RACES, Speed
+from .scoring.rubric import Kind, Problem, Rubric
 from .worker.loader import Layout
 from .worker.stand_ins import NAMES as STAND_INS
 

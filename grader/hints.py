@@ -9,11 +9,11 @@ from pathlib import Path
 
 from .faults import Fault
 from .files import Files
-from .outcome import Result, Tier
 from .report.model import ProblemReport, Report, TestReport
-from .rubric import Kind
-from .scoring import Status
-from .speed import RaceResult
+from .scoring.outcome import Result, Tier
+from .scoring.points import Status
+from .scoring.races import RaceResult
+from .scoring.rubric import Kind
 
 STATE_FILE = ".grader/hints.json"
 """Below the submission: how many hints have been given for which failure."""

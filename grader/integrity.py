@@ -16,7 +16,7 @@ from typing import Any
 from .escape import visible
 from .files import entries, is_file
 from .kit.paths import KIT
-from .outcome import Outcome, PlannedTest, Result
+from .scoring.outcome import Outcome, PlannedTest, Result
 from .worker.loader import Layout
 
 _KINDS = {

@@ -20,8 +20,8 @@ from typing import Any
 
 from .errors import Refused
 from .escape import visible
-from .rubric import did_you_mean
-from .scoring import Status
+from .scoring.points import Status
+from .scoring.rubric import did_you_mean
 
 SCHEMA_VERSION = 1
 _COMMENT_LIMIT = 20_000

@@ -21,7 +21,7 @@ from typing import Any
 
 from .callgraph import Mention, Program, TooInvolved
 from .escape import in_one_line
-from .rubric import Policy, Problem
+from .scoring.rubric import Policy, Problem
 from .worker.from_scratch import Rule, canonical, rule_against
 from .worker.loader import Layout
 

@@ -24,9 +24,9 @@ from .diagnosis import load_known_bugs
 from .errors import Failed, Refused
 from .isolation import Isolation
 from .kit.paths import TESTS
-from .outcome import Explanation, Outcome, PlannedTest, Result, Written
 from .processes import adopt_orphans, end
-from .rubric import Problem
+from .scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written
+from .scoring.rubric import Problem
 from .scratch import Scratch
 from .worker.loader import Layout
 

@@ -24,7 +24,7 @@ from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
 from .kit.paths import KIT, TESTS
 from .locate import locate
-from .outcome import Written
+from .scoring.outcome import Written
 from .submission import Submission
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 from .cases.case import Case
 from .cases.fingerprint import CALLS_KEPT, fingerprint_transcript
 from .diagnosis import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
-from .outcome import Explanation, Outcome, Result
+from .scoring.outcome import Explanation, Outcome, Result
 from .submission import Question, Submission
 
 

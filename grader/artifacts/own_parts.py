@@ -29,7 +29,7 @@ from ..cases.chance import WITHOUT_CHANCE
 from ..cases.fingerprint import fingerprint
 from ..cases.store import CASES, stored_cases
 from ..diagnosis import FORESEEN, Fingerprint, same
-from ..rubric import load_rubric
+from ..scoring.rubric import load_rubric
 from .held_out import held_out_loss, last_token_loss
 from .run import Config
 

@@ -17,8 +17,8 @@ import msgpack
 import torch
 from tqdm import tqdm
 
-from ..rubric import load_rubric
 from ..runner import has_tests
+from ..scoring.rubric import load_rubric
 from .catalogue import load_catalogue
 from .trial import try_variant
 

@@ -13,12 +13,12 @@ from typing import Any
 from .. import events
 from ..errors import Failed, Refused
 from ..isolation import Isolation
-from ..outcome import Outcome, Result
 from ..processes import end
-from ..rubric import Problem
 from ..runner import Progress
+from ..scoring.outcome import Outcome, Result
+from ..scoring.races import RaceResult, Speed
+from ..scoring.rubric import Problem
 from ..scratch import Scratch
-from ..speed import RaceResult, Speed
 from ..worker.loader import Layout
 
 ON_CPU = frozenset({"train_bpe_speed", "tokenizer_speed"})

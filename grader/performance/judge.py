@@ -21,7 +21,7 @@ from ..events import Events
 from ..faults import Fault
 from ..isolation import Isolation
 from ..processes import adopt_orphans, become_undumpable
-from ..speed import RaceResult
+from ..scoring.races import RaceResult
 from ..wall import Behind, Limits
 from ..worker.loader import Layout
 from .devices import the_device

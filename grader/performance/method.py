@@ -18,7 +18,7 @@ from pathlib import Path
 from ..isolation import choose
 from ..locate import locate
 from ..processes import adopt_orphans
-from ..speed import RaceResult
+from ..scoring.races import RaceResult
 from ..worker.loader import Layout
 from .devices import Device
 from .races import RACES, Race

@@ -19,7 +19,7 @@ from ..faults import AdapterMissing, Fault, NothingToAssess, Todo
 from ..isolation import Isolation
 from ..kit.paths import KIT
 from ..locate import locate
-from ..speed import RaceResult
+from ..scoring.races import RaceResult
 from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout
 from .devices import Ceilings, Device, DeviceBusy

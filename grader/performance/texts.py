@@ -16,7 +16,7 @@ from typing import Any
 from ..cases.assets import load
 from ..cases.compare import Mismatch, compare
 from ..cases.fresh_text import shuffled_text, with_letters_exchanged
-from ..speed import RaceResult
+from ..scoring.races import RaceResult
 from ..wall import Behind
 from .devices import CpuDevice
 from .duel import Turn, duel

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..speed import RaceResult
+from ..scoring.races import RaceResult
 from . import words
 from .model import Report
 from .output import write_whole

@@ -11,11 +11,11 @@ from typing import Any
 from ..diagnosis import KnownBug, load_known_bugs
 from ..integrity import Suspicion
 from ..kit.paths import KIT
-from ..outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..policy import Effect, Finding
-from ..rubric import Kind, Problem, Rubric
-from ..scoring import Score, Status, score_problem, withheld
-from ..speed import NO_RACES, RaceResult, Speed, score_races
+from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
+from ..scoring.points import Score, Status, score_problem, withheld
+from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
+from ..scoring.rubric import Kind, Problem, Rubric
 
 SCHEMA_VERSION = 1
 _PACKAGES_SHOWN = 6

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Columns
 
-from ..outcome import Outcome
 from ..runner import Progress
+from ..scoring.outcome import Outcome
 
 
 class ProgressBar(Progress):

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from ..speed import RaceResult, Speed
+from ..scoring.races import RaceResult, Speed
 
 _CELLS = 24
 _VERDICT_STYLE = {"fast": "green", "between": "yellow", "slow": "red", "undecided": "magenta"}

@@ -13,10 +13,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ..outcome import Tier
 from ..policy import Effect
-from ..rubric import Kind
-from ..scoring import Status
+from ..scoring.outcome import Tier
+from ..scoring.points import Status
+from ..scoring.rubric import Kind
 from ..streams import say
 from . import words
 from .model import ProblemReport, Report, TestReport

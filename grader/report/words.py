@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..outcome import Result
 from ..policy import Effect
-from ..scoring import Status
+from ..scoring.outcome import Result
+from ..scoring.points import Status
 
 STATUS = {
     Status.PASS: "✓ pass",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from grader.diagnosis import KnownBug, load_known_bugs
 from grader.examiner import planned_tests
 from grader.misconceptions.catalogue import load_catalogue
-from grader.outcome import Outcome, PlannedTest, Result, Tier
-from grader.rubric import Problem, Rubric
-from grader.scoring import score_problem
+from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points.points import score_problem
+from grader.scoring.points.rubric import Problem, Rubric
 
 
 @dataclass(frozen=True)

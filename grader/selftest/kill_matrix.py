@@ -33,7 +33,7 @@ from grader.misconceptions.evidence import (
     problems_with_misconceptions,
 )
 from grader.misconceptions.trial import Trial, first_failure, try_variant
-from grader.rubric import load_rubric
+from grader.scoring.points.rubric import load_rubric
 
 from .costs import costs
 from .reach import Reach, reach_of

@@ -20,11 +20,11 @@ from grader.faults import CallTimeout
 from grader.isolation import available, choose
 from grader.kit.paths import REFERENCE
 from grader.locate import locate
-from grader.outcome import Result
 from grader.processes import Usage, adopt_orphans
 from grader.report.model import build_report
-from grader.rubric import load_rubric
 from grader.runner import Run, run_tests
+from grader.scoring.points.outcome import Result
+from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.wall import Behind, Limits

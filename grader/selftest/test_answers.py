@@ -14,11 +14,11 @@ from grader.files import Files
 from grader.isolation import choose
 from grader.kit.paths import KIT, REFERENCE
 from grader.locate import locate
-from grader.outcome import Written
 from grader.report.model import Report, build_report
-from grader.rubric import load_rubric
 from grader.runner import run_tests
-from grader.scoring import Status
+from grader.scoring.points.outcome import Written
+from grader.scoring.points.points import Status
+from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 

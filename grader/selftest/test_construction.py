@@ -18,8 +18,8 @@ from grader.cases.initialisation import check_cut, check_spread
 from grader.cases.store import draw_cases, stored_cases
 from grader.cases.weights import usual_d_ff
 from grader.locate import locate
-from grader.outcome import Result
-from grader.scoring import Status
+from grader.scoring.points.outcome import Result
+from grader.scoring.points.points import Status
 from grader.selftest.layouts import written
 from grader.selftest.test_wild_submissions import by_id, grade, problems
 from grader.wall import Behind

@@ -14,11 +14,11 @@ from grader.in_process import InProcess
 from grader.isolation import Isolation, Level
 from grader.kit.paths import KIT, REFERENCE
 from grader.locate import locate
-from grader.outcome import PlannedTest, Result, Tier
 from grader.report.model import Report, build_report
-from grader.rubric import Kind, load_rubric
 from grader.runner import Run, has_tests, run_tests
-from grader.scoring import Status
+from grader.scoring.points.outcome import PlannedTest, Result, Tier
+from grader.scoring.points.points import Status
+from grader.scoring.points.rubric import Kind, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import without_own_adapters, written
 from grader.wall import Behind

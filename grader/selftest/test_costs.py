@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grader.misconceptions.evidence import UNRECOGNISABLE, problems_with_misconceptions
-from grader.rubric import load_rubric
+from grader.scoring.points.rubric import load_rubric
 
 from .costs import Cost, costs
 

@@ -13,8 +13,8 @@ import pytest
 
 from grader.cases.store import draw_cases, problems_with_cases
 from grader.kit.paths import KIT, REFERENCE
-from grader.rubric import Kind, load_rubric
 from grader.runner import has_tests
+from grader.scoring.points.rubric import Kind, load_rubric
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
@@ -112,7 +112,12 @@ def test_the_handout_has_no_solution(handout):
     assert not [name for name in names if name.startswith(tuple(f"grader/{part}" for part in staff_only))]
     assert not [name for name in names if name.endswith(".pyc")]
     assert {"adapters.py", "answers.toml", "runs/README.md", "Makefile", "cs336_basics/rope.py"} <= names
-    assert {"tests/test_rope.py", "tests/test_generate.py", "grader/rubric.toml", "grader/artifacts/run.py"} <= names
+    assert {
+        "tests/test_rope.py",
+        "tests/test_generate.py",
+        "grader/scoring/rubric.toml",
+        "grader/artifacts/run.py",
+    } <= names
     assert "grader/artifacts/measure.py" not in names
 
 

@@ -28,9 +28,9 @@ from grader.kit.paths import TESTS
 from grader.locate import locate
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
-from grader.rubric import load_rubric
 from grader.runner import run_tests
-from grader.scoring import Status
+from grader.scoring.points.points import Status
+from grader.scoring.points.rubric import load_rubric
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make
 from grader.selftest.forked import ForkedExaminer
 

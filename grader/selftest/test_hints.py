@@ -12,13 +12,13 @@ from grader.diagnosis import KnownBug
 from grader.grading import grade
 from grader.hints import STATE_FILE, reply
 from grader.misconceptions.catalogue import load_catalogue
-from grader.outcome import Explanation, Outcome, PlannedTest, Result, Tier
 from grader.report import model
 from grader.report.model import Report, build_report
-from grader.rubric import load_rubric
+from grader.scoring.points.outcome import Explanation, Outcome, PlannedTest, Result, Tier
+from grader.scoring.points.races import RaceResult, Speed
+from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import with_bug
-from grader.speed import RaceResult, Speed
 
 RUBRIC = load_rubric()
 BUG = KnownBug("a-bug", "rope", "What the code does.", "A check to run.", "common", {})

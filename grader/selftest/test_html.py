@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from grader.diagnosis import KnownBug
-from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.report.html import render
 from grader.report.model import Report, TestReport, build_report
-from grader.rubric import load_rubric
-from grader.speed import RaceResult, Speed
+from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points.races import RaceResult, Speed
+from grader.scoring.points.rubric import load_rubric
 
 HOSTILE = '<script>alert("points")</script>'
 RACE = RaceResult(

@@ -17,9 +17,9 @@ from grader.isolation import Level, available
 from grader.kit.paths import FIXTURES
 from grader.locate import locate
 from grader.misconceptions.catalogue import Variant
-from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.policy import Effect, find_breaches
-from grader.rubric import load_rubric
+from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points.rubric import load_rubric
 from grader.selftest.attacks.catalogue import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written

@@ -23,7 +23,7 @@ from grader.isolation import available
 from grader.kit.paths import KIT
 from grader.locate import SubmissionNotFound, locate
 from grader.policy import mentions_in
-from grader.rubric import load_rubric
+from grader.scoring.points.rubric import load_rubric
 from grader.selftest.layouts import written
 from grader.wall import Behind
 

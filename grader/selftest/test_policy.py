@@ -15,12 +15,12 @@ import pytest
 
 from grader.kit.paths import KIT, REFERENCE
 from grader.locate import locate
-from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
 from grader.report.model import build_report
 from grader.report.terminal import show
-from grader.rubric import Policy, Problem, load_rubric
-from grader.scoring import Status
+from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points.points import Status
+from grader.scoring.points.rubric import Policy, Problem, load_rubric
 from grader.selftest.layouts import marked, public_layout, written
 
 RUBRIC = load_rubric()

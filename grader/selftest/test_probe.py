@@ -13,7 +13,7 @@ import torch
 from grader.in_process import InProcess
 from grader.locate import locate
 from grader.policy import Effect, Finding, find_breaches
-from grader.rubric import Policy, load_rubric
+from grader.scoring.points.rubric import Policy, load_rubric
 from grader.selftest.layouts import written
 from grader.wall import Behind
 from grader.worker.probe import same

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from grader.cases.compare import Mismatch, compare
 from grader.kit.paths import KIT
-from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.report.model import Report, build_report
 from grader.report.terminal import show
-from grader.rubric import load_rubric
+from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points.rubric import load_rubric
 
 Failures = Mapping[str, tuple[Tier, Result, str, str]]
 """{claim of a problem, as "rope::a": tier, result, message, detail}"""

@@ -11,8 +11,8 @@ from grader.kit.paths import TESTS
 from grader.performance.assess import ON_CPU
 from grader.performance.races import RACES
 from grader.performance.texts import TEXT_RACES
-from grader.rubric import Kind, Policy, RubricError, load_rubric
 from grader.runner import has_tests
+from grader.scoring.points.rubric import Kind, Policy, RubricError, load_rubric
 
 ASKED = (
     *("unicode1", "unicode2", "tokenizer_experiments", "transformer_accounting", "learning_rate_tuning", "adamw"),

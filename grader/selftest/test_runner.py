@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from grader.diagnosis import load_known_bugs
-from grader.rubric import load_rubric
 from grader.runner import _shares, has_tests
+from grader.scoring.points.rubric import load_rubric
 
 RUBRIC = load_rubric()
 TESTED = [problem for problem in RUBRIC.problems if has_tests(problem)]

@@ -34,11 +34,11 @@ from grader.faults import (
 from grader.isolation import Isolation, Level, choose
 from grader.kit.paths import KIT, REFERENCE
 from grader.locate import SubmissionNotFound, locate
-from grader.outcome import Result
 from grader.report.model import ProblemReport, Report, build_report
-from grader.rubric import Problem, load_rubric
 from grader.runner import Progress, Run, run_tests
-from grader.scoring import Status
+from grader.scoring.points.outcome import Result
+from grader.scoring.points.points import Status
+from grader.scoring.points.rubric import Problem, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_layout, written
 from grader.wall import Behind, Limits

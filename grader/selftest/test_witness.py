@@ -19,7 +19,7 @@ from grader.in_process import InProcess
 from grader.kit.paths import FIXTURES, KIT, REFERENCE
 from grader.locate import locate
 from grader.policy import Effect, Finding, find_breaches
-from grader.rubric import Policy, load_rubric
+from grader.scoring.points.rubric import Policy, load_rubric
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
 from grader.wall import Behind, Limits

@@ -22,8 +22,8 @@ from grader.kit.paths import KIT, TESTS
 from grader.locate import locate
 from grader.policy import find_breaches
 from grader.report.model import build_report
-from grader.rubric import Problem, load_rubric
 from grader.runner import run_tests
+from grader.scoring.points.rubric import Problem, load_rubric
 
 from ..forked import ForkedExaminer
 from .catalogue import MARK, Attack

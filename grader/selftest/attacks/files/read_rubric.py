@@ -13,7 +13,13 @@ from honest.adapters import *
 
 KIT = pathlib.Path(grader_worker.__file__).parents[2]
 REACHED = False
-for path in ("grader/rubric.toml", "tests/test_softmax.py", "grader/examiner.py", ".git/HEAD", "pyproject.toml"):
+for path in (
+    "grader/scoring/rubric.toml",
+    "tests/test_softmax.py",
+    "grader/examiner.py",
+    ".git/HEAD",
+    "pyproject.toml",
+):
     with contextlib.suppress(OSError):
         REACHED |= bool((KIT / path).read_bytes())
 

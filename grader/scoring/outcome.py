@@ -6,7 +6,7 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .escape import visible
+from ..escape import visible
 
 
 class Result(enum.StrEnum):

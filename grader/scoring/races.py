@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .points import Score, Status
 from .rubric import Problem
-from .scoring import Score, Status
 
 
 @dataclass(frozen=True)

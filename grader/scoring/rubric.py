@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
+from ..errors import Refused
 
 RUBRIC_FILE = Path(__file__).with_name("rubric.toml")
 
