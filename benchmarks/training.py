@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from grader.submission.interface.files import Files
+from grader.submission.interface.in_process import InProcess
 
 from grader.artifacts.held_out import bigram_loss, english, held_out_loss
 from grader.artifacts.run import Run
-from grader.files import Files
-from grader.in_process import InProcess
 from grader.reference.train import make_config, train
 
 CONFIG = {

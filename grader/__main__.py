@@ -241,13 +241,13 @@ def _hint(arguments: list[str]) -> int:
     parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
     options = parser.parse_args(arguments)
 
-    from .archive import is_archive
     from .errors import Refused
     from .grading import grade
     from .hints import reply
-    from .locate import locate
     from .scoring.rubric import load_rubric
     from .streams import say
+    from .submission.archive import is_archive
+    from .submission.locate import locate
 
     rubric = load_rubric()
     problems = rubric.select([options.problem])

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .artifacts.parsing import parse_toml, shown
-from .faults import NothingToAssess, Todo, WrongResult
-from .files import Files
 from .kit.paths import KIT
+from .submission.faults import NothingToAssess, Todo, WrongResult
+from .submission.files import Files
 
 ANSWERS = "answers.toml"
 _LIMIT = 1 << 18

@@ -36,14 +36,14 @@ from .cases.store import has_generators, stored_cases
 from .crosscheck import Crosscheck
 from .escape import visible
 from .events import Events
-from .faults import Fault, NothingToAssess, NotRun
-from .files import Files
 from .isolation import Isolation, Level
 from .kit.paths import TESTS
 from .policy import worth_keeping
 from .processes import adopt_orphans, become_undumpable, limit_own_memory
 from .scoring.outcome import Outcome, PlannedTest, Result, Tier
-from .submission import Submission
+from .submission.faults import Fault, NothingToAssess, NotRun
+from .submission.files import Files
+from .submission.interface import Submission
 from .testing import (
     FOR_STAFF,
     FRESH,
@@ -374,7 +374,7 @@ class _Session:
 @contextlib.contextmanager
 def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
     if isolation.level is Level.NONE:
-        from .in_process import open_in_process
+        from .submission.in_process import open_in_process
 
         yield open_in_process(layout, Witness(layout.root), Files(layout.root))
         return
@@ -400,7 +400,7 @@ def _reference() -> Oracle:
     """The staff solution, opened in this process: it gives the expected outputs of fresh cases."""
     import importlib
 
-    from .in_process import InProcess
+    from .submission.in_process import InProcess
 
     return InProcess(importlib.import_module("grader.reference.adapters")).perform
 

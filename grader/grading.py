@@ -10,19 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .archive import is_archive, unpacked
 from .environment import describe_environment
 from .errors import Refused
 from .escape import visible
 from .integrity import find_suspicions
 from .isolation import Isolation, Level, choose
-from .locate import locate
 from .policy import find_breaches, mentions_in
 from .processes import become_undumpable
 from .report.model import Report, build_report
 from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .scoring.races import NO_RACES, Speed
 from .scoring.rubric import Kind, Problem, Rubric
+from .submission.archive import is_archive, unpacked
+from .submission.locate import locate
 from .worker.loader import Layout
 from .worker.stand_ins import NAMES as STAND_INS
 

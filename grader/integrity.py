@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from .escape import visible
-from .files import entries, is_file
 from .kit.paths import KIT
 from .scoring.outcome import Outcome, PlannedTest, Result
+from .submission.files import entries, is_file
 from .worker.loader import Layout
 
 _KINDS = {

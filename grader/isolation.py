@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Refused
-from .interpreter import INTERPRETED
 from .kit.paths import KIT, WORKER
 from .scratch import Scratch, copy_if_small
+from .submission.triton_interpreter import INTERPRETED
 from .worker.loader import Layout
 
 _SERVE = WORKER / "serve.py"

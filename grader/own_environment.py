@@ -38,10 +38,10 @@ from packaging.version import InvalidVersion, Version
 
 from .errors import Refused
 from .escape import visible
-from .faults import NothingToAssess, WrongResult
-from .files import Files
 from .isolation import third_party_path
 from .kit.paths import KIT
+from .submission.faults import NothingToAssess, WrongResult
+from .submission.files import Files
 from .uv import NotInstalled, Uv, minor
 from .worker.loader import Environment, Layout
 from .worker.stand_ins import NAMES as STAND_INS

@@ -20,12 +20,12 @@ from .artifacts.run import Run, runs_of
 from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.store import fresh_cases, stored_cases
-from .faults import AdapterMissing, NothingToAssess, Todo
-from .files import Files
 from .kit.paths import KIT, TESTS
-from .locate import locate
 from .scoring.outcome import Written
-from .submission import Submission
+from .submission.faults import AdapterMissing, NothingToAssess, Todo
+from .submission.files import Files
+from .submission.interface import Submission
+from .submission.locate import locate
 
 if TYPE_CHECKING:
     from .artifacts.measure import Reference
@@ -61,7 +61,7 @@ def submission(request: pytest.FixtureRequest) -> Submission:
 
 
 def _open(root: Path) -> Submission:
-    from .in_process import open_in_process
+    from .submission.in_process import open_in_process
 
     layout = locate(root)
     return open_in_process(layout, files=Files(layout.root))

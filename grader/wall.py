@@ -27,7 +27,9 @@ from . import processes
 from .allowance import Allowance, Spent
 from .crosscheck import Crosscheck, complaint, decoy
 from .escape import visible
-from .faults import (
+from .isolation import Cell, Isolation, Level, import_path
+from .own_environment import another_python
+from .submission.faults import (
     AdapterMissing,
     CallTimeout,
     ChannelBroken,
@@ -38,10 +40,8 @@ from .faults import (
     WorkerCrash,
     WrongResult,
 )
-from .files import Files
-from .isolation import Cell, Isolation, Level, import_path
-from .own_environment import another_python
-from .submission import Peak, Submission
+from .submission.files import Files
+from .submission.interface import Peak, Submission
 from .worker import wire
 from .worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
 from .worker.lacking import lacks, python_needed, version

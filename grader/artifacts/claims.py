@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from ..cases import assets
-from ..faults import NothingToAssess
+from ..submission.faults import NothingToAssess
 from .parsing import shown
 from .run import Config, Run, best_of, faults_of_curve, faults_of_weights, has_ended, kit_text
 from .vocabulary import Training, Vocabulary

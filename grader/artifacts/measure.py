@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..faults import NothingToAssess, WrongResult
+from ..submission.faults import NothingToAssess, WrongResult
 from .held_out import bigram_loss, unigram_entropy
 from .run import Config, Run, best_of, faults_of_weights, has_ended, shapes
 from .vocabulary import Vocabulary

@@ -6,7 +6,7 @@ import json
 import tomllib
 from typing import Any
 
-from ..faults import WrongResult
+from ..submission.faults import WrongResult
 
 _COMPLAINT = 200
 

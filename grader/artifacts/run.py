@@ -24,9 +24,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..faults import NothingToAssess, WrongResult
-from ..files import Files
 from ..kit.paths import FIXTURES
+from ..submission.faults import NothingToAssess, WrongResult
+from ..submission.files import Files
 from .parsing import parse_json, parse_toml, shown
 from .vocabulary import Vocabulary, read_vocabulary
 

@@ -10,8 +10,8 @@ from typing import Any
 import tiktoken
 
 from ..cases.assets import byte_decoder
-from ..faults import WrongResult
-from ..files import Files
+from ..submission.faults import WrongResult
+from ..submission.files import Files
 from .parsing import parse_json, parse_toml, shown
 
 _LIMIT = 16 << 20

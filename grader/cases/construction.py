@@ -1,7 +1,7 @@
 """What a new layer has to be: which parameters it registers, and how they start.
 
 The judge's side of `worker/drivers/construction.py`. Names are the student's own, so parameters are told apart by their
-shapes. What cannot be seen in a submission is not assessed (`grader.faults.NothingToAssess`).
+shapes. What cannot be seen in a submission is not assessed (`grader.submission.faults.NothingToAssess`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..faults import Fault, NothingToAssess
+from ..submission.faults import Fault, NothingToAssess
 from .case import Case, Draw
 from .compare import compare
 from .initialisation import check_cut, check_spread
 
 if TYPE_CHECKING:
-    from ..submission import Submission
+    from ..submission.interface import Submission
 
 Shape = tuple[int, ...]
 GAIN = None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..faults import StudentError
+from ..submission.faults import StudentError
 from ..worker import wire
 
 PROJECTIONS = 4

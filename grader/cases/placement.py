@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..submission import Submission
+    from ..submission.interface import Submission
 
 
 def check_placement(submission: Submission, factory: str, config: dict[str, Any], what: str) -> None:

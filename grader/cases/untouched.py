@@ -8,7 +8,7 @@ from .case import Case
 from .compare import compare
 
 if TYPE_CHECKING:
-    from ..submission import Submission
+    from ..submission.interface import Submission
 
 
 def check_untouched(submission: Submission, case: Case, *names: str) -> None:

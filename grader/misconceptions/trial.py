@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ..cases.fingerprint import fingerprint_transcript
-from ..in_process import InProcess
 from ..kit.paths import TESTS
+from ..submission.in_process import InProcess
 from ..testing import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .catalogue import Variant
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 from ..events import Events
-from ..faults import Fault
 from ..isolation import Isolation
 from ..processes import adopt_orphans, become_undumpable
 from ..scoring.races import RaceResult
+from ..submission.faults import Fault
 from ..wall import Behind, Limits
 from ..worker.loader import Layout
 from .devices import the_device

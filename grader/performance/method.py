@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..isolation import choose
-from ..locate import locate
 from ..processes import adopt_orphans
 from ..scoring.races import RaceResult
+from ..submission.locate import locate
 from ..worker.loader import Layout
 from .devices import Device
 from .races import RACES, Race

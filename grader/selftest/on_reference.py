@@ -9,7 +9,7 @@ import importlib
 
 import pytest
 
-from grader.in_process import InProcess
+from grader.submission.interface.in_process import InProcess
 from grader.testing import SUBMISSION
 
 

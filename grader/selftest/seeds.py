@@ -27,10 +27,10 @@ from typing import Any
 from grader.cases.case import Case
 from grader.cases.store import fresh_cases, problems_with_cases
 from grader.diagnosis import load_known_bugs
-from grader.in_process import InProcess
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Misconception, load_catalogue
 from grader.misconceptions.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
+from grader.submission.interface.in_process import InProcess
 
 _SHOWN = 5
 _DRAWN = frozenset({"submission", "case", "chance"})

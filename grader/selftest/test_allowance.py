@@ -16,10 +16,8 @@ import pytest
 import torch
 
 from grader.allowance import PATIENCE, Allowance, Spent, charged
-from grader.faults import CallTimeout
 from grader.isolation import available, choose
 from grader.kit.paths import REFERENCE
-from grader.locate import locate
 from grader.processes import Usage, adopt_orphans
 from grader.report.model import build_report
 from grader.runner import Run, run_tests
@@ -27,6 +25,8 @@ from grader.scoring.points.outcome import Result
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
+from grader.submission.interface.faults import CallTimeout
+from grader.submission.interface.locate import locate
 from grader.wall import Behind, Limits
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waiting for a processor is known on Linux only")

@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from grader.answers import ANSWERS, answers_to, questions, remarks_on
-from grader.faults import NothingToAssess, Todo, WrongResult
-from grader.files import Files
 from grader.isolation import choose
 from grader.kit.paths import KIT, REFERENCE
-from grader.locate import locate
 from grader.report.model import Report, build_report
 from grader.runner import run_tests
 from grader.scoring.points.outcome import Written
@@ -21,6 +18,9 @@ from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
+from grader.submission.interface.faults import NothingToAssess, Todo, WrongResult
+from grader.submission.interface.files import Files
+from grader.submission.interface.locate import locate
 
 PROBLEMS = load_rubric().select(["unicode1", "unicode2", "learning_rate_tuning", "tokenizer_experiments"])
 STAFF = (REFERENCE / ANSWERS).read_text("utf-8")

@@ -14,10 +14,10 @@ from grader.cases.compare import Mismatch
 from grader.cases.generators import train_bpe
 from grader.cases.store import draw_cases, stored_cases
 from grader.diagnosis import load_known_bugs
-from grader.faults import WrongResult
-from grader.in_process import InProcess
 from grader.kit.paths import TESTS
 from grader.reference.pretokenization import PRETOKEN_PATTERN
+from grader.submission.interface.faults import WrongResult
+from grader.submission.interface.in_process import InProcess
 
 
 def claims_of(problem: str) -> types.ModuleType:

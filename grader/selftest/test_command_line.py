@@ -70,7 +70,7 @@ def test_a_folder_for_json_that_does_not_exist_is_refused_before_grading():
 
 
 def test_a_typo_in_the_rubric_is_refused(kit):
-    rubric = kit / "grader" / "rubric.toml"
+    rubric = kit / "grader" / "scoring" / "rubric.toml"
     rubric.write_text(rubric.read_text().replace("points = 15", "ponits = 15", 1))
     assert "unknown key 'ponits'. Did you mean 'points'?" in refused(run(kit=kit))
 

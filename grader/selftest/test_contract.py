@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.faults import AdapterMissing, Todo
-from grader.in_process import InProcess
 from grader.isolation import Isolation, Level
 from grader.kit.paths import KIT, REFERENCE
-from grader.locate import locate
 from grader.report.model import Report, build_report
 from grader.runner import Run, has_tests, run_tests
 from grader.scoring.points.outcome import PlannedTest, Result, Tier
@@ -21,6 +18,9 @@ from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import Kind, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import without_own_adapters, written
+from grader.submission.interface.faults import AdapterMissing, Todo
+from grader.submission.interface.in_process import InProcess
+from grader.submission.interface.locate import locate
 from grader.wall import Behind
 from grader.worker.contract import OWN_ADAPTERS
 

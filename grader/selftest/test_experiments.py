@@ -21,11 +21,8 @@ from grader.artifacts.measure import Reference
 from grader.artifacts.run import Run, runs_of
 from grader.artifacts.vocabulary import read_training, read_vocabulary
 from grader.cases import assets
-from grader.faults import Fault, NothingToAssess
-from grader.files import Files
 from grader.isolation import choose
 from grader.kit.paths import TESTS
-from grader.locate import locate
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
 from grader.runner import run_tests
@@ -33,6 +30,9 @@ from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make
 from grader.selftest.forked import ForkedExaminer
+from grader.submission.interface.faults import Fault, NothingToAssess
+from grader.submission.interface.files import Files
+from grader.submission.interface.locate import locate
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
 PROBLEMS = [*TOKENIZERS, *dict.fromkeys(name.partition("/")[0] for name in RUNS), *COPIES, "experiment_log"]

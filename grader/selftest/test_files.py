@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from grader.faults import NothingToAssess, WrongResult
-from grader.files import Files
+from grader.submission.interface.faults import NothingToAssess, WrongResult
+from grader.submission.interface.files import Files
 
 
 @pytest.fixture

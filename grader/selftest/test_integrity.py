@@ -10,12 +10,9 @@ import torch
 
 from grader.cases.store import stored_cases
 from grader.crosscheck import Crosscheck, agree, complaint, decoy
-from grader.faults import WorkerCrash, WrongResult
-from grader.in_process import InProcess
 from grader.integrity import find_suspicions
 from grader.isolation import Level, available
 from grader.kit.paths import FIXTURES
-from grader.locate import locate
 from grader.misconceptions.catalogue import Variant
 from grader.policy import Effect, find_breaches
 from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
@@ -23,6 +20,9 @@ from grader.scoring.points.rubric import load_rubric
 from grader.selftest.attacks.catalogue import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
+from grader.submission.interface.faults import WorkerCrash, WrongResult
+from grader.submission.interface.in_process import InProcess
+from grader.submission.interface.locate import locate
 from grader.wall import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.buffers import fill

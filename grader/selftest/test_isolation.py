@@ -17,9 +17,9 @@ from grader import processes
 from grader.errors import Refused
 from grader.isolation import Cell, Files, Isolation, Level, choose
 from grader.kit.paths import KIT
-from grader.locate import locate
 from grader.scratch import Scratch, copy_if_small
 from grader.selftest.layouts import written
+from grader.submission.interface.locate import locate
 from grader.wall import Behind
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")

@@ -10,7 +10,6 @@ import sys
 import pytest
 import torch
 
-from grader.in_process import InProcess
 from grader.isolation import choose
 from grader.kit.paths import KIT
 from grader.performance.devices import CpuDevice
@@ -18,6 +17,7 @@ from grader.performance.lane import Lane, Prepared
 from grader.performance.races import RACES
 from grader.performance.racing import arena_bytes, reference_layout
 from grader.processes import adopt_orphans
+from grader.submission.interface.in_process import InProcess
 
 FUNCTIONS = ("get_flashattention_autograd_function_pytorch", "get_flashattention_autograd_function_triton")
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.archive import ArchiveRefused, unpacked
 from grader.cases.compare import compare
 from grader.integrity import find_suspicions
 from grader.isolation import available
 from grader.kit.paths import KIT
-from grader.locate import SubmissionNotFound, locate
 from grader.policy import mentions_in
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.layouts import written
+from grader.submission.interface.archive import ArchiveRefused, unpacked
+from grader.submission.interface.locate import SubmissionNotFound, locate
 from grader.wall import Behind
 
 RUBRIC = load_rubric()

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from grader.kit.paths import KIT, REFERENCE
-from grader.locate import locate
 from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
 from grader.report.model import build_report
 from grader.report.terminal import show
@@ -22,6 +21,7 @@ from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import Policy, Problem, load_rubric
 from grader.selftest.layouts import marked, public_layout, written
+from grader.submission.interface.locate import locate
 
 RUBRIC = load_rubric()
 SNIPPETS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("policy_snippets.toml").read_text("utf-8"))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from grader.in_process import InProcess
-from grader.locate import locate
 from grader.policy import Effect, Finding, find_breaches
 from grader.scoring.points.rubric import Policy, load_rubric
 from grader.selftest.layouts import written
+from grader.submission.interface.in_process import InProcess
+from grader.submission.interface.locate import locate
 from grader.wall import Behind
 from grader.worker.probe import same
 from grader.worker.witness import Witness

@@ -15,7 +15,6 @@ import pytest
 from grader.cases.fresh_text import shuffled_text
 from grader.isolation import choose
 from grader.kit.paths import REFERENCE
-from grader.locate import locate
 from grader.performance.devices import Ceilings, CpuDevice
 from grader.performance.lane import Lane
 from grader.performance.races import RACES, softmax_races
@@ -25,6 +24,7 @@ from grader.performance.texts import run_text_race, tokenizer_races
 from grader.processes import adopt_orphans
 from grader.selftest.attacks.catalogue import Attack, load_attacks
 from grader.selftest.layouts import written
+from grader.submission.interface.locate import locate
 from grader.wall import Behind, Limits
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))

@@ -21,7 +21,16 @@ import torch
 
 from grader.cases.compare import Mismatch, compare
 from grader.examiner import planned_tests
-from grader.faults import (
+from grader.isolation import Isolation, Level, choose
+from grader.kit.paths import KIT, REFERENCE
+from grader.report.model import ProblemReport, Report, build_report
+from grader.runner import Progress, Run, run_tests
+from grader.scoring.points.outcome import Result
+from grader.scoring.points.points import Status
+from grader.scoring.points.rubric import Problem, load_rubric
+from grader.selftest.forked import ForkedExaminer
+from grader.selftest.layouts import public_layout, written
+from grader.submission.interface.faults import (
     AdapterMissing,
     CallTimeout,
     Fault,
@@ -31,16 +40,7 @@ from grader.faults import (
     WorkerCrash,
     WrongResult,
 )  # fmt: skip
-from grader.isolation import Isolation, Level, choose
-from grader.kit.paths import KIT, REFERENCE
-from grader.locate import SubmissionNotFound, locate
-from grader.report.model import ProblemReport, Report, build_report
-from grader.runner import Progress, Run, run_tests
-from grader.scoring.points.outcome import Result
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import Problem, load_rubric
-from grader.selftest.forked import ForkedExaminer
-from grader.selftest.layouts import public_layout, written
+from grader.submission.interface.locate import SubmissionNotFound, locate
 from grader.wall import Behind, Limits
 
 RUBRIC = load_rubric()

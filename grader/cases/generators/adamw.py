@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ...in_process import InProcess
+from ...submission.in_process import InProcess
 from ..case import Case, Draw, Oracle
 from ..compare import Tolerance
 

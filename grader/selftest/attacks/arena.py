@@ -19,11 +19,11 @@ from grader.integrity import Suspicion, find_suspicions
 from grader.isolation import Isolation, Level
 from grader.isolation import available as levels_that_work
 from grader.kit.paths import KIT, TESTS
-from grader.locate import locate
 from grader.policy import find_breaches
 from grader.report.model import build_report
 from grader.runner import run_tests
 from grader.scoring.points.rubric import Problem, load_rubric
+from grader.submission.interface.locate import locate
 
 from ..forked import ForkedExaminer
 from .catalogue import MARK, Attack

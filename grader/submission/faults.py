@@ -6,7 +6,7 @@ expected and an actual value are `grader.cases.compare.Mismatch`, which is a fai
 
 from __future__ import annotations
 
-from .scoring.outcome import Result
+from ..scoring.outcome import Result
 
 
 class Fault(Exception):

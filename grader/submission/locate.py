@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..errors import Refused
+from ..worker.loader import Layout
 from .archive import SUFFIXES
-from .errors import Refused
 from .files import entries, is_file, read_source
-from .worker.loader import Layout
 
 _SEARCH_DEPTH = 3
 _SOURCE_LIMIT = 1 << 20  # bytes

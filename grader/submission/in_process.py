@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..worker import wire
+from ..worker.bench import Bench
+from ..worker.contract import MAY_SHOW_NOTHING, own_adapters_of
+from ..worker.faults import ContractBroken, NothingSeen, NotProvided
+from ..worker.loader import Layout, import_adapters
+from ..worker.witness import Witness
 from .faults import AdapterMissing, NothingToAssess, Todo, WrongResult
 from .files import Files
-from .interpreter import interpret_kernels
-from .submission import Peak, Submission
-from .worker import wire
-from .worker.bench import Bench
-from .worker.contract import MAY_SHOW_NOTHING, own_adapters_of
-from .worker.faults import ContractBroken, NothingSeen, NotProvided
-from .worker.loader import Layout, import_adapters
-from .worker.witness import Witness
+from .interface import Peak, Submission
+from .triton_interpreter import interpret_kernels
 
 
 def open_in_process(layout: Layout, witness: Witness | None = None, files: Files | None = None) -> InProcess:

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from .cases.chance import WITHOUT_CHANCE
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
+from .transcript import WITHOUT_CHANCE
 
 Question = tuple[str, dict[str, Any]]
 """(operation, arguments) of one call."""
@@ -71,7 +71,7 @@ class Submission(ABC):
         return self._files
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
-        """Run one operation. Raises a `grader.faults.Fault` when it gives no value."""
+        """Run one operation. Raises a `grader.submission.faults.Fault` when it gives no value."""
         try:
             value = self._perform(operation, arguments)
         except Exception as error:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from .errors import Refused
+from ..errors import Refused
 
 MIB = 1 << 20
 SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
