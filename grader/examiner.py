@@ -33,13 +33,10 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
-from .crosscheck import Crosscheck
 from .escape import visible
 from .events import Events
-from .isolation import Isolation, Level
 from .kit.paths import TESTS
 from .policy import worth_keeping
-from .processes import adopt_orphans, become_undumpable, limit_own_memory
 from .scoring.outcome import Outcome, PlannedTest, Result, Tier
 from .submission.faults import Fault, NothingToAssess, NotRun
 from .submission.files import Files
@@ -55,7 +52,10 @@ from .testing import (
     problem_of,
 )
 from .trail import Trail
-from .wall import Behind, Limits
+from .wall.isolation import Isolation, Level
+from .wall.processes import adopt_orphans, become_undumpable, limit_own_memory
+from .wall.repeated_calls import Crosscheck
+from .wall.walled import Behind, Limits
 from .worker.loader import Layout
 from .worker.witness import Witness
 

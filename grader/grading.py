@@ -14,15 +14,15 @@ from .environment import describe_environment
 from .errors import Refused
 from .escape import visible
 from .integrity import find_suspicions
-from .isolation import Isolation, Level, choose
 from .policy import find_breaches, mentions_in
-from .processes import become_undumpable
 from .report.model import Report, build_report
 from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .scoring.races import NO_RACES, Speed
 from .scoring.rubric import Kind, Problem, Rubric
 from .submission.archive import is_archive, unpacked
 from .submission.locate import locate
+from .wall.isolation import Isolation, Level, choose
+from .wall.processes import become_undumpable
 from .worker.loader import Layout
 from .worker.stand_ins import NAMES as STAND_INS
 
@@ -114,7 +114,7 @@ def grade(
 
 def _with_own_environment(layout: Layout) -> tuple[Layout, dict[str, object]]:
     """The layout with an environment made for it, and what the report says about that."""
-    from .own_environment import make_environment
+    from .wall.own_environment import make_environment
 
     made = make_environment(layout)
     return dataclasses.replace(layout, environment=made.environment), {"own": made.as_json()}

@@ -22,12 +22,12 @@ from typing import IO, Any, Protocol
 from . import events
 from .diagnosis import load_known_bugs
 from .errors import Failed, Refused
-from .isolation import Isolation
 from .kit.paths import TESTS
-from .processes import adopt_orphans, end
 from .scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written
 from .scoring.rubric import Problem
-from .scratch import Scratch
+from .wall.isolation import Isolation
+from .wall.processes import adopt_orphans, end
+from .wall.scratch import Scratch
 from .worker.loader import Layout
 
 _RESTARTS = 6

@@ -12,13 +12,13 @@ from typing import Any
 
 from .. import events
 from ..errors import Failed, Refused
-from ..isolation import Isolation
-from ..processes import end
 from ..runner import Progress
 from ..scoring.outcome import Outcome, Result
 from ..scoring.races import RaceResult, Speed
 from ..scoring.rubric import Problem
-from ..scratch import Scratch
+from ..wall.isolation import Isolation
+from ..wall.processes import end
+from ..wall.scratch import Scratch
 from ..worker.loader import Layout
 
 ON_CPU = frozenset({"train_bpe_speed", "tokenizer_speed"})

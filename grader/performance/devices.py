@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ..wall import Behind
+from ..wall.walled import Behind
 
 MIB = 1 << 20
 _PROBES = 20

@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 
 from ..events import Events
-from ..isolation import Isolation
-from ..processes import adopt_orphans, become_undumpable
 from ..scoring.races import RaceResult
 from ..submission.faults import Fault
-from ..wall import Behind, Limits
+from ..wall.isolation import Isolation
+from ..wall.processes import adopt_orphans, become_undumpable
+from ..wall.walled import Behind, Limits
 from ..worker.loader import Layout
 from .devices import the_device
 from .lane import WrongAnswer

@@ -44,8 +44,8 @@ import torch
 from torch import Tensor
 
 from ..cases.compare import Mismatch, Tolerance, compare
-from ..isolation import Isolation
-from ..wall import Behind, Limits
+from ..wall.isolation import Isolation
+from ..wall.walled import Behind, Limits
 from ..worker.arena import ALIGNMENT, Arena, make_arena
 from ..worker.loader import Layout
 from .devices import Device

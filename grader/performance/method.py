@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..isolation import choose
-from ..processes import adopt_orphans
 from ..scoring.races import RaceResult
 from ..submission.locate import locate
+from ..wall.isolation import choose
+from ..wall.processes import adopt_orphans
 from ..worker.loader import Layout
 from .devices import Device
 from .races import RACES, Race

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ..escape import visible
-from ..isolation import Isolation
 from ..kit.paths import KIT
 from ..scoring.races import RaceResult
 from ..submission.faults import AdapterMissing, Fault, NothingToAssess, Todo
 from ..submission.locate import locate
+from ..wall.isolation import Isolation
 from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout
 from .devices import Ceilings, Device, DeviceBusy

@@ -17,7 +17,7 @@ from ..cases.assets import load
 from ..cases.compare import Mismatch, compare
 from ..cases.fresh_text import shuffled_text, with_letters_exchanged
 from ..scoring.races import RaceResult
-from ..wall import Behind
+from ..wall.walled import Behind
 from .devices import CpuDevice
 from .duel import Turn, duel
 from .lane import WrongAnswer

@@ -15,10 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.allowance import PATIENCE, Allowance, Spent, charged
-from grader.isolation import available, choose
 from grader.kit.paths import REFERENCE
-from grader.processes import Usage, adopt_orphans
 from grader.report.model import build_report
 from grader.runner import Run, run_tests
 from grader.scoring.points.outcome import Result
@@ -27,7 +24,10 @@ from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.submission.interface.faults import CallTimeout
 from grader.submission.interface.locate import locate
-from grader.wall import Behind, Limits
+from grader.wall.walled.allowance import PATIENCE, Allowance, Spent, charged
+from grader.wall.walled.isolation import available, choose
+from grader.wall.walled.processes import Usage, adopt_orphans
+from grader.wall.walled.walled import Behind, Limits
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waiting for a processor is known on Linux only")
 X = torch.tensor([0.0, 1.0])

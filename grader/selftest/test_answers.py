@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from grader.answers import ANSWERS, answers_to, questions, remarks_on
-from grader.isolation import choose
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
 from grader.runner import run_tests
@@ -21,6 +20,7 @@ from grader.selftest.layouts import written
 from grader.submission.interface.faults import NothingToAssess, Todo, WrongResult
 from grader.submission.interface.files import Files
 from grader.submission.interface.locate import locate
+from grader.wall.walled.isolation import choose
 
 PROBLEMS = load_rubric().select(["unicode1", "unicode2", "learning_rate_tuning", "tokenizer_experiments"])
 STAFF = (REFERENCE / ANSWERS).read_text("utf-8")

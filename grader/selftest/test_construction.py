@@ -22,7 +22,7 @@ from grader.scoring.points.points import Status
 from grader.selftest.layouts import written
 from grader.selftest.test_wild_submissions import by_id, grade, problems
 from grader.submission.interface.locate import locate
-from grader.wall import Behind
+from grader.wall.walled.walled import Behind
 
 RECIPE = [[-1.8890717029571533, -1.2695355415344238], [2.0602080821990967, 1.2211278676986694]]
 LAYERS = ("linear", "embedding", "rmsnorm", "positionwise_feedforward")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from grader.isolation import Isolation, Level
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
 from grader.runner import Run, has_tests, run_tests
@@ -21,7 +20,8 @@ from grader.selftest.layouts import without_own_adapters, written
 from grader.submission.interface.faults import AdapterMissing, Todo
 from grader.submission.interface.in_process import InProcess
 from grader.submission.interface.locate import locate
-from grader.wall import Behind
+from grader.wall.walled.isolation import Isolation, Level
+from grader.wall.walled.walled import Behind
 from grader.worker.contract import OWN_ADAPTERS
 
 RUBRIC = load_rubric()

@@ -20,14 +20,14 @@ import pytest
 import torch
 
 from grader.cases.compare import compare
-from grader.isolation import Files, Level, available
 from grader.kit.paths import KIT
-from grader.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
 from grader.scoring.points.outcome import Result
 from grader.selftest.layouts import public_layout, written
 from grader.submission.interface.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
 from grader.submission.interface.locate import locate
-from grader.wall import Behind, Limits
+from grader.wall.walled.isolation import Files, Level, available
+from grader.wall.walled.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
+from grader.wall.walled.walled import Behind, Limits
 from grader.worker.lacking import python_needed
 
 X = torch.linspace(-3, 3, 7)

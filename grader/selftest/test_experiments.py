@@ -21,7 +21,6 @@ from grader.artifacts.measure import Reference
 from grader.artifacts.run import Run, runs_of
 from grader.artifacts.vocabulary import read_training, read_vocabulary
 from grader.cases import assets
-from grader.isolation import choose
 from grader.kit.paths import TESTS
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
@@ -33,6 +32,7 @@ from grader.selftest.forked import ForkedExaminer
 from grader.submission.interface.faults import Fault, NothingToAssess
 from grader.submission.interface.files import Files
 from grader.submission.interface.locate import locate
+from grader.wall.walled.isolation import choose
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
 PROBLEMS = [*TOKENIZERS, *dict.fromkeys(name.partition("/")[0] for name in RUNS), *COPIES, "experiment_log"]

@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from grader.cases.store import stored_cases
-from grader.crosscheck import Crosscheck, agree, complaint, decoy
 from grader.integrity import find_suspicions
-from grader.isolation import Level, available
 from grader.kit.paths import FIXTURES
 from grader.misconceptions.catalogue import Variant
 from grader.policy import Effect, find_breaches
@@ -23,7 +21,9 @@ from grader.selftest.layouts import written
 from grader.submission.interface.faults import WorkerCrash, WrongResult
 from grader.submission.interface.in_process import InProcess
 from grader.submission.interface.locate import locate
-from grader.wall import Behind, Limits
+from grader.wall.walled.isolation import Level, available
+from grader.wall.walled.repeated_calls import Crosscheck, agree, complaint, decoy
+from grader.wall.walled.walled import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.buffers import fill
 

@@ -10,14 +10,14 @@ import sys
 import pytest
 import torch
 
-from grader.isolation import choose
 from grader.kit.paths import KIT
 from grader.performance.devices import CpuDevice
 from grader.performance.lane import Lane, Prepared
 from grader.performance.races import RACES
 from grader.performance.racing import arena_bytes, reference_layout
-from grader.processes import adopt_orphans
 from grader.submission.interface.in_process import InProcess
+from grader.wall.walled.isolation import choose
+from grader.wall.walled.processes import adopt_orphans
 
 FUNCTIONS = ("get_flashattention_autograd_function_pytorch", "get_flashattention_autograd_function_triton")
 

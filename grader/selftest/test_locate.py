@@ -18,14 +18,14 @@ import torch
 
 from grader.cases.compare import compare
 from grader.integrity import find_suspicions
-from grader.isolation import available
 from grader.kit.paths import KIT
 from grader.policy import mentions_in
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.layouts import written
 from grader.submission.interface.archive import ArchiveRefused, unpacked
 from grader.submission.interface.locate import SubmissionNotFound, locate
-from grader.wall import Behind
+from grader.wall.walled.isolation import available
+from grader.wall.walled.walled import Behind
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)

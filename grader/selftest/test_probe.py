@@ -15,7 +15,7 @@ from grader.scoring.points.rubric import Policy, load_rubric
 from grader.selftest.layouts import written
 from grader.submission.interface.in_process import InProcess
 from grader.submission.interface.locate import locate
-from grader.wall import Behind
+from grader.wall.walled.walled import Behind
 from grader.worker.probe import same
 from grader.worker.witness import Witness
 

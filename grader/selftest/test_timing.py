@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from grader.cases.fresh_text import shuffled_text
-from grader.isolation import choose
 from grader.kit.paths import REFERENCE
 from grader.performance.devices import Ceilings, CpuDevice
 from grader.performance.lane import Lane
@@ -21,11 +20,12 @@ from grader.performance.races import RACES, softmax_races
 from grader.performance.racing import Track, arena_bytes, reference_layout
 from grader.performance.statistics import Thresholds
 from grader.performance.texts import run_text_race, tokenizer_races
-from grader.processes import adopt_orphans
 from grader.selftest.attacks.catalogue import Attack, load_attacks
 from grader.selftest.layouts import written
 from grader.submission.interface.locate import locate
-from grader.wall import Behind, Limits
+from grader.wall.walled.isolation import choose
+from grader.wall.walled.processes import adopt_orphans
+from grader.wall.walled.walled import Behind, Limits
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
 BUDGET_S = 2.5

@@ -21,7 +21,6 @@ import torch
 
 from grader.cases.compare import Mismatch, compare
 from grader.examiner import planned_tests
-from grader.isolation import Isolation, Level, choose
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
 from grader.runner import Progress, Run, run_tests
@@ -41,7 +40,8 @@ from grader.submission.interface.faults import (
     WrongResult,
 )  # fmt: skip
 from grader.submission.interface.locate import SubmissionNotFound, locate
-from grader.wall import Behind, Limits
+from grader.wall.walled.isolation import Isolation, Level, choose
+from grader.wall.walled.walled import Behind, Limits
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)

@@ -22,7 +22,7 @@ from grader.selftest.layouts import marked, written
 from grader.submission.interface.faults import NothingToAssess, Todo
 from grader.submission.interface.in_process import InProcess
 from grader.submission.interface.locate import locate
-from grader.wall import Behind, Limits
+from grader.wall.walled.walled import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against
 from grader.worker.witness import Witness

@@ -1,6 +1,6 @@
 """Landlock: a Linux process gives up access to files, for itself and all of its descendants, without any privilege.
 
-    python landlock.py        exits with 0 when this kernel enforces it (`grader/isolation.py` asks so)
+    python landlock.py        exits with 0 when this kernel enforces it (`grader/wall/isolation.py` asks so)
 
 Only the three system calls of linux/landlock.h, whose numbers are the same on every architecture. Everything that a
 rule does not allow is denied from then on; there is no way back.

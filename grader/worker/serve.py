@@ -1,6 +1,6 @@
 """The worker's main loop: read a request, run it, answer with plain data, until the judge hangs up.
 
-The judge starts this file as a script (see `grader/wall.py`), with the number of an inherited socket as its only
+The judge starts this file as a script (see `grader/wall/walled.py`), with the number of an inherited socket as its only
 argument, in a process without any other part of the grader. Everything that a submission does (raise, exit, recurse,
 return nonsense) ends as an answer; everything that ends the process (a signal, `os._exit`, a segmentation fault) the
 judge sees as a closed socket.

@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from grader.isolation import Isolation, Level
 from grader.runner import default_jobs
 from grader.selftest.attacks.arena import attempt, available
 from grader.selftest.attacks.catalogue import Attack, load_attacks
+from grader.wall.walled.isolation import Isolation, Level
 
 _STATES = "passed: right answers have their points, and nothing is left. open: not claimed at that level, not tried."
 

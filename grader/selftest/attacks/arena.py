@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grader import processes
 from grader.integrity import Suspicion, find_suspicions
-from grader.isolation import Isolation, Level
-from grader.isolation import available as levels_that_work
 from grader.kit.paths import KIT, TESTS
 from grader.policy import find_breaches
 from grader.report.model import build_report
 from grader.runner import run_tests
 from grader.scoring.points.rubric import Problem, load_rubric
 from grader.submission.interface.locate import locate
+from grader.wall.walled import processes
+from grader.wall.walled.isolation import Isolation, Level
+from grader.wall.walled.isolation import available as levels_that_work
 
 from ..forked import ForkedExaminer
 from .catalogue import MARK, Attack

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from grader.cases.store import stored_cases
-from grader.isolation import Level
 from grader.kit.paths import KIT, REFERENCE
+from grader.wall.walled.isolation import Level
 
 HERE = Path(__file__).resolve().parent
 MARK = "grader-attack-was-here"

@@ -7,7 +7,7 @@ from honest.adapters import *
 
 FILES = {
     "grader/__init__.py": "raise SystemExit(0)",
-    "grader/wall.py": "raise SystemExit(0)",
+    "grader/wall/walled.py": "raise SystemExit(0)",
     "grader_worker/__init__.py": "raise SystemExit(0)",
     "pytest.py": "raise SystemExit(0)",
     "hypothesis.py": "raise SystemExit(0)",

@@ -36,15 +36,15 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from .errors import Refused
-from .escape import visible
+from ..errors import Refused
+from ..escape import visible
+from ..kit.paths import KIT
+from ..submission.faults import NothingToAssess, WrongResult
+from ..submission.files import Files
+from ..worker.loader import Environment, Layout
+from ..worker.stand_ins import NAMES as STAND_INS
 from .isolation import third_party_path
-from .kit.paths import KIT
-from .submission.faults import NothingToAssess, WrongResult
-from .submission.files import Files
 from .uv import NotInstalled, Uv, minor
-from .worker.loader import Environment, Layout
-from .worker.stand_ins import NAMES as STAND_INS
 
 MOST_REQUIREMENTS = 100
 _FILE_BYTES = 256 << 10

@@ -23,13 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import processes
-from .allowance import Allowance, Spent
-from .crosscheck import Crosscheck, complaint, decoy
-from .escape import visible
-from .isolation import Cell, Isolation, Level, import_path
-from .own_environment import another_python
-from .submission.faults import (
+from ..escape import visible
+from ..submission.faults import (
     AdapterMissing,
     CallTimeout,
     ChannelBroken,
@@ -40,12 +35,17 @@ from .submission.faults import (
     WorkerCrash,
     WrongResult,
 )
-from .submission.files import Files
-from .submission.interface import Peak, Submission
-from .worker import wire
-from .worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
-from .worker.lacking import lacks, python_needed, version
-from .worker.loader import Layout
+from ..submission.files import Files
+from ..submission.interface import Peak, Submission
+from ..worker import wire
+from ..worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
+from ..worker.lacking import lacks, python_needed, version
+from ..worker.loader import Layout
+from . import processes
+from .allowance import Allowance, Spent
+from .isolation import Cell, Isolation, Level, import_path
+from .own_environment import another_python
+from .repeated_calls import Crosscheck, complaint, decoy
 
 _OUTPUT_KEPT = 1 << 14
 _OUTPUT_SHOWN = 4096

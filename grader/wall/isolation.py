@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
-from .kit.paths import KIT, WORKER
+from ..errors import Refused
+from ..kit.paths import KIT, WORKER
+from ..submission.triton_interpreter import INTERPRETED
+from ..worker.loader import Layout
 from .scratch import Scratch, copy_if_small
-from .submission.triton_interpreter import INTERPRETED
-from .worker.loader import Layout
 
 _SERVE = WORKER / "serve.py"
 _JUDGES = tuple(KIT / name for name in ("grader", "tests", "benchmarks", ".git", ".ci"))
@@ -196,7 +196,7 @@ def _missing(level: Level, files: Files) -> Iterator[str]:
 
 
 def _landlock_version() -> int:
-    from .worker.landlock import abi
+    from ..worker.landlock import abi
 
     return abi()
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from .errors import Refused
-from .escape import visible
+from ..errors import Refused
+from ..escape import visible
 
 _LIMIT_S = 300.0
 """Seconds for everything that one `Uv` does, unless it is allowed more."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .cases.compare import Mismatch, Tolerance, compare
+from ..cases.compare import Mismatch, Tolerance, compare
 
 _ALWAYS = 2
 _ONE_IN = 6

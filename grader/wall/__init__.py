@@ -1,0 +1,4 @@
+"""The wall between the judge and a submission: its process, what that may reach, and how long a call may take.
+
+Imports `submission`, `worker` and `cases.compare`. Start reading at `walled`, then `isolation`.
+"""
