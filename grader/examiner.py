@@ -36,7 +36,7 @@ from .cases.store import has_generators, stored_cases
 from .escape import visible
 from .events import Events
 from .kit.paths import TESTS
-from .policy import worth_keeping
+from .rules.from_scratch import worth_keeping
 from .scoring.outcome import Outcome, PlannedTest, Result, Tier
 from .submission.faults import Fault, NothingToAssess, NotRun
 from .submission.files import Files

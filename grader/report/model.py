@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..diagnosis import KnownBug, load_known_bugs
-from ..integrity import Suspicion
 from ..kit.paths import KIT
-from ..policy import Effect, Finding
+from ..rules.from_scratch import Effect, Finding
+from ..rules.integrity import Suspicion
 from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..scoring.points import Score, Status, score_problem, withheld
 from ..scoring.races import NO_RACES, RaceResult, Speed, score_races

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ..policy import Effect
+from ..rules.from_scratch import Effect
 from ..scoring.outcome import Tier
 from ..scoring.points import Status
 from ..scoring.rubric import Kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..policy import Effect
+from ..rules.from_scratch import Effect
 from ..scoring.outcome import Result
 from ..scoring.points import Status
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from grader.cases.store import stored_cases
-from grader.integrity import find_suspicions
 from grader.kit.paths import FIXTURES
 from grader.misconceptions.catalogue import Variant
-from grader.policy import Effect, find_breaches
+from grader.rules.from_scratch import Effect, find_breaches
+from grader.rules.integrity import find_suspicions
 from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.attacks.catalogue import load_attacks

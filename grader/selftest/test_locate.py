@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from grader.cases.compare import compare
-from grader.integrity import find_suspicions
 from grader.kit.paths import KIT
-from grader.policy import mentions_in
+from grader.rules.from_scratch import mentions_in
+from grader.rules.integrity import find_suspicions
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.layouts import written
 from grader.submission.interface.archive import ArchiveRefused, unpacked

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from grader.kit.paths import KIT, REFERENCE
-from grader.policy import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
 from grader.report.model import build_report
 from grader.report.terminal import show
+from grader.rules.from_scratch import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
 from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import Policy, Problem, load_rubric

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from grader.policy import Effect, Finding, find_breaches
+from grader.rules.from_scratch import Effect, Finding, find_breaches
 from grader.scoring.points.rubric import Policy, load_rubric
 from grader.selftest.layouts import written
 from grader.submission.interface.in_process import InProcess

@@ -15,7 +15,7 @@ import torch
 
 from grader.cases.store import stored_cases
 from grader.kit.paths import FIXTURES, KIT, REFERENCE
-from grader.policy import Effect, Finding, find_breaches
+from grader.rules.from_scratch import Effect, Finding, find_breaches
 from grader.scoring.points.rubric import Policy, load_rubric
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .callgraph import Mention, Program, TooInvolved
-from .escape import in_one_line
-from .scoring.rubric import Policy, Problem
-from .worker.from_scratch import Rule, canonical, rule_against
-from .worker.loader import Layout
+from ..escape import in_one_line
+from ..scoring.rubric import Policy, Problem
+from ..worker.from_scratch import Rule, canonical, rule_against
+from ..worker.loader import Layout
+from .reachable_names import Mention, Program, TooInvolved
 
 ADAPTERS: dict[str, tuple[str, ...]] = {
     "train_bpe": ("run_train_bpe",),

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .escape import visible
-from .kit.paths import KIT
-from .scoring.outcome import Outcome, PlannedTest, Result
-from .submission.files import entries, is_file
-from .worker.loader import Layout
+from ..escape import visible
+from ..kit.paths import KIT
+from ..scoring.outcome import Outcome, PlannedTest, Result
+from ..submission.files import entries, is_file
+from ..worker.loader import Layout
 
 _KINDS = {
     "answers": "answers differ between identical calls",

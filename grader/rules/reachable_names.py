@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .submission.files import read_source
+from ..submission.files import read_source
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_DEPTH = 40
