@@ -33,6 +33,7 @@ from .cases.assets import FixtureError
 from .cases.case import Case, Oracle
 from .cases.compare import Mismatch
 from .cases.store import has_generators, stored_cases
+from .diagnosis.attribution import Trail
 from .escape import visible
 from .events import Events
 from .kit.paths import TESTS
@@ -51,7 +52,6 @@ from .testing import (
     draw_no_tracebacks,
     problem_of,
 )
-from .trail import Trail
 from .wall.isolation import Isolation, Level
 from .wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from .wall.repeated_calls import Crosscheck

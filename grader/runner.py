@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from . import events
-from .diagnosis import load_known_bugs
+from .diagnosis.known_bugs import load_known_bugs
 from .errors import Failed, Refused
 from .kit.paths import TESTS
 from .scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from ..cases.case import Oracle
-from ..cases.fingerprint import fingerprint
 from ..cases.store import CASES, stored_cases
-from ..diagnosis import FORESEEN, Fingerprint, same
+from ..diagnosis.fingerprint import fingerprint
+from ..diagnosis.known_bugs import FORESEEN, Fingerprint, same
 from ..scoring.rubric import load_rubric
 from ..submission.transcript import WITHOUT_CHANCE
 from .held_out import held_out_loss, last_token_loss

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ..cases.fingerprint import fingerprint_transcript
+from ..diagnosis.fingerprint import fingerprint_transcript
 from ..kit.paths import TESTS
 from ..submission.in_process import InProcess
 from ..testing import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of

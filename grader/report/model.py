@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..diagnosis import KnownBug, load_known_bugs
+from ..diagnosis.known_bugs import KnownBug, load_known_bugs
 from ..kit.paths import KIT
 from ..rules.from_scratch import Effect, Finding
 from ..rules.integrity import Suspicion

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grader.diagnosis import KnownBug, load_known_bugs
+from grader.diagnosis.known_bugs.known_bugs import KnownBug, load_known_bugs
 from grader.examiner import planned_tests
 from grader.misconceptions.catalogue import load_catalogue
 from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier

@@ -23,7 +23,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.diagnosis import KnownBug, diagnose, load_known_bugs, same_transcript
+from grader.diagnosis.known_bugs.known_bugs import KnownBug, diagnose, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.misconceptions.evidence import (
     UNRECOGNISABLE,

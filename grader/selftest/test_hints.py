@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.diagnosis import KnownBug
+from grader.diagnosis.known_bugs.known_bugs import KnownBug
 from grader.grading import grade
 from grader.hints import STATE_FILE, reply
 from grader.misconceptions.catalogue import load_catalogue

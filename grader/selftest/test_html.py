@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from grader.diagnosis import KnownBug
+from grader.diagnosis.known_bugs.known_bugs import KnownBug
 from grader.report.html import render
 from grader.report.model import Report, TestReport, build_report
 from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier

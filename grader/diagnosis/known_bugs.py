@@ -23,7 +23,7 @@ from typing import Any
 
 import msgpack
 
-from .kit.paths import FIXTURES
+from ..kit.paths import FIXTURES
 
 Fingerprint = Sequence[Any]
 Transcript = Sequence[Fingerprint]

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from .cases.case import Case
-from .cases.fingerprint import CALLS_KEPT, fingerprint_transcript
-from .diagnosis import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
-from .scoring.outcome import Explanation, Outcome, Result
-from .submission.interface import Question, Submission
+from ..cases.case import Case
+from ..scoring.outcome import Explanation, Outcome, Result
+from ..submission.interface import Question, Submission
+from .fingerprint import CALLS_KEPT, fingerprint_transcript
+from .known_bugs import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def _explain_by_planting(
     """
     if not hypotheses or not wrong or not _has_catalogue():
         return
-    from .misconceptions.catalogue import load_catalogue
-    from .submission.in_process import InProcess
+    from ..misconceptions.catalogue import load_catalogue
+    from ..submission.in_process import InProcess
 
     catalogue = {m.id: m for m in load_catalogue()}
     reference = InProcess(importlib.import_module(f"{__package__}.reference.adapters"))

@@ -3,7 +3,7 @@
 The discrete part of an output (types, shapes, keys, integers, text) becomes a hash, which must agree exactly. All its
 floating-point values together become their root mean square and a few random projections, which two honest float32
 computations share to about 1e-6 and two different functions do not. A fingerprint is a flat list of plain values, so
-that stored ones can be compared without torch (see `grader.diagnosis.same`).
+that stored ones can be compared without torch (see `grader.diagnosis.known_bugs.same`).
 """
 
 from __future__ import annotations
