@@ -13,10 +13,10 @@ from typing import Any
 from .environment import describe_environment
 from .errors import Refused
 from .escape import visible
+from .examination.runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .report.model import Report, build_report
 from .rules.from_scratch import find_breaches, mentions_in
 from .rules.integrity import find_suspicions
-from .runner import Launch, Progress, default_jobs, has_tests, run_tests
 from .scoring.races import NO_RACES, Speed
 from .scoring.rubric import Kind, Problem, Rubric
 from .submission.archive import is_archive, unpacked

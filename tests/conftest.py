@@ -2,7 +2,7 @@
 
 from hypothesis import Phase, settings
 
-from grader.testing import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
+from grader.examination.pytest_plugin import (  # noqa: F401  (pytest finds fixtures and hooks here by name)
     answers,
     chance,
     chance_of_file,

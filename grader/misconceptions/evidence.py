@@ -17,7 +17,7 @@ import msgpack
 import torch
 from tqdm import tqdm
 
-from ..runner import has_tests
+from ..examination.runner import has_tests
 from ..scoring.rubric import load_rubric
 from .catalogue import load_catalogue
 from .trial import try_variant

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from ..diagnosis.fingerprint import fingerprint_transcript
+from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from ..kit.paths import TESTS
 from ..submission.in_process import InProcess
-from ..testing import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from .catalogue import Variant
 
 

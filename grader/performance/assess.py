@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import events
 from ..errors import Failed, Refused
-from ..runner import Progress
+from ..examination import child_process
+from ..examination.runner import Progress
 from ..scoring.outcome import Outcome, Result
 from ..scoring.races import RaceResult, Speed
 from ..scoring.rubric import Problem
@@ -96,7 +96,7 @@ def _follow(
     noticed: list[Any] = []
     is_done = False
     with tempfile.TemporaryFile() as complaints:
-        process = events.start("grader.performance.judge", complaints)
+        process = child_process.start("grader.performance.judge", complaints)
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -125,5 +125,5 @@ def _follow(
             process.wait()
             process.stdout.close()
         if not is_done:
-            raise Failed(f"the races could not be held to their end.\n{events.last_words(complaints)}")
+            raise Failed(f"the races could not be held to their end.\n{child_process.last_words(complaints)}")
     return results, notes, machine, noticed

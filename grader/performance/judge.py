@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ..events import Events
+from ..examination.child_process import Events
 from ..scoring.races import RaceResult
 from ..submission.faults import Fault
 from ..wall.isolation import Isolation

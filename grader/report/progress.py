@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Columns
 
-from ..runner import Progress
+from ..examination.runner import Progress
 from ..scoring.outcome import Outcome
 
 

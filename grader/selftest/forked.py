@@ -11,7 +11,7 @@ from typing import IO
 
 import torch
 
-from grader import examiner
+from grader.examination import examiner
 
 
 class ForkedExaminer:
@@ -39,7 +39,7 @@ class ForkedExaminer:
 
 
 def _examine() -> None:
-    """What `python -m grader.examiner` does, in a process that is a copy of this one."""
+    """What `python -m grader.examination.examiner` does, in a process that is a copy of this one."""
     torch.set_num_threads(1)  # the threads of the original are not in the copy
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False))

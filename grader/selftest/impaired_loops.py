@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from grader.artifacts.own_parts import parts_of
-from grader.examiner import plan
+from grader.examination.examiner import plan
+from grader.examination.pytest_plugin import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.misconceptions.evidence import in_processes
@@ -28,7 +29,6 @@ from grader.scoring.points.outcome import Outcome, PlannedTest, Result
 from grader.scoring.points.points import score_problem
 from grader.scoring.points.rubric import load_rubric
 from grader.submission.interface.in_process import InProcess
-from grader.testing import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 
 LOOP = "training_together"
 KEPT = 0.75

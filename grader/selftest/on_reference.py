@@ -9,8 +9,8 @@ import importlib
 
 import pytest
 
+from grader.examination.pytest_plugin import SUBMISSION
 from grader.submission.interface.in_process import InProcess
-from grader.testing import SUBMISSION
 
 
 def pytest_configure(config: pytest.Config) -> None:

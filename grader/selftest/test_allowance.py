@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from grader.examination.runner import Run, run_tests
 from grader.kit.paths import REFERENCE
 from grader.report.model import build_report
-from grader.runner import Run, run_tests
 from grader.scoring.points.outcome import Result
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from grader.answers import ANSWERS, answers_to, questions, remarks_on
+from grader.examination.runner import run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
-from grader.runner import run_tests
 from grader.scoring.points.outcome import Written
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import load_rubric

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from grader.examination.runner import Run, has_tests, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
-from grader.runner import Run, has_tests, run_tests
 from grader.scoring.points.outcome import PlannedTest, Result, Tier
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import Kind, load_rubric

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from grader.cases.store import draw_cases, problems_with_cases
+from grader.examination.runner import has_tests
 from grader.kit.paths import KIT, REFERENCE
-from grader.runner import has_tests
 from grader.scoring.points.rubric import Kind, load_rubric
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
 

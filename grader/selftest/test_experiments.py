@@ -21,10 +21,10 @@ from grader.artifacts.measure import Reference
 from grader.artifacts.run import Run, runs_of
 from grader.artifacts.vocabulary import read_training, read_vocabulary
 from grader.cases import assets
+from grader.examination.runner import run_tests
 from grader.kit.paths import TESTS
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
-from grader.runner import run_tests
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
+from grader.examination.runner import has_tests
 from grader.kit.paths import TESTS
 from grader.performance.assess import ON_CPU
 from grader.performance.races import RACES
 from grader.performance.texts import TEXT_RACES
-from grader.runner import has_tests
 from grader.scoring.points.rubric import Kind, Policy, RubricError, load_rubric
 
 ASKED = (

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from grader.diagnosis.known_bugs.known_bugs import load_known_bugs
-from grader.runner import _shares, has_tests
+from grader.examination.runner import _shares, has_tests
 from grader.scoring.points.rubric import load_rubric
 
 RUBRIC = load_rubric()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from grader.examination.runner import _shares
 from grader.grading import grade
 from grader.report.model import ProblemReport, Report
-from grader.runner import _shares
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer

@@ -20,10 +20,10 @@ import pytest
 import torch
 
 from grader.cases.compare import Mismatch, compare
-from grader.examiner import planned_tests
+from grader.examination.examiner import planned_tests
+from grader.examination.runner import Progress, Run, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
-from grader.runner import Progress, Run, run_tests
 from grader.scoring.points.outcome import Result
 from grader.scoring.points.points import Status
 from grader.scoring.points.rubric import Problem, load_rubric

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from grader.runner import default_jobs
+from grader.examination.runner import default_jobs
 from grader.selftest.attacks.arena import attempt, available
 from grader.selftest.attacks.catalogue import Attack, load_attacks
 from grader.wall.walled.isolation import Isolation, Level

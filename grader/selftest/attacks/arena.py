@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grader.examination.runner import run_tests
 from grader.kit.paths import KIT, TESTS
 from grader.report.model import build_report
 from grader.rules.from_scratch import find_breaches
 from grader.rules.integrity import Suspicion, find_suspicions
-from grader.runner import run_tests
 from grader.scoring.points.rubric import Problem, load_rubric
 from grader.submission.interface.locate import locate
 from grader.wall.walled import processes

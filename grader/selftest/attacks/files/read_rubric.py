@@ -16,7 +16,7 @@ REACHED = False
 for path in (
     "grader/scoring/rubric.toml",
     "tests/test_softmax.py",
-    "grader/examiner.py",
+    "grader/examination/examiner.py",
     ".git/HEAD",
     "pyproject.toml",
 ):

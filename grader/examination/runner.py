@@ -19,16 +19,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
-from . import events
-from .diagnosis.known_bugs import load_known_bugs
-from .errors import Failed, Refused
-from .kit.paths import TESTS
-from .scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written
-from .scoring.rubric import Problem
-from .wall.isolation import Isolation
-from .wall.processes import adopt_orphans, end
-from .wall.scratch import Scratch
-from .worker.loader import Layout
+from ..diagnosis.known_bugs import load_known_bugs
+from ..errors import Failed, Refused
+from ..kit.paths import TESTS
+from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written
+from ..scoring.rubric import Problem
+from ..wall.isolation import Isolation
+from ..wall.processes import adopt_orphans, end
+from ..wall.scratch import Scratch
+from ..worker.loader import Layout
+from . import child_process
 
 _RESTARTS = 6
 _TRIES = 2
@@ -235,7 +235,7 @@ Launch = Callable[[IO[bytes]], ExaminerProcess]
 
 
 def _launch(complaints: IO[bytes]) -> ExaminerProcess:
-    return events.start("grader.examiner", complaints)
+    return child_process.start("grader.examination.examiner", complaints)
 
 
 @dataclass
@@ -384,7 +384,7 @@ class _Crew:
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
         if not examiner.planned and (examiner.done or examiner.starts >= _TRIES):
-            raise Failed(f"the tests could not be planned.\n{events.last_words(examiner.complaints)}")
+            raise Failed(f"the tests could not be planned.\n{child_process.last_words(examiner.complaints)}")
         if (test := examiner.running) is not None:
             examiner.running = None
             examiner.deaths[test] += 1
@@ -400,6 +400,6 @@ class _Crew:
 
     def _give_up(self, examiner: _Examiner, test: str, why: str) -> None:
         """A test that cannot be assessed, through no fault of the submission's."""
-        words = events.last_words(examiner.complaints)
+        words = child_process.last_words(examiner.complaints)
         message = f"{why}, which says nothing about your code. Is there enough memory? Grade again."
         self._finish(examiner, Outcome(test, Result.ABSENT, message, words))

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .answers import Answers, answers_to, remarks_on
-from .artifacts.own_parts import OwnParts
-from .artifacts.run import Run, runs_of
-from .cases.assets import FixtureError
-from .cases.case import Case, Oracle
-from .cases.store import fresh_cases, stored_cases
-from .kit.paths import KIT, TESTS
-from .scoring.outcome import Written
-from .submission.faults import AdapterMissing, NothingToAssess, Todo
-from .submission.files import Files
-from .submission.interface import Submission
-from .submission.locate import locate
+from ..answers import Answers, answers_to, remarks_on
+from ..artifacts.own_parts import OwnParts
+from ..artifacts.run import Run, runs_of
+from ..cases.assets import FixtureError
+from ..cases.case import Case, Oracle
+from ..cases.store import fresh_cases, stored_cases
+from ..kit.paths import KIT, TESTS
+from ..scoring.outcome import Written
+from ..submission.faults import AdapterMissing, NothingToAssess, Todo
+from ..submission.files import Files
+from ..submission.interface import Submission
+from ..submission.locate import locate
 
 if TYPE_CHECKING:
-    from .artifacts.measure import Reference
+    from ..artifacts.measure import Reference
 
 
 # The kit's own settings, and of pytest's plugins only what the tests use: the rest costs milliseconds per test.
@@ -61,7 +61,7 @@ def submission(request: pytest.FixtureRequest) -> Submission:
 
 
 def _open(root: Path) -> Submission:
-    from .submission.in_process import open_in_process
+    from ..submission.in_process import open_in_process
 
     layout = locate(root)
     return open_in_process(layout, files=Files(layout.root))
@@ -119,7 +119,7 @@ def remarks(
 @pytest.fixture(scope="session")
 def reference() -> Reference:
     """The reference, for what is measured with it; where there is none, tests that ask for it are not planned."""
-    from .artifacts.measure import Reference
+    from ..artifacts.measure import Reference
 
     return Reference()
 

@@ -1,6 +1,6 @@
 """One examiner: a judge-side process that runs the kit's own tests, through pytest, against one submission.
 
-    python -m grader.examiner        (started by `runner.py`; not for people)
+    python -m grader.examination.examiner        (started by `runner.py`; not for people)
 
 The order of work arrives as one JSON line on stdin; events leave as JSON lines on stdout. Being a process of its own,
 an examiner that dies costs a restart, not the report. The submission's code is not in here either: it
@@ -29,20 +29,26 @@ from typing import Any
 import pytest
 import torch
 
-from .cases.assets import FixtureError
-from .cases.case import Case, Oracle
-from .cases.compare import Mismatch
-from .cases.store import has_generators, stored_cases
-from .diagnosis.attribution import Trail
-from .escape import visible
-from .events import Events
-from .kit.paths import TESTS
-from .rules.from_scratch import worth_keeping
-from .scoring.outcome import Outcome, PlannedTest, Result, Tier
-from .submission.faults import Fault, NothingToAssess, NotRun
-from .submission.files import Files
-from .submission.interface import Submission
-from .testing import (
+from ..cases.assets import FixtureError
+from ..cases.case import Case, Oracle
+from ..cases.compare import Mismatch
+from ..cases.store import has_generators, stored_cases
+from ..diagnosis.attribution import Trail
+from ..escape import visible
+from ..kit.paths import TESTS
+from ..rules.from_scratch import worth_keeping
+from ..scoring.outcome import Outcome, PlannedTest, Result, Tier
+from ..submission.faults import Fault, NothingToAssess, NotRun
+from ..submission.files import Files
+from ..submission.interface import Submission
+from ..wall.isolation import Isolation, Level
+from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
+from ..wall.repeated_calls import Crosscheck
+from ..wall.walled import Behind, Limits
+from ..worker.loader import Layout
+from ..worker.witness import Witness
+from .child_process import Events
+from .pytest_plugin import (
     FOR_STAFF,
     FRESH,
     ORACLE,
@@ -52,12 +58,6 @@ from .testing import (
     draw_no_tracebacks,
     problem_of,
 )
-from .wall.isolation import Isolation, Level
-from .wall.processes import adopt_orphans, become_undumpable, limit_own_memory
-from .wall.repeated_calls import Crosscheck
-from .wall.walled import Behind, Limits
-from .worker.loader import Layout
-from .worker.witness import Witness
 
 _LOST_CLAIMS_PER_PROBLEM = 3
 """After so many claims that took too long, or that ended the process, the rest of a problem's tests are not run: each
@@ -374,7 +374,7 @@ class _Session:
 @contextlib.contextmanager
 def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
     if isolation.level is Level.NONE:
-        from .submission.in_process import open_in_process
+        from ..submission.in_process import open_in_process
 
         yield open_in_process(layout, Witness(layout.root), Files(layout.root))
         return
@@ -400,7 +400,7 @@ def _reference() -> Oracle:
     """The staff solution, opened in this process: it gives the expected outputs of fresh cases."""
     import importlib
 
-    from .submission.in_process import InProcess
+    from ..submission.in_process import InProcess
 
     return InProcess(importlib.import_module("grader.reference.adapters")).perform
 

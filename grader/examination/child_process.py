@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import IO, Any
 
-from .kit.paths import KIT
+from ..kit.paths import KIT
 
 _LAST_WORDS = 2000
 
