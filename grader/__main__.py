@@ -243,7 +243,7 @@ def _hint(arguments: list[str]) -> int:
 
     from .errors import Refused
     from .grading import grade
-    from .hints import reply
+    from .report.hints import reply
     from .scoring.rubric import load_rubric
     from .streams import say
     from .submission.archive import is_archive
@@ -280,7 +280,7 @@ def _data(arguments: list[str]) -> int:
 
     from rich.console import Console
 
-    from .report.download import DownloadBar
+    from .report.download_progress import DownloadBar
 
     wanted = options.corpus or CORPORA
     with DownloadBar(Console()) as bar:
@@ -312,7 +312,7 @@ def _explain(arguments: list[str]) -> int:
 
     from rich.console import Console
 
-    from .report.tolerances import show_tolerances
+    from .report.tolerance_table import show_tolerances
     from .selftest.tolerances import measure
 
     return BELOW if show_tolerances(map(measure, problems), Console()) else GRADED
@@ -337,7 +337,7 @@ def _manual(arguments: list[str]) -> int:
         parser.error("name a file with scores, or --template FILE to get one")
 
     from .errors import Refused
-    from .manual import read_report, read_scores, template, with_scores
+    from .report.manual_scores import read_report, read_scores, template, with_scores
     from .streams import say
 
     report = read_report(Path(options.report))

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .environment import describe_environment
 from .errors import Refused
 from .escape import visible
 from .examination.runner import Launch, Progress, default_jobs, has_tests, run_tests
+from .report.environment import describe_environment
 from .report.model import Report, build_report
 from .rules.from_scratch import find_breaches, mentions_in
 from .rules.integrity import find_suspicions

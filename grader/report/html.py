@@ -11,7 +11,7 @@ from ..scoring.races import RaceResult
 from . import words
 from .model import Report
 from .output import write_whole
-from .speed import describe_machine, show_rate
+from .race_lines import describe_machine, show_rate
 
 _HERE = Path(__file__).resolve().parent
 

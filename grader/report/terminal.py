@@ -20,7 +20,7 @@ from ..scoring.rubric import Kind
 from ..streams import say
 from . import words
 from .model import ProblemReport, Report, TestReport
-from .speed import speed_panel
+from .race_lines import speed_panel
 
 _STYLE = {
     Status.PASS: "green",

@@ -10,9 +10,9 @@ import pytest
 
 from grader.diagnosis.known_bugs.known_bugs import KnownBug
 from grader.grading import grade
-from grader.hints import STATE_FILE, reply
 from grader.misconceptions.catalogue import load_catalogue
 from grader.report import model
+from grader.report.hints import STATE_FILE, reply
 from grader.report.model import Report, build_report
 from grader.scoring.points.outcome import Explanation, Outcome, PlannedTest, Result, Tier
 from grader.scoring.points.races import RaceResult, Speed

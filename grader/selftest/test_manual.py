@@ -13,7 +13,7 @@ import pytest
 
 from grader.errors import Refused
 from grader.kit.paths import KIT
-from grader.manual import ManualScore, read_report, read_scores, template, with_scores
+from grader.report.manual_scores import ManualScore, read_report, read_scores, template, with_scores
 
 
 def problem(id: str, points: float, earned: float, status: str, unassessed: float = 0.0, **more: Any) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
-from .escape import visible
-from .scoring.points import Status
-from .scoring.rubric import did_you_mean
+from ..errors import Refused
+from ..escape import visible
+from ..scoring.points import Status
+from ..scoring.rubric import did_you_mean
 
 SCHEMA_VERSION = 1
 _COMMENT_LIMIT = 20_000

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .report.model import ProblemReport, Report, TestReport
-from .scoring.outcome import Result, Tier
-from .scoring.points import Status
-from .scoring.races import RaceResult
-from .scoring.rubric import Kind
-from .submission.faults import Fault
-from .submission.files import Files
+from ..scoring.outcome import Result, Tier
+from ..scoring.points import Status
+from ..scoring.races import RaceResult
+from ..scoring.rubric import Kind
+from ..submission.faults import Fault
+from ..submission.files import Files
+from .model import ProblemReport, Report, TestReport
 
 STATE_FILE = ".grader/hints.json"
 """Below the submission: how many hints have been given for which failure."""
