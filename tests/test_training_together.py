@@ -4,7 +4,7 @@ A driver lays out data, calls `run_train` and brings back the files of the run's
 counts for nothing, and a loss counts when the weights have it: they are loaded into a model and measured.
 
 What is judged is the loop, not what it is made of: wrong parts were charged in problems of their own, so wherever a
-part shows, what follows from the submission's own is right as well (`grader/artifacts/own_parts.py`).
+part shows, what follows from the submission's own is right as well (`grader/diagnosis/own_parts.py`).
 """
 
 import itertools

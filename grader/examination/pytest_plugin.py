@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..answers import Answers, answers_to, remarks_on
-from ..artifacts.own_parts import OwnParts
+from ..artifacts.answers import Answers, answers_to, remarks_on
 from ..artifacts.run import Run, runs_of
 from ..cases.assets import FixtureError
 from ..cases.case import Case, Oracle
 from ..cases.store import fresh_cases, stored_cases
+from ..diagnosis.own_parts import OwnParts
 from ..kit.paths import KIT, TESTS
 from ..scoring.outcome import Written
 from ..submission.faults import AdapterMissing, NothingToAssess, Todo
@@ -28,7 +28,7 @@ from ..submission.interface import Submission
 from ..submission.locate import locate
 
 if TYPE_CHECKING:
-    from ..artifacts.measure import Reference
+    from ..artifacts.measurement import Reference
 
 
 # The kit's own settings, and of pytest's plugins only what the tests use: the rest costs milliseconds per test.
@@ -119,7 +119,7 @@ def remarks(
 @pytest.fixture(scope="session")
 def reference() -> Reference:
     """The reference, for what is measured with it; where there is none, tests that ask for it are not planned."""
-    from ..artifacts.measure import Reference
+    from ..artifacts.measurement import Reference
 
     return Reference()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from grader.artifacts.own_parts import parts_of
+from grader.diagnosis.own_parts import parts_of
 from grader.examination.examiner import plan
 from grader.examination.pytest_plugin import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 from grader.kit.paths import TESTS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.answers import ANSWERS, answers_to, questions, remarks_on
+from grader.artifacts.answers import ANSWERS, answers_to, questions, remarks_on
 from grader.examination.runner import run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report

@@ -118,7 +118,7 @@ def test_the_handout_has_no_solution(handout):
         "grader/scoring/rubric.toml",
         "grader/artifacts/run.py",
     } <= names
-    assert "grader/artifacts/measure.py" not in names
+    assert "grader/artifacts/measurement.py" not in names
 
 
 def test_the_handout_tests_itself(handout):

@@ -16,8 +16,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from grader.artifacts import measure
-from grader.artifacts.measure import Reference
+from grader.artifacts import measurement
+from grader.artifacts.measurement import Reference
 from grader.artifacts.run import Run, runs_of
 from grader.artifacts.vocabulary import read_training, read_vocabulary
 from grader.cases import assets
@@ -325,7 +325,7 @@ def test_an_invented_curve_of_true_weights_fails(copy, problem):
 
 
 def test_a_run_too_large_to_repeat_is_not_assessed_in_that(copy, monkeypatch):
-    monkeypatch.setattr(measure, "_REPEATED_FLOPS", 1e6)
+    monkeypatch.setattr(measurement, "_REPEATED_FLOPS", 1e6)
     complaints = offended("no_pos_emb", copy)
     assert set(complaints) == {"test_the_curve_begins_as_a_training_does"}
     assert complaints["test_the_curve_begins_as_a_training_does"].startswith("absent: ")

@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .artifacts.parsing import parse_toml, shown
-from .kit.paths import KIT
-from .submission.faults import NothingToAssess, Todo, WrongResult
-from .submission.files import Files
+from ..kit.paths import KIT
+from ..submission.faults import NothingToAssess, Todo, WrongResult
+from ..submission.files import Files
+from .parsing import parse_toml, shown
 
 ANSWERS = "answers.toml"
 _LIMIT = 1 << 18

@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..artifacts.held_out import held_out_loss, last_token_loss
+from ..artifacts.run import Config
 from ..cases.case import Oracle
 from ..cases.store import CASES, stored_cases
-from ..diagnosis.fingerprint import fingerprint
-from ..diagnosis.known_bugs import FORESEEN, Fingerprint, same
 from ..scoring.rubric import load_rubric
 from ..submission.transcript import WITHOUT_CHANCE
-from .held_out import held_out_loss, last_token_loss
-from .run import Config
+from .fingerprint import fingerprint
+from .known_bugs import FORESEEN, Fingerprint, same
 
 _MODEL, _LOOP = "transformer_lm", "training_together"
 _KNOWS_NOTHING = 0.95
