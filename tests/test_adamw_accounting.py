@@ -8,7 +8,7 @@ import numbers
 
 import pytest
 
-from grader.cases.counts import check_account, check_counts, describe, follows
+from grader.checks.counts import check_account, check_counts, describe, follows
 
 pytestmark = pytest.mark.own_adapter
 

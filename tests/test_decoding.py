@@ -10,8 +10,8 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
-from grader.cases.frequencies import check_frequencies
 from grader.cases.weights import draw_weights, lm_shapes
+from grader.checks.frequencies import check_frequencies
 
 pytestmark = pytest.mark.own_adapter
 

@@ -11,8 +11,8 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
-from grader.cases.untouched import check_untouched
 from grader.cases.weights import draw_weights
+from grader.checks.untouched import check_untouched
 
 D_MODEL, SEQ_LEN = 8, 6
 PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight", "o_proj_weight")

@@ -4,9 +4,9 @@ import pytest
 from grader.submission.interface.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
 
 from grader.cases.case import Draw
-from grader.cases.construction import check_own_start, check_parameter_gradients, new
-from grader.cases.placement import check_placement
 from grader.cases.weights import usual_d_ff
+from grader.checks.construction import check_own_start, check_parameter_gradients, new
+from grader.checks.placement import check_placement
 
 D_MODEL = 48
 D_FF = usual_d_ff(D_MODEL)

@@ -3,8 +3,8 @@
 import pytest
 
 from grader.cases.case import Draw
-from grader.cases.construction import GAIN, check_parameter_gradients, new
-from grader.cases.placement import check_placement
+from grader.checks.construction import GAIN, check_parameter_gradients, new
+from grader.checks.placement import check_placement
 
 CONFIG = {"d_model": 24, "eps": 1e-5}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
-from grader.cases.untouched import check_untouched
+from grader.checks.untouched import check_untouched
 
 MAX_SEQ_LEN = 64
 SAME = Tolerance(1e-5)

@@ -5,7 +5,7 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Mismatch, Tolerance, compare
-from grader.cases.untouched import check_untouched
+from grader.checks.untouched import check_untouched
 
 
 def check_whatever_the_mask(submission, case):

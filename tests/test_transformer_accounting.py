@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.cases.counts import check_account, check_counts, describe
+from grader.checks.counts import check_account, check_counts, describe
 
 pytestmark = pytest.mark.own_adapter
 

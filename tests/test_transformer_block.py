@@ -7,8 +7,8 @@ import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
-from grader.cases.untouched import check_untouched
 from grader.cases.weights import block_shapes, draw_weights, usual_d_ff
+from grader.checks.untouched import check_untouched
 
 D_MODEL = 24
 D_FF = usual_d_ff(D_MODEL)

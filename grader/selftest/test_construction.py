@@ -14,9 +14,9 @@ import torch
 
 from grader.cases.assets import Recipe
 from grader.cases.case import Draw
-from grader.cases.initialisation import check_cut, check_spread
 from grader.cases.store import draw_cases, stored_cases
 from grader.cases.weights import usual_d_ff
+from grader.checks.initialisation import check_cut, check_spread
 from grader.scoring.points.outcome import Result
 from grader.scoring.points.points import Status
 from grader.selftest.layouts import written

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from grader.cases.frequencies import LIMIT, SMALLEST_EXPECTED_COUNT, chance, check_frequencies
+from grader.checks.frequencies import LIMIT, SMALLEST_EXPECTED_COUNT, chance, check_frequencies
 
 CHECKS_PER_GRADE = 7  # those of test_decoding.py: four tables of frequencies, three of pairs
 

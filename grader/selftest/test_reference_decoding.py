@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from grader.cases.frequencies import check_frequencies
+from grader.checks.frequencies import check_frequencies
 from grader.reference.decoding import generate, next_token_probabilities
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..cases.case import Case, Draw
+from ..cases.compare import compare
 from ..submission.faults import Fault, NothingToAssess
-from .case import Case, Draw
-from .compare import compare
 from .initialisation import check_cut, check_spread
 
 if TYPE_CHECKING:

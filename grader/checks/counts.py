@@ -13,7 +13,7 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .case import Case
+from ..cases.case import Case
 
 _ROUNDING = 1e-9
 """Of the expected value: what floating-point arithmetic may do. A norm of GPT-2 XL too many is far more."""

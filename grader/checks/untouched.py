@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .case import Case
-from .compare import compare
+from ..cases.case import Case
+from ..cases.compare import compare
 
 if TYPE_CHECKING:
     from ..submission.interface import Submission
