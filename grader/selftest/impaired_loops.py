@@ -24,11 +24,11 @@ from grader.examination.examiner import plan
 from grader.examination.pytest_plugin import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Variant, load_catalogue
-from grader.misconceptions.evidence import in_processes
 from grader.scoring.points.outcome import Outcome, PlannedTest, Result
 from grader.scoring.points.points import score_problem
 from grader.scoring.points.rubric import load_rubric
 from grader.submission.interface.in_process import InProcess
+from grader.trials.evidence import in_processes
 
 LOOP = "training_together"
 KEPT = 0.75
@@ -43,7 +43,7 @@ class Impaired(InProcess):
     """The reference as a submission, in which something is replaced while its calls run, and only then."""
 
     def __init__(self, variant: Variant) -> None:
-        super().__init__(importlib.import_module("grader.misconceptions.planted"))
+        super().__init__(importlib.import_module("grader.trials.planted"))
         self._variant = variant
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:

@@ -25,15 +25,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from grader.diagnosis.known_bugs.known_bugs import KnownBug, diagnose, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant, load_catalogue
-from grader.misconceptions.evidence import (
+from grader.scoring.points.rubric import load_rubric
+from grader.trials.evidence import (
     UNRECOGNISABLE,
     dependents,
     gather_evidence,
     in_processes,
     problems_with_misconceptions,
 )
-from grader.misconceptions.trial import Trial, first_failure, try_variant
-from grader.scoring.points.rubric import load_rubric
+from grader.trials.trial import Trial, first_failure, try_variant
 
 from .costs import costs
 from .reach import Reach, reach_of

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from grader.kit.paths import REFERENCE
 from grader.misconceptions.catalogue import Variant
-from grader.misconceptions.trial import Trial, try_variant
+from grader.trials.trial import Trial, try_variant
 
 
 @dataclass(frozen=True)

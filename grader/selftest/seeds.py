@@ -29,8 +29,8 @@ from grader.cases.store import fresh_cases, problems_with_cases
 from grader.diagnosis.known_bugs.known_bugs import load_known_bugs
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Misconception, load_catalogue
-from grader.misconceptions.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
 from grader.submission.interface.in_process import InProcess
+from grader.trials.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
 
 _SHOWN = 5
 _DRAWN = frozenset({"submission", "case", "chance"})
@@ -124,7 +124,7 @@ def survivals(problem: str, seeds: Sequence[int]) -> dict[str, list[int]]:
 def _killer(bug: Misconception, claims: Sequence[tuple[str, Claim]], cases: Sequence[Case], seed: int) -> str | None:
     """The first of the claims that the planted bug fails on the cases of one seed."""
     with bug.planted(), contextlib.redirect_stdout(io.StringIO()):
-        submission = InProcess(importlib.import_module("grader.misconceptions.planted"))
+        submission = InProcess(importlib.import_module("grader.trials.planted"))
         for name, claim in claims:
             for arguments in claim.trials(cases, seed):
                 try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grader.misconceptions.evidence import UNRECOGNISABLE, problems_with_misconceptions
 from grader.scoring.points.rubric import load_rubric
+from grader.trials.evidence import UNRECOGNISABLE, problems_with_misconceptions
 
 from .costs import Cost, costs
 

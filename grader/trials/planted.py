@@ -10,7 +10,7 @@ import importlib
 import os
 from typing import Any
 
-from .catalogue import PLANTED, Variant, load_catalogue
+from ..misconceptions.catalogue import PLANTED, Variant, load_catalogue
 
 _adapters = importlib.import_module("grader.reference.adapters")
 

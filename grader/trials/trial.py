@@ -15,8 +15,8 @@ import pytest
 from ..diagnosis.fingerprint import fingerprint_transcript
 from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from ..kit.paths import TESTS
+from ..misconceptions.catalogue import Variant
 from ..submission.in_process import InProcess
-from .catalogue import Variant
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from ..examination.runner import has_tests
+from ..misconceptions.catalogue import load_catalogue
 from ..scoring.rubric import load_rubric
-from .catalogue import load_catalogue
 from .trial import try_variant
 
 UNRECOGNISABLE = frozenset({"training_together"})
