@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from grader.submission.interface.files import Files
-from grader.submission.interface.in_process import InProcess
 
 from grader.artifacts.held_out import bigram_loss, english, held_out_loss
 from grader.artifacts.run import Run
 from grader.reference.train import make_config, train
+from grader.submission.files import Files
+from grader.submission.in_process import InProcess
 
 CONFIG = {
     "vocab_size": 256,

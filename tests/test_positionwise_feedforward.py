@@ -1,12 +1,12 @@
 """The SwiGLU network, W2 (silu(W1 x) * W3 x), and SiLU by itself."""
 
 import pytest
-from grader.submission.interface.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
 
 from grader.cases.case import Draw
 from grader.cases.weights import usual_d_ff
 from grader.checks.construction import check_own_start, check_parameter_gradients, new
 from grader.checks.placement import check_placement
+from grader.submission.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
 
 D_MODEL = 48
 D_FF = usual_d_ff(D_MODEL)

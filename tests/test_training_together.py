@@ -16,10 +16,10 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 import torch
-from grader.submission.interface.files import Files
 
 from grader.artifacts.held_out import bigram_loss, language
 from grader.artifacts.run import Run, faults_of_curve, faults_of_weights
+from grader.submission.files import Files
 
 pytestmark = pytest.mark.own_adapter
 

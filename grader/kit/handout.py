@@ -16,8 +16,8 @@ CONTENTS = (
 """What students get, as far as it exists."""
 
 STAFF_ONLY = (
-    *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "stubs.py"),
-    *("kernels", "performance", "artifacts/measure.py"),
+    *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "kit/stubs.py"),
+    *("kernels", "performance", "trials", "artifacts/measurement.py"),
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grader.diagnosis.known_bugs.known_bugs import KnownBug, load_known_bugs
+from grader.diagnosis.known_bugs import KnownBug, load_known_bugs
 from grader.examination.examiner import planned_tests
 from grader.misconceptions.catalogue import load_catalogue
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.points import score_problem
-from grader.scoring.points.rubric import Problem, Rubric
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points import score_problem
+from grader.scoring.rubric import Problem, Rubric
 
 
 @dataclass(frozen=True)

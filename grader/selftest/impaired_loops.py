@@ -24,10 +24,10 @@ from grader.examination.examiner import plan
 from grader.examination.pytest_plugin import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Variant, load_catalogue
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result
-from grader.scoring.points.points import score_problem
-from grader.scoring.points.rubric import load_rubric
-from grader.submission.interface.in_process import InProcess
+from grader.scoring.outcome import Outcome, PlannedTest, Result
+from grader.scoring.points import score_problem
+from grader.scoring.rubric import load_rubric
+from grader.submission.in_process import InProcess
 from grader.trials.evidence import in_processes
 
 LOOP = "training_together"

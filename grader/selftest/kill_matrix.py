@@ -23,9 +23,9 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.diagnosis.known_bugs.known_bugs import KnownBug, diagnose, load_known_bugs, same_transcript
+from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant, load_catalogue
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.rubric import load_rubric
 from grader.trials.evidence import (
     UNRECOGNISABLE,
     dependents,

@@ -10,7 +10,7 @@ import importlib
 import pytest
 
 from grader.examination.pytest_plugin import SUBMISSION
-from grader.submission.interface.in_process import InProcess
+from grader.submission.in_process import InProcess
 
 
 def pytest_configure(config: pytest.Config) -> None:

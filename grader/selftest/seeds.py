@@ -26,10 +26,10 @@ from typing import Any
 
 from grader.cases.case import Case
 from grader.cases.store import fresh_cases, problems_with_cases
-from grader.diagnosis.known_bugs.known_bugs import load_known_bugs
+from grader.diagnosis.known_bugs import load_known_bugs
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Misconception, load_catalogue
-from grader.submission.interface.in_process import InProcess
+from grader.submission.in_process import InProcess
 from grader.trials.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
 
 _SHOWN = 5

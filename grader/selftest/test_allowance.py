@@ -18,16 +18,16 @@ import torch
 from grader.examination.runner import Run, run_tests
 from grader.kit.paths import REFERENCE
 from grader.report.model import build_report
-from grader.scoring.points.outcome import Result
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Result
+from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
-from grader.submission.interface.faults import CallTimeout
-from grader.submission.interface.locate import locate
-from grader.wall.walled.allowance import PATIENCE, Allowance, Spent, charged
-from grader.wall.walled.isolation import available, choose
-from grader.wall.walled.processes import Usage, adopt_orphans
-from grader.wall.walled.walled import Behind, Limits
+from grader.submission.faults import CallTimeout
+from grader.submission.locate import locate
+from grader.wall.allowance import PATIENCE, Allowance, Spent, charged
+from grader.wall.isolation import available, choose
+from grader.wall.processes import Usage, adopt_orphans
+from grader.wall.walled import Behind, Limits
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waiting for a processor is known on Linux only")
 X = torch.tensor([0.0, 1.0])

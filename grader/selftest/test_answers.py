@@ -12,15 +12,15 @@ from grader.artifacts.answers import ANSWERS, answers_to, questions, remarks_on
 from grader.examination.runner import run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
-from grader.scoring.points.outcome import Written
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Written
+from grader.scoring.points import Status
+from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
-from grader.submission.interface.faults import NothingToAssess, Todo, WrongResult
-from grader.submission.interface.files import Files
-from grader.submission.interface.locate import locate
-from grader.wall.walled.isolation import choose
+from grader.submission.faults import NothingToAssess, Todo, WrongResult
+from grader.submission.files import Files
+from grader.submission.locate import locate
+from grader.wall.isolation import choose
 
 PROBLEMS = load_rubric().select(["unicode1", "unicode2", "learning_rate_tuning", "tokenizer_experiments"])
 STAFF = (REFERENCE / ANSWERS).read_text("utf-8")

@@ -21,7 +21,7 @@ import pytest
 
 from grader.kit.paths import KIT
 from grader.selftest.layouts import public_layout
-from grader.submission.interface.archive import ArchiveRefused, Bounds, unpacked
+from grader.submission.archive import ArchiveRefused, Bounds, unpacked
 
 SMALL = Bounds(total_mib=4, file_mib=2, entries=50, ratio=100, ratio_from_mib=1)
 

@@ -13,11 +13,11 @@ from grader.cases.case import Draw
 from grader.cases.compare import Mismatch
 from grader.cases.generators import train_bpe
 from grader.cases.store import draw_cases, stored_cases
-from grader.diagnosis.known_bugs.known_bugs import load_known_bugs
+from grader.diagnosis.known_bugs import load_known_bugs
 from grader.kit.paths import TESTS
 from grader.reference.pretokenization import PRETOKEN_PATTERN
-from grader.submission.interface.faults import WrongResult
-from grader.submission.interface.in_process import InProcess
+from grader.submission.faults import WrongResult
+from grader.submission.in_process import InProcess
 
 
 def claims_of(problem: str) -> types.ModuleType:

@@ -17,12 +17,12 @@ from grader.cases.case import Draw
 from grader.cases.store import draw_cases, stored_cases
 from grader.cases.weights import usual_d_ff
 from grader.checks.initialisation import check_cut, check_spread
-from grader.scoring.points.outcome import Result
-from grader.scoring.points.points import Status
+from grader.scoring.outcome import Result
+from grader.scoring.points import Status
 from grader.selftest.layouts import written
 from grader.selftest.test_wild_submissions import by_id, grade, problems
-from grader.submission.interface.locate import locate
-from grader.wall.walled.walled import Behind
+from grader.submission.locate import locate
+from grader.wall.walled import Behind
 
 RECIPE = [[-1.8890717029571533, -1.2695355415344238], [2.0602080821990967, 1.2211278676986694]]
 LAYERS = ("linear", "embedding", "rmsnorm", "positionwise_feedforward")

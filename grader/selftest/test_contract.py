@@ -12,16 +12,16 @@ import pytest
 from grader.examination.runner import Run, has_tests, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
-from grader.scoring.points.outcome import PlannedTest, Result, Tier
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import Kind, load_rubric
+from grader.scoring.outcome import PlannedTest, Result, Tier
+from grader.scoring.points import Status
+from grader.scoring.rubric import Kind, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import without_own_adapters, written
-from grader.submission.interface.faults import AdapterMissing, Todo
-from grader.submission.interface.in_process import InProcess
-from grader.submission.interface.locate import locate
-from grader.wall.walled.isolation import Isolation, Level
-from grader.wall.walled.walled import Behind
+from grader.submission.faults import AdapterMissing, Todo
+from grader.submission.in_process import InProcess
+from grader.submission.locate import locate
+from grader.wall.isolation import Isolation, Level
+from grader.wall.walled import Behind
 from grader.worker.contract import OWN_ADAPTERS
 
 RUBRIC = load_rubric()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.rubric import load_rubric
 from grader.trials.evidence import UNRECOGNISABLE, problems_with_misconceptions
 
 from .costs import Cost, costs

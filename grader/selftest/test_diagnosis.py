@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from grader.cases.relations import relations
-from grader.diagnosis.known_bugs.fingerprint import fingerprint, fingerprint_error
-from grader.diagnosis.known_bugs.known_bugs import KnownBug, diagnose, load_known_bugs, same
+from grader.diagnosis.fingerprint import fingerprint, fingerprint_error
+from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same
 
 A, B, C = [[fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(seed)))] for seed in (1, 2, 3)]
 ERROR = [fingerprint_error(ValueError())]

@@ -14,7 +14,7 @@ import pytest
 from grader.cases.store import draw_cases, problems_with_cases
 from grader.examination.runner import has_tests
 from grader.kit.paths import KIT, REFERENCE
-from grader.scoring.points.rubric import Kind, load_rubric
+from grader.scoring.rubric import Kind, load_rubric
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
@@ -108,7 +108,7 @@ def handout(tmp_path_factory) -> Path:
 
 def test_the_handout_has_no_solution(handout):
     names = {str(path.relative_to(handout)) for path in handout.rglob("*")}
-    staff_only = ("reference", "misconceptions", "selftest", "cases/generators", "fixtures")
+    staff_only = ("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "trials")
     assert not [name for name in names if name.startswith(tuple(f"grader/{part}" for part in staff_only))]
     assert not [name for name in names if name.endswith(".pyc")]
     assert {"adapters.py", "answers.toml", "runs/README.md", "Makefile", "cs336_basics/rope.py"} <= names

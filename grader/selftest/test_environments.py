@@ -21,13 +21,13 @@ import torch
 
 from grader.cases.compare import compare
 from grader.kit.paths import KIT
-from grader.scoring.points.outcome import Result
+from grader.scoring.outcome import Result
 from grader.selftest.layouts import public_layout, written
-from grader.submission.interface.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
-from grader.submission.interface.locate import locate
-from grader.wall.walled.isolation import Files, Level, available
-from grader.wall.walled.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
-from grader.wall.walled.walled import Behind, Limits
+from grader.submission.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
+from grader.submission.locate import locate
+from grader.wall.isolation import Files, Level, available
+from grader.wall.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
+from grader.wall.walled import Behind, Limits
 from grader.worker.lacking import python_needed
 
 X = torch.linspace(-3, 3, 7)

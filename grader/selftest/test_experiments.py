@@ -25,14 +25,14 @@ from grader.examination.runner import run_tests
 from grader.kit.paths import TESTS
 from grader.reference.tokenizer import Tokenizer
 from grader.report.model import build_report
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.points import Status
+from grader.scoring.rubric import load_rubric
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make
 from grader.selftest.forked import ForkedExaminer
-from grader.submission.interface.faults import Fault, NothingToAssess
-from grader.submission.interface.files import Files
-from grader.submission.interface.locate import locate
-from grader.wall.walled.isolation import choose
+from grader.submission.faults import Fault, NothingToAssess
+from grader.submission.files import Files
+from grader.submission.locate import locate
+from grader.wall.isolation import choose
 
 TOKENIZERS = ("train_bpe_tinystories", "train_bpe_expts_owt")
 PROBLEMS = [*TOKENIZERS, *dict.fromkeys(name.partition("/")[0] for name in RUNS), *COPIES, "experiment_log"]

@@ -9,7 +9,7 @@ import pytest
 from grader.grading import grade
 from grader.misconceptions.catalogue import load_catalogue
 from grader.report.model import ProblemReport, Report
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import with_bug, written
 

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from grader.submission.interface.faults import NothingToAssess, WrongResult
-from grader.submission.interface.files import Files
+from grader.submission.faults import NothingToAssess, WrongResult
+from grader.submission.files import Files
 
 
 @pytest.fixture

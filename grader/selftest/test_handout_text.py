@@ -13,7 +13,7 @@ import pytest
 from grader.kit.handout import CONTENTS, write_handout
 from grader.kit.paths import KIT
 from grader.reference.train import load_config
-from grader.scoring.points.rubric import Kind, Problem, load_rubric
+from grader.scoring.rubric import Kind, Problem, load_rubric
 from grader.selftest.readme import SOLVED, all_commands, unseen_commands
 
 RUBRIC = load_rubric()

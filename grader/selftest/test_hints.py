@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from grader.diagnosis.known_bugs.known_bugs import KnownBug
+from grader.diagnosis.known_bugs import KnownBug
 from grader.grading import grade
 from grader.misconceptions.catalogue import load_catalogue
 from grader.report import model
 from grader.report.hints import STATE_FILE, reply
 from grader.report.model import Report, build_report
-from grader.scoring.points.outcome import Explanation, Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.races import RaceResult, Speed
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier
+from grader.scoring.races import RaceResult, Speed
+from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import with_bug
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from grader.diagnosis.known_bugs.known_bugs import KnownBug
+from grader.diagnosis.known_bugs import KnownBug
 from grader.report.html import render
 from grader.report.model import Report, TestReport, build_report
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.races import RaceResult, Speed
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.races import RaceResult, Speed
+from grader.scoring.rubric import load_rubric
 
 HOSTILE = '<script>alert("points")</script>'
 RACE = RaceResult(

@@ -13,17 +13,17 @@ from grader.kit.paths import FIXTURES
 from grader.misconceptions.catalogue import Variant
 from grader.rules.from_scratch import Effect, find_breaches
 from grader.rules.integrity import find_suspicions
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.rubric import load_rubric
 from grader.selftest.attacks.catalogue import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
-from grader.submission.interface.faults import WorkerCrash, WrongResult
-from grader.submission.interface.in_process import InProcess
-from grader.submission.interface.locate import locate
-from grader.wall.walled.isolation import Level, available
-from grader.wall.walled.repeated_calls import Crosscheck, agree, complaint, decoy
-from grader.wall.walled.walled import Behind, Limits
+from grader.submission.faults import WorkerCrash, WrongResult
+from grader.submission.in_process import InProcess
+from grader.submission.locate import locate
+from grader.wall.isolation import Level, available
+from grader.wall.repeated_calls import Crosscheck, agree, complaint, decoy
+from grader.wall.walled import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.buffers import fill
 

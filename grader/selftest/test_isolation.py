@@ -15,12 +15,12 @@ import torch
 from grader.errors import Refused
 from grader.kit.paths import KIT
 from grader.selftest.layouts import written
-from grader.submission.interface.locate import locate
-from grader.wall.walled import isolation as module
-from grader.wall.walled import processes
-from grader.wall.walled.isolation import Cell, Files, Isolation, Level, choose
-from grader.wall.walled.scratch import Scratch, copy_if_small
-from grader.wall.walled.walled import Behind
+from grader.submission.locate import locate
+from grader.wall import isolation as module
+from grader.wall import processes
+from grader.wall.isolation import Cell, Files, Isolation, Level, choose
+from grader.wall.scratch import Scratch, copy_if_small
+from grader.wall.walled import Behind
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
@@ -250,7 +250,7 @@ def test_an_undumpable_judge_keeps_its_environment_to_itself():
     code = """
 import subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from grader.wall.walled.processes import become_undumpable
+from grader.wall.processes import become_undumpable
 from grader.worker.limits import give_up_privileges
 become_undumpable()
 child = "import os, sys; sys.path.insert(0, sys.argv[1])\\n" \\

@@ -15,9 +15,9 @@ from grader.performance.devices import CpuDevice
 from grader.performance.lane import Lane, Prepared
 from grader.performance.races import RACES
 from grader.performance.racing import arena_bytes, reference_layout
-from grader.submission.interface.in_process import InProcess
-from grader.wall.walled.isolation import choose
-from grader.wall.walled.processes import adopt_orphans
+from grader.submission.in_process import InProcess
+from grader.wall.isolation import choose
+from grader.wall.processes import adopt_orphans
 
 FUNCTIONS = ("get_flashattention_autograd_function_pytorch", "get_flashattention_autograd_function_triton")
 

@@ -20,12 +20,12 @@ from grader.cases.compare import compare
 from grader.kit.paths import KIT
 from grader.rules.from_scratch import mentions_in
 from grader.rules.integrity import find_suspicions
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.rubric import load_rubric
 from grader.selftest.layouts import written
-from grader.submission.interface.archive import ArchiveRefused, unpacked
-from grader.submission.interface.locate import SubmissionNotFound, locate
-from grader.wall.walled.isolation import available
-from grader.wall.walled.walled import Behind
+from grader.submission.archive import ArchiveRefused, unpacked
+from grader.submission.locate import SubmissionNotFound, locate
+from grader.wall.isolation import available
+from grader.wall.walled import Behind
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)

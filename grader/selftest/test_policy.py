@@ -17,11 +17,11 @@ from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import build_report
 from grader.report.terminal import show
 from grader.rules.from_scratch import ADAPTERS, Effect, Finding, find_breaches, mentions_in, worth_keeping
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import Policy, Problem, load_rubric
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points import Status
+from grader.scoring.rubric import Policy, Problem, load_rubric
 from grader.selftest.layouts import marked, public_layout, written
-from grader.submission.interface.locate import locate
+from grader.submission.locate import locate
 
 RUBRIC = load_rubric()
 SNIPPETS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("policy_snippets.toml").read_text("utf-8"))

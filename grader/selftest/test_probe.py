@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from grader.rules.from_scratch import Effect, Finding, find_breaches
-from grader.scoring.points.rubric import Policy, load_rubric
+from grader.scoring.rubric import Policy, load_rubric
 from grader.selftest.layouts import written
-from grader.submission.interface.in_process import InProcess
-from grader.submission.interface.locate import locate
-from grader.wall.walled.walled import Behind
+from grader.submission.in_process import InProcess
+from grader.submission.locate import locate
+from grader.wall.walled import Behind
 from grader.worker.probe import same
 from grader.worker.witness import Witness
 

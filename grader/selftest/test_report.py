@@ -12,8 +12,8 @@ from grader.cases.compare import Mismatch, compare
 from grader.kit.paths import KIT
 from grader.report.model import Report, build_report
 from grader.report.terminal import show
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.rubric import load_rubric
 
 Failures = Mapping[str, tuple[Tier, Result, str, str]]
 """{claim of a problem, as "rope::a": tier, result, message, detail}"""

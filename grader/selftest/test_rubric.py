@@ -12,7 +12,7 @@ from grader.kit.paths import TESTS
 from grader.performance.assess import ON_CPU
 from grader.performance.races import RACES
 from grader.performance.texts import TEXT_RACES
-from grader.scoring.points.rubric import Kind, Policy, RubricError, load_rubric
+from grader.scoring.rubric import Kind, Policy, RubricError, load_rubric
 
 ASKED = (
     *("unicode1", "unicode2", "tokenizer_experiments", "transformer_accounting", "learning_rate_tuning", "adamw"),

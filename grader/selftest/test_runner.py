@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from grader.diagnosis.known_bugs.known_bugs import load_known_bugs
+from grader.diagnosis.known_bugs import load_known_bugs
 from grader.examination.runner import _shares, has_tests
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.rubric import load_rubric
 
 RUBRIC = load_rubric()
 TESTED = [problem for problem in RUBRIC.problems if has_tests(problem)]

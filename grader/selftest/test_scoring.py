@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.points import Score, Status, score_problem
-from grader.scoring.points.rubric import Kind, Problem
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points import Score, Status, score_problem
+from grader.scoring.rubric import Kind, Problem
 
 PROBLEM = Problem("rope", "RoPE", "model", Kind.CODE, points=4, core_share=0.75)
 

@@ -9,8 +9,8 @@ import pytest
 from grader.examination.runner import _shares
 from grader.grading import grade
 from grader.report.model import ProblemReport, Report
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.points import Status
+from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_solution, with_rope_in_halves, written
 

@@ -9,10 +9,10 @@ import pytest
 from grader.performance.duel import duel
 from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
 from grader.report.model import build_report
-from grader.scoring.points.outcome import Outcome, PlannedTest, Result, Tier
-from grader.scoring.points.points import Status
-from grader.scoring.points.races import RaceResult, Speed, score_races
-from grader.scoring.points.rubric import load_rubric
+from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.points import Status
+from grader.scoring.races import RaceResult, Speed, score_races
+from grader.scoring.rubric import load_rubric
 
 THRESHOLDS = Thresholds(full=2.0, none=6.0)
 PROBLEM = load_rubric()["flash_attention_triton_speed"]

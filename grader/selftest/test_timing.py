@@ -22,10 +22,10 @@ from grader.performance.statistics import Thresholds
 from grader.performance.texts import run_text_race, tokenizer_races
 from grader.selftest.attacks.catalogue import Attack, load_attacks
 from grader.selftest.layouts import written
-from grader.submission.interface.locate import locate
-from grader.wall.walled.isolation import choose
-from grader.wall.walled.processes import adopt_orphans
-from grader.wall.walled.walled import Behind, Limits
+from grader.submission.locate import locate
+from grader.wall.isolation import choose
+from grader.wall.processes import adopt_orphans
+from grader.wall.walled import Behind, Limits
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
 BUDGET_S = 2.5

@@ -24,12 +24,12 @@ from grader.examination.examiner import planned_tests
 from grader.examination.runner import Progress, Run, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
-from grader.scoring.points.outcome import Result
-from grader.scoring.points.points import Status
-from grader.scoring.points.rubric import Problem, load_rubric
+from grader.scoring.outcome import Result
+from grader.scoring.points import Status
+from grader.scoring.rubric import Problem, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_layout, written
-from grader.submission.interface.faults import (
+from grader.submission.faults import (
     AdapterMissing,
     CallTimeout,
     Fault,
@@ -39,9 +39,9 @@ from grader.submission.interface.faults import (
     WorkerCrash,
     WrongResult,
 )  # fmt: skip
-from grader.submission.interface.locate import SubmissionNotFound, locate
-from grader.wall.walled.isolation import Isolation, Level, choose
-from grader.wall.walled.walled import Behind, Limits
+from grader.submission.locate import SubmissionNotFound, locate
+from grader.wall.isolation import Isolation, Level, choose
+from grader.wall.walled import Behind, Limits
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)

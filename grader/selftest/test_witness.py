@@ -16,13 +16,13 @@ import torch
 from grader.cases.store import stored_cases
 from grader.kit.paths import FIXTURES, KIT, REFERENCE
 from grader.rules.from_scratch import Effect, Finding, find_breaches
-from grader.scoring.points.rubric import Policy, load_rubric
+from grader.scoring.rubric import Policy, load_rubric
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import marked, written
-from grader.submission.interface.faults import NothingToAssess, Todo
-from grader.submission.interface.in_process import InProcess
-from grader.submission.interface.locate import locate
-from grader.wall.walled.walled import Behind, Limits
+from grader.submission.faults import NothingToAssess, Todo
+from grader.submission.in_process import InProcess
+from grader.submission.locate import locate
+from grader.wall.walled import Behind, Limits
 from grader.worker.bench import Bench
 from grader.worker.from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against
 from grader.worker.witness import Witness

@@ -26,7 +26,7 @@ from grader.cases.case import Case
 from grader.cases.compare import Tolerance
 from grader.cases.store import stored_cases
 from grader.misconceptions.catalogue import Variant, load_catalogue
-from grader.submission.interface.in_process import InProcess
+from grader.submission.in_process import InProcess
 
 from .kill_matrix import honest_variants
 

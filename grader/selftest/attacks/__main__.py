@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from grader.examination.runner import default_jobs
 from grader.selftest.attacks.arena import attempt, available
 from grader.selftest.attacks.catalogue import Attack, load_attacks
-from grader.wall.walled.isolation import Isolation, Level
+from grader.wall.isolation import Isolation, Level
 
 _STATES = "passed: right answers have their points, and nothing is left. open: not claimed at that level, not tried."
 

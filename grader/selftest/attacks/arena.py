@@ -19,11 +19,11 @@ from grader.kit.paths import KIT, TESTS
 from grader.report.model import build_report
 from grader.rules.from_scratch import find_breaches
 from grader.rules.integrity import Suspicion, find_suspicions
-from grader.scoring.points.rubric import Problem, load_rubric
-from grader.submission.interface.locate import locate
+from grader.scoring.rubric import Problem, load_rubric
+from grader.submission.locate import locate
+from grader.wall.isolation import Isolation, Level
+from grader.wall.isolation import available as levels_that_work
 from grader.wall.walled import processes
-from grader.wall.walled.isolation import Isolation, Level
-from grader.wall.walled.isolation import available as levels_that_work
 
 from ..forked import ForkedExaminer
 from .catalogue import MARK, Attack

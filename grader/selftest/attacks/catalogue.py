@@ -16,7 +16,7 @@ import torch
 
 from grader.cases.store import stored_cases
 from grader.kit.paths import KIT, REFERENCE
-from grader.wall.walled.isolation import Level
+from grader.wall.isolation import Level
 
 HERE = Path(__file__).resolve().parent
 MARK = "grader-attack-was-here"
