@@ -93,7 +93,7 @@ def grade(
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
-        policy=find_breaches(examined, mentions, run.witnessed),
+        policy=find_breaches(examined, mentions, run.uses_seen),
         suspicions=suspicions,
         seed=run.seed,
         isolation=chosen.as_json(),

@@ -119,7 +119,7 @@ def _explain_by_planting(
     from ..submission.in_process import InProcess
 
     catalogue = {m.id: m for m in load_catalogue()}
-    reference = InProcess(importlib.import_module(f"{__package__}.reference.adapters"))
+    reference = InProcess(importlib.import_module("grader.reference.adapters"))
     for entry in wrong:
         for hypothesis in hypotheses:
             bugs = [catalogue[bug] for bug in hypothesis]
@@ -155,4 +155,4 @@ def _explain_by_one_more(
 
 def _has_catalogue() -> bool:
     """Whether the misconceptions themselves are here; students have only their evidence."""
-    return importlib.util.find_spec(f"{__package__}.misconceptions") is not None
+    return importlib.util.find_spec("grader.misconceptions") is not None

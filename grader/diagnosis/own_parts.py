@@ -111,7 +111,7 @@ class OwnParts:
             return None
         import safetensors.torch
 
-        module = importlib.import_module(f"{_staff()}.reference.train")
+        module = importlib.import_module("grader.reference.train")
         with tempfile.TemporaryDirectory() as folder, self._planted(self.known_bugs):
             paths = {"train_data": f"{folder}/train.npy", "valid_data": f"{folder}/valid.npy", "out": f"{folder}/run"}
             np.save(paths["train_data"], train)
@@ -202,9 +202,5 @@ def _answer(oracle: Oracle | None, question: Question) -> Fingerprint:
     return fingerprint(WITHOUT_CHANCE[operation](value) if operation in WITHOUT_CHANCE else value)
 
 
-def _staff() -> str:
-    return __package__.rpartition(".")[0]
-
-
 def _has_catalogue() -> bool:
-    return importlib.util.find_spec(f"{_staff()}.misconceptions") is not None
+    return importlib.util.find_spec("grader.misconceptions") is not None

@@ -8,7 +8,7 @@ answers from behind the wall.
 
 Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
 test that will run), `started` and `finished` for each of them, `looked_at` (further problems, which one that failed
-builds on: their tests follow, planned in the same way), `witnessed` (ready-made code that ran), `noticed` (what
+builds on: their tests follow, planned in the same way), `uses_seen` (ready-made code that ran), `noticed` (what
 honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
 tests) and `done`. `refused` ends the run with a sentence for the person who started it.
 """
@@ -44,9 +44,9 @@ from ..submission.interface import Submission
 from ..wall.isolation import Isolation, Level
 from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.repeated_calls import Crosscheck
-from ..wall.walled import Behind, Limits
+from ..wall.walled import Limits, WalledSubmission
 from ..worker.loader import Layout
-from ..worker.witness import Witness
+from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events
 from .pytest_plugin import (
     FOR_STAFF,
@@ -136,7 +136,7 @@ class Examination:
         self.submission.begin_transcript()
         problem = problem_of(item.path)
         limit = self.limits_s[problem]
-        if isinstance(self.submission, Behind):
+        if isinstance(self.submission, WalledSubmission):
             self.submission.call_limit_s = limit
             if problem != self._problem:
                 self.submission.end_leftovers()
@@ -166,7 +166,7 @@ class Examination:
 
     def _charged(self) -> float:
         """Seconds that the calls of the submission were charged so far."""
-        return self.submission.charged_s if isinstance(self.submission, Behind) else 0.0
+        return self.submission.charged_s if isinstance(self.submission, WalledSubmission) else 0.0
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -174,7 +174,7 @@ class Examination:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if call.when == "call":
-            behind = isinstance(self.submission, Behind)
+            behind = isinstance(self.submission, WalledSubmission)
             self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             result, message, detail = _judge(call.excinfo.value)
@@ -198,12 +198,12 @@ class Examination:
     def _send_witnessed(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""
         known = self._witnessed.setdefault(problem, [])
-        new = worth_keeping(problem, self.submission.witnessed, known, _USES_PER_PROBLEM)
-        self.submission.witnessed.clear()
+        new = worth_keeping(problem, self.submission.uses_seen, known, _USES_PER_PROBLEM)
+        self.submission.uses_seen.clear()
         if new:
             self.troubled.add(problem)
             known += new
-            self.events.send("witnessed", problem=problem, uses=new)
+            self.events.send("uses_seen", problem=problem, uses=new)
 
     def send_noticed(self, problem: str) -> None:
         """Pass on what the submission did beside answering; `problem` is "" while it is imported."""
@@ -317,7 +317,7 @@ def main() -> int:
         events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
         examination.send_noticed("")
         seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
-        if isinstance(submission, Behind) and seed is not None:
+        if isinstance(submission, WalledSubmission) and seed is not None:
             submission.crosscheck = Crosscheck(seed)
         session = _Session(submission, oracle, seed)
         try:
@@ -376,15 +376,15 @@ def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -
     if isolation.level is Level.NONE:
         from ..submission.in_process import open_in_process
 
-        yield open_in_process(layout, Witness(layout.root), Files(layout.root))
+        yield open_in_process(layout, UsageMonitor(layout.root), Files(layout.root))
         return
-    with Behind(layout, limits, isolation, scratch) as submission:
+    with WalledSubmission(layout, limits, isolation, scratch) as submission:
         yield submission
 
 
 def _load(submission: Submission) -> dict[str, str] | None:
     """Import the submission; what went wrong, or None."""
-    if not isinstance(submission, Behind):
+    if not isinstance(submission, WalledSubmission):
         return None
     try:
         submission.load()

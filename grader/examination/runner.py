@@ -48,7 +48,7 @@ class Run:
     """What came of running tests.
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
-    witnessed: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
+    uses_seen: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
     noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     for_staff: {problem: free text that a person reads};
     left_out: {problem: why none of its tests can run in this copy of the kit};
@@ -61,7 +61,7 @@ class Run:
     planned: tuple[PlannedTest, ...]
     outcomes: tuple[Outcome, ...]
     explanations: dict[str, Explanation]
-    witnessed: dict[str, list[Any]]
+    uses_seen: dict[str, list[Any]]
     noticed: dict[str, list[Any]]
     for_staff: dict[str, tuple[Written, ...]]
     left_out: dict[str, str]
@@ -156,7 +156,7 @@ def run_tests(
         planned=planned,
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,
-        witnessed=crew.witnessed,
+        uses_seen=crew.uses_seen,
         noticed=crew.noticed,
         for_staff=_for_staff(planned, crew.for_staff),
         left_out=crew.left_out,
@@ -295,7 +295,7 @@ class _Crew:
         self.fresh = False
         self.load_fault: str | None = None
         self.explanations: dict[str, Explanation] = {}
-        self.witnessed: dict[str, list[Any]] = {}
+        self.uses_seen: dict[str, list[Any]] = {}
         self.noticed: dict[str, list[Any]] = {}
         self.for_staff: dict[str, list[Written]] = {}
         self.left_out: dict[str, str] = {}
@@ -356,8 +356,8 @@ class _Crew:
                 self._progress.started(event["id"])
             case "finished":
                 self._finish(examiner, Outcome.from_plain(event["outcome"]))
-            case "witnessed":
-                self.witnessed.setdefault(event["problem"], []).extend(event["uses"])
+            case "uses_seen":
+                self.uses_seen.setdefault(event["problem"], []).extend(event["uses"])
             case "noticed":
                 self.noticed.setdefault(event["problem"], []).extend(event["remarks"])
             case "for_staff":

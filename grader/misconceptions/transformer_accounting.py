@@ -7,7 +7,7 @@ from collections.abc import Callable
 from grader.reference import accounting
 
 from .catalogue import Misconception
-from .counts import but, for_one_head, four_times_d_model, nothing
+from .changed_counts import but, for_one_head, four_times_d_model, nothing
 
 
 def _wrong(

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ..wall.walled import Behind
+from ..wall.walled import WalledSubmission
 
 MIB = 1 << 20
 _PROBES = 20
@@ -53,13 +53,13 @@ class Device(Protocol):
     memory_bytes: int
     """Most bytes of a race's tensors."""
 
-    def settle(self, submission: Behind) -> None:
+    def settle(self, submission: WalledSubmission) -> None:
         """See to it that a worker that has just been started runs where the others do."""
 
-    def begin(self, submission: Behind) -> float:
+    def begin(self, submission: WalledSubmission) -> float:
         """The reading of the clock before a turn, when the submission is still stopped."""
 
-    def seconds_since(self, reading: float, submission: Behind, answered: float) -> float:
+    def seconds_since(self, reading: float, submission: WalledSubmission, answered: float) -> float:
         """How long a turn took, once the submission is stopped again. answered: the host's clock at its answer."""
 
     def synchronize(self) -> None:
@@ -101,13 +101,13 @@ class CpuDevice:
         self._cpu = max(os.sched_getaffinity(0))  # contestants share one, so that its neighbours disturb both alike
         self._sweep = torch.zeros(2 * _largest_cache() // 4, dtype=torch.int32)
 
-    def settle(self, submission: Behind) -> None:
+    def settle(self, submission: WalledSubmission) -> None:
         submission.pin(self._cpu)
 
-    def begin(self, submission: Behind) -> float:
+    def begin(self, submission: WalledSubmission) -> float:
         return submission.cpu_seconds()
 
-    def seconds_since(self, reading: float, submission: Behind, answered: float) -> float:
+    def seconds_since(self, reading: float, submission: WalledSubmission, answered: float) -> float:
         return submission.cpu_seconds() - reading
 
     def synchronize(self) -> None:
@@ -149,13 +149,13 @@ class CudaDevice:
         self._probe = torch.empty(2, 64 * MIB, device="cuda", dtype=torch.uint8)
         self._quiet_ms = min(self._probe_ms() for _ in range(_PROBES))
 
-    def settle(self, submission: Behind) -> None:
+    def settle(self, submission: WalledSubmission) -> None:
         """There is one GPU."""
 
-    def begin(self, submission: Behind) -> float:
+    def begin(self, submission: WalledSubmission) -> float:
         return time.perf_counter()
 
-    def seconds_since(self, reading: float, submission: Behind, answered: float) -> float:
+    def seconds_since(self, reading: float, submission: WalledSubmission, answered: float) -> float:
         return answered - reading
 
     def synchronize(self) -> None:

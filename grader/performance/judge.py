@@ -22,13 +22,13 @@ from ..scoring.races import RaceResult
 from ..submission.faults import Fault
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, become_undumpable
-from ..wall.walled import Behind, Limits
+from ..wall.walled import Limits, WalledSubmission
 from ..worker.loader import Layout
+from .contestants import WrongAnswer
 from .devices import the_device
-from .lane import WrongAnswer
-from .races import RACES
-from .racing import open_track, reference_layout, without_time
-from .texts import TEXT_RACES, run_text_race
+from .racing import open_pairing, reference_layout, without_time
+from .tensor_races import RACES
+from .text_races import TEXT_RACES, run_text_race
 
 TENSOR_BUDGET_S, TEXT_BUDGET_S = 6.0, 5.0
 _TEXT_CALL_S = 30.0
@@ -64,8 +64,8 @@ def _hold_text_races(problems: list[str], layout: Layout, isolation: Isolation, 
     limits = Limits(call_s=_TEXT_CALL_S)
     in_its_python = replace(reference_layout("cpu"), environment=layout.environment)
     with (
-        _behind(layout, limits, isolation, scratch) as student,
-        _behind(in_its_python, limits, isolation, scratch) as reference,
+        _walled(layout, limits, isolation, scratch) as student,
+        _walled(in_its_python, limits, isolation, scratch) as reference,
     ):
         for race in (race for problem in problems for race in TEXT_RACES[problem]()):
             events.send("started", id=race.id)
@@ -84,8 +84,8 @@ def _tell(events: Events, result: RaceResult) -> None:
 
 
 @contextlib.contextmanager
-def _behind(layout: Layout, limits: Limits, isolation: Isolation, scratch: Path) -> Iterator[Behind]:
-    with Behind(layout, limits, isolation, scratch) as submission:
+def _walled(layout: Layout, limits: Limits, isolation: Isolation, scratch: Path) -> Iterator[WalledSubmission]:
+    with WalledSubmission(layout, limits, isolation, scratch) as submission:
         try:
             yield submission
         finally:
@@ -96,7 +96,7 @@ def _hold_tensor_races(
     problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: Events
 ) -> None:
     device = the_device(gpu=True)
-    with open_track(layout, isolation, device, scratch) as opened:
+    with open_pairing(layout, isolation, device, scratch) as opened:
         events.send("machine", machine={**device.describe(), "ceilings": asdict(opened.ceilings)})
         for race in (race for problem in problems for race in RACES[problem](device.name)):
             events.send("started", id=race.id)

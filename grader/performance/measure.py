@@ -11,7 +11,7 @@ asleep until the host has queued the call: device time alone is measured.
 With --method, the timing method itself is measured instead, the one of grades: the same code against itself, and
 against a copy that does 5 % more, each behind the wall. With --stand-in this happens on the CPU.
 
-With --json, results are written after each contest and contests that the file already holds are not run
+With --json, results are written after each benchmark and benchmarks that the file already holds are not run
 again. A contender that fails is reported with its error, and the rest go on.
 """
 
@@ -31,8 +31,8 @@ import triton
 from rich.console import Console
 from rich.table import Table
 
-from .contests import COMPILED, DEVICE, EAGER, LIBRARY, OURS, Call, Contest, all_contests
 from .devices import CpuDevice, CudaDevice, Device
+from .kernel_benchmarks import COMPILED, DEVICE, EAGER, LIBRARY, OURS, Call, KernelBenchmark, all_benchmarks
 from .method import examine
 
 WARM_UPS = 3
@@ -44,7 +44,7 @@ MATRIX_SIDE = 8_192
 
 @dataclass(frozen=True)
 class Result:
-    """Medians of one contest in ms, and what the fastest possible time is counted from."""
+    """Medians of one benchmark in ms, and what the fastest possible time is counted from."""
 
     kernel: str
     tensors: str
@@ -113,11 +113,11 @@ def measure_ceilings(stopwatch: Stopwatch) -> tuple[float, float]:
     return 2 * COPY_ELEMENTS / (medians["copy"] * 1e-3), 2 * MATRIX_SIDE**3 / (medians["product"] * 1e-3)
 
 
-def hold(contest: Contest, stopwatch: Stopwatch, copy_bandwidth: float, matrix_rate: float) -> Result:
+def hold(benchmark: KernelBenchmark, stopwatch: Stopwatch, copy_bandwidth: float, matrix_rate: float) -> Result:
     """Time all contenders that run; those that do not are reported with their error."""
     calls: dict[str, Call] = {}
     errors: dict[str, str] = {}
-    for name, prepare in contest.contenders().items():
+    for name, prepare in benchmark.contenders().items():
         try:
             call = prepare()
             stopwatch.once(call)
@@ -127,13 +127,13 @@ def hold(contest: Contest, stopwatch: Stopwatch, copy_bandwidth: float, matrix_r
             calls[name] = call
     medians = stopwatch.medians(calls)
     return Result(
-        contest.kernel, contest.tensors, contest.least_bytes, contest.least_flops,
+        benchmark.kernel, benchmark.tensors, benchmark.least_bytes, benchmark.least_flops,
         copy_bandwidth, matrix_rate, medians, errors,
     )  # fmt: skip
 
 
 def as_table(results: list[Result]) -> Table:
-    """One row per contest; the last three columns say how many times as long the others take."""
+    """One row per benchmark; the last three columns say how many times as long the others take."""
     table = Table("kernel", "tensors", title="Triton kernels")
     for heading in ("ms", "rate", "of ceiling", "eager ×", "compile ×", "library ×"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -208,13 +208,13 @@ def main() -> int:
 
     results = load(options.json, environment)
     done = {(result.kernel, result.tensors) for result in results}
-    for contest in all_contests(options.quick):
-        if (contest.kernel, contest.tensors) in done or options.only.lower() not in contest.kernel.lower():
+    for benchmark in all_benchmarks(options.quick):
+        if (benchmark.kernel, benchmark.tensors) in done or options.only.lower() not in benchmark.kernel.lower():
             continue
-        result = hold(contest, stopwatch, copy_bandwidth, matrix_rate)
+        result = hold(benchmark, stopwatch, copy_bandwidth, matrix_rate)
         results.append(result)
         shown = ", ".join(f"{name} {ms:.3f} ms" for name, ms in result.milliseconds.items())
-        console.print(f"{contest.kernel}, {contest.tensors}: {shown}", highlight=False)
+        console.print(f"{benchmark.kernel}, {benchmark.tensors}: {shown}", highlight=False)
         for name, error in result.errors.items():
             console.print(f"  {name} failed: {error}", highlight=False, markup=False)
         if options.json:

@@ -21,9 +21,9 @@ from ..wall.isolation import choose
 from ..wall.processes import adopt_orphans
 from ..worker.loader import Layout
 from .devices import Device
-from .races import RACES, Race
-from .racing import open_track, reference_layout
+from .racing import open_pairing, reference_layout
 from .statistics import Thresholds
+from .tensor_races import RACES, Race
 
 WITHIN = {"cuda": 0.01, "cpu": 0.05}
 """How far a ratio may be from the true one. On a CPU two processes with the same code differ by a few per cent for as
@@ -82,7 +82,7 @@ def examine(device: Device, budget_s: float = 20.0) -> Iterator[Finding]:
     every, within = EVERY[device.name], WITHIN[device.name]
     with _slower(original, every) as slower:
         for layout, what, truth in ((original, "itself", 1.0), (slower, f"{1 / every:.0%} more work", 1 + 1 / every)):
-            with open_track(layout, choose("auto", layout), device) as opened:
+            with open_pairing(layout, choose("auto", layout), device) as opened:
                 for problem in _TIMED:
                     race = _precise(next(RACES[problem](device.name)))
                     result = opened.run(race, budget_s)

@@ -20,13 +20,13 @@ from ..scoring.races import RaceResult
 from ..submission.faults import AdapterMissing, Fault, NothingToAssess, Todo
 from ..submission.locate import locate
 from ..wall.isolation import Isolation
-from ..worker.arena import ALIGNMENT
 from ..worker.loader import Layout
+from ..worker.shared_memory import ALIGNMENT
+from .contestants import Contestant, PreparedRace, WrongAnswer
 from .devices import Ceilings, Device, DeviceBusy
-from .duel import duel
-from .lane import Lane, Prepared, WrongAnswer
-from .races import RACES, Race
+from .paired_turns import take_turns
 from .statistics import Pair, Taken, Thresholds, estimate, verdict
+from .tensor_races import RACES, Race
 
 FEWEST_SLOTS, MOST_SLOTS = 4, 256
 IMPOSSIBLE = 0.85
@@ -76,13 +76,13 @@ def without_time(problem: str, tensors: str, error: Exception) -> RaceResult:
     return RaceResult(problem, tensors, status, visible(error.message if isinstance(error, Fault) else str(error)))
 
 
-class Track:
+class Pairing:
     """A submission and the reference, side by side on one device.
 
-    student, reference: their lanes; problems: those whose races they are there for.
+    student, reference: their contestants; problems: those whose races they are there for.
     """
 
-    def __init__(self, student: Lane, reference: Lane, device: Device, ceilings: Ceilings) -> None:
+    def __init__(self, student: Contestant, reference: Contestant, device: Device, ceilings: Ceilings) -> None:
         self.student, self.reference = student, reference
         self.device, self.ceilings = device, ceilings
         self._chance = secrets.SystemRandom()
@@ -101,7 +101,7 @@ class Track:
             between = self.device.used_bytes()
             with self._prepared(self.student, race, slots) as student:
                 reference_turn = _trusted(reference)
-                pairs = duel(
+                pairs = take_turns(
                     student.turn,
                     reference_turn,
                     race.thresholds,
@@ -141,7 +141,7 @@ class Track:
         """How many calls a turn has: as many as make it long enough, as far as memory goes."""
         state = sum(given.nbytes for given in race.state.values()) + ALIGNMENT * len(race.state)
         per_slot = race.slot_bytes + ALIGNMENT * (len(race.inputs) + len(race.outputs))
-        room = (self.reference.arena.size - state) // per_slot
+        room = (self.reference.shared_memory.size - state) // per_slot
         if room < FEWEST_SLOTS:
             raise ValueError(f"{race.id} takes more memory than there is")
         with self._prepared(self.reference, race, FEWEST_SLOTS) as reference:
@@ -151,8 +151,8 @@ class Track:
         return max(FEWEST_SLOTS, min(int(self.device.batch_s / per_call), MOST_SLOTS, room))
 
     @contextlib.contextmanager
-    def _prepared(self, lane: Lane, race: Race, slots: int) -> Iterator[Prepared]:
-        prepared = Prepared(lane, race, slots)
+    def _prepared(self, contestant: Contestant, race: Race, slots: int) -> Iterator[PreparedRace]:
+        prepared = PreparedRace(contestant, race, slots)
         try:
             yield prepared
         finally:
@@ -160,7 +160,7 @@ class Track:
                 prepared.release()
 
 
-def _trusted(prepared: Prepared):
+def _trusted(prepared: PreparedRace):
     """A turn of the reference: when that is wrong or fails, the grader is at fault and not the submission."""
 
     def turn(seed: int) -> Taken:
@@ -177,8 +177,8 @@ def reference_layout(device: str) -> Layout:
     return locate(KIT / "grader" / ("kernels" if device == "cuda" else "reference"))
 
 
-def arena_bytes(device: Device) -> int:
-    """The size of an arena in which every race of the device has room for its fewest slots."""
+def shared_bytes(device: Device) -> int:
+    """The size of a shared memory in which every race of the device has room for its fewest slots."""
     most = 0
     for races in RACES.values():
         for race in races(device.name):
@@ -189,14 +189,14 @@ def arena_bytes(device: Device) -> int:
 
 
 @contextlib.contextmanager
-def open_track(
+def open_pairing(
     layout: Layout, isolation: Isolation, device: Device, scratch: Path | None = None, reference: Layout | None = None
-) -> Iterator[Track]:
+) -> Iterator[Pairing]:
     """Open a submission and the reference, and measure the device."""
-    size = arena_bytes(device)
+    size = shared_bytes(device)
     ceilings = device.ceilings()
     with (
-        Lane(reference or reference_layout(device.name), isolation, device, size, scratch) as theirs,
-        Lane(layout, isolation, device, size, scratch) as ours,
+        Contestant(reference or reference_layout(device.name), isolation, device, size, scratch) as theirs,
+        Contestant(layout, isolation, device, size, scratch) as ours,
     ):
-        yield Track(ours, theirs, device, ceilings)
+        yield Pairing(ours, theirs, device, ceilings)

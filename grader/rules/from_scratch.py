@@ -1,9 +1,9 @@
 """The from-scratch rule, from evidence to findings. Pure, but for reading the submission's source.
 
 Two kinds of evidence: *static*, what the source of the submission mentions where its adapters can reach it
-(`callgraph.py`), and *dynamic*, what was seen to run while tests called it (`worker/witness.py`) and whether the answer
-came from it (`worker/probe.py`). What a name means in which problem is said in one place for both,
-`worker/from_scratch.py`.
+(`reachable_names.py`), and *dynamic*, what was seen to run while tests called it (`worker/usage_monitor.py`) and
+whether the answer came from it (`worker/probe.py`). What a name means in which problem is said in one place for both,
+`worker/ready_made.py`.
 
 Only what gave an answer may cost points, and only in a problem that asks for just this piece; the rest is for a person
 to look at. One use costs once, in the first problem of the rubric that runs it.
@@ -21,8 +21,8 @@ from typing import Any
 
 from ..escape import in_one_line
 from ..scoring.rubric import Policy, Problem
-from ..worker.from_scratch import Rule, canonical, rule_against
 from ..worker.loader import Layout
+from ..worker.ready_made import Rule, canonical, rule_against
 from .reachable_names import Mention, Program, TooInvolved
 
 ADAPTERS: dict[str, tuple[str, ...]] = {
@@ -99,7 +99,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Use:
-    """One use of a forbidden name: where, how (see `worker/witness.py`), and the rule against it."""
+    """One use of a forbidden name: where, how (see `worker/usage_monitor.py`), and the rule against it."""
 
     name: str
     where: str
@@ -167,20 +167,20 @@ def _sort(use: Mapping[str, str], problem: str) -> tuple[bool, bool] | None:
 def find_breaches(
     problems: Sequence[Problem],
     mentions: Mapping[str, Sequence[Mention]],
-    witnessed: Mapping[str, Sequence[Any]],
+    uses_seen: Mapping[str, Sequence[Any]],
 ) -> dict[str, tuple[Finding, ...]]:
     """Put the evidence together: {problem: findings}, for problems that have any.
 
     Args:
         problems: in the order of the rubric.
         mentions: static evidence, from `mentions_in`.
-        witnessed: dynamic evidence as it came from behind the wall, so anything at all.
+        uses_seen: dynamic evidence as it came from behind the wall, so anything at all.
     """
     findings: dict[str, tuple[Finding, ...]] = {}
     counted: dict[tuple[str, str], str] = {}
     shown: set[tuple[str, str]] = set()
     for problem in problems:
-        ran = _seen_to_run(problem, witnessed.get(problem.id, ()))
+        ran = _seen_to_run(problem, uses_seen.get(problem.id, ()))
         here = [_from_dynamic(problem, use, counted) for use in _one_per_file(ran, counted)]
         subjects = {use.subject for use in ran}
         for use in _mentioned(problem, mentions.get(problem.id, ())):
@@ -200,7 +200,7 @@ def find_breaches(
 _OF_A_NAME = 5
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w.<>]{0,199}")
 _HOW = {"answer": True, "returned": True, "derived": True, "ran": False, "beside": False}
-"""What the witness says of a use, and whether the answer is known to come from it."""
+"""What the usage monitor says of a use, and whether the answer is known to come from it."""
 
 
 def _is_use(record: Any) -> bool:
@@ -211,10 +211,10 @@ def _is_use(record: Any) -> bool:
     return False
 
 
-def _seen_to_run(problem: Problem, witnessed: Iterable[Any]) -> list[_Use]:
-    """The witnessed uses that the rule forbids in this problem."""
+def _seen_to_run(problem: Problem, uses_seen: Iterable[Any]) -> list[_Use]:
+    """The uses_seen uses that the rule forbids in this problem."""
     uses = []
-    for record in filter(_is_use, witnessed):
+    for record in filter(_is_use, uses_seen):
         if rule := rule_against(record["name"], problem.id):
             uses.append(_Use(record["name"], in_one_line(record["where"]), record["how"], rule))
     return list(dict.fromkeys(sorted(uses, key=lambda use: (_place(use.where), use.name))))

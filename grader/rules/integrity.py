@@ -1,6 +1,6 @@
 """The integrity verdict: did a submission do what honest code has no reason for? Evidence for a person, never points.
 
-Evidence comes from the worker (`worker/sentry.py`), from the wall (answers that change, messages that are none), from
+Evidence comes from the worker (`worker/audit.py`), from the wall (answers that change, messages that are none), from
 the submission's files, and from the outcomes: who answers every stored case and hardly a fresh one knew the answers.
 
 Pure, but for looking at which files a submission has.

@@ -27,7 +27,7 @@ from grader.submission.locate import locate
 from grader.wall.allowance import PATIENCE, Allowance, Spent, charged
 from grader.wall.isolation import available, choose
 from grader.wall.processes import Usage, adopt_orphans
-from grader.wall.walled import Behind, Limits
+from grader.wall.walled import Limits, WalledSubmission
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waiting for a processor is known on Linux only")
 X = torch.tensor([0.0, 1.0])
@@ -124,7 +124,7 @@ COMPUTES = """
 def test_a_call_that_fits_its_limit_alone_fits_it_beside_others(tmp_path):
     adopt_orphans()
     cpu = min(os.sched_getaffinity(0))
-    with Behind(locate(written(tmp_path, COMPUTES)), Limits(call_s=1.5)) as submission, busy_machine(cpu=cpu):
+    with WalledSubmission(locate(written(tmp_path, COMPUTES)), Limits(call_s=1.5)) as submission, busy_machine(cpu=cpu):
         submission.load()
         submission.pin(cpu)
         time.sleep(0.5)  # until the others compute
@@ -221,7 +221,7 @@ WHERE = """
 def test_a_timeout_says_where_the_code_was(tmp_path, level):
     layout = locate(written(tmp_path, WHERE))
     isolation = choose("process", layout) if level == "process" else available(layout)[0]
-    with Behind(layout, Limits(call_s=0.5), isolation) as submission:
+    with WalledSubmission(layout, Limits(call_s=0.5), isolation) as submission:
         with pytest.raises(
             CallTimeout, match=r"within 0\.5 s; it was in dawdle \(adapters\.py:\d+\), called by run_silu"
         ):
@@ -248,7 +248,7 @@ COMPILES = """
 @linux
 def test_a_compiler_that_a_call_starts_has_as_long_as_importing_may_take(tmp_path):
     layout = locate(written(tmp_path, COMPILES))
-    with Behind(layout, Limits(call_s=0.5)) as submission:
+    with WalledSubmission(layout, Limits(call_s=0.5)) as submission:
         assert submission.run_silu(in_features=X).equal(X)
         with pytest.raises(CallTimeout, match=r"within 0\.5 s"):  # once
             submission.run_silu(in_features=X)

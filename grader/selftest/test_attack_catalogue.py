@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grader.selftest.attacks.catalogue import load_attacks
+from grader.selftest.attacks.attack import load_attacks
 
 ATTACKS = load_attacks()
 

@@ -22,7 +22,7 @@ from grader.scoring.points import Status
 from grader.selftest.layouts import written
 from grader.selftest.test_wild_submissions import by_id, grade, problems
 from grader.submission.locate import locate
-from grader.wall.walled import Behind
+from grader.wall.walled import WalledSubmission
 
 RECIPE = [[-1.8890717029571533, -1.2695355415344238], [2.0602080821990967, 1.2211278676986694]]
 LAYERS = ("linear", "embedding", "rmsnorm", "positionwise_feedforward")
@@ -228,7 +228,7 @@ def test_an_unwritten_layer_is_todo(tmp_path):
 def test_an_adapter_cannot_say_that_there_is_nothing_to_see(tmp_path):
     silent = """
         def run_linear(**arguments):
-            from grader_worker.faults import NothingSeen
+            from grader_worker.exceptions import NothingSeen
             raise NothingSeen("nothing here")
     """
     report = grade(written(tmp_path, silent), problems("linear"))
@@ -243,7 +243,7 @@ def test_an_adapter_cannot_say_that_there_is_nothing_to_see(tmp_path):
 def moments(folder: Path, source: str) -> list[dict]:
     """What is seen of the layer of one adapter, at each moment at which it may have had its first values."""
     inputs = {"d_in": 3, "d_out": 2, "weights": torch.full((2, 3), 9.0), "in_features": torch.ones(1, 1, 3)}
-    with Behind(locate(written(folder, source))) as submission:
+    with WalledSubmission(locate(written(folder, source))) as submission:
         return submission.new_parameters(adapter="run_linear", inputs=inputs, seed=0)
 
 

@@ -21,7 +21,7 @@ from grader.submission.faults import AdapterMissing, Todo
 from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.isolation import Isolation, Level
-from grader.wall.walled import Behind
+from grader.wall.walled import WalledSubmission
 from grader.worker.contract import OWN_ADAPTERS
 
 RUBRIC = load_rubric()
@@ -63,7 +63,7 @@ def in_process(source: str) -> InProcess:
 def test_own_adapters_are_known_from_the_module(tmp_path):
     source = "def run_generate(**_): ...\nfrom os import path as run_train\ndef run_softmax(**_): ...\n"
     assert in_process(source).own_adapters == ("run_generate", "run_train")
-    with Behind(locate(written(tmp_path, source))) as submission:
+    with WalledSubmission(locate(written(tmp_path, source))) as submission:
         assert submission.own_adapters == ()
         submission.load()
         assert submission.own_adapters == ("run_generate", "run_train")
@@ -94,7 +94,7 @@ def test_a_test_that_was_not_run_does_not_turn_on_the_charge(nothing):
 
 def test_a_copy_of_the_kits_adapters_is_charged_for_what_it_lacks(tmp_path, nothing):
     written(tmp_path, "def run_generate(**_):\n    raise NotImplementedError\n")
-    with Behind(locate(tmp_path)) as submission:
+    with WalledSubmission(locate(tmp_path)) as submission:
         submission.load()
         found = Run(**{**vars(nothing), "own_adapters": submission.own_adapters})
     scores = {p.problem.id: p.score for p in reported(list(nothing.planned), found).problems}

@@ -27,7 +27,7 @@ from grader.submission.faults import CallTimeout, NothingToAssess, StudentError,
 from grader.submission.locate import locate
 from grader.wall.isolation import Files, Level, available
 from grader.wall.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
-from grader.wall.walled import Behind, Limits
+from grader.wall.walled import Limits, WalledSubmission
 from grader.worker.lacking import python_needed
 
 X = torch.linspace(-3, 3, 7)
@@ -193,7 +193,7 @@ NEEDY = {
 
 @pytest.fixture(scope="module")
 def needy(tmp_path_factory):
-    with Behind(locate(written(tmp_path_factory.mktemp("needy"), NEEDY))) as submission:
+    with WalledSubmission(locate(written(tmp_path_factory.mktemp("needy"), NEEDY))) as submission:
         yield submission
 
 
@@ -242,7 +242,7 @@ SILU = "def run_silu(in_features):\n    return in_features\n"
     ],
 )
 def test_a_package_that_the_import_itself_uses_leaves_nothing_to_assess(tmp_path, source, package):
-    with Behind(locate(written(tmp_path, source + SILU))) as submission:
+    with WalledSubmission(locate(written(tmp_path, source + SILU))) as submission:
         for _ in range(2):
             with pytest.raises(NothingToAssess, match=f"needs the package '{package}'"):
                 submission.run_silu(in_features=X)
@@ -251,14 +251,14 @@ def test_a_package_that_the_import_itself_uses_leaves_nothing_to_assess(tmp_path
 @pytest.mark.parametrize("neighbour", ["BPE/vocabulary.py", "lib/bpe.py", "solution/code/bpe/trainer.py"])
 def test_a_folder_of_its_own_that_is_not_found_is_no_missing_package(tmp_path, neighbour):
     root = written(tmp_path, {"adapters.py": f"import bpe\n{SILU}", neighbour: ""})
-    with Behind(locate(root)) as submission, pytest.raises(StudentError, match="bpe"):
+    with WalledSubmission(locate(root)) as submission, pytest.raises(StudentError, match="bpe"):
         submission.run_silu(in_features=X)
 
 
 START_ALONE = """
 import json, sys
 
-from grader.worker import alone
+from grader.worker import fresh_process
 from grader.worker.lacking import Placeholders
 from grader.worker.loader import Layout, import_adapters
 
@@ -269,7 +269,7 @@ try:
 except ImportError as error:
     assert placeholders.provide(error)
 adapters = import_adapters(layout)
-sys.exit(alone.start(adapters, "run_train", {"config": "done"}, sys.stdout.buffer).wait())
+sys.exit(fresh_process.start(adapters, "run_train", {"config": "done"}, sys.stdout.buffer).wait())
 """
 
 
@@ -314,7 +314,7 @@ def lazy(tmp_path_factory):
     adapters = "".join(f"def run_{i}(in_features):\n    import module_{i}\n" for i in range(len(sources)))
     modules = {f"module_{i}.py": source for i, source in enumerate(sources)}
     root = written(tmp_path_factory.mktemp("lazy"), {"adapters.py": adapters, **modules})
-    with Behind(locate(root)) as submission:
+    with WalledSubmission(locate(root)) as submission:
         yield lambda source: submission.perform(f"run_{sources.index(source)}", {"in_features": X})
 
 
@@ -335,7 +335,7 @@ def test_a_call_of_code_for_a_newer_python_is_not_assessed(lazy, source):
 def test_adapters_for_a_newer_python_leave_nothing_to_assess(tmp_path, source):
     said = saying(FOR_A_NEWER_PYTHON[source])
     root = written(tmp_path, {"adapters.py": f"import newer\n{SILU}", "newer.py": source})
-    with Behind(locate(root)) as submission, pytest.raises(NothingToAssess, match=said):
+    with WalledSubmission(locate(root)) as submission, pytest.raises(NothingToAssess, match=said):
         submission.run_silu(in_features=X)
 
 
@@ -348,7 +348,7 @@ def test_code_that_no_python_takes_is_an_error(lazy, source):
 def test_a_python_that_is_asked_for_is_named_when_the_import_fails(tmp_path):
     root = asking_for(tmp_path, python=">=3.99")
     written(root, f"import statistics\nstatistics.of_the_future\n{SILU}")
-    with Behind(locate(root)) as submission, pytest.raises(NothingToAssess, match=r"asks for Python >=3\.99"):
+    with WalledSubmission(locate(root)) as submission, pytest.raises(NothingToAssess, match=r"asks for Python >=3\.99"):
         submission.run_silu(in_features=X)
 
 
@@ -422,7 +422,7 @@ def test_what_the_kit_has_stays_the_kits(tmp_path, index):
     made = make_environment(locate(asking_for(tmp_path / "s", "old_times", "numpy>=99", **{"adapters.py": source})))
     assert made.installed == ("far-heap 1.2", "old-times 1.0")
     layout = dataclasses.replace(locate(tmp_path / "s"), environment=made.environment)
-    with Behind(layout) as submission:
+    with WalledSubmission(layout) as submission:
         compare(X, submission.run_silu(in_features=X))
         assert submission.noticed == []  # to import what somebody else has written is nothing to remark
 
@@ -479,7 +479,7 @@ def test_an_environment_is_read_only_behind_every_wall(tmp_path, index):
         pytest.skip("no wall works here")
     for isolation in walls:
         assert isolation.files is not Files.IN_PLACE
-        with Behind(layout, isolation=isolation) as submission:
+        with WalledSubmission(layout, isolation=isolation) as submission:
             compare(2 * X, submission.run_silu(in_features=X))
 
 
@@ -512,7 +512,7 @@ LOGS = """
 @pytest.mark.skipif("wandb" in sys.modules, reason="wandb is installed")
 def test_wandb_is_stood_in_for_and_the_report_says_so(tmp_path):
     root = written(tmp_path, LOGS)
-    with Behind(locate(root)) as submission:
+    with WalledSubmission(locate(root)) as submission:
         compare(X, submission.run_silu(in_features=X))
         assert submission.noticed == [{"kind": "stand_in", "evidence": "wandb", "where": ""}]
     report, shown = graded(root, "--problem", "softmax")
@@ -523,7 +523,7 @@ def test_wandb_is_stood_in_for_and_the_report_says_so(tmp_path):
 
 def test_a_wandb_of_its_own_comes_first(tmp_path):
     root = written(tmp_path, {"wandb.py": "mine = True\n", "adapters.py": f"import wandb\nassert wandb.mine\n{SILU}"})
-    with Behind(locate(root)) as submission:
+    with WalledSubmission(locate(root)) as submission:
         compare(X, submission.run_silu(in_features=X))
         assert submission.noticed == []
 
@@ -546,7 +546,7 @@ COLD = """
 
 
 def test_a_worker_is_warm_and_so_is_one_that_replaces_it(tmp_path):
-    with Behind(locate(written(tmp_path, COLD)), Limits(call_s=2)) as submission:
+    with WalledSubmission(locate(written(tmp_path, COLD)), Limits(call_s=2)) as submission:
         compare(0 * X, submission.run_silu(in_features=X))
         submission.warm_up(["torch._dynamo"])
         compare(X, submission.run_silu(in_features=X))

@@ -15,7 +15,7 @@ from grader.rules.from_scratch import Effect, find_breaches
 from grader.rules.integrity import find_suspicions
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.rubric import load_rubric
-from grader.selftest.attacks.catalogue import load_attacks
+from grader.selftest.attacks.attack import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
 from grader.submission.faults import WorkerCrash, WrongResult
@@ -23,9 +23,9 @@ from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.isolation import Level, available
 from grader.wall.repeated_calls import Crosscheck, agree, complaint, decoy
-from grader.wall.walled import Behind, Limits
-from grader.worker.bench import Bench
+from grader.wall.walled import Limits, WalledSubmission
 from grader.worker.buffers import fill
+from grader.worker.operations import Operations
 
 HONEST = """
     import collections, concurrent.futures, gc, importlib, inspect, logging, os, pathlib, signal, subprocess, sys
@@ -64,7 +64,7 @@ HONEST = """
 
 def test_honest_code_is_not_suspected(tmp_path):
     layout = locate(written(tmp_path, HONEST))
-    with Behind(layout) as submission:
+    with WalledSubmission(layout) as submission:
         submission.crosscheck = Crosscheck(0)
         x = torch.tensor([0.0, 1.0])
         assert torch.allclose(submission.run_silu(in_features=x), x * torch.sigmoid(x))
@@ -82,11 +82,11 @@ def test_honest_oddities_are_not_suspected_at_any_level(tmp_path, control, level
     if isolation is None:
         pytest.skip(f"{level} does not work here")
     x = torch.tensor([[0.0, 1.0], [2.0, 4.0]])
-    with Behind(layout, Limits(call_s=60), isolation) as submission:
+    with WalledSubmission(layout, Limits(call_s=60), isolation) as submission:
         for _ in range(2):
             assert torch.allclose(submission.run_softmax(in_features=x, dim=-1), torch.softmax(x, -1))
         suspicions = find_suspicions(layout, {"": submission.noticed}, [])
-        breaches = find_breaches([load_rubric()["softmax"]], {}, {"softmax": submission.witnessed})
+        breaches = find_breaches([load_rubric()["softmax"]], {}, {"softmax": submission.uses_seen})
     assert suspicions == ()
     assert {finding.effect for finding in breaches.get("softmax", ())} <= {Effect.WARN}
 
@@ -99,7 +99,7 @@ def test_a_remark_says_what_and_where(tmp_path):
             open("/proc/1/environ").close()
     """
     layout = locate(written(tmp_path, source))
-    with Behind(layout) as submission:
+    with WalledSubmission(layout) as submission:
         with pytest.raises(Exception, match="environ"):
             submission.run_silu(in_features=torch.zeros(1))
         opened, patched = find_suspicions(layout, {"softmax": submission.noticed}, [])
@@ -111,13 +111,13 @@ def test_a_remark_says_what_and_where(tmp_path):
 TAMPERS = {
     "a table of drivers": "from grader_worker.drivers import DRIVERS; DRIVERS['clip'] = lambda *a, **k: 1",
     "an entry of a driver's own table": "from grader_worker.drivers import timing; timing._KINDS['module'] = None",
-    "a driver's code": "from grader_worker.drivers import bpe; bpe.train_bpe.__code__ = (lambda bench: 1).__code__",
+    "a driver's code": "from grader_worker.drivers import bpe; bpe.train_bpe.__code__ = (lambda o: 1).__code__",
     "a default": "from grader_worker import wire; wire.encode.__defaults__ = (1,)",
-    "a method": "from grader_worker.bench import Bench; Bench.keep = lambda self, value: 1",
-    "an attribute that hides a method": "import gc; from grader_worker.bench import Bench; "
-    "[setattr(b, 'perform', lambda *a: 1) for b in gc.get_objects() if type(b) is Bench]",
+    "a method": "from grader_worker.operations import Operations; Operations.keep = lambda self, value: 1",
+    "an attribute that hides a method": "import gc; from grader_worker.operations import Operations; "
+    "[setattr(b, 'perform', lambda *a: 1) for b in gc.get_objects() if type(b) is Operations]",
     "the main loop": "import sys; sys.modules['__main__']._receive = lambda *a: None",
-    "a constant": "from grader_worker import witness; witness._THEN_ONE_IN = 10**9",
+    "a constant": "from grader_worker import usage_monitor; usage_monitor._THEN_ONE_IN = 10**9",
     "a helper that is needed later": "from grader_worker import buffers; buffers.fill = lambda *a: False",
 }
 
@@ -137,7 +137,7 @@ def test_whatever_measures_is_watched(tmp_path, how):
     text = (root / "adapters.py").read_text()
     (root / "adapters.py").write_text(text.replace("CHANGE", TAMPERS[how]))
     x = torch.zeros(1)
-    with Behind(locate(root)) as submission:
+    with WalledSubmission(locate(root)) as submission:
         assert submission.run_silu(in_features=x).equal(x)
         assert submission.noticed == []
         with pytest.raises((WrongResult, WorkerCrash)):
@@ -146,12 +146,12 @@ def test_whatever_measures_is_watched(tmp_path, how):
 
 
 def test_a_handle_is_never_given_twice(tmp_path):
-    bench = Bench(types.ModuleType("adapters"))
-    first, second = bench.keep("a"), bench.keep("b")
-    del bench.objects[first]
-    third = bench.keep("c")
+    operations = Operations(types.ModuleType("adapters"))
+    first, second = operations.keep("a"), operations.keep("b")
+    del operations.objects[first]
+    third = operations.keep("c")
     assert len({first, second, third}) == 3
-    assert (bench.objects[second], bench.objects[third]) == ("b", "c")
+    assert (operations.objects[second], operations.objects[third]) == ("b", "c")
 
 
 def test_a_plant_that_fails_leaves_nothing_planted():
@@ -288,14 +288,14 @@ def test_correct_variants_answer_alike_when_they_are_asked_again(variant):
     import grader.reference.adapters as adapters
 
     submission = InProcess(adapters)
-    bench = submission._bench
+    operations = submission._operations
     with variant.planted():
         cases = stored_cases(variant.problem)
         for case in (cases[0], cases[-1]):
             if (other := decoy(case.operation, case.inputs)) is not None:
                 first = submission.perform(case.operation, case.inputs)
                 buffers = other
-                to_decoy = bench.perform(case.operation, dict(buffers))
+                to_decoy = operations.perform(case.operation, dict(buffers))
                 assert fill(buffers, case.inputs)
-                again = bench.perform(case.operation, dict(buffers))
+                again = operations.perform(case.operation, dict(buffers))
                 assert complaint(case.operation, first, again, to_decoy) is None

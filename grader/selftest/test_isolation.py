@@ -20,7 +20,7 @@ from grader.wall import isolation as module
 from grader.wall import processes
 from grader.wall.isolation import Cell, Files, Isolation, Level, choose
 from grader.wall.scratch import Scratch, copy_if_small
-from grader.wall.walled import Behind
+from grader.wall.walled import WalledSubmission
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
@@ -178,7 +178,7 @@ def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
     if key < 0 or keys["find"](b"grader-selftest") != key:
         pytest.skip("no keys can be kept here")
     try:
-        with Behind(layout, isolation=isolation) as submission:
+        with WalledSubmission(layout, isolation=isolation) as submission:
             found, has_its_own = submission.run_silu(in_features=torch.zeros(1))
     finally:
         keys["libc"].syscall(keys["number"][1], keys["REVOKE"], key)
@@ -229,7 +229,7 @@ def test_abandoned_processes_are_found_and_ended():
     code = """
 import os, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
-from grader import processes
+from grader.wall import processes
 processes.adopt_orphans()
 worker = subprocess.Popen(
     [sys.executable, "-c", "import os, time\\nif os.fork() == 0:\\n os.setsid()\\n if os.fork() == 0: time.sleep(60)\\n"

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from grader.kit.paths import KIT
+from grader.performance.contestants import Contestant, PreparedRace
 from grader.performance.devices import CpuDevice
-from grader.performance.lane import Lane, Prepared
-from grader.performance.races import RACES
-from grader.performance.racing import arena_bytes, reference_layout
+from grader.performance.racing import reference_layout, shared_bytes
+from grader.performance.tensor_races import RACES
 from grader.submission.in_process import InProcess
 from grader.wall.isolation import choose
 from grader.wall.processes import adopt_orphans
@@ -75,5 +75,5 @@ def test_the_fast_kernels_are_right_in_races(problem):
     adopt_orphans()
     layout, device = reference_layout("cuda"), CpuDevice()
     race = dataclasses.replace(next(RACES[problem]("cpu")), tolerance=1e-4)
-    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
-        Prepared(lane, race, slots=1).turn(seed=1)
+    with Contestant(layout, choose("auto", layout), device, shared_bytes(device)) as contestant:
+        PreparedRace(contestant, race, slots=1).turn(seed=1)

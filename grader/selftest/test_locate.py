@@ -25,7 +25,7 @@ from grader.selftest.layouts import written
 from grader.submission.archive import ArchiveRefused, unpacked
 from grader.submission.locate import SubmissionNotFound, locate
 from grader.wall.isolation import available
-from grader.wall.walled import Behind
+from grader.wall.walled import WalledSubmission
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)
@@ -37,7 +37,7 @@ def adapters(imports: str) -> str:
 
 
 def check_silu(root: Path) -> None:
-    with Behind(locate(root)) as submission:
+    with WalledSubmission(locate(root)) as submission:
         compare(X * torch.sigmoid(X), submission.run_silu(in_features=X))
 
 
@@ -93,11 +93,17 @@ def test_a_folder_that_is_named_as_a_library_is_no_package(tmp_path):
 
 def test_what_is_spelt_in_other_letters_is_said(tmp_path):
     files = {"BPE/__init__.py": "", "adapters.py": "def run_silu(in_features):\n    import bpe\n"}
-    with Behind(locate(written(tmp_path, files))) as submission, pytest.raises(Exception, match="case of letters"):
+    with (
+        WalledSubmission(locate(written(tmp_path, files))) as submission,
+        pytest.raises(Exception, match="case of letters"),
+    ):
         submission.run_silu(in_features=X)
     (tmp_path / "BPE" / "layers.py").write_text("")
     (tmp_path / "adapters.py").write_text("import BPE.Layers\n")
-    with Behind(locate(tmp_path)) as submission, pytest.raises(Exception, match=r"'BPE/layers\.py' in this submission"):
+    with (
+        WalledSubmission(locate(tmp_path)) as submission,
+        pytest.raises(Exception, match=r"'BPE/layers\.py' in this submission"),
+    ):
         submission.load()
 
 
@@ -107,7 +113,10 @@ def test_the_python_that_is_asked_for_is_said_where_it_is_another(tmp_path, requ
         "pyproject.toml": f'[project]\nrequires-python = "{required}"\n',
         "adapters.py": "raise ValueError('no')\n",
     }
-    with Behind(locate(written(tmp_path, files))) as submission, pytest.raises(Exception, match="no") as failed:
+    with (
+        WalledSubmission(locate(written(tmp_path, files))) as submission,
+        pytest.raises(Exception, match="no") as failed,
+    ):
         submission.load()
     assert ("asks for Python" in str(failed.value)) == is_said
 
@@ -244,7 +253,7 @@ def test_every_level_of_isolation_takes_a_folder_with_traps(tmp_path):
         TRAPS[trap](root)
     for isolation in available(locate(root)):
         if isolation.level != "none":
-            with Behind(locate(root), isolation=isolation) as submission:
+            with WalledSubmission(locate(root), isolation=isolation) as submission:
                 compare(X * torch.sigmoid(X), submission.run_silu(in_features=X))
 
 

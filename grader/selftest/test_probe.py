@@ -15,9 +15,9 @@ from grader.scoring.rubric import Policy, load_rubric
 from grader.selftest.layouts import written
 from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
-from grader.wall.walled import Behind
+from grader.wall.walled import WalledSubmission
 from grader.worker.probe import same
-from grader.worker.witness import Witness
+from grader.worker.usage_monitor import UsageMonitor
 
 RUBRIC = {problem.id: dataclasses.replace(problem, policy=Policy.ZERO) for problem in load_rubric().problems}
 X = torch.randn(3, 4)
@@ -59,11 +59,11 @@ def findings(folder: Path, problem: str, source: str, calls: int = 2) -> tuple[F
     path = written(folder, OWN + source) / "adapters.py"
     adapters: Any = type(sys)("adapters")
     exec(compile(path.read_text(), str(path), "exec"), vars(adapters))
-    submission = InProcess(adapters, Witness(str(folder)))
+    submission = InProcess(adapters, UsageMonitor(str(folder)))
     operation, arguments = CALLS[problem]
     for _ in range(calls):
         submission.perform(operation, arguments)
-    return find_breaches([RUBRIC[problem]], {}, {problem: submission.witnessed}).get(problem, ())
+    return find_breaches([RUBRIC[problem]], {}, {problem: submission.uses_seen}).get(problem, ())
 
 
 BESIDE = {
@@ -385,10 +385,10 @@ def test_a_comparison_while_a_module_is_imported_is_nobodys_use(tmp_path):
             check()
             """,
     }
-    with Behind(locate(written(tmp_path, files))) as submission:
+    with WalledSubmission(locate(written(tmp_path, files))) as submission:
         for _ in range(3):
             submission.perform(*CALLS["softmax"])
-    assert submission.witnessed == []
+    assert submission.uses_seen == []
 
 
 def test_an_answer_computed_while_a_module_is_imported_is_a_use(tmp_path):
@@ -402,11 +402,11 @@ def test_an_answer_computed_while_a_module_is_imported_is_a_use(tmp_path):
             """,
         "answer.py": "import sys, torch\nx, dim = sys.question\nanswer = torch.softmax(x, dim)\n",
     }
-    with Behind(locate(written(tmp_path, files))) as submission:
+    with WalledSubmission(locate(written(tmp_path, files))) as submission:
         for _ in range(2):
             submission.perform(*CALLS["softmax"])
-        witnessed = submission.witnessed
-    (finding,) = find_breaches([RUBRIC["softmax"]], {}, {"softmax": witnessed})["softmax"]
+        uses_seen = submission.uses_seen
+    (finding,) = find_breaches([RUBRIC["softmax"]], {}, {"softmax": uses_seen})["softmax"]
     assert (finding.where, finding.effect) == ("answer.py:3", Effect.ZERO)
 
 
@@ -476,11 +476,11 @@ def get_tokenizer(vocab, merges, special_tokens=None):
         path = written(tmp_path, source.replace("LINE", line)) / "adapters.py"
         adapters: Any = type(sys)("adapters")
         exec(compile(path.read_text(), str(path), "exec"), vars(adapters))
-        submission = InProcess(adapters, Witness(str(tmp_path)))
+        submission = InProcess(adapters, UsageMonitor(str(tmp_path)))
         handle = submission.perform("open_tokenizer", {"vocab": {0: b"a"}, "merges": []})
         for _ in range(2):
             submission.perform("tokenizer_encode", {"handle": handle, "text": "abc"})
-        breaches = find_breaches([RUBRIC["tokenizer"]], {}, {"tokenizer": submission.witnessed})
+        breaches = find_breaches([RUBRIC["tokenizer"]], {}, {"tokenizer": submission.uses_seen})
         found[line] = [str(finding.effect) for finding in breaches["tokenizer"]]
     assert list(found.values()) == [["zero"], ["warn"]]
 

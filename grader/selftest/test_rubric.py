@@ -10,8 +10,8 @@ import pytest
 from grader.examination.runner import has_tests
 from grader.kit.paths import TESTS
 from grader.performance.assess import ON_CPU
-from grader.performance.races import RACES
-from grader.performance.texts import TEXT_RACES
+from grader.performance.tensor_races import RACES
+from grader.performance.text_races import TEXT_RACES
 from grader.scoring.rubric import Kind, Policy, RubricError, load_rubric
 
 ASKED = (

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from grader.performance.duel import duel
+from grader.performance.paired_turns import take_turns
 from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
 from grader.report.model import build_report
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
@@ -77,7 +77,9 @@ def test_contestants_take_turns_with_the_same_inputs_and_none_comes_twice():
 
         return take
 
-    duel(turn("s"), turn("r"), Thresholds(0.5, 2.0), chance=random.Random(0), budget_s=60, most_pairs=4, warm_ups=1)
+    take_turns(
+        turn("s"), turn("r"), Thresholds(0.5, 2.0), chance=random.Random(0), budget_s=60, most_pairs=4, warm_ups=1
+    )
     assert [name for name, _ in log] == ["r", "s", *"srrssrrs"]
     seeds = [seed for _, seed in log]
     assert seeds[0::2] == seeds[1::2]

@@ -14,18 +14,18 @@ import pytest
 
 from grader.cases.fresh_text import shuffled_text
 from grader.kit.paths import REFERENCE
+from grader.performance.contestants import Contestant
 from grader.performance.devices import Ceilings, CpuDevice
-from grader.performance.lane import Lane
-from grader.performance.races import RACES, softmax_races
-from grader.performance.racing import Track, arena_bytes, reference_layout
+from grader.performance.racing import Pairing, reference_layout, shared_bytes
 from grader.performance.statistics import Thresholds
-from grader.performance.texts import run_text_race, tokenizer_races
-from grader.selftest.attacks.catalogue import Attack, load_attacks
+from grader.performance.tensor_races import RACES, softmax_races
+from grader.performance.text_races import run_text_race, tokenizer_races
+from grader.selftest.attacks.attack import Attack, load_attacks
 from grader.selftest.layouts import written
 from grader.submission.locate import locate
 from grader.wall.isolation import choose
 from grader.wall.processes import adopt_orphans
-from grader.wall.walled import Behind, Limits
+from grader.wall.walled import Limits, WalledSubmission
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
 BUDGET_S = 2.5
@@ -46,14 +46,14 @@ def ceilings(device) -> Ceilings:
 @pytest.fixture(scope="module")
 def reference(device):
     layout = reference_layout(device.name)
-    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
-        yield lane
+    with Contestant(layout, choose("auto", layout), device, shared_bytes(device)) as contestant:
+        yield contestant
 
 
 def race_of(folder: Path, device, ceilings, reference, race=RACE, budget_s=BUDGET_S):
     layout = locate(folder)
-    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
-        return Track(lane, reference, device, ceilings).run(race, budget_s)
+    with Contestant(layout, choose("auto", layout), device, shared_bytes(device)) as contestant:
+        return Pairing(contestant, reference, device, ceilings).run(race, budget_s)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -79,10 +79,10 @@ def test_the_same_code_is_as_fast_as_itself(device, ceilings, reference):
 @pytest.mark.parametrize("problem", [problem for problem, races in RACES.items() if list(races("cpu"))])
 def test_every_race_accepts_the_reference(problem, device, ceilings, reference):
     layout = reference.submission.layout
-    with Lane(layout, choose("auto", layout), device, arena_bytes(device)) as lane:
+    with Contestant(layout, choose("auto", layout), device, shared_bytes(device)) as contestant:
         for race in RACES[problem](device.name):
             race = dataclasses.replace(race, thresholds=Thresholds(full=3.0, none=9.0))
-            result = Track(lane, reference, device, ceilings).run(race, budget_s=0.1)
+            result = Pairing(contestant, reference, device, ceilings).run(race, budget_s=0.1)
             assert result.status == "measured", result.message
             assert result.share == 1
 
@@ -135,8 +135,8 @@ def test_what_children_of_nobody_compute_is_the_students(tmp_path, waiting):
     race = dataclasses.replace(full, draw=lambda seed: {"text": shuffled_text(seed, 60_000)})
     isolation = choose("auto", locate(root))
     with (
-        Behind(locate(root), Limits(call_s=60), isolation) as ours,
-        Behind(reference_layout("cpu"), Limits(call_s=60), isolation) as theirs,
+        WalledSubmission(locate(root), Limits(call_s=60), isolation) as ours,
+        WalledSubmission(reference_layout("cpu"), Limits(call_s=60), isolation) as theirs,
     ):
         result = run_text_race(race, ours, theirs, budget_s=5)
     assert result.ratio > 8, f"it looked {result.ratio:.1f} times as slow as the reference"

@@ -41,7 +41,7 @@ from grader.submission.faults import (
 )  # fmt: skip
 from grader.submission.locate import SubmissionNotFound, locate
 from grader.wall.isolation import Isolation, Level, choose
-from grader.wall.walled import Behind, Limits
+from grader.wall.walled import Limits, WalledSubmission
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)
@@ -62,7 +62,7 @@ def write(root: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 def check_silu(root: Path) -> None:
-    with Behind(locate(root)) as submission:
+    with WalledSubmission(locate(root)) as submission:
         compare(X * torch.sigmoid(X), submission.run_silu(in_features=X))
 
 
@@ -181,7 +181,7 @@ def test_adapters_may_change_what_they_are_given(tmp_path):
     )
     weights = {"ln1.weight": torch.ones(3)}
     features = torch.zeros(3)
-    with Behind(locate(write(tmp_path, {"adapters.py": source}))) as submission:
+    with WalledSubmission(locate(write(tmp_path, {"adapters.py": source}))) as submission:
         for _ in range(2):
             found = submission.run_transformer_block(weights=weights, in_features=features)
             assert torch.equal(found, torch.ones(3))
@@ -205,7 +205,7 @@ def test_processes_started_by_a_submission_can_import_it(tmp_path):
         "    return train(input_path, special_tokens[0])\n"
     )
     files = {"cs336_basics/__init__.py": "", "cs336_basics/trainer.py": trainer, "tests/adapters.py": source}
-    with Behind(locate(write(tmp_path, files)), Limits(call_s=60)) as submission:
+    with WalledSubmission(locate(write(tmp_path, files)), Limits(call_s=60)) as submission:
         for method in ("fork", "spawn", "forkserver"):
             found = submission.train_bpe(corpus=b"hello world", vocab_size=1, special_tokens=[method])
             assert found["tokens"] == [b"[5, 6]"], method
@@ -254,7 +254,7 @@ def test_a_broken_import_is_explained(tmp_path, name):
     source, said = BROKEN_IMPORTS[name]
     broken = "def f():\n    x = 1\n  return x\n"
     write(tmp_path, {"adapters.py": source, "cs336_basics/__init__.py": "", "cs336_basics/broken.py": broken})
-    with Behind(locate(tmp_path), Limits(load_s=3 if name == "endless" else 60)) as submission:
+    with WalledSubmission(locate(tmp_path), Limits(load_s=3 if name == "endless" else 60)) as submission:
         for _ in range(2):  # the second call does not try again
             with pytest.raises(Fault, match=said):
                 submission.run_silu(in_features=X)
@@ -267,7 +267,7 @@ def test_syntax_of_a_newer_python_is_named(tmp_path):
         check_silu(tmp_path)
         return
     with (
-        Behind(locate(tmp_path)) as submission,
+        WalledSubmission(locate(tmp_path)) as submission,
         pytest.raises(NothingToAssess, match=r"adapters\.py is written for Python 3\.12 or later"),
     ):
         submission.run_silu(in_features=X)
@@ -349,13 +349,13 @@ def run_get_lr_cosine_schedule(it, **_):
 
 
 @pytest.fixture(scope="module")
-def misdeeds(tmp_path_factory) -> Iterator[Behind]:
+def misdeeds(tmp_path_factory) -> Iterator[WalledSubmission]:
     root = write(tmp_path_factory.mktemp("misdeeds"), {"adapters.py": MISDEEDS})
-    with Behind(locate(root), Limits(call_s=2, memory_mib=3000)) as submission:
+    with WalledSubmission(locate(root), Limits(call_s=2, memory_mib=3000)) as submission:
         yield submission
 
 
-def rate(submission: Behind, it: int) -> float:
+def rate(submission: WalledSubmission, it: int) -> float:
     return submission.run_get_lr_cosine_schedule(
         it=it, max_learning_rate=1, min_learning_rate=0, warmup_iters=1, cosine_cycle_iters=2
     )

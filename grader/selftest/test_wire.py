@@ -148,7 +148,7 @@ FIELDS: dict[Any, Any] = {
     "kind": st.sampled_from(["ok", "error", "todo", "?"]) | ANYTHING,
     "value": ANYTHING,
     **dict.fromkeys(("message", "traceback", "type"), st.text() | ANYTHING),
-    **dict.fromkeys(("witnessed", "noticed"), REMARKS | ANYTHING),
+    **dict.fromkeys(("uses_seen", "noticed"), REMARKS | ANYTHING),
     b"id": ANYTHING,
 }
 FRAMES = st.fixed_dictionaries({}, optional=FIELDS)
@@ -160,7 +160,7 @@ def check_is_answer_or_refused(body):
     except wire.WireError:
         return
     assert type(answer.kind) is type(answer.message) is type(answer.traceback) is type(answer.type_name) is str
-    for remark in (*answer.witnessed, *answer.noticed):
+    for remark in (*answer.uses_seen, *answer.noticed):
         assert all(type(text) is str and len(text) <= 300 for pair in remark.items() for text in pair)
     assert type(answer.value) in wire._DECODED
 

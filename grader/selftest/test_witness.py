@@ -1,4 +1,4 @@
-"""The witness names what really ran, on whose behalf, and is otherwise not to be noticed."""
+"""The usage monitor names what really ran, on whose behalf, and is otherwise not to be noticed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from grader.selftest.layouts import marked, written
 from grader.submission.faults import NothingToAssess, Todo
 from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
-from grader.wall.walled import Behind, Limits
-from grader.worker.bench import Bench
-from grader.worker.from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against
-from grader.worker.witness import Witness
+from grader.wall.walled import Limits, WalledSubmission
+from grader.worker.operations import Operations
+from grader.worker.ready_made import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against
+from grader.worker.usage_monitor import UsageMonitor
 
 RUBRIC = {problem.id: dataclasses.replace(problem, policy=Policy.ZERO) for problem in load_rubric().problems}
 
@@ -154,15 +154,15 @@ CALLS: dict[str, tuple[str, str, dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Iterator[Behind]:
+def runs(tmp_path_factory) -> Iterator[WalledSubmission]:
     folder = written(tmp_path_factory.mktemp("runs"), RUNS)
-    with Behind(locate(folder), Limits(call_s=60)) as submission:
+    with WalledSubmission(locate(folder), Limits(call_s=60)) as submission:
         yield submission
 
 
-def dynamic_findings(submission: Behind | InProcess, problem: str) -> tuple[Finding, ...]:
-    witnessed, submission.witnessed = submission.witnessed, []
-    return find_breaches([RUBRIC[problem]], {}, {problem: witnessed}).get(problem, ())
+def dynamic_findings(submission: WalledSubmission | InProcess, problem: str) -> tuple[Finding, ...]:
+    uses_seen, submission.uses_seen = submission.uses_seen, []
+    return find_breaches([RUBRIC[problem]], {}, {problem: uses_seen}).get(problem, ())
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -189,7 +189,7 @@ def test_a_tokenizer_library_inside_the_tokenizer_is_seen(runs):
 def test_what_the_driver_itself_uses_is_not_the_students(runs):
     arguments = {"seed": 0, "iteration": 3, "target": "path"}
     assert runs.perform("checkpoint_round_trip", arguments)["iteration"] == 3
-    assert runs.witnessed == []
+    assert runs.uses_seen == []
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_class_of_torch_optim_is_seen_when_it_is_returned(tmp_path, source, us
     adapters: Any = type(sys)("adapters")
     path = written(tmp_path, source) / "adapters.py"
     exec(compile(path.read_text(), str(path), "exec"), vars(adapters))
-    submission = InProcess(adapters, Witness(str(tmp_path)))
+    submission = InProcess(adapters, UsageMonitor(str(tmp_path)))
     submission.perform("adamw_trajectory", {"parameters": [X], "gradients": [[X]], "options": {"lr": 0.1}})
     (finding,) = dynamic_findings(submission, "adamw")
     assert used in finding.evidence
@@ -308,7 +308,7 @@ def reference_calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def test_the_reference_runs_without_a_finding():
     import grader.reference.adapters as adapters
 
-    submission = InProcess(adapters, Witness(str(REFERENCE)))
+    submission = InProcess(adapters, UsageMonitor(str(REFERENCE)))
     for problem, operation, arguments in reference_calls():
         submission.perform(operation, arguments)
         assert dynamic_findings(submission, problem) == (), operation
@@ -332,7 +332,7 @@ VARIANTS = [
 def test_correct_variants_breach_the_rule_only_where_they_use_pytorch(variant):
     import grader.reference.adapters as adapters
 
-    submission = InProcess(adapters, Witness(str(KIT / "grader")))
+    submission = InProcess(adapters, UsageMonitor(str(KIT / "grader")))
     cases = stored_cases(variant.problem)
     with variant.planted():
         for case in (cases[0], cases[-1]):
@@ -342,18 +342,18 @@ def test_correct_variants_breach_the_rule_only_where_they_use_pytorch(variant):
 
 
 # ----------------------------------------------------------------------------------------------------------------
-# The witness stays out of the way
+# The usage monitor stays out of the way
 
 
-def bench(folder: Path, source: str) -> Bench:
+def operations(folder: Path, source: str) -> Operations:
     adapters: Any = type(sys)("adapters")
     path = written(folder, source) / "adapters.py"
     exec(compile(path.read_text(), str(path), "exec"), vars(adapters))
-    return Bench(adapters, Witness(str(folder)))
+    return Operations(adapters, UsageMonitor(str(folder)))
 
 
 def test_an_exception_comes_through_as_it_is(tmp_path):
-    watched = bench(tmp_path, "import torch\ndef run_silu(in_features):\n    return torch.sigmoid(None)\n")
+    watched = operations(tmp_path, "import torch\ndef run_silu(in_features):\n    return torch.sigmoid(None)\n")
     texts = []
     for perform in (watched.perform, watched._perform):
         with pytest.raises(TypeError) as raised:
@@ -361,7 +361,7 @@ def test_an_exception_comes_through_as_it_is(tmp_path):
         frames = traceback.extract_tb(raised.tb)
         texts.append((str(raised.value), [(f.filename, f.lineno) for f in frames if "adapters.py" in f.filename]))
         assert not [
-            frame for frame in frames if frame.filename.endswith("worker/witness.py") and frame.name != "watching"
+            frame for frame in frames if frame.filename.endswith("worker/usage_monitor.py") and frame.name != "watching"
         ]
     assert texts[0] == texts[1]
     assert sys.getprofile() is None
@@ -374,7 +374,7 @@ def test_compiled_code_runs_as_without_a_witness(tmp_path):
         def run_silu(in_features):
             return in_features * torch.sigmoid(in_features)
         """
-    assert torch.equal(bench(tmp_path, source).perform("run_silu", {"in_features": X}), X * torch.sigmoid(X))
+    assert torch.equal(operations(tmp_path, source).perform("run_silu", {"in_features": X}), X * torch.sigmoid(X))
 
 
 def test_a_profiler_of_the_students_own_is_left_alone(tmp_path):
@@ -384,7 +384,7 @@ def test_a_profiler_of_the_students_own_is_left_alone(tmp_path):
             with cProfile.Profile():
                 return torch.sigmoid(in_features)
         """
-    with_profiler = bench(tmp_path, source)
+    with_profiler = operations(tmp_path, source)
     for _ in range(3):
         assert torch.equal(with_profiler.perform("run_silu", {"in_features": X}), torch.sigmoid(X))
     assert sys.getprofile() is None
@@ -393,11 +393,11 @@ def test_a_profiler_of_the_students_own_is_left_alone(tmp_path):
 def test_only_the_first_calls_and_a_few_others_are_watched(tmp_path, monkeypatch):
     for package in TOKENIZER_PACKAGES | MODEL_PACKAGES:  # other self-tests import tiktoken as an oracle
         monkeypatch.delitem(sys.modules, package, raising=False)
-    witness = Witness(str(tmp_path))
-    due = [witness.is_due("run_silu") for _ in range(2000)]
+    monitor = UsageMonitor(str(tmp_path))
+    due = [monitor.is_due("run_silu") for _ in range(2000)]
     assert due[:2] == [True, True]
     assert 60 < sum(due) < 220
-    assert not any(witness.is_due("tokenizer_encode") for _ in range(20))
+    assert not any(monitor.is_due("tokenizer_encode") for _ in range(20))
 
 
 def test_what_torch_calls_itself_is_not_the_students(tmp_path):
@@ -408,6 +408,6 @@ def test_what_torch_calls_itself_is_not_the_students(tmp_path):
             repr(torch.nn.Sequential(torch.nn.Identity()))
             return torch.masked.softmax(probabilities, -1) * torch.nn.init.trunc_normal_(torch.empty(()))
         """
-    watched = bench(tmp_path, source)
+    watched = operations(tmp_path, source)
     watched.perform("run_silu", {"in_features": X})
-    assert [u for u in watched.witnessed() if rule_against(u["name"], "positionwise_feedforward")] == []
+    assert [u for u in watched.uses_seen() if rule_against(u["name"], "positionwise_feedforward")] == []

@@ -14,21 +14,21 @@ import numpy as np
 import torch
 
 from ..worker import wire
-from ..worker.bench import Bench
 from ..worker.contract import MAY_SHOW_NOTHING, own_adapters_of
-from ..worker.faults import ContractBroken, NothingSeen, NotProvided
+from ..worker.exceptions import ContractBroken, NothingSeen, NotProvided
 from ..worker.loader import Layout, import_adapters
-from ..worker.witness import Witness
+from ..worker.operations import Operations
+from ..worker.usage_monitor import UsageMonitor
 from .faults import AdapterMissing, NothingToAssess, Todo, WrongResult
 from .files import Files
 from .interface import Peak, Submission
 from .triton_interpreter import interpret_kernels
 
 
-def open_in_process(layout: Layout, witness: Witness | None = None, files: Files | None = None) -> InProcess:
+def open_in_process(layout: Layout, monitor: UsageMonitor | None = None, files: Files | None = None) -> InProcess:
     """Import a submission here; the rest as for `InProcess`."""
     interpret_kernels()
-    return InProcess(import_adapters(layout), witness, files)
+    return InProcess(import_adapters(layout), monitor, files)
 
 
 class InProcess(Submission):
@@ -38,21 +38,23 @@ class InProcess(Submission):
     behind the wall; exceptions of the student's code come through as they are.
 
     Args:
-        witness: watches the calls for uses of ready-made code; nobody does when None.
+        monitor: watches the calls for uses of ready-made code; nobody does when None.
         files: the submission's files, for tests that read answers and experiments; there are none when None.
     """
 
-    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None, files: Files | None = None) -> None:
+    def __init__(
+        self, adapters: types.ModuleType, monitor: UsageMonitor | None = None, files: Files | None = None
+    ) -> None:
         super().__init__(files)
         interpret_kernels()
-        self._bench = Bench(adapters, witness)
+        self._operations = Operations(adapters, monitor)
         self.own_adapters = tuple(own_adapters_of(adapters))
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         try:
             return self._run(operation, arguments)
         finally:
-            self.witnessed += self._bench.witnessed()
+            self.uses_seen += self._operations.uses_seen()
 
     def cpu_seconds(self) -> float:
         """Processor time of this process and of its children that ended."""
@@ -73,7 +75,7 @@ class InProcess(Submission):
     def _run(self, operation: str, arguments: dict[str, Any]) -> Any:
         copies = _copied(arguments)
         try:
-            return wire.decode(wire.encode(self._bench.perform(operation, copies)))
+            return wire.decode(wire.encode(self._operations.perform(operation, copies)))
         except NotImplementedError as error:
             raise Todo(str(error)) from error
         except NotProvided as error:

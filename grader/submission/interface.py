@@ -58,10 +58,10 @@ class Submission(ABC):
         """What came of every call since `begin_transcript`: the value, or the exception. None: nobody asked for it."""
         self.asked: list[Question] = []
         """The calls in the transcript, while one is kept."""
-        self.witnessed: list[Any] = []
-        """Uses of ready-made code while calls ran, as `worker/witness.py` describes them: the worker's word."""
+        self.uses_seen: list[Any] = []
+        """Uses of ready-made code while calls ran, as `worker/usage_monitor.py` describes them: the worker's word."""
         self.noticed: list[dict[str, str]] = []
-        """What honest code has no reason for, as `worker/sentry.py` describes it, and what the judge itself saw."""
+        """What honest code has no reason for, as `worker/audit.py` describes it, and what the judge itself saw."""
 
     @property
     def files(self) -> Files:

@@ -92,7 +92,7 @@ class Limits:
     answer_mib: int = 64
 
 
-class Behind(Submission):
+class WalledSubmission(Submission):
     """A submission behind the wall. Close it (or use it as a context manager) to end its process.
 
     Args:
@@ -128,7 +128,7 @@ class Behind(Submission):
         self._worker: _Worker | None = None
         self._load_fault: Fault | None = None
 
-    def __enter__(self) -> Behind:
+    def __enter__(self) -> WalledSubmission:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -275,7 +275,7 @@ class Behind(Submission):
 
     def _hear(self, answer: Answer) -> None:
         """Take down what the worker says beside its answer."""
-        self.witnessed += answer.witnessed
+        self.uses_seen += answer.uses_seen
         self.noticed += answer.noticed
         tampered = (remark.get("evidence", "") for remark in answer.noticed if remark.get("kind") == "tampered")
         self._tampered = next(tampered, self._tampered)
@@ -568,7 +568,7 @@ class Answer:
     """An answer of a worker: of the form that it should have, and not believed beyond that.
 
     kind: "ok", or what the call ended with; value: plain data, for "ok"; message, traceback, type_name: texts about
-    what it ended with; package, newer: what the machine may lack for it (see `worker/lacking.py`), or ""; witnessed,
+    what it ended with; package, newer: what the machine may lack for it (see `worker/lacking.py`), or ""; uses_seen,
     noticed: what the worker saw meanwhile.
     """
 
@@ -579,7 +579,7 @@ class Answer:
     type_name: str = ""
     package: str = ""
     newer: str = ""
-    witnessed: list[dict[str, str]] = field(default_factory=list)
+    uses_seen: list[dict[str, str]] = field(default_factory=list)
     noticed: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -605,7 +605,7 @@ def read_answer(body: bytes | bytearray, token: int) -> Answer:
             type_name=_text(fields, "type"),
             package=_text(fields, "package"),
             newer=_text(fields, "newer"),
-            witnessed=_remarks(fields.get("witnessed", []), _USES_KEPT),
+            uses_seen=_remarks(fields.get("uses_seen", []), _USES_KEPT),
             noticed=_remarks(fields.get("noticed", [])),
         )
     except (wire.WireError, MemoryError):

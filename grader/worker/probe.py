@@ -6,9 +6,9 @@ So the call is made again, with what the ready-made code at one place gives chan
 from there. Every call that is made again starts with the same arguments and the same random numbers; one without a
 change comes first, to compare with, and one last, so that chance is not taken for a consequence.
 
-The call without a change is made for some watched calls even if the witness saw nothing. It runs under PyTorch's own
-modes, which see what no profile function does: functions in C that are called from C (`functools.partial`, `map`), and
-the operators inside TorchScript.
+The call without a change is made for some watched calls even if the usage monitor saw nothing. It runs under PyTorch's
+own modes, which see what no profile function does: functions in C that are called from C (`functools.partial`, `map`),
+and the operators inside TorchScript.
 
 Where nothing can be known (another answer each time, an exception, a call that takes long, code that runs once only)
 nothing is said. Hostile code can notice that it is being probed; what it used is listed all the same.
@@ -30,8 +30,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .from_scratch import of_interest
-from .witness import OPERATORS, Caller, Witness, in_thread, name_of
+from .ready_made import of_interest
+from .usage_monitor import OPERATORS, Caller, UsageMonitor, in_thread, name_of
 
 _LISTEN_S = 0.05
 _PROBE_S = 0.5
@@ -66,11 +66,11 @@ class Probe:
     """Makes watched calls, and some of them again.
 
     Args:
-        witness: who watches; it is told what was found.
+        monitor: who watches; it is told what was found.
     """
 
-    def __init__(self, witness: Witness) -> None:
-        self._witness = witness
+    def __init__(self, monitor: UsageMonitor) -> None:
+        self._monitor = monitor
         self._targets: frozenset[str] = frozenset()
         self._hits: set[str] = set()
         self._depth = 0
@@ -78,20 +78,20 @@ class Probe:
         self._in_threads: dict[types.FrameType, _Functions] = {}
 
     def perform(self, perform: Perform, operation: str, arguments: dict[str, Any], is_first: bool) -> Any:
-        """Make one call under the witness's eyes and give its answer; then find out about what it saw.
+        """Make one call under the usage monitor's eyes and give its answer; then find out about what it saw.
 
         Args:
             is_first: whether this is an operation's first call, which is not made again without need: whoever counts
                 calls must not find out.
         """
         if operation not in _REPEATABLE:
-            with self._witness.watching():
+            with self._monitor.watching():
                 return perform(operation, arguments)
         given, dice, start = copy.deepcopy(arguments), _dice(), (time.process_time(), time.monotonic())
-        with self._witness.watching():
+        with self._monitor.watching():
             answer = perform(operation, arguments)
         took, elapsed = time.process_time() - start[0], time.monotonic() - start[1]
-        worth = _PROBE_S if self._witness.open_questions() else 0.0 if is_first else _LISTEN_S
+        worth = _PROBE_S if self._monitor.open_questions() else 0.0 if is_first else _LISTEN_S
         if took < worth and elapsed < _ELAPSED_S:
             after = _dice()
             with _eager():
@@ -104,10 +104,10 @@ class Probe:
         try:
             deadline = time.monotonic() + _TOGETHER_S
             plain = again(False)
-            found = dict(self._sorted_out(again, self._witness.open_questions(), plain, deadline))
+            found = dict(self._sorted_out(again, self._monitor.open_questions(), plain, deadline))
             if found and same(plain, again(False)):
                 for place, is_answer in found.items():
-                    self._witness.settle(place, is_answer)
+                    self._monitor.settle(place, is_answer)
         except KeyboardInterrupt:
             raise
         except BaseException:  # the call itself went well, and its answer stands; nothing is known of the rest
@@ -132,7 +132,7 @@ class Probe:
     def _changes(self, again: Callable[[bool], Any], places: Sequence[str], plain: Any) -> bool | None:
         """Whether the answer changes with what runs at some places; None if that cannot be known."""
         self._targets, self._hits = frozenset(places), set()
-        self._witness.also_tell = self._hear
+        self._monitor.also_tell = self._hear
         try:
             alike = same(plain, again(True))
         except KeyboardInterrupt:
@@ -140,7 +140,7 @@ class Probe:
         except BaseException:  # a comparison that is stricter than the change, or one that has noticed
             return None
         finally:
-            self._targets, self._witness.also_tell = frozenset(), None
+            self._targets, self._monitor.also_tell = frozenset(), None
             for values, former in self._mended:
                 values[:] = former
             self._mended.clear()
@@ -149,7 +149,7 @@ class Probe:
     def _again(self, perform: Perform, operation: str, given: dict[str, Any], dice: list[Any], watched: bool) -> Any:
         arguments = copy.deepcopy(given)
         _cast(dice)
-        watching = self._witness.watching() if watched else contextlib.nullcontext()
+        watching = self._monitor.watching() if watched else contextlib.nullcontext()
         with watching, _Functions(self), _Operators(self):
             return perform(operation, arguments)
 
@@ -169,9 +169,9 @@ class Probe:
         listened = name in _LISTENED and name_of(function)
         if not listened and not self._targets:
             return result
-        caller = self._witness.caller_of(_outside(function, frame), name)
+        caller = self._monitor.caller_of(_outside(function, frame), name)
         if listened and not self._targets:
-            self._witness.note(listened, caller)
+            self._monitor.note(listened, caller)
         if (listened or (caller is not None and caller.inner)) and self._is_target(caller):
             return _changed(result, [*args, *kwargs.values()])
         return result
@@ -185,17 +185,17 @@ class Probe:
     def _hear(self, frame: types.FrameType, event: str, value: Any) -> None:
         """Change what modes do not see: numbers and tokens, and whatever runs in other threads."""
         if event == "return":
-            if type(value) in (list, torch.Tensor) and self._witness.is_ready_made(frame):
+            if type(value) in (list, torch.Tensor) and self._monitor.is_ready_made(frame):
                 self._change_returned(value, frame)
         elif in_thread() and not self._depth:
-            if event == "c_call" and not self._witness.is_ready_made(frame):
+            if event == "c_call" and not self._monitor.is_ready_made(frame):
                 self._in_threads[frame] = _Functions(self)
                 self._in_threads[frame].__enter__()
             elif frame in self._in_threads:
                 self._in_threads.pop(frame).__exit__(None, None, None)
 
     def _change_returned(self, value: Any, frame: types.FrameType) -> None:
-        if not self._is_target(self._witness.caller_of(frame, frame.f_code.co_name)):
+        if not self._is_target(self._monitor.caller_of(frame, frame.f_code.co_name)):
             return
         if type(value) is torch.Tensor:
             if in_thread():
@@ -203,7 +203,7 @@ class Probe:
         elif value and all(type(item) is float for item in value):
             self._mended.append((value, list(value)))
             value[:] = [item * (1 + _CHANGE_OF_A_NUMBER) for item in value]
-        elif value and not self._witness.is_of_torch(frame):
+        elif value and not self._monitor.is_of_torch(frame):
             self._mended.append((value, list(value)))
             value.pop()
 

@@ -41,7 +41,7 @@ def main() -> None:
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:
         answer = worker.answer(request["operation"], request["arguments"], request["buffers"])
-        frame = {"id": request["id"], "witnessed": worker.witnessed(), "noticed": worker.noticed()}
+        frame = {"id": request["id"], "uses_seen": worker.uses_seen(), "noticed": worker.noticed()}
         try:
             body = wire.encode({**frame, **answer})
         except wire.NotPlainData as error:
@@ -98,8 +98,8 @@ class Worker:
     """Answers requests: `load` once, then any number of operations, with `warm` and `ping` in between."""
 
     def __init__(self) -> None:
-        self.bench: Any = None
-        self.sentry: Any = None
+        self.operations: Any = None
+        self.audit: Any = None
         self.stand_ins: Any = None
         self.where: Any = None
         self.import_path: list[str] = []
@@ -114,7 +114,7 @@ class Worker:
                 values, in place, so that the submission meets the same objects with other contents.
         """
         from grader_worker.buffers import fill
-        from grader_worker.faults import ContractBroken, NothingSeen, NotProvided
+        from grader_worker.exceptions import ContractBroken, NothingSeen, NotProvided
 
         try:
             if operation == "load":
@@ -126,7 +126,7 @@ class Worker:
             if buffers == "fill" and fill(self._kept, arguments):
                 arguments = self._kept
             self._kept = arguments if buffers == "keep" else None
-            return {"kind": "ok", "value": self.bench.perform(operation, dict(arguments))}
+            return {"kind": "ok", "value": self.operations.perform(operation, dict(arguments))}
         except NotProvided as error:
             return {"kind": "not_provided", "message": str(error)}
         except NothingSeen as error:
@@ -146,44 +146,44 @@ class Worker:
             importlib.import_module(module)
         return {"kind": "ok", "value": None}
 
-    def witnessed(self) -> list[dict[str, str]]:
+    def uses_seen(self) -> list[dict[str, str]]:
         """What the request that was just answered used of ready-made code."""
-        return [] if self.bench is None else self.bench.witnessed()
+        return [] if self.operations is None else self.operations.uses_seen()
 
     def noticed(self) -> list[dict[str, str]]:
         """What the submission did meanwhile that honest code has no reason for."""
-        return [] if self.sentry is None else [*self.stand_ins.take(), *self.sentry.take()]
+        return [] if self.audit is None else [*self.stand_ins.take(), *self.audit.take()]
 
     def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
-        from grader_worker.bench import Bench
+        from grader_worker.audit import Audit
         from grader_worker.contract import own_adapters_of
         from grader_worker.lacking import Placeholders
         from grader_worker.loader import Layout, explain_import_error, import_adapters
-        from grader_worker.sentry import Sentry
+        from grader_worker.operations import Operations
         from grader_worker.stand_ins import FOLDER, StandIns
-        from grader_worker.witness import Witness
+        from grader_worker.usage_monitor import UsageMonitor
 
         sys.path[:] = [*import_path, str(FOLDER)]
         where = self.where = Layout.from_plain(layout)
         self.import_path = import_path
         self.root = where.root
         self.stand_ins = StandIns()
-        self.sentry = Sentry(where.root, hidden, import_path)
+        self.audit = Audit(where.root, hidden, import_path)
         placeholders = Placeholders(where, import_path)
         while True:
             try:
                 adapters = import_adapters(where)
                 break
             except BaseException as error:
-                with self.sentry.unconcerned():
+                with self.audit.unconcerned():
                     is_mended = placeholders.provide(error)
                 if is_mended:
                     continue
                 answer = self._failure("error", explain_import_error(error, where), error)
                 # With placeholders about, whatever happens while importing may be due to them.
                 return {**answer, "package": answer["package"] or "".join(placeholders.packages[:1])}
-        self.bench = Bench(adapters, Witness(where.root))
-        self.sentry.watch_over(worker=self, bench=self.bench)
+        self.operations = Operations(adapters, UsageMonitor(where.root))
+        self.audit.watch_over(worker=self, operations=self.operations)
         return {"kind": "ok", "value": own_adapters_of(adapters)}
 
     def _explained(self, error: BaseException) -> str:

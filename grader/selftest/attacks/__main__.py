@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from grader.examination.runner import default_jobs
-from grader.selftest.attacks.arena import attempt, available
-from grader.selftest.attacks.catalogue import Attack, load_attacks
+from grader.selftest.attacks.attack import Attack, load_attacks
+from grader.selftest.attacks.attempt import attempt, available
 from grader.wall.isolation import Isolation, Level
 
 _STATES = "passed: right answers have their points, and nothing is left. open: not claimed at that level, not tried."

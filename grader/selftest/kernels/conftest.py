@@ -12,5 +12,5 @@ if not torch.cuda.is_available():
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the interpreter compute infinities and NaNs for lanes that a mask discards, as a GPU does."""
+    """Let the interpreter compute infinities and NaNs for contestants that a mask discards, as a GPU does."""
     config.addinivalue_line("filterwarnings", "ignore:.* encountered in:RuntimeWarning:triton.runtime.interpreter")

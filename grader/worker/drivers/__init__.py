@@ -1,8 +1,8 @@
 """Drivers: small programs that run beside the student's code and turn stateful things into plain data.
 
 An optimizer, a tokenizer or a checkpoint cannot cross the wall; a driver takes plain data, uses the object the way a
-training script would, and returns what came of it. Each driver takes the bench first and keyword arguments after it;
-`DRIVERS` is the table of those that a test can call by name.
+training script would, and returns what came of it. Each driver takes the `Operations` first and keyword arguments after
+it; `DRIVERS` is the table of those that a test can call by name.
 """
 
 from __future__ import annotations

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..faults import NotProvided
+from ..exceptions import NotProvided
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
 def accounted(
-    bench: Bench, config: dict[str, int], wanted: str, options: dict[str, Any], parts: dict[str, dict[str, Any]]
+    operations: Operations,
+    config: dict[str, int],
+    wanted: str,
+    options: dict[str, Any],
+    parts: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """One quantity of `accounting.py`, and others that it follows from, as far as they are written.
 
@@ -22,13 +26,13 @@ def accounted(
     Returns:
         wanted: what was asked for; parts: {name: result, or None where it is not written or not provided}.
     """
-    result = bench.adapter(f"run_{wanted}", config=config, **options)
-    return {"wanted": result, "parts": {name: _part(bench, name, config, more) for name, more in parts.items()}}
+    result = operations.adapter(f"run_{wanted}", config=config, **options)
+    return {"wanted": result, "parts": {name: _part(operations, name, config, more) for name, more in parts.items()}}
 
 
-def _part(bench: Bench, name: str, config: dict[str, int], options: dict[str, Any]) -> Any:
+def _part(operations: Operations, name: str, config: dict[str, int], options: dict[str, Any]) -> Any:
     try:
-        return bench.adapter(f"run_{name}", config=config, **options)
+        return operations.adapter(f"run_{name}", config=config, **options)
     except (NotImplementedError, NotProvided):
         return None
 

@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..faults import ContractBroken
+from ..exceptions import ContractBroken
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
 def train_bpe(
-    bench: Bench, corpus: bytes, vocab_size: int, special_tokens: list[str], path_as_str: bool = False
+    operations: Operations, corpus: bytes, vocab_size: int, special_tokens: list[str], path_as_str: bool = False
 ) -> dict[str, Any]:
     """Write `corpus` to a file, train on it and take the student's (vocab, merges) apart.
 
@@ -29,7 +29,7 @@ def train_bpe(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "corpus.txt")
         path.write_bytes(corpus)
-        result = bench.adapter(
+        result = operations.adapter(
             "run_train_bpe",
             input_path=str(path) if path_as_str else path,
             vocab_size=vocab_size,

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .. import alone
-from ..faults import ContractBroken, NotProvided
+from .. import fresh_process
+from ..exceptions import ContractBroken, NotProvided
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 _NAME = "checkpoint.pt"
 _LOADING_S = 45.0
 
 
-def checkpoint_round_trip(bench: Bench, **how: Any) -> dict[str, Any]:
+def checkpoint_round_trip(operations: Operations, **how: Any) -> dict[str, Any]:
     """Train, save, load into another model and optimizer, train on; and train on without the interruption.
 
     Args:
@@ -34,11 +34,11 @@ def checkpoint_round_trip(bench: Bench, **how: Any) -> dict[str, Any]:
         What `_save` and `_restore` give.
     """
     with tempfile.TemporaryDirectory() as folder:
-        saved, job = _save(bench, Path(folder), **how)
-        return saved | _restore(bench, **job)
+        saved, job = _save(operations, Path(folder), **how)
+        return saved | _restore(operations, **job)
 
 
-def checkpoints_elsewhere(bench: Bench, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def checkpoints_elsewhere(operations: Operations, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same for each of these, saving here and loading in a Python of its own, which knows nothing of the saving.
 
     Returns:
@@ -49,20 +49,22 @@ def checkpoints_elsewhere(bench: Bench, jobs: list[dict[str, Any]]) -> list[dict
         for number, how in enumerate(jobs):
             place = Path(folder, str(number))
             place.mkdir()
-            made.append(_attempt("run_save_checkpoint", _save_aside, bench, place, how))
+            made.append(_attempt("run_save_checkpoint", _save_aside, operations, place, how))
         left = [one["job"] for one in made if "job" in one]
         arguments = {"jobs": left}
-        answers = iter(alone.perform(bench.adapters, "checkpoints_restored", arguments, _LOADING_S) if left else ())
+        answers = iter(
+            fresh_process.perform(operations.adapters, "checkpoints_restored", arguments, _LOADING_S) if left else ()
+        )
     return [one["saved"] | next(answers) if "job" in one else one for one in made]
 
 
-def checkpoints_restored(bench: Bench, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def checkpoints_restored(operations: Operations, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """`_restore` for each of these; what `checkpoints_elsewhere` has the other process do."""
-    return [_attempt("run_load_checkpoint, in a process of its own,", _restore, bench, **job) for job in jobs]
+    return [_attempt("run_load_checkpoint, in a process of its own,", _restore, operations, **job) for job in jobs]
 
 
-def _save_aside(bench: Bench, folder: Path, how: dict[str, Any]) -> dict[str, Any]:
-    saved, job = _save(bench, folder, **how)
+def _save_aside(operations: Operations, folder: Path, how: dict[str, Any]) -> dict[str, Any]:
+    saved, job = _save(operations, folder, **how)
     return {"saved": saved, "job": job}
 
 
@@ -76,18 +78,18 @@ def _attempt(who: str, work: Callable[..., dict[str, Any]], *arguments: Any, **n
         return {"error": f"{who} raised {type(error).__name__}: {error}"[:1000]}
 
 
-def checkpoint_of_another_model(bench: Bench) -> dict[str, Any]:
+def checkpoint_of_another_model(operations: Operations) -> dict[str, Any]:
     """Load a checkpoint into a model whose weights have other names; gives {"error": its text, or None}."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, _NAME)
         model, optimizer = _make("adamw", False, learning_rate=1e-2)
         _train(model, optimizer, torch.randn(16, 6), torch.randn(16, 2))
-        bench.adapter("run_save_checkpoint", model=model, optimizer=optimizer, iteration=3, out=path)
+        operations.adapter("run_save_checkpoint", model=model, optimizer=optimizer, iteration=3, out=path)
         other = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
         its_own = torch.optim.AdamW(other.parameters(), lr=0.3)
         try:
-            bench.adapter("run_load_checkpoint", src=path, model=other, optimizer=its_own)
+            operations.adapter("run_load_checkpoint", src=path, model=other, optimizer=its_own)
         except NotImplementedError:
             raise
         except Exception as refusal:
@@ -96,7 +98,7 @@ def checkpoint_of_another_model(bench: Bench) -> dict[str, Any]:
 
 
 def _save(
-    bench: Bench,
+    operations: Operations,
     folder: Path,
     seed: int,
     iteration: int,
@@ -132,11 +134,11 @@ def _save(
     place: Any = {"path": path, "str": str(path), "file": io.BytesIO()}[target]
     model, its_optimizer = _make(optimizer, buffers, learning_rate=1e-2)
     if saved_before:
-        bench.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=1, out=place)
+        operations.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=1, out=place)
     _train(model, its_optimizer, inputs, targets)
     model.train(not evaluating)
     saved = _state(model)
-    bench.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=iteration, out=place)
+    operations.adapter("run_save_checkpoint", model=model, optimizer=its_optimizer, iteration=iteration, out=place)
     live, live_is_training = _state(model), model.training
     model.train()
     _train(model, its_optimizer, inputs, targets)
@@ -165,7 +167,7 @@ def _save(
 
 
 def _restore(
-    bench: Bench,
+    operations: Operations,
     folder: str,
     name: str,
     content: bytes | None,
@@ -195,7 +197,7 @@ def _restore(
     if trained_before:
         _train(model, its_optimizer, inputs.flip(0), targets)
     before_loading = _state(model)
-    found = bench.adapter("run_load_checkpoint", src=source, model=model, optimizer=its_optimizer)
+    found = operations.adapter("run_load_checkpoint", src=source, model=model, optimizer=its_optimizer)
     loaded, is_training = _state(model), model.training
     model.train()
     if weights is not None:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..construction import Built, Call, Construction
-from ..faults import ContractBroken, NothingSeen, NotProvided
+from ..construction_monitor import Built, Call, ConstructionMonitor
+from ..exceptions import ContractBroken, NothingSeen, NotProvided
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
-def new_parameters(bench: Bench, adapter: str, inputs: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+def new_parameters(operations: Operations, adapter: str, inputs: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """What is registered in the modules that an adapter builds, before the given weights are in them.
 
     Memory that the code took unwritten (`torch.empty`) is full of NaN.
@@ -36,13 +36,13 @@ def new_parameters(bench: Bench, adapter: str, inputs: dict[str, Any], seed: int
         NothingSeen: when no module was built, or with the given weights from the start.
     """
     given = list(_floating(copy.deepcopy(inputs)).values())
-    watch = watching(bench, adapter)
+    watch = watching(operations, adapter)
     torch.manual_seed(seed)
     result: Any = None
     failed = False
     try:
         with watch.watching():
-            result = bench.adapter(adapter, **inputs)
+            result = operations.adapter(adapter, **inputs)
     except (NotProvided, NotImplementedError):
         raise
     except Exception:
@@ -75,7 +75,9 @@ def new_parameters(bench: Bench, adapter: str, inputs: dict[str, Any], seed: int
     return moments
 
 
-def parameter_gradients(bench: Bench, adapter: str, inputs: dict[str, Any], cotangent: Tensor) -> dict[str, Tensor]:
+def parameter_gradients(
+    operations: Operations, adapter: str, inputs: dict[str, Any], cotangent: Tensor
+) -> dict[str, Tensor]:
     """Gradients of sum(output * cotangent) with respect to the weights that an adapter is given.
 
     The adapter copies them into its module, where their way back ends; so the module that it called is called once
@@ -89,7 +91,7 @@ def parameter_gradients(bench: Bench, adapter: str, inputs: dict[str, Any], cota
         ContractBroken: when parameters are cut off from the output.
     """
     given = _floating(copy.deepcopy(inputs))
-    call = _call_behind(bench, adapter, inputs)
+    call = _call_behind(operations, adapter, inputs)
     parameters: dict[str, Tensor] = dict(call.module.named_parameters())
     holding = dict(_holding(given, parameters))
     if not holding:
@@ -119,7 +121,7 @@ def parameter_gradients(bench: Bench, adapter: str, inputs: dict[str, Any], cota
     }
 
 
-def in_dtype(bench: Bench, adapter: str, inputs: dict[str, Any]) -> Any:
+def in_dtype(operations: Operations, adapter: str, inputs: dict[str, Any]) -> Any:
     """The output of an adapter for inputs whose floating-point tensors all have the type that is asked about.
 
     Where the adapter makes its module in the default type, whatever the type of the weights, the module that it calls
@@ -130,7 +132,7 @@ def in_dtype(bench: Bench, adapter: str, inputs: dict[str, Any]) -> Any:
     output: Any = None
     failed: Exception | None = None
     try:
-        output = bench.adapter(adapter, **inputs)
+        output = operations.adapter(adapter, **inputs)
     except (NotProvided, NotImplementedError):
         raise
     except Exception as error:
@@ -138,7 +140,7 @@ def in_dtype(bench: Bench, adapter: str, inputs: dict[str, Any]) -> Any:
     if isinstance(output, Tensor) and output.dtype == kind:
         return output
     try:
-        call = _call_behind(bench, adapter, narrow)
+        call = _call_behind(operations, adapter, narrow)
     except NothingSeen:
         if failed is not None:
             raise failed from None
@@ -147,16 +149,18 @@ def in_dtype(bench: Bench, adapter: str, inputs: dict[str, Any]) -> Any:
     return call.again({id(value): value.to(kind) for value in call.tensors() if value.is_floating_point()})
 
 
-def watching(bench: Bench, adapter: str) -> Construction:
+def watching(operations: Operations, adapter: str) -> ConstructionMonitor:
     """A watch for one call of an adapter."""
-    return Construction(getattr(bench.adapters, adapter, None), getattr(bench.adapters, "__file__", None) or "")
+    return ConstructionMonitor(
+        getattr(operations.adapters, adapter, None), getattr(operations.adapters, "__file__", None) or ""
+    )
 
 
-def _call_behind(bench: Bench, adapter: str, inputs: dict[str, Any]) -> Call:
+def _call_behind(operations: Operations, adapter: str, inputs: dict[str, Any]) -> Call:
     """Call an adapter; gives the call of a module whose output it returned."""
-    watch = watching(bench, adapter)
+    watch = watching(operations, adapter)
     with watch.watching():
-        result = bench.adapter(adapter, **inputs)
+        result = operations.adapter(adapter, **inputs)
     call = watch.behind(result)
     if call is None:
         raise NothingSeen(f"{adapter} does not return what a torch.nn.Module gives")

@@ -13,11 +13,11 @@ import torch
 from ..limits import memory_headroom
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
 def batches(
-    bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, calls: int = 1, seed: int = 0
+    operations: Operations, dataset: np.ndarray, batch_size: int, context_length: int, calls: int = 1, seed: int = 0
 ) -> dict[str, Any]:
     """Sample several times, on the CPU, after seeding every generator that a sampler may use.
 
@@ -27,13 +27,13 @@ def batches(
     """
     _seed(seed)
     copies = [dataset.copy() for _ in range(calls)]  # one for each call, so that changing it shows in nothing else
-    found = [_sample(bench, copy, batch_size, context_length) for copy in copies]
+    found = [_sample(operations, copy, batch_size, context_length) for copy in copies]
     parts = {"batches": [_widened(one) for one in found], "dtypes": [_dtypes(one) for one in found]}
     return parts | {"dataset": copies[-1]}
 
 
 def batch_from_memory_map(
-    bench: Bench, tokens: np.ndarray, padding: int, batch_size: int, context_length: int, headroom_mib: int
+    operations: Operations, tokens: np.ndarray, padding: int, batch_size: int, context_length: int, headroom_mib: int
 ) -> Any:
     """Sample from a memory-mapped file of `tokens` and `padding` zeros, with `headroom_mib` MiB of memory to spare.
 
@@ -47,13 +47,13 @@ def batch_from_memory_map(
             file.truncate((len(tokens) + padding) * tokens.itemsize)
         dataset = np.memmap(path, dtype=tokens.dtype, mode="r")
         with memory_headroom(headroom_mib):
-            return _widened(_sample(bench, dataset, batch_size, context_length))
+            return _widened(_sample(operations, dataset, batch_size, context_length))
 
 
-def batch_is_refused(bench: Bench, dataset: np.ndarray, device: str) -> bool:
+def batch_is_refused(operations: Operations, dataset: np.ndarray, device: str) -> bool:
     """Whether a batch on `device` raises an error of the types that PyTorch raises for one that is not there."""
     try:
-        _sample(bench, dataset, 2, 4, device)
+        _sample(operations, dataset, 2, 4, device)
     except NotImplementedError:  # a RuntimeError, too, but the one of an unwritten stub
         raise
     except (RuntimeError, AssertionError):
@@ -61,24 +61,26 @@ def batch_is_refused(bench: Bench, dataset: np.ndarray, device: str) -> bool:
     return False
 
 
-def batch_devices(bench: Bench, dataset: np.ndarray, device: str) -> list[str] | None:
+def batch_devices(operations: Operations, dataset: np.ndarray, device: str) -> list[str] | None:
     """The devices on which x and y of a batch for `device` are; None when sampling for it raised anything."""
     try:
-        batch = _sample(bench, dataset, 2, 4, device)
+        batch = _sample(operations, dataset, 2, 4, device)
     except Exception:  # whatever a device without values, such as "meta", cannot do; stubs were met before
         return None
     return [str(part.device) for part in batch if isinstance(part, torch.Tensor)]
 
 
-def after_a_batch(bench: Bench, dataset: np.ndarray, seed: int) -> dict[str, float]:
+def after_a_batch(operations: Operations, dataset: np.ndarray, seed: int) -> dict[str, float]:
     """Seed every generator that there is, sample, and give {generator: the next number that it draws}."""
     _seed(seed)
-    _sample(bench, dataset, 8, 16)
+    _sample(operations, dataset, 8, 16)
     return {"torch": float(torch.rand(())), "numpy": float(np.random.random()), "random": random.random()}
 
 
-def _sample(bench: Bench, dataset: np.ndarray, batch_size: int, context_length: int, device: str = "cpu") -> Any:
-    return bench.adapter(
+def _sample(
+    operations: Operations, dataset: np.ndarray, batch_size: int, context_length: int, device: str = "cpu"
+) -> Any:
+    return operations.adapter(
         "run_get_batch", dataset=dataset, batch_size=batch_size, context_length=context_length, device=device
     )
 

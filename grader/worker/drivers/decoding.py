@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..faults import ContractBroken
+from ..exceptions import ContractBroken
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 _GLOBAL_SEED = 5
 
@@ -70,7 +70,7 @@ class _KnownModel(torch.nn.Module):
 
 
 def generated(
-    bench: Bench,
+    operations: Operations,
     tables: Tables,
     prompts: list[list[int]],
     max_new_tokens: int,
@@ -82,7 +82,7 @@ def generated(
 ) -> list[list[int]]:
     """The new tokens of every prompt, from the student's `generate` on a known model; greedy unless told otherwise."""
     return _generate(
-        bench,
+        operations,
         _KnownModel(**tables),
         prompts,
         max_new_tokens=max_new_tokens,
@@ -95,7 +95,7 @@ def generated(
 
 
 def sampled(
-    bench: Bench,
+    operations: Operations,
     tables: Tables,
     prompts: list[list[int]],
     max_new_tokens: int,
@@ -114,11 +114,11 @@ def sampled(
     torch.manual_seed(global_seed)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "generator": generator}
-    return [_generate(bench, _KnownModel(**tables), prompts, **options) for _ in range(calls)]
+    return [_generate(operations, _KnownModel(**tables), prompts, **options) for _ in range(calls)]
 
 
 def generation_traces(
-    bench: Bench, tables: Tables, prompts: list[list[int]], max_new_tokens: int, training: bool
+    operations: Operations, tables: Tables, prompts: list[list[int]], max_new_tokens: int, training: bool
 ) -> dict[str, Any]:
     """What a greedy call of `generate` does besides returning tokens.
 
@@ -132,7 +132,7 @@ def generation_traces(
     """
     model = torch.nn.Sequential(_KnownModel(**tables)).train(training)
     known: Any = model[0]
-    tokens = _generate(bench, model, prompts, max_new_tokens=max_new_tokens, temperature=0.0)
+    tokens = _generate(operations, model, prompts, max_new_tokens=max_new_tokens, temperature=0.0)
     return {
         "tokens": tokens,
         "prompts": prompts,
@@ -144,27 +144,27 @@ def generation_traces(
     }
 
 
-def generation_is_refused(bench: Bench, tables: Tables, prompts: list[list[int]], **options: Any) -> bool:
+def generation_is_refused(operations: Operations, tables: Tables, prompts: list[list[int]], **options: Any) -> bool:
     """Whether `generate` raises a ValueError."""
     try:
-        _generate(bench, _KnownModel(**tables), prompts, max_new_tokens=2, **options)
+        _generate(operations, _KnownModel(**tables), prompts, max_new_tokens=2, **options)
     except ValueError:
         return True
     return False
 
 
 def generated_by_own_model(
-    bench: Bench,
+    operations: Operations,
     config: dict[str, Any],
     weights: dict[str, torch.Tensor],
     prompts: list[list[int]],
     max_new_tokens: int,
 ) -> list[list[int]]:
     """Greedy decoding with the student's own Transformer language model."""
-    model = bench.adapter("get_transformer_lm_module", **config)
+    model = operations.adapter("get_transformer_lm_module", **config)
     model.load_state_dict(weights)
     return _generate(
-        bench,
+        operations,
         model,
         prompts,
         max_new_tokens=max_new_tokens,
@@ -173,9 +173,11 @@ def generated_by_own_model(
     )
 
 
-def _generate(bench: Bench, model: torch.nn.Module, prompts: list[list[int]], **options: Any) -> list[list[int]]:
+def _generate(
+    operations: Operations, model: torch.nn.Module, prompts: list[list[int]], **options: Any
+) -> list[list[int]]:
     defaults = {"temperature": 1.0, "top_p": 1.0, "stop_token": None, "context_length": None, "generator": None}
-    result = bench.adapter("run_generate", model=model, prompts=prompts, **{**defaults, **options})
+    result = operations.adapter("run_generate", model=model, prompts=prompts, **{**defaults, **options})
     if isinstance(result, torch.Tensor):
         result = result.tolist()
     if not isinstance(result, (list, tuple)) or len(result) != len(prompts):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..faults import ContractBroken, NothingSeen
+from ..exceptions import ContractBroken, NothingSeen
 from .construction import watching
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
 def gradients(
-    bench: Bench, adapter: str, inputs: dict[str, Any], wrt: list[str], cotangent: torch.Tensor
+    operations: Operations, adapter: str, inputs: dict[str, Any], wrt: list[str], cotangent: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Vector-Jacobian products of an adapter: d(sum(output * cotangent)) / d(input) for each name in `wrt`.
 
@@ -27,10 +27,10 @@ def gradients(
     """
     kept = copy.deepcopy(inputs)
     leaves = {name: inputs[name].detach().requires_grad_(True) for name in wrt}
-    output = bench.adapter(adapter, **{**inputs, **leaves})
+    output = operations.adapter(adapter, **{**inputs, **leaves})
     if not _is_differentiable(output):
         leaves = {name: kept[name].detach().clone().requires_grad_(True) for name in wrt}
-        output = _without_glue(bench, adapter, kept, leaves)
+        output = _without_glue(operations, adapter, kept, leaves)
     if not _is_differentiable(output):
         raise ContractBroken(
             f"{adapter} returned a result that autograd cannot follow back to {', '.join(wrt)}: "
@@ -47,11 +47,11 @@ def _is_differentiable(output: Any) -> bool:
     return isinstance(output, torch.Tensor) and output.requires_grad
 
 
-def _without_glue(bench: Bench, adapter: str, inputs: dict[str, Any], leaves: dict[str, torch.Tensor]) -> Any:
+def _without_glue(operations: Operations, adapter: str, inputs: dict[str, Any], leaves: dict[str, torch.Tensor]) -> Any:
     """The output of the module behind an adapter for `leaves`; None when there is none, or it is not given them."""
-    watch = watching(bench, adapter)
+    watch = watching(operations, adapter)
     with watch.watching():
-        result = bench.adapter(adapter, **inputs)
+        result = operations.adapter(adapter, **inputs)
     call = watch.behind(result)
     replaced = {
         id(value): leaf
@@ -66,10 +66,10 @@ def _without_glue(bench: Bench, adapter: str, inputs: dict[str, Any], leaves: di
     return None
 
 
-def inputs_after(bench: Bench, adapter: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def inputs_after(operations: Operations, adapter: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """Call an adapter and return its output together with what its inputs are afterwards."""
     given = copy.deepcopy(inputs)
-    return {"output": bench.adapter(adapter, **given), "inputs": given}
+    return {"output": operations.adapter(adapter, **given), "inputs": given}
 
 
 DRIVERS = (gradients, inputs_after)

@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..faults import ContractBroken
+from ..exceptions import ContractBroken
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
 def attention_output(
-    bench: Bench, factory: str, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, is_causal: bool
+    operations: Operations, factory: str, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, is_causal: bool
 ) -> Any:
     """The output of the attention function that an adapter returns."""
-    return _applied(bench, factory, Q, K, V, is_causal)
+    return _applied(operations, factory, Q, K, V, is_causal)
 
 
 def attention_log_sum_exp(
-    bench: Bench, factory: str, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, is_causal: bool
+    operations: Operations, factory: str, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, is_causal: bool
 ) -> torch.Tensor:
     """The one saved tensor of shape [batch, queries].
 
     Raises:
         ContractBroken: when none of that shape is saved, or several are.
     """
-    output = _applied(bench, factory, *_leaves(Q, K, V), is_causal)
+    output = _applied(operations, factory, *_leaves(Q, K, V), is_causal)
     saved = getattr(getattr(output, "grad_fn", None), "saved_tensors", None)
     if saved is None:
         raise ContractBroken(
@@ -51,7 +51,7 @@ def attention_log_sum_exp(
 
 
 def attention_gradients(
-    bench: Bench,
+    operations: Operations,
     factory: str,
     Q: torch.Tensor,
     K: torch.Tensor,
@@ -61,40 +61,40 @@ def attention_gradients(
 ) -> dict[str, torch.Tensor]:
     """The gradients of sum(output * cotangent)."""
     leaves = _leaves(Q, K, V)
-    output = _applied(bench, factory, *leaves, is_causal)
+    output = _applied(operations, factory, *leaves, is_causal)
     return _gradients(factory, output, cotangent, dict(zip(("dQ", "dK", "dV"), leaves, strict=True)))
 
 
 def attention_largest_tensor(
-    bench: Bench, factory: str, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, is_causal: bool
+    operations: Operations, factory: str, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor, is_causal: bool
 ) -> dict[str, Any]:
     """The output, and how many elements the largest tensor had that PyTorch made on the way forward."""
     with _LargestTensor() as seen:
-        output = _applied(bench, factory, Q, K, V, is_causal)
+        output = _applied(operations, factory, Q, K, V, is_causal)
     return {"output": output, "elements": seen.elements}
 
 
-def fused_rmsnorm_output(bench: Bench, factory: str, x: torch.Tensor, weight: torch.Tensor) -> Any:
+def fused_rmsnorm_output(operations: Operations, factory: str, x: torch.Tensor, weight: torch.Tensor) -> Any:
     """The output of the RMSNorm function that an adapter returns."""
-    return _applied(bench, factory, x, weight)
+    return _applied(operations, factory, x, weight)
 
 
 def fused_rmsnorm_gradients(
-    bench: Bench, factory: str, x: torch.Tensor, weight: torch.Tensor, cotangent: torch.Tensor
+    operations: Operations, factory: str, x: torch.Tensor, weight: torch.Tensor, cotangent: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """The gradients of sum(output * cotangent)."""
     leaves = _leaves(x, weight)
-    output = _applied(bench, factory, *leaves)
+    output = _applied(operations, factory, *leaves)
     return _gradients(factory, output, cotangent, dict(zip(("dx", "dweight"), leaves, strict=True)))
 
 
 def kernel_launches(
-    bench: Bench, factory: str, inputs: list[Any], cotangent: torch.Tensor | None = None
+    operations: Operations, factory: str, inputs: list[Any], cotangent: torch.Tensor | None = None
 ) -> dict[str, Any]:
     """The output, and how many Triton kernels were launched for it, and for the gradients if a cotangent is given."""
     leaves = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in inputs]
     with _counted_launches() as count:
-        output = _applied(bench, factory, *leaves)
+        output = _applied(operations, factory, *leaves)
         forward = count()
         if cotangent is not None:
             with _as_if_on_a_gpu(factory):
@@ -102,8 +102,8 @@ def kernel_launches(
     return {"output": output.detach(), "forward": forward, "backward": count() - forward}
 
 
-def _applied(bench: Bench, factory: str, *arguments: Any) -> Any:
-    function = bench.adapter(factory)
+def _applied(operations: Operations, factory: str, *arguments: Any) -> Any:
+    function = operations.adapter(factory)
     if not hasattr(function, "apply"):
         raise ContractBroken(
             f"{factory} returned {type(function).__name__}, not a class derived from torch.autograd.Function"

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..faults import ContractBroken
+from ..exceptions import ContractBroken
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 
 def module_placement(
-    bench: Bench, factory: str, config: dict[str, Any], device: str | None, dtype: str | None
+    operations: Operations, factory: str, config: dict[str, Any], device: str | None, dtype: str | None
 ) -> dict[str, list[str]] | None:
     """Construct a module on a device ("meta" has no numbers, and is everywhere) and with a dtype ("float64").
 
@@ -26,7 +26,7 @@ def module_placement(
     """
     given = {"device": device, "dtype": None if dtype is None else getattr(torch, dtype)}
     try:
-        module = bench.adapter(factory, **config, **given)
+        module = operations.adapter(factory, **config, **given)
     except (RuntimeError, NotImplementedError) as error:
         if device == "meta" and "meta" in str(error):
             return None

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..faults import ContractBroken
+from ..exceptions import ContractBroken
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 Gradients = list[torch.Tensor | None]
 
 
 def adamw_trajectory(
-    bench: Bench,
+    operations: Operations,
     parameters: list[torch.Tensor],
     gradients: list[Gradients],
     options: dict[str, Any] | None = None,
@@ -43,11 +43,11 @@ def adamw_trajectory(
         {"after step 1": {"parameter 0": value, ...}, ...}
     """
     leaves = [torch.nn.Parameter(value.clone()) for value in parameters]
-    optimizer = _build(bench, leaves, options, groups, as_generator)
+    optimizer = _build(operations, leaves, options, groups, as_generator)
     trajectory = {}
     for step, step_gradients in enumerate(gradients):
         if step == reload_after:
-            optimizer = _reloaded(optimizer, _build(bench, leaves, options, groups, as_generator))
+            optimizer = _reloaded(optimizer, _build(operations, leaves, options, groups, as_generator))
         for group, rate in zip(optimizer.param_groups, (learning_rates or {}).get(step, []), strict=False):
             group["lr"] = rate
         for leaf, gradient in zip(leaves, step_gradients, strict=True):
@@ -60,13 +60,13 @@ def adamw_trajectory(
 
 
 def _build(
-    bench: Bench,
+    operations: Operations,
     leaves: list[torch.nn.Parameter],
     options: dict[str, Any] | None,
     groups: list[dict[str, Any]] | None,
     as_generator: bool,
 ) -> torch.optim.Optimizer:
-    optimizer_class = bench.adapter("get_adamw_cls")
+    optimizer_class = operations.adapter("get_adamw_cls")
     if groups is not None:
         described: list[dict[str, Any]] = []
         for group in groups:
@@ -85,13 +85,13 @@ def _reloaded(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> torch.o
 
 
 def adamw_gradients_after_step(
-    bench: Bench, parameters: list[torch.Tensor], gradients: list[torch.Tensor], options: dict[str, Any]
+    operations: Operations, parameters: list[torch.Tensor], gradients: list[torch.Tensor], options: dict[str, Any]
 ) -> dict[str, list[torch.Tensor | None]]:
     """Make two steps with the same gradients, which are set once; gives gradients and parameters after them."""
     leaves = [torch.nn.Parameter(value.clone()) for value in parameters]
     for leaf, gradient in zip(leaves, gradients, strict=True):
         leaf.grad = gradient.clone()
-    optimizer = _build(bench, leaves, options, None, False)
+    optimizer = _build(operations, leaves, options, None, False)
     optimizer.step()
     optimizer.step()
     return {
@@ -101,11 +101,11 @@ def adamw_gradients_after_step(
 
 
 def adamw_step_with_closure(
-    bench: Bench, parameter: torch.Tensor, gradient: torch.Tensor, options: dict[str, Any]
+    operations: Operations, parameter: torch.Tensor, gradient: torch.Tensor, options: dict[str, Any]
 ) -> dict[str, Any]:
     """One step with a closure that computes a loss and its gradient; says what `step` returned."""
     leaf = torch.nn.Parameter(parameter.clone())
-    optimizer = _build(bench, [leaf], options, None, False)
+    optimizer = _build(operations, [leaf], options, None, False)
 
     def closure() -> Any:
         optimizer.zero_grad()
@@ -120,18 +120,18 @@ def adamw_step_with_closure(
     }
 
 
-def adamw_is_optimizer(bench: Bench) -> bool:
+def adamw_is_optimizer(operations: Operations) -> bool:
     """Whether the class derives from torch.optim.Optimizer, as schedulers and checkpoints need."""
-    return issubclass(bench.adapter("get_adamw_cls"), torch.optim.Optimizer)
+    return issubclass(operations.adapter("get_adamw_cls"), torch.optim.Optimizer)
 
 
-def learning_rates(bench: Bench, iterations: list[int], schedule: dict[str, Any]) -> dict[int, Any]:
+def learning_rates(operations: Operations, iterations: list[int], schedule: dict[str, Any]) -> dict[int, Any]:
     """Ask the cosine schedule for the rates at several iterations: {iteration: rate}."""
-    return {it: bench.adapter("run_get_lr_cosine_schedule", it=it, **schedule) for it in iterations}
+    return {it: operations.adapter("run_get_lr_cosine_schedule", it=it, **schedule) for it in iterations}
 
 
 def clip(
-    bench: Bench,
+    operations: Operations,
     parameters: list[torch.Tensor],
     gradients: Gradients,
     max_l2_norm: float,
@@ -147,7 +147,7 @@ def clip(
         leaf.grad = None if gradient is None else gradient.clone()
     held = [leaf.grad for leaf in leaves]
     given: Iterable[torch.nn.Parameter] = (leaf for leaf in leaves) if as_generator else leaves
-    bench.adapter("run_gradient_clipping", parameters=given, max_l2_norm=max_l2_norm)
+    operations.adapter("run_gradient_clipping", parameters=given, max_l2_norm=max_l2_norm)
     for i, (leaf, before) in enumerate(zip(leaves, held, strict=True)):
         if (leaf.grad is None) != (before is None):
             raise ContractBroken(

@@ -1,7 +1,7 @@
 """Drivers for timed calls: the judge's memory is mapped, a subject is made ready, and then run on slots of it.
 
-A slot is a set of inputs and the places of the outputs, both in the judge's arena. These drivers keep no time and check
-nothing: they run beside the student's code, so the judge does both, on its side.
+A slot is a set of inputs and the places of the outputs, both in the judge's shared memory. These drivers keep no time
+and check nothing: they run beside the student's code, so the judge does both, on its side.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..arena import Arena, map_arena
-from ..faults import ContractBroken, NotProvided
+from ..exceptions import ContractBroken, NotProvided
+from ..shared_memory import SharedMemory, map_shared_memory
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 Place = dict[str, Any]
-"""Where a tensor lies in the arena: {"offset": bytes, "dtype": name, "shape": sizes}."""
+"""Where a tensor lies in the shared memory: {"offset": bytes, "dtype": name, "shape": sizes}."""
 Tensors = dict[str, torch.Tensor]
 Call = Callable[[Tensors], Sequence[torch.Tensor]]
 
 
-def timed_open(bench: Bench, descriptor: int, size: int, device: str) -> int:
-    """Map the arena; gives its handle."""
-    return bench.keep(map_arena(descriptor, size, device))
+def timed_open(operations: Operations, descriptor: int, size: int, device: str) -> int:
+    """Map the shared memory; gives its handle."""
+    return operations.keep(map_shared_memory(descriptor, size, device))
 
 
 def timed_prepare(
-    bench: Bench,
-    arena: int,
+    operations: Operations,
+    shared_memory: int,
     subjects: list[dict[str, Any]],
     state: dict[str, Place],
     slots: list[dict[str, Any]],
@@ -46,14 +46,14 @@ def timed_prepare(
     Raises:
         NotProvided: when the submission has none of the adapters.
     """
-    where: Arena = bench.objects[arena]
-    available = [subject for subject in subjects if hasattr(bench.adapters, subject["adapter"])]
+    where: SharedMemory = operations.objects[shared_memory]
+    available = [subject for subject in subjects if hasattr(operations.adapters, subject["adapter"])]
     if not available:
         raise NotProvided(f"the submission has no adapter {' or '.join(subject['adapter'] for subject in subjects)}")
     weights = {name: where.tensor(**place) for name, place in state.items()}
     subject = dict(available[0])
-    call = _KINDS[subject.pop("kind")](bench, weights, where.device, **subject)
-    return bench.keep(
+    call = _KINDS[subject.pop("kind")](operations, weights, where.device, **subject)
+    return operations.keep(
         (
             call,
             [
@@ -67,9 +67,9 @@ def timed_prepare(
     )
 
 
-def timed_run(bench: Bench, subject: int, order: list[int]) -> None:
+def timed_run(operations: Operations, subject: int, order: list[int]) -> None:
     """Run the subject on these slots, one after the other, and leave what it gives in their outputs."""
-    call, slots = bench.objects[subject]
+    call, slots = operations.objects[subject]
     for index in order:
         inputs, outputs = slots[index]
         results = call(inputs)
@@ -87,15 +87,15 @@ def timed_run(bench: Bench, subject: int, order: list[int]) -> None:
         torch.cuda.synchronize()
 
 
-def timed_release(bench: Bench, subject: int) -> None:
+def timed_release(operations: Operations, subject: int) -> None:
     """Forget a subject, with all it keeps."""
-    del bench.objects[subject]
+    del operations.objects[subject]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _function(
-    bench: Bench,
+    operations: Operations,
     weights: Tensors,
     device: torch.device,
     adapter: str,
@@ -116,7 +116,7 @@ def _function(
 
     def call(inputs: Tensors) -> Sequence[torch.Tensor]:
         with torch.no_grad():
-            return [bench.adapter(adapter, **inputs, **given)]
+            return [operations.adapter(adapter, **inputs, **given)]
 
     def call_on_device(inputs: Tensors) -> Sequence[torch.Tensor]:
         with device:
@@ -126,7 +126,7 @@ def _function(
 
 
 def _module(
-    bench: Bench,
+    operations: Operations,
     weights: Tensors,
     device: torch.device,
     adapter: str,
@@ -138,7 +138,7 @@ def _module(
     Args:
         positions: the weight, if any, that is no parameter but the second argument of each call.
     """
-    module = bench.adapter(adapter, **config)
+    module = operations.adapter(adapter, **config)
     further = [weights[positions]] if positions else []
     wanted = {name: value for name, value in weights.items() if name != positions}
     names = {name for name, _ in module.named_parameters()}
@@ -156,10 +156,10 @@ def _module(
 
 
 def _autograd(
-    bench: Bench, weights: Tensors, device: torch.device, adapter: str, constants: list[Any], wrt: list[str]
+    operations: Operations, weights: Tensors, device: torch.device, adapter: str, constants: list[Any], wrt: list[str]
 ) -> Call:
     """An autograd function, forward and backward; the input named `cotangent` is the gradient of its output."""
-    function = bench.adapter(adapter)
+    function = operations.adapter(adapter)
 
     def call(inputs: Tensors) -> Sequence[torch.Tensor]:
         leaves = {name: inputs[name].detach().requires_grad_() for name in wrt}
@@ -170,7 +170,7 @@ def _autograd(
 
 
 def _optimizer(
-    bench: Bench,
+    operations: Operations,
     weights: Tensors,
     device: torch.device,
     adapter: str,
@@ -181,7 +181,7 @@ def _optimizer(
 
     The parameters are copies: what a call is given stays as it was, for the check.
     """
-    kind = bench.adapter(adapter)
+    kind = operations.adapter(adapter)
 
     def call(inputs: Tensors) -> Sequence[torch.Tensor]:
         parameters = [torch.nn.Parameter(value.clone()) for name, value in inputs.items() if name.startswith("p")]

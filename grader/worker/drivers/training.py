@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import alone
-from ..faults import ContractBroken, NotProvided
+from .. import fresh_process
+from ..exceptions import ContractBroken, NotProvided
 from ..limits import memory_headroom
 
 if TYPE_CHECKING:
-    from ..bench import Bench
+    from ..operations import Operations
 
 _REPORTED = ("config.toml", "metrics.jsonl", "model.safetensors", "curve.svg", "curve.png")
 _MOST_BYTES = 16 << 20  # per file
@@ -33,7 +33,12 @@ _KEPT = "of-the-judge"
 
 
 def training_run(
-    bench: Bench, config: dict[str, Any], train: np.ndarray, valid: np.ndarray, padding: int = 0, headroom_mib: int = 0
+    operations: Operations,
+    config: dict[str, Any],
+    train: np.ndarray,
+    valid: np.ndarray,
+    padding: int = 0,
+    headroom_mib: int = 0,
 ) -> dict[str, bytes]:
     """Train on these token ids; gives {name: contents} of the run's files.
 
@@ -43,11 +48,13 @@ def training_run(
         headroom_mib: if not 0, the memory that training may take, in MiB.
     """
     with _laid_out(config, train, valid, padding) as full, memory_headroom(headroom_mib or 1 << 20):
-        bench.adapter("run_train", config=full)
+        operations.adapter("run_train", config=full)
         return _files(Path(full["out"]))
 
 
-def training_interrupted(bench: Bench, config: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
+def training_interrupted(
+    operations: Operations, config: dict[str, Any], train: np.ndarray, valid: np.ndarray
+) -> dict[str, Any]:
     """Train in a process of its own, kill it (SIGKILL) after its first checkpoint, and train again with the same
     configuration.
 
@@ -58,7 +65,7 @@ def training_interrupted(bench: Bench, config: dict[str, Any], train: np.ndarray
     for _ in range(_ATTEMPTS):
         with _laid_out(config, train, valid) as full:
             folder = Path(full["out"])
-            _train_and_kill(bench, full)
+            _train_and_kill(operations, full)
             metrics = folder / "metrics.jsonl"
             killed_at = metrics.read_bytes() if metrics.exists() else b""
             if killed_at.count(b"\n") >= config["steps"]:
@@ -66,13 +73,13 @@ def training_interrupted(bench: Bench, config: dict[str, Any], train: np.ndarray
             checkpoint, kept = folder / "checkpoint.pt", folder.with_name(_KEPT)
             os.link(checkpoint, kept)  # a second name of the same file: what is written into it shows here, too
             before = kept.read_bytes()
-            bench.adapter("run_train", config=full)
+            operations.adapter("run_train", config=full)
             return {"files": _files(folder), "killed_at": killed_at, "in_place": kept.read_bytes() != before}
     raise ContractBroken(f"checkpoint.pt was not there before the training of {config['steps']} steps was over")
 
 
 def training_refused(
-    bench: Bench,
+    operations: Operations,
     config: dict[str, Any],
     train: np.ndarray,
     valid: np.ndarray,
@@ -93,7 +100,7 @@ def training_refused(
     with _laid_out(config, train, valid) as full:
         folder = Path(full["out"])
         if before is not None:
-            bench.adapter("run_train", config={**full, **before})
+            operations.adapter("run_train", config={**full, **before})
         if cut:
             path = Path(full[cut]) if cut in full else folder / cut
             os.truncate(path, path.stat().st_size // 2)
@@ -102,7 +109,7 @@ def training_refused(
         contents = _contents(folder)
         error, is_value_error = None, False
         try:
-            bench.adapter("run_train", config=full)
+            operations.adapter("run_train", config=full)
         except (NotImplementedError, NotProvided):
             raise
         except Exception as refusal:
@@ -127,12 +134,12 @@ def _laid_out(config: dict[str, Any], train: np.ndarray, valid: np.ndarray, padd
         yield {**{key: str(path) for key, path in paths.items()}, **config}
 
 
-def _train_and_kill(bench: Bench, config: dict[str, Any]) -> None:
+def _train_and_kill(operations: Operations, config: dict[str, Any]) -> None:
     """Train in a process of its own until there is a checkpoint, and metrics of the steps after it."""
-    bench.require("run_train")
+    operations.require("run_train")
     checkpoint, metrics = (Path(config["out"], name) for name in ("checkpoint.pt", "metrics.jsonl"))
     with tempfile.TemporaryFile() as output:
-        process = alone.start(bench.adapters, "run_train", {"config": config}, output)
+        process = fresh_process.start(operations.adapters, "run_train", {"config": config}, output)
         try:
             deadline = time.monotonic() + _START_S
             while (first := _version(checkpoint)) is None and process.poll() is None and time.monotonic() < deadline:

@@ -38,9 +38,9 @@ drivers = sys.modules["grader_worker.drivers"].DRIVERS
 real = drivers["timed_prepare"]
 
 
-def timed_prepare(bench, **arguments):
-    handle = real(bench, **arguments)
-    threading.Thread(target=ahead, args=(bench.objects[handle][1],), daemon=True).start()
+def timed_prepare(operations, **arguments):
+    handle = real(operations, **arguments)
+    threading.Thread(target=ahead, args=(operations.objects[handle][1],), daemon=True).start()
     return handle
 
 

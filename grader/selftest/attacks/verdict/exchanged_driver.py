@@ -12,9 +12,9 @@ from honest.adapters import run_gradient_clipping as right
 real = DRIVERS["clip"]
 
 
-def clip(bench, **arguments):
-    bench.adapters.run_gradient_clipping = right
-    return real(bench, **arguments)
+def clip(operations, **arguments):
+    operations.adapters.run_gradient_clipping = right
+    return real(operations, **arguments)
 
 
 DRIVERS["clip"] = clip

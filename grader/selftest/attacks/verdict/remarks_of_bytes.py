@@ -26,7 +26,7 @@ def request_id():
 def run_softmax(in_features, dim):
     remarks = [{b"kind": "tampered", 7: "x"}]
     answer = {"id": request_id(), "kind": "ok", "value": right(in_features, dim)}
-    body = wire.encode({**answer, "witnessed": remarks, "noticed": remarks})
+    body = wire.encode({**answer, "uses_seen": remarks, "noticed": remarks})
     with socket.socket(fileno=os.dup(int(sys.argv[1]))) as channel:
         channel.sendall(struct.pack(">Q", len(body)) + body)
     os._exit(0)

@@ -98,7 +98,7 @@ class Call:
         return [value for value in (*self.positional, *self.named.values()) if isinstance(value, Tensor)]
 
 
-class Construction:
+class ConstructionMonitor:
     """Watches one call of an adapter.
 
     Args:
@@ -201,7 +201,7 @@ class Construction:
         return frame.f_code is self._adapter or os.path.realpath(frame.f_code.co_filename).startswith(_HERE)
 
 
-SETS_PROFILE = inspect.unwrap(Construction.watching).__code__
+SETS_PROFILE = inspect.unwrap(ConstructionMonitor.watching).__code__
 """The kit's own code that sets a profile function, and passes on to the one before it what it is told."""
 
 

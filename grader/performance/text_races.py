@@ -17,10 +17,10 @@ from ..cases.assets import load
 from ..cases.compare import Mismatch, compare
 from ..cases.fresh_text import shuffled_text, with_letters_exchanged
 from ..scoring.races import RaceResult
-from ..wall.walled import Behind
+from ..wall.walled import WalledSubmission
+from .contestants import WrongAnswer
 from .devices import CpuDevice
-from .duel import Turn, duel
-from .lane import WrongAnswer
+from .paired_turns import Turn, take_turns
 from .racing import summed_up
 from .statistics import Taken, Thresholds
 
@@ -88,14 +88,16 @@ TEXT_RACES: dict[str, Callable[[], Iterator[TextRace]]] = {
 """{problem: its races}."""
 
 
-def run_text_race(race: TextRace, student: Behind, reference: Behind, budget_s: float) -> RaceResult:
+def run_text_race(
+    race: TextRace, student: WalledSubmission, reference: WalledSubmission, budget_s: float
+) -> RaceResult:
     """Hold one race.
 
     Raises:
         WrongAnswer, Fault: when the submission is wrong or fails.
     """
     answers: dict[int, Any] = {}
-    handles: dict[Behind, dict[str, int]] = {student: {}, reference: {}}
+    handles: dict[WalledSubmission, dict[str, int]] = {student: {}, reference: {}}
     for contestant, handle in handles.items():
         contestant.load()
         if race.opening is not None:
@@ -103,7 +105,7 @@ def run_text_race(race: TextRace, student: Behind, reference: Behind, budget_s: 
         contestant.pause()
     clock = CpuDevice()
 
-    def turn_of(contestant: Behind) -> Turn:
+    def turn_of(contestant: WalledSubmission) -> Turn:
         def turn(seed: int) -> Taken:
             inputs = {**handles[contestant], **race.draw(seed)}
             reading = clock.begin(contestant)
@@ -125,7 +127,7 @@ def run_text_race(race: TextRace, student: Behind, reference: Behind, budget_s: 
         return turn
 
     try:
-        pairs = duel(
+        pairs = take_turns(
             turn_of(student),
             turn_of(reference),
             race.thresholds,

@@ -15,7 +15,7 @@ from typing import Any
 _TABLES = (dict, list, set, frozenset, tuple)
 
 
-class Fingerprint:
+class IdentitySnapshot:
     """What some namespaces hold.
 
     Args:

@@ -1,11 +1,11 @@
 """Memory that judge and worker both see: the judge allocates it, writes inputs there, and reads outputs from there.
 
-An arena is one block behind one file descriptor, which the worker inherits. On the CPU that is a memory file (Linux) or
-an unlinked file; on a GPU it is physical device memory of the driver's virtual memory management, exported as a
-descriptor (`cuMemExportToShareableHandle`, CUDA driver API, section "Virtual Memory Management"). Unlike the older
+A shared memory is one block behind one file descriptor, which the worker inherits. On the CPU that is a memory file
+(Linux) or an unlinked file; on a GPU it is physical device memory of the driver's virtual memory management, exported
+as a descriptor (`cuMemExportToShareableHandle`, CUDA driver API, section "Virtual Memory Management"). Unlike the older
 handles of cudaIpcGetMemHandle a descriptor needs no common process or IPC namespace, so that it works from inside a
-sandbox, and goes nowhere but where it is handed. Either way both processes map the same bytes, and `Arena.tensor` is a
-view of them.
+sandbox, and goes nowhere but where it is handed. Either way both processes map the same bytes, and
+`SharedMemory.tensor` is a view of them.
 
 The GPU's half is written after the driver's documentation and has not run on a GPU yet.
 """
@@ -25,7 +25,7 @@ ALIGNMENT = 256
 """Bytes; tensors begin at multiples of it, as they do in PyTorch's own allocations."""
 
 
-class Arena:
+class SharedMemory:
     """A mapped block of `size` bytes. Close it when no tensor in it is used any more.
 
     descriptor: what the other process maps it by.
@@ -42,15 +42,15 @@ class Arena:
         return self._memory.device
 
     def tensor(self, offset: int, dtype: str, shape: list[int]) -> torch.Tensor:
-        """The tensor of this dtype and shape that begins `offset` bytes into the arena.
+        """The tensor of this dtype and shape that begins `offset` bytes into the shared memory.
 
         Raises:
-            ValueError: when it does not begin at a multiple of `ALIGNMENT`, or reaches beyond the arena.
+            ValueError: when it does not begin at a multiple of `ALIGNMENT`, or reaches beyond the shared memory.
         """
         kind = getattr(torch, dtype)
         size = math.prod(shape) * kind.itemsize
         if offset < 0 or offset % ALIGNMENT or offset + size > self.size:
-            raise ValueError(f"{size} bytes at {offset} do not lie in an arena of {self.size}")
+            raise ValueError(f"{size} bytes at {offset} do not lie in a shared memory of {self.size}")
         return self._memory[offset : offset + size].view(kind).reshape(shape)
 
     def close(self) -> None:
@@ -58,28 +58,28 @@ class Arena:
         os.close(self.descriptor)
 
 
-def make_arena(size: int, device: str) -> Arena:
-    """Allocate an arena on "cpu" or "cuda" (the current device)."""
+def make_shared_memory(size: int, device: str) -> SharedMemory:
+    """Allocate a shared memory on "cpu" or "cuda" (the current device)."""
     if device == "cpu":
         descriptor = _memory_file()
         os.ftruncate(descriptor, size)
-        return map_arena(descriptor, size, device)
+        return map_shared_memory(descriptor, size, device)
     descriptor, size = _Driver().export(size)
-    return map_arena(descriptor, size, device)
+    return map_shared_memory(descriptor, size, device)
 
 
-def map_arena(descriptor: int, size: int, device: str) -> Arena:
-    """Map the arena behind a descriptor into this process."""
+def map_shared_memory(descriptor: int, size: int, device: str) -> SharedMemory:
+    """Map the shared memory behind a descriptor into this process."""
     if device == "cpu":
         block = mmap.mmap(descriptor, size)
-        return Arena(torch.frombuffer(block, dtype=torch.uint8), descriptor, block)
+        return SharedMemory(torch.frombuffer(block, dtype=torch.uint8), descriptor, block)
     address = _Driver().map(descriptor, size)
-    return Arena(torch.as_tensor(_OnDevice(address, size), device="cuda"), descriptor, address)
+    return SharedMemory(torch.as_tensor(_OnDevice(address, size), device="cuda"), descriptor, address)
 
 
 def _memory_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("arena", os.MFD_CLOEXEC)
+        return os.memfd_create("shared_memory", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
@@ -119,7 +119,7 @@ class _Access(ctypes.Structure):
 
 
 class _Driver:
-    """The few calls of libcuda that an arena needs, on the current device, whose context PyTorch has made."""
+    """The few calls of libcuda that a shared memory needs, on the current device, whose context PyTorch has made."""
 
     _PINNED, _FILE_DESCRIPTOR, _ON_DEVICE, _READ_AND_WRITE, _MINIMUM = 1, 1, 1, 3, 0
 

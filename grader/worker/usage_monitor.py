@@ -1,11 +1,11 @@
-"""The witness: sees which ready-made code actually runs while an adapter or a driver is called.
+"""The usage monitor: sees which ready-made code actually runs while an adapter or a driver is called.
 
 It is a profile function (`sys.setprofile`), so it is told of every call that Python makes, in torch or anywhere else,
 and takes part in none: results, tracebacks and `torch.compile` are as without it. (A `TorchFunctionMode` sees less,
 as neither optimizers nor tokenizers go through it, and makes `torch.compile(fullgraph=True)` fail.) Whether an answer
 came from what was seen, `probe.py` finds out.
 
-Only what the submission itself calls counts. From the ready-made function the witness follows the stack outwards,
+Only what the submission itself calls counts. From the ready-made function the usage monitor follows the stack outwards,
 past wrappers such as `nn.Module.__call__` and past what only calls what it was given, such as `tree_map`: the first
 frame with a file of the submission is the place; when a driver or torch itself comes first, the call is theirs. A file
 name counts only for code that belongs to the module of that file. Code that runs because a module is being imported is
@@ -35,8 +35,8 @@ from typing import Any
 
 import torch
 
-from .construction import SETS_PROFILE
-from .from_scratch import MODEL_PACKAGES, TOKENIZER_PACKAGES, canonical, is_piece, of_interest
+from .construction_monitor import SETS_PROFILE
+from .ready_made import MODEL_PACKAGES, TOKENIZER_PACKAGES, canonical, is_piece, of_interest
 
 _ALWAYS = 2
 _THEN_ONE_IN = 16
@@ -109,7 +109,7 @@ class Caller:
     imported: bool
 
 
-class Witness:
+class UsageMonitor:
     """Watches calls of one submission.
 
     Args:
@@ -434,9 +434,9 @@ def in_thread() -> bool:
     return threading.current_thread() is not threading.main_thread()
 
 
-def _hear_of_profilers(witness: Witness) -> None:
-    """Have a witness told when a profile function is set, by whatever way (PEP 578)."""
-    known = weakref.ref(witness)
+def _hear_of_profilers(monitor: UsageMonitor) -> None:
+    """Have a monitor told when a profile function is set, by whatever way (PEP 578)."""
+    known = weakref.ref(monitor)
 
     def hear(event: str, _: tuple[Any, ...]) -> None:
         if event == "sys.setprofile" and (listener := known()) is not None:

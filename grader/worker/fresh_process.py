@@ -35,7 +35,7 @@ def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], 
         ContractBroken: any other exception; the process ended, or took longer than `limit_s` seconds.
     """
     from . import wire
-    from .faults import ContractBroken
+    from .exceptions import ContractBroken
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         given, answered = Path(folder, "arguments"), Path(folder, "answer")
@@ -130,9 +130,9 @@ def _run_driver(adapters: types.ModuleType, driver: str, given: Path, answered: 
     """Run a driver beside the submission, and write what came of it."""
     here = Path(__file__).resolve().parent
     _provide(_PACKAGE, str(here / "__init__.py"), [str(here)])
-    bench, wire = (importlib.import_module(f"{_PACKAGE}.{name}") for name in ("bench", "wire"))
+    operations, wire = (importlib.import_module(f"{_PACKAGE}.{name}") for name in ("operations", "wire"))
     try:
-        value = bench.Bench(adapters).perform(driver, wire.decode(given.read_bytes()))
+        value = operations.Operations(adapters).perform(driver, wire.decode(given.read_bytes()))
         answer = wire.encode({"kind": "ok", "value": value})
     except NotImplementedError as error:
         answer = wire.encode({"kind": "todo", "message": str(error)})

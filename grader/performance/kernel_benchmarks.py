@@ -1,7 +1,7 @@
 """What is timed against what: each kernel at several shapes, beside eager PyTorch, torch.compile and a
 library.
 
-A contest is one operation on one set of tensors. Its least traffic or FLOPs are counted here, from its
+A benchmark is one operation on one set of tensors. Its least traffic or FLOPs are counted here, from its
 definition, and not from what any contender happens to do.
 """
 
@@ -31,7 +31,7 @@ Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Contest:
+class KernelBenchmark:
     """One operation on one set of tensors; `contenders` makes those, and hands out a call per contender."""
 
     kernel: str
@@ -81,7 +81,7 @@ def _shape(dtype: torch.dtype, *sizes: int) -> str:
     return f"{' × '.join(f'{size:,}' for size in sizes)} {str(dtype).removeprefix('torch.')}"
 
 
-def rmsnorm_contests(quick: bool) -> Iterator[Contest]:
+def rmsnorm_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     for rows, columns in [(16_384, 8_192)] if quick else [(32_768, 4_096), (16_384, 8_192), (8_192, 16_384)]:
 
         def inputs(rows: int = rows, columns: int = columns) -> tuple[Tensor, ...]:
@@ -94,11 +94,11 @@ def rmsnorm_contests(quick: bool) -> Iterator[Contest]:
         size = rows * columns * 2
         forward = _contenders(_forward, inputs, ours=rmsnorm, eager=eager)
         backward = _contenders(_backward, inputs, ours=rmsnorm, eager=eager)
-        yield Contest("RMSNorm forward", tensors, forward, least_bytes=2 * size)
-        yield Contest("RMSNorm backward", tensors, backward, least_bytes=3 * size)
+        yield KernelBenchmark("RMSNorm forward", tensors, forward, least_bytes=2 * size)
+        yield KernelBenchmark("RMSNorm backward", tensors, backward, least_bytes=3 * size)
 
 
-def softmax_contests(quick: bool) -> Iterator[Contest]:
+def softmax_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     cases = [
         (torch.float32, 4_096, 32_768),
         (torch.bfloat16, 32_768, 4_096),
@@ -118,11 +118,11 @@ def softmax_contests(quick: bool) -> Iterator[Contest]:
         size = rows * columns * dtype.itemsize
         forward = _contenders(_forward, inputs, ours=softmax, eager=eager)
         backward = _contenders(_backward, inputs, ours=softmax, eager=eager)
-        yield Contest("softmax forward", tensors, forward, least_bytes=2 * size)
-        yield Contest("softmax backward", tensors, backward, least_bytes=3 * size)
+        yield KernelBenchmark("softmax forward", tensors, forward, least_bytes=2 * size)
+        yield KernelBenchmark("softmax backward", tensors, backward, least_bytes=3 * size)
 
 
-def silu_gate_contests(quick: bool) -> Iterator[Contest]:
+def silu_gate_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     for rows, columns in [(8_192, 14_336)] if quick else [(8_192, 14_336), (16_384, 5_504)]:
 
         def inputs(rows: int = rows, columns: int = columns) -> tuple[Tensor, ...]:
@@ -135,11 +135,11 @@ def silu_gate_contests(quick: bool) -> Iterator[Contest]:
         size = rows * columns * 2
         forward = _contenders(_forward, inputs, ours=silu_gate, eager=eager)
         backward = _contenders(_backward, inputs, ours=silu_gate, eager=eager)
-        yield Contest("SiLU-gate forward", tensors, forward, least_bytes=3 * size)
-        yield Contest("SiLU-gate backward", tensors, backward, least_bytes=5 * size)
+        yield KernelBenchmark("SiLU-gate forward", tensors, forward, least_bytes=3 * size)
+        yield KernelBenchmark("SiLU-gate backward", tensors, backward, least_bytes=5 * size)
 
 
-def rope_contests(quick: bool) -> Iterator[Contest]:
+def rope_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     def eager(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
@@ -165,10 +165,10 @@ def rope_contests(quick: bool) -> Iterator[Contest]:
             tensors = f"{_shape(torch.bfloat16, batch, heads, tokens, head_dim)}, {layout}"
             size = batch * heads * tokens * head_dim * 2
             contenders = _contenders(_forward, inputs, ours=ours, eager=eager)
-            yield Contest("RoPE", tensors, contenders, least_bytes=2 * size)
+            yield KernelBenchmark("RoPE", tensors, contenders, least_bytes=2 * size)
 
 
-def cross_entropy_contests(quick: bool) -> Iterator[Contest]:
+def cross_entropy_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     for rows, columns in [(8_192, 32_768)] if quick else [(8_192, 32_768), (8_192, 50_257), (4_096, 131_072)]:
 
         def inputs(rows: int = rows, columns: int = columns) -> tuple[Tensor, ...]:
@@ -178,11 +178,11 @@ def cross_entropy_contests(quick: bool) -> Iterator[Contest]:
         size = rows * columns * 2
         forward = _contenders(_forward, inputs, ours=cross_entropy, eager=F.cross_entropy)
         both = _contenders(_both, inputs, ours=cross_entropy, eager=F.cross_entropy)
-        yield Contest("cross-entropy loss", tensors, forward, least_bytes=size)
-        yield Contest("cross-entropy loss + gradient", tensors, both, least_bytes=2 * size)
+        yield KernelBenchmark("cross-entropy loss", tensors, forward, least_bytes=size)
+        yield KernelBenchmark("cross-entropy loss + gradient", tensors, both, least_bytes=2 * size)
 
 
-def adamw_contests(quick: bool) -> Iterator[Contest]:
+def adamw_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     """A GPT-2-like model of 12 blocks and 124 M parameters, all float32."""
     d = 768
     block = [(d,), (3 * d, d), (d, d), (d,), (4 * d, d), (d, 4 * d)]
@@ -205,10 +205,12 @@ def adamw_contests(quick: bool) -> Iterator[Contest]:
         }
 
     count = sum(torch.Size(shape).numel() for shape in shapes)
-    yield Contest("AdamW", f"{count / 1e6:.0f} M float32 in {len(shapes)} tensors", make, least_bytes=28 * count)
+    yield KernelBenchmark(
+        "AdamW", f"{count / 1e6:.0f} M float32 in {len(shapes)} tensors", make, least_bytes=28 * count
+    )
 
 
-def attention_contests(quick: bool) -> Iterator[Contest]:
+def attention_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
     cases = [(64, 4_096, True), (128, 8_192, True)]
     if not quick:
         cases = [(dim, tokens, True) for dim in (64, 128) for tokens in (4_096, 8_192, 16_384)]
@@ -230,19 +232,19 @@ def attention_contests(quick: bool) -> Iterator[Contest]:
         product = 2 * batch * heads * tokens * tokens * dim // (2 if causal else 1)
         forward = _contenders(_forward, inputs, ours=ours, library=library)
         backward = _contenders(_backward, inputs, ours=ours, library=library)
-        yield Contest("attention forward", tensors, forward, least_flops=2 * product)
-        yield Contest("attention backward", tensors, backward, least_flops=5 * product)
+        yield KernelBenchmark("attention forward", tensors, forward, least_flops=2 * product)
+        yield KernelBenchmark("attention backward", tensors, backward, least_flops=5 * product)
 
 
-def all_contests(quick: bool) -> Iterator[Contest]:
-    """Every contest in the order in which it is reported; `quick` keeps one or two shapes of each kernel."""
-    for contests in (
-        rmsnorm_contests,
-        softmax_contests,
-        silu_gate_contests,
-        rope_contests,
-        cross_entropy_contests,
-        adamw_contests,
-        attention_contests,
+def all_benchmarks(quick: bool) -> Iterator[KernelBenchmark]:
+    """Every benchmark in the order in which it is reported; `quick` keeps one or two shapes of each kernel."""
+    for benchmarks in (
+        rmsnorm_benchmarks,
+        softmax_benchmarks,
+        silu_gate_benchmarks,
+        rope_benchmarks,
+        cross_entropy_benchmarks,
+        adamw_benchmarks,
+        attention_benchmarks,
     ):
-        yield from contests(quick)
+        yield from benchmarks(quick)

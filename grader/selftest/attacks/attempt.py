@@ -26,7 +26,7 @@ from grader.wall.isolation import available as levels_that_work
 from grader.wall.walled import processes
 
 from ..forked import ForkedExaminer
-from .catalogue import MARK, Attack
+from .attack import MARK, Attack
 
 BYSTANDER = "learning_rate_schedule"
 _LOAD_S = 30
@@ -106,7 +106,7 @@ def _graded(
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
-        policy=find_breaches(problems, {}, run.witnessed),
+        policy=find_breaches(problems, {}, run.uses_seen),
         seed=run.seed,
         isolation=isolation.as_json(),
         environment={},

@@ -20,7 +20,7 @@ WARM_UPS = 4
 """Turns of each before any counts: allocators and interpreters take a few to settle."""
 
 
-def duel(
+def take_turns(
     student: Turn,
     reference: Turn,
     thresholds: Thresholds,

@@ -1,4 +1,4 @@
-"""A contestant: a submission in its worker, and the arena that the judge shares with it.
+"""A contestant: a submission in its worker, and the shared memory that the judge shares with it.
 
 How cheating with time is shut out, in this module and those it uses:
 
@@ -26,7 +26,7 @@ checked cannot be told from one that is not.
 *Too fast to be true* is noticed: a time below the device's ceilings (`Ceilings.least_seconds`) is reported as
 impossible.
 
-What remains: code that knows about the arena could write its results there itself and make the driver's copy do
+What remains: code that knows about the shared memory could write its results there itself and make the driver's copy do
 nothing, which would save it the copy that everybody else pays. For kernels that move little else this is the largest
 gain there is; the roofline contains the copy, so that the time would soon be impossible.
 """
@@ -45,12 +45,12 @@ from torch import Tensor
 
 from ..cases.compare import Mismatch, Tolerance, compare
 from ..wall.isolation import Isolation
-from ..wall.walled import Behind, Limits
-from ..worker.arena import ALIGNMENT, Arena, make_arena
+from ..wall.walled import Limits, WalledSubmission
 from ..worker.loader import Layout
+from ..worker.shared_memory import ALIGNMENT, SharedMemory, make_shared_memory
 from .devices import Device
-from .races import Drawn, Race
 from .statistics import Taken
+from .tensor_races import Drawn, Race
 
 _CALL_LIMIT_S = {"cpu": 60.0, "cuda": 300.0}  # a kernel that tunes itself compiles many others first
 _MEMORY_MIB = {"cpu": 4096, "cuda": 65_536}  # the CUDA driver maps much that it never uses
@@ -62,32 +62,32 @@ class WrongAnswer(Exception):
     """A timed call gave something else than it should; the message is for a student."""
 
 
-class Lane:
+class Contestant:
     """One contestant. Use it as a context manager."""
 
     def __init__(
-        self, layout: Layout, isolation: Isolation, device: Device, arena_bytes: int, scratch: Path | None = None
+        self, layout: Layout, isolation: Isolation, device: Device, shared_bytes: int, scratch: Path | None = None
     ) -> None:
         self.device = device
-        self.arena: Arena = make_arena(arena_bytes, device.name)
-        self.submission = Behind(
+        self.shared_memory: SharedMemory = make_shared_memory(shared_bytes, device.name)
+        self.submission = WalledSubmission(
             layout,
             Limits(call_s=_CALL_LIMIT_S[device.name], memory_mib=_MEMORY_MIB[device.name]),
             isolation,
             scratch,
-            descriptors=(self.arena.descriptor,),
+            descriptors=(self.shared_memory.descriptor,),
             gpu=device.name == "cuda",
         )
         self._generation = -1
         self._handle = 0
 
-    def __enter__(self) -> Lane:
+    def __enter__(self) -> Contestant:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.submission.resume()
         self.submission.close()
-        self.arena.close()
+        self.shared_memory.close()
 
     def perform(self, operation: str, **arguments: Any) -> Any:
         """One request; the worker runs for as long as it takes, and is stopped before and after."""
@@ -98,29 +98,33 @@ class Lane:
             self.submission.pause()
 
     def open(self) -> int:
-        """The arena's handle in the worker, which is started and given the arena if it has (or is) none.
+        """The shared memory's handle in the worker, which is started first, and given the memory, where need be.
 
         Raises:
             Fault: when the submission cannot be imported.
         """
         self.submission.load()
         if self._generation != self.submission.generation:
-            where = {"descriptor": self.arena.descriptor, "size": self.arena.size, "device": self.device.name}
+            where = {
+                "descriptor": self.shared_memory.descriptor,
+                "size": self.shared_memory.size,
+                "device": self.device.name,
+            }
             self._handle = self.perform("timed_open", **where)
             self._generation = self.submission.generation
             self.device.settle(self.submission)
         return self._handle
 
 
-class Prepared:
-    """A race that one lane is ready to run, on a number of slots.
+class PreparedRace:
+    """A race that one contestant is ready to run, on a number of slots.
 
     Raises:
         Fault: when the submission cannot.
     """
 
-    def __init__(self, lane: Lane, race: Race, slots: int) -> None:
-        self.lane, self.race = lane, race
+    def __init__(self, contestant: Contestant, race: Race, slots: int) -> None:
+        self.contestant, self.race = contestant, race
         self._end = 0
         places = {name: self._place(given) for name, given in race.state.items()}
         slot_places: list[dict[str, Any]] = [
@@ -130,23 +134,28 @@ class Prepared:
             }
             for _ in range(slots)
         ]
-        self.state = {name: lane.arena.tensor(**place) for name, place in places.items()}
+        self.state = {name: contestant.shared_memory.tensor(**place) for name, place in places.items()}
         self.inputs = [
-            {name: lane.arena.tensor(**place) for name, place in slot["inputs"].items()} for slot in slot_places
+            {name: contestant.shared_memory.tensor(**place) for name, place in slot["inputs"].items()}
+            for slot in slot_places
         ]
-        self.outputs = [[lane.arena.tensor(**place) for place in slot["outputs"]] for slot in slot_places]
-        generator = torch.Generator(lane.arena.device).manual_seed(0)
+        self.outputs = [[contestant.shared_memory.tensor(**place) for place in slot["outputs"]] for slot in slot_places]
+        generator = torch.Generator(contestant.shared_memory.device).manual_seed(0)
         for name, given in race.state.items():
             if isinstance(given, Tensor):
                 self.state[name].copy_(given)
             else:
                 given.fill(self.state[name], generator)
-        lane.device.synchronize()
-        self._subject = lane.perform(
-            "timed_prepare", arena=lane.open(), subjects=list(race.subjects), state=places, slots=slot_places
+        contestant.device.synchronize()
+        self._subject = contestant.perform(
+            "timed_prepare",
+            shared_memory=contestant.open(),
+            subjects=list(race.subjects),
+            state=places,
+            slots=slot_places,
         )
         self._chance = secrets.SystemRandom()
-        self._judge = torch.Generator(lane.arena.device).manual_seed(secrets.randbits(62))
+        self._judge = torch.Generator(contestant.shared_memory.device).manual_seed(secrets.randbits(62))
 
     def _place(self, given: Drawn | Tensor) -> dict[str, Any]:
         dtype = str(given.dtype).removeprefix("torch.")
@@ -163,8 +172,8 @@ class Prepared:
             WrongAnswer: when a call that was drawn for the check is wrong.
             Fault: when the submission fails.
         """
-        device = self.lane.device
-        generator = torch.Generator(self.lane.arena.device).manual_seed(seed)
+        device = self.contestant.device
+        generator = torch.Generator(self.contestant.shared_memory.device).manual_seed(seed)
         for inputs in self.inputs:
             for name, drawn in self.race.inputs.items():
                 drawn.fill(inputs[name], generator)
@@ -177,7 +186,7 @@ class Prepared:
         device.flush()
         device.synchronize()
 
-        submission = self.lane.submission
+        submission = self.contestant.submission
         reading = device.begin(submission)
         began = time.perf_counter()
         submission.resume()
@@ -194,7 +203,7 @@ class Prepared:
 
     def _check(self, inputs: Mapping[str, Tensor], outputs: list[Tensor]) -> None:
         race = self.race
-        rows = race.rows(self._judge, self.lane.arena.device)
+        rows = race.rows(self._judge, self.contestant.shared_memory.device)
         truths = race.truth(inputs, self.state, rows)
         for i, (truth, output) in enumerate(zip(truths, outputs, strict=True)):
             unwritten = int(torch.isnan(output).sum())
@@ -211,4 +220,4 @@ class Prepared:
 
     def release(self) -> None:
         """Forget the race."""
-        self.lane.perform("timed_release", subject=self._subject)
+        self.contestant.perform("timed_release", subject=self._subject)

@@ -1,11 +1,11 @@
-"""The sentry: notes what honest code has no reason to do, while a submission is imported and called.
+"""The audit: notes what honest code has no reason to do, while a submission is imported and called.
 
 It is an audit hook (PEP 578), which Python cannot remove again, and a look at whether functions that everybody relies
 on are still what they were. Only what the submission itself causes is noted: somewhere on the stack must be a frame
 of one of its files.
 
 What it notes is evidence for a person. It is not what keeps a submission from gaining anything: that is the wall. Code
-that is not Python goes unnoticed, and a submission that takes the worker apart can silence the sentry, or accuse
+that is not Python goes unnoticed, and a submission that takes the worker apart can silence the audit, or accuse
 itself.
 """
 
@@ -27,8 +27,8 @@ from typing import Any
 
 import torch
 
-from . import bench, buffers, faults  # noqa: F401  # loaded before the submission is, so that all is watched from the start
-from .fingerprint import Fingerprint
+from . import buffers, exceptions, operations  # noqa: F401  # loaded before the submission is, so that all is watched from the start
+from .identity_snapshot import IdentitySnapshot
 
 _PACKAGE = __name__.rpartition(".")[0] + "."
 _MAIN = "__main__."
@@ -65,7 +65,7 @@ Notice = dict[str, str]
 """Something worth a look: `kind`, `evidence` (what happened, in words) and `where` (file:line in the submission)."""
 
 
-class Sentry:
+class Audit:
     """Watches one submission for as long as this process lives.
 
     Args:
@@ -227,7 +227,7 @@ def _imports(frame: types.FrameType) -> bool:
     return frame.f_code.co_filename.startswith("<frozen ") and any(frame.f_globals is vars(module) for module in own)
 
 
-def _relied_on(instances: Mapping[str, Any] = {}) -> Fingerprint:
+def _relied_on(instances: Mapping[str, Any] = {}) -> IdentitySnapshot:
     """Functions of libraries, and all code and tables between the submission and the judge, as they are now."""
     modules = {name: module for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE)}
     if os.path.dirname(getattr(sys.modules["__main__"], "__file__", None) or "") == _HERE:
@@ -238,7 +238,7 @@ def _relied_on(instances: Mapping[str, Any] = {}) -> Fingerprint:
         for value in list(vars(module).values()):
             if isinstance(value, type) and value.__module__ == module.__name__:
                 owners[f"{name}.{value.__name__}"] = value
-    return Fingerprint(owners, _of_libraries(), {_PACKAGE + name: value for name, value in instances.items()})
+    return IdentitySnapshot(owners, _of_libraries(), {_PACKAGE + name: value for name, value in instances.items()})
 
 
 def _of_libraries() -> dict[str, Any]:

@@ -8,38 +8,38 @@ import types
 from typing import Any
 
 from .drivers import DRIVERS
-from .faults import NotProvided
+from .exceptions import NotProvided
 from .probe import Probe
-from .witness import Witness
+from .usage_monitor import UsageMonitor
 
 # The public assignment's own tests call these by position, so a submission may name their parameters as it likes.
 _BY_POSITION = {"run_silu", "run_softmax", "run_cross_entropy", "run_gradient_clipping", "get_tokenizer"}
 
 
-class Bench:
+class Operations:
     """The operations that tests ask of a submission: its adapters, and the drivers built on them.
 
     Args:
         adapters: the imported adapters module.
-        witness: who watches what the submission calls, if anyone does.
+        monitor: who watches what the submission calls, if anyone does.
     """
 
-    def __init__(self, adapters: types.ModuleType, witness: Witness | None = None) -> None:
+    def __init__(self, adapters: types.ModuleType, monitor: UsageMonitor | None = None) -> None:
         self.adapters = adapters
-        self._witness = witness
+        self._monitor = monitor
         self.objects: dict[int, Any] = {}
         self._handles = itertools.count(1)
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation, an adapter (`run_*`, `get_*`) or a driver, on plain data."""
-        witness, subject = self._witness, arguments.get("adapter") or arguments.get("factory")
-        if witness is None or operation.startswith("timed_") or not witness.is_due(operation, subject):
+        monitor, subject = self._monitor, arguments.get("adapter") or arguments.get("factory")
+        if monitor is None or operation.startswith("timed_") or not monitor.is_due(operation, subject):
             return self._perform(operation, arguments)
-        return Probe(witness).perform(self._perform, operation, arguments, witness.is_first(operation, subject))
+        return Probe(monitor).perform(self._perform, operation, arguments, monitor.is_first(operation, subject))
 
-    def witnessed(self) -> list[dict[str, str]]:
+    def uses_seen(self) -> list[dict[str, str]]:
         """The uses of ready-made code that were seen since the last time this was asked."""
-        return [] if self._witness is None else self._witness.take()
+        return [] if self._monitor is None else self._monitor.take()
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         if operation.startswith(("run_", "get_")):
@@ -57,8 +57,8 @@ class Bench:
             result = function(*arguments.values())
         else:
             result = function(**arguments)
-        if self._witness is not None:
-            self._witness.inspect(function, result)
+        if self._monitor is not None:
+            self._monitor.inspect(function, result)
         return result
 
     def require(self, name: str) -> Any:
