@@ -12,11 +12,12 @@ from typing import Any
 
 from .errors import Refused
 from .escape import visible
-from .examination.runner import Launch, Progress, default_jobs, has_tests, run_tests
+from .examination.runner import Launch, default_jobs, has_tests, run_tests
 from .report.environment import describe_environment
 from .report.model import Report, build_report
 from .rules.from_scratch import find_breaches, mentions_in
 from .rules.integrity import find_suspicions
+from .scoring.progress import Progress
 from .scoring.races import NO_RACES, Speed
 from .scoring.rubric import Kind, Problem, Rubric
 from .submission.archive import is_archive, unpacked

@@ -23,6 +23,7 @@ from ..diagnosis.known_bugs import load_known_bugs
 from ..errors import Failed, Refused
 from ..kit.paths import TESTS
 from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written
+from ..scoring.progress import Progress
 from ..scoring.rubric import Problem
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, end
@@ -70,19 +71,6 @@ class Run:
     seed: int | None
     load_fault: str | None
     seconds: float
-
-
-class Progress:
-    """What a run tells whoever watches it; every method may be overridden, none has to be."""
-
-    def planned(self, tests: int) -> None:
-        """So many more tests will run."""
-
-    def started(self, test_id: str) -> None:
-        """A test begins."""
-
-    def finished(self, outcome: Outcome) -> None:
-        """A test has its outcome."""
 
 
 def has_tests(problem: Problem) -> bool:

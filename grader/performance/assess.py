@@ -12,8 +12,8 @@ from typing import Any
 
 from ..errors import Failed, Refused
 from ..examination import child_process
-from ..examination.runner import Progress
 from ..scoring.outcome import Outcome, Result
+from ..scoring.progress import Progress
 from ..scoring.races import RaceResult, Speed
 from ..scoring.rubric import Problem
 from ..wall.isolation import Isolation

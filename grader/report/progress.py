@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Columns
 
-from ..examination.runner import Progress
 from ..scoring.outcome import Outcome
+from ..scoring.progress import Progress
 
 
 class ProgressBar(Progress):

@@ -21,11 +21,12 @@ import torch
 
 from grader.cases.compare import Mismatch, compare
 from grader.examination.examiner import planned_tests
-from grader.examination.runner import Progress, Run, run_tests
+from grader.examination.runner import Run, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
 from grader.scoring.outcome import Result
 from grader.scoring.points import Status
+from grader.scoring.progress import Progress
 from grader.scoring.rubric import Problem, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_layout, written

@@ -1,6 +1,7 @@
 """One generator per problem: `generate(draw)` yields that problem's cases with inputs from the drawing's seed.
 
-Staff only: with these and the reference, a grade uses inputs that nobody has seen before.
+Imports `cases`, and `submission` and `reference` where an answer needs them. Start reading at `softmax.py`. Staff only:
+with these and the reference, a grade uses inputs that nobody has seen before.
 """
 
 import torch

@@ -1,0 +1,143 @@
+"""Which room of `grader/` may import which. Imports go down only; those inside functions count, too."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from grader.kit.paths import KIT
+
+OPEN_TO_ALL = ("errors", "escape", "kit.paths")
+"""But not to what runs beside a submission, or is compared with it: see `APART`."""
+
+APART = ("worker", "reference", "kernels")
+
+ROOMS = {
+    # From the bottom up: a room may import what is named beside it, and nothing that stands below it in this table.
+    "worker": "",
+    "reference": "",
+    "kernels": "",
+    "misconceptions": "reference",
+    "scoring": "",
+    "kit": "",
+    "submission": "scoring worker",
+    "cases": "worker.wire",
+    "cases.generators": "cases submission reference",
+    "checks": "cases submission",
+    "artifacts": "cases submission",
+    "rules": "scoring submission worker",
+    "wall": "cases.compare submission worker",
+    "diagnosis": "artifacts cases misconceptions reference scoring submission worker.wire",
+    "examination": "artifacts cases diagnosis reference rules scoring submission wall worker",
+    "trials": "diagnosis examination misconceptions reference scoring submission",
+    "fixtures": "cases diagnosis reference submission trials",
+    "performance": "cases examination kernels scoring submission wall worker",
+    "streams": "",
+    "signals": "",
+    "report": "diagnosis rules scoring streams submission kit",
+    "grading": "examination performance report rules scoring submission wall worker",
+    "selftest": "",  # everything: see `LIMITED`
+    "__main__": "cases.store grading kit report scoring selftest signals streams submission",
+}
+LIMITED = [room for room in ROOMS if room != "selftest"]
+
+
+def modules(grader: Path) -> dict[str, ast.Module]:
+    """Every module below `grader`, by its name without "grader."."""
+    files = {path.relative_to(grader).with_suffix(""): path for path in grader.rglob("*.py")}
+    parts = {".".join(name.parts).removesuffix("__init__").rstrip("."): path for name, path in files.items()}
+    return {name: ast.parse(path.read_text("utf-8")) for name, path in parts.items() if name}
+
+
+def imported(name: str, tree: ast.Module, packages: set[str]) -> Iterator[str]:
+    """What a module of `grader` imports of `grader`, by name or as the argument of `import_module`."""
+    here = name.split(".") if name in packages else name.split(".")[:-1]
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name[7:] for alias in node.names if alias.name.startswith("grader."))
+            case ast.ImportFrom(level=0, module=str(module)) if module.split(".")[0] == "grader":
+                yield from (f"{module}.{alias.name}"[7:] for alias in node.names)
+            case ast.ImportFrom(level=level, module=module) if level:
+                base = here[: len(here) - level + 1] + (module or "").split(".")
+                yield from (".".join(filter(None, [*base, alias.name])) for alias in node.names)
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(module))]):
+                yield module.removeprefix("grader.")
+
+
+def room_of(name: str) -> str:
+    return next((room for room in sorted(ROOMS, key=len, reverse=True) if within(name, room)), "")
+
+
+def is_allowed(what: str, allowed: Iterable[str]) -> bool:
+    """A room within a room has to be named itself."""
+    return any(within(what, part) and room_of(what) == room_of(part) for part in allowed)
+
+
+def within(name: str, room: str) -> bool:
+    return f"{name}.".startswith(f"{room}.")
+
+
+def broken_rules(grader: Path) -> list[str]:
+    """A line for each import that the table does not allow, and for each module that lies in no room."""
+    trees = modules(grader)
+    packages = {".".join(path.parent.relative_to(grader).parts) for path in grader.rglob("__init__.py")}
+    broken = []
+    for name, tree in trees.items():
+        room = room_of(name)
+        if not room and name not in OPEN_TO_ALL:
+            broken.append(f"grader.{name} lies in no room")
+        if room not in LIMITED:
+            continue
+        allowed = (room, *ROOMS[room].split(), *(() if room in APART else OPEN_TO_ALL))
+        wrong = {what for what in imported(name, tree, packages) if not is_allowed(what, allowed)}
+        broken += [f"grader.{name} may not import grader.{what}" for what in sorted(wrong)]
+    return broken
+
+
+def test_imports_go_down_only():
+    assert broken_rules(KIT / "grader") == []
+
+
+def test_the_table_names_rooms_from_the_bottom_up():
+    order = [*OPEN_TO_ALL, *ROOMS]
+    for room, may_import in ROOMS.items():
+        for part in may_import.split():
+            assert room_of(part) in order[: order.index(room)], f"{room} names {part}, which stands below it"
+
+
+def test_every_room_says_what_it_is():
+    for room in ROOMS:
+        if (KIT / "grader" / room.replace(".", "/")).is_dir():
+            init = KIT / "grader" / room.replace(".", "/") / "__init__.py"
+            text = ast.get_docstring(ast.parse(init.read_text("utf-8")))
+            assert text, f"{room} has no docstring"
+            assert len(text.splitlines()) >= 3, f"{room}: what lives there, what it may import, where to start reading"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "what"),
+    [
+        ("scoring.points", "from ..wall.walled import WalledSubmission", "wall.walled.WalledSubmission"),
+        ("worker.wire", "from grader.errors import Failed", "errors.Failed"),
+        ("wall.walled", "def late():\n    import grader.examination.runner", "examination.runner"),
+        ("report.html", "import importlib\nimportlib.import_module('grader.grading')", "grading"),
+        ("cases.case", "from .generators import rope", "cases.generators.rope"),
+        ("reference.rope", "from ..cases import case", "cases.case"),
+    ],
+)
+def test_a_broken_rule_is_seen(tmp_path, module, source, what):
+    path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
+    path.parent.mkdir()
+    (path.parent / "__init__.py").touch()
+    path.write_text(textwrap.dedent(source), "utf-8")
+    assert broken_rules(tmp_path) == [f"grader.{module} may not import grader.{what}"]
+
+
+def test_a_module_in_no_room_is_seen(tmp_path):
+    (tmp_path / "helpers.py").touch()
+    assert broken_rules(tmp_path) == ["grader.helpers lies in no room"]
