@@ -29,7 +29,7 @@ from ..artifacts.run import Config
 from ..cases.case import Oracle
 from ..cases.store import CASES, stored_cases
 from ..scoring.rubric import load_rubric
-from ..submission.transcript import WITHOUT_CHANCE
+from ..submission.transcript import kept_of
 from .fingerprint import fingerprint
 from .known_bugs import FORESEEN, Fingerprint, same
 
@@ -199,7 +199,7 @@ def _answer(oracle: Oracle | None, question: Question) -> Fingerprint:
         value = oracle(operation, arguments)
     except Exception:  # an answer like others: some bugs refuse what they should take
         return ["error"]
-    return fingerprint(WITHOUT_CHANCE[operation](value) if operation in WITHOUT_CHANCE else value)
+    return fingerprint(kept_of(operation, value))
 
 
 def _has_catalogue() -> bool:

@@ -10,7 +10,8 @@ Events: `loaded` (the submission was imported, or why not), then after the seed 
 test that will run), `started` and `finished` for each of them, `looked_at` (further problems, which one that failed
 builds on: their tests follow, planned in the same way), `uses_seen` (ready-made code that ran), `noticed` (what
 honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
-tests) and `done`. `refused` ends the run with a sentence for the person who started it.
+tests) and `done`. `refused` and `failed` end the run with a sentence for the person who started it, the latter when
+the kit is at fault.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ..rules.from_scratch import worth_keeping
 from ..scoring.outcome import Outcome, PlannedTest, Result, Tier
 from ..submission.faults import Fault, NothingToAssess, NotRun
 from ..submission.files import Files
-from ..submission.interface import Submission
+from ..submission.interface import Submission, UnknownOperation
 from ..wall.isolation import Isolation, Level
 from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.repeated_calls import Crosscheck
@@ -90,11 +91,13 @@ class Examination:
         self.submission: Submission
         self.has_reference = False
         self._problem = ""
-        self._witnessed: dict[str, list[Any]] = {}
+        self._uses_seen: dict[str, list[Any]] = {}
         self._lost: dict[tuple[str, Result], set[str]] = collections.defaultdict(set)
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._charged_s = 0.0
         self._outcome: Outcome | None = None
+        self.mistake: UnknownOperation | None = None
+        """One of the kit's own, which no outcome may come of."""
         self.asked: list[str] = []
         """The problems whose tests run next."""
         self.troubled: set[str] = set()
@@ -177,6 +180,9 @@ class Examination:
             behind = isinstance(self.submission, WalledSubmission)
             self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
+            if isinstance(call.excinfo.value, UnknownOperation):
+                self.mistake = call.excinfo.value
+                item.session.shouldstop = str(self.mistake)
             result, message, detail = _judge(call.excinfo.value)
             message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
             self._outcome = Outcome(_id(item), result, message, detail, call.duration)
@@ -187,7 +193,7 @@ class Examination:
             self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
             if self._outcome.result in _FAILURES and _tier(item) is not Tier.ADVICE:
                 self.troubled.add(problem_of(item.path))
-            self._send_witnessed(problem_of(item.path))
+            self._send_uses_seen(problem_of(item.path))
             self.send_noticed(problem_of(item.path))
             if texts := item.stash.get(FOR_STAFF, []):
                 plain = [text.as_plain() for text in texts]
@@ -195,9 +201,9 @@ class Examination:
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
-    def _send_witnessed(self, problem: str) -> None:
+    def _send_uses_seen(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""
-        known = self._witnessed.setdefault(problem, [])
+        known = self._uses_seen.setdefault(problem, [])
         new = worth_keeping(problem, self.submission.uses_seen, known, _USES_PER_PROBLEM)
         self.submission.uses_seen.clear()
         if new:
@@ -330,6 +336,9 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
+        except UnknownOperation as error:
+            events.send("failed", message=f"A test of the kit's own is wrong. {error}")
+            return 3
         explained = trail.explain()
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("done", exit_code=code)
@@ -341,13 +350,17 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
 
     Raises:
         FixtureError: stored cases are missing or damaged.
+        UnknownOperation: a test asks for something that is no operation.
     """
     examination.asked = list(problems)
     files = [TESTS / f"test_{problem}.py" for problem in problems]
     for problem, file in zip(problems, files, strict=True):
         if "pytest.mark.cases" in file.read_text("utf-8"):
             stored_cases(problem)
-    return int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
+    code = int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
+    if examination.mistake is not None:
+        raise examination.mistake
+    return code
 
 
 def _below(problems: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:

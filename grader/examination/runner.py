@@ -354,6 +354,8 @@ class _Crew:
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
             case "refused":
                 raise Refused(event["message"])
+            case "failed":
+                raise Failed(event["message"])
             case "done":
                 examiner.done = True
 

@@ -22,43 +22,9 @@ from typing import Any
 from ..escape import in_one_line
 from ..scoring.rubric import Policy, Problem
 from ..worker.loader import Layout
+from ..worker.operation_table import adapters_of
 from ..worker.ready_made import Rule, canonical, rule_against
 from .reachable_names import Mention, Program, TooInvolved
-
-ADAPTERS: dict[str, tuple[str, ...]] = {
-    "train_bpe": ("run_train_bpe",),
-    "tokenizer": ("get_tokenizer", "get_tokenizer_from_files"),
-    "linear": ("run_linear", "get_linear_module"),
-    "embedding": ("run_embedding", "get_embedding_module"),
-    "rmsnorm": ("run_rmsnorm", "get_rmsnorm_module"),
-    "positionwise_feedforward": ("run_silu", "run_swiglu", "get_swiglu_module"),
-    "rope": ("run_rope", "get_rope_module"),
-    "softmax": ("run_softmax",),
-    "scaled_dot_product_attention": ("run_scaled_dot_product_attention",),
-    "multihead_self_attention": ("run_multihead_self_attention", "run_multihead_self_attention_with_rope"),
-    "transformer_block": ("run_transformer_block",),
-    "transformer_lm": ("run_transformer_lm", "get_transformer_lm_module"),
-    "cross_entropy": ("run_cross_entropy",),
-    "adamw": ("get_adamw_cls",),
-    "learning_rate_schedule": ("run_get_lr_cosine_schedule",),
-    "gradient_clipping": ("run_gradient_clipping",),
-    "data_loading": ("run_get_batch",),
-    "checkpointing": ("run_save_checkpoint", "run_load_checkpoint"),
-    "training_together": ("run_train", "run_transformer_lm_variant"),
-    "decoding": ("run_next_token_probabilities", "run_generate"),
-    "transformer_accounting": (
-        *("run_parameter_counts", "run_num_parameters", "run_parameter_memory"),
-        *("run_matmul_flops", "run_forward_flops", "run_flops_shares"),
-    ),
-    "adamw_accounting": (
-        *("run_activation_counts", "run_training_memory", "run_max_batch_size"),
-        *("run_adamw_flops", "run_training_flops", "run_training_days"),
-    ),
-    "flash_attention_pytorch": ("get_flashattention_autograd_function_pytorch",),
-    "flash_attention_triton": ("get_flashattention_autograd_function_triton",),
-    "fused_rmsnorm": ("get_rmsnorm_autograd_function_triton",),
-}
-"""Where each problem begins in a submission's adapters; the reading of the source starts there."""
 
 
 class Kind(enum.StrEnum):
@@ -124,7 +90,7 @@ def mentions_in(layout: Layout, problems: Iterable[Problem]) -> dict[str, list[M
     try:
         program = Program(Path(layout.root), layout.adapters, layout.package, layout.import_path)
         for problem in problems:
-            mentions[problem.id] = program.reached_from(ADAPTERS.get(problem.id, ()))
+            mentions[problem.id] = program.reached_from(adapters_of(problem.id))
     except (RecursionError, TooInvolved, OSError, ValueError):
         return mentions  # of source nested or entangled beyond reason, or unreadable; what runs is still seen
     return mentions
@@ -266,6 +232,6 @@ def _from_dynamic(problem: Problem, use: _Use, counted: Mapping[tuple[str, str],
 
 def _from_static(problem: Problem, use: _Use) -> Finding:
     what = f"this class is derived from {use.name}" if use.how == "derived" else f"{use.name} is used here"
-    adapters = " or ".join(ADAPTERS[problem.id])
+    adapters = " or ".join(adapters_of(problem.id))
     evidence = f"{what}, where {adapters} can reach it; {use.rule.says}. It was not seen to run: a person decides."
     return Finding(problem.id, use.rule.id, in_one_line(use.where), evidence, Kind.STATIC, Effect.WARN)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from grader.kit.paths import KIT, REFERENCE
-from grader.worker.contract import OWN_ADAPTERS
+from grader.worker.operation_table import OWN_ADAPTERS
 
 
 def public_layout(root: Path) -> Path:
@@ -111,3 +111,9 @@ def with_bug(root: Path, *misconceptions: str) -> Path:
         "utf-8",
     )
     return root
+
+
+def copy_of_kit(folder: Path) -> Path:
+    """A copy of the kit that a test may damage."""
+    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+    return Path(shutil.copytree(KIT, folder / "kit", ignore=ignored))

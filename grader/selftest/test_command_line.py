@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.kit.paths import KIT
+from grader.selftest.layouts import copy_of_kit
 
 
 def run(*arguments: str | Path, kit: Path = KIT, **options) -> subprocess.CompletedProcess[str]:
@@ -23,8 +23,7 @@ def run(*arguments: str | Path, kit: Path = KIT, **options) -> subprocess.Comple
 @pytest.fixture
 def kit(tmp_path) -> Path:
     """A copy of the kit that a test may damage."""
-    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
-    return Path(shutil.copytree(KIT, tmp_path / "kit", ignore=ignored))
+    return copy_of_kit(tmp_path)
 
 
 def refused(result: subprocess.CompletedProcess[str]) -> str:

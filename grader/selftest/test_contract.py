@@ -22,7 +22,7 @@ from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.isolation import Isolation, Level
 from grader.wall.walled import WalledSubmission
-from grader.worker.contract import OWN_ADAPTERS
+from grader.worker.operation_table import OWN_ADAPTERS
 
 RUBRIC = load_rubric()
 TESTED = [problem for problem in RUBRIC.problems if has_tests(problem) and problem.kind is Kind.CODE]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from ..worker import wire
-from ..worker.contract import MAY_SHOW_NOTHING, own_adapters_of
 from ..worker.exceptions import ContractBroken, NothingSeen, NotProvided
 from ..worker.loader import Layout, import_adapters
+from ..worker.operation_table import OPERATIONS, own_adapters_of
 from ..worker.operations import Operations
 from ..worker.usage_monitor import UsageMonitor
 from .faults import AdapterMissing, NothingToAssess, Todo, WrongResult
@@ -81,7 +81,7 @@ class InProcess(Submission):
         except NotProvided as error:
             raise AdapterMissing(str(error)) from error
         except NothingSeen as error:
-            if operation not in MAY_SHOW_NOTHING:
+            if not OPERATIONS[operation].may_show_nothing:
                 raise
             raise NothingToAssess(str(error)) from error
         except (ContractBroken, wire.NotPlainData) as error:

@@ -10,23 +10,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from ..worker.operation_table import OPERATIONS, Kept
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
-from .transcript import WITHOUT_CHANCE
+from .transcript import kept_of
 
 Question = tuple[str, dict[str, Any]]
 """(operation, arguments) of one call."""
 
-_BY_CHANCE = {
-    "open_tokenizer",
-    "open_tokenizer_from_files",
-    "tokenizer_stream",
-    "sampled",
-    "after_a_batch",
-    "checkpoints_elsewhere",
-}
-"""What no transcript holds: what is made for several tests, so that chance decides which does it; and what is measured
-or drawn."""
+
+class UnknownOperation(Exception):
+    """A test asks for something that is no operation: a mistake in the kit, and never one of the submission's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is no operation: it does not stand in grader/worker/operation_table.py.")
 
 
 @dataclass
@@ -71,15 +68,20 @@ class Submission(ABC):
         return self._files
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
-        """Run one operation. Raises a `grader.submission.faults.Fault` when it gives no value."""
+        """Run one operation. Raises a `grader.submission.faults.Fault` when it gives no value.
+
+        Raises:
+            UnknownOperation: when there is no such operation.
+        """
+        if operation not in OPERATIONS:
+            raise UnknownOperation(operation)
         try:
             value = self._perform(operation, arguments)
         except Exception as error:
             self._note((operation, arguments), error)
             raise
-        if operation not in _BY_CHANCE:
-            kept = WITHOUT_CHANCE[operation](value) if operation in WITHOUT_CHANCE else value
-            self._note((operation, arguments), kept)
+        if OPERATIONS[operation].kept is not Kept.NOTHING:
+            self._note((operation, arguments), kept_of(operation, value))
         return value
 
     def timed(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, float]:
@@ -88,6 +90,8 @@ class Submission(ABC):
         These are seconds of processor time where they are known and fewer than those on the clock, so that a busy
         machine costs nobody points. Raises a `Fault` as `perform` does.
         """
+        if operation not in OPERATIONS:
+            raise UnknownOperation(operation)
         used, start = self.cpu_seconds(), time.perf_counter()
         value = self._perform(operation, arguments)
         passed, used = time.perf_counter() - start, self.cpu_seconds() - used

@@ -6,14 +6,20 @@ in what the bug does to any batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..worker.operation_table import OPERATIONS, Kept
+
 _ENOUGH = 20
 """So many draws per place of the dataset leave no start out."""
+
+
+def kept_of(operation: str, answer: Any) -> Any:
+    """What a transcript keeps of an operation's answer."""
+    return drawn_windows(answer) if OPERATIONS[operation].kept is Kept.WITHOUT_CHANCE else answer
 
 
 def drawn_windows(result: Any) -> Any:
@@ -54,7 +60,3 @@ def _distinct(parts: Any) -> list[int]:
     for part in parts:
         found |= set(np.asarray(part).reshape(-1).tolist())
     return sorted(found)
-
-
-WITHOUT_CHANCE: dict[str, Callable[[Any], Any]] = {"batches": drawn_windows}
-"""{operation: gives the part of its result that a transcript keeps}."""

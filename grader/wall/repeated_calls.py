@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ..cases.compare import Mismatch, Tolerance, compare
+from ..worker.operation_table import OPERATIONS, Again
 
 _ALWAYS = 2
 _ONE_IN = 6
@@ -26,21 +27,6 @@ _DECOYS = 0.7
 _FREE_S = 0.25
 """A call that took longer is made again with a chance of this by its seconds, so that each costs a quarter of a second
 more on the average, however long it takes: nobody is spared by being slow."""
-
-_PURE_ADAPTERS = frozenset(
-    {
-        *("run_linear", "run_embedding", "run_swiglu", "run_silu", "run_softmax", "run_cross_entropy", "run_rmsnorm"),
-        *("run_rope", "run_scaled_dot_product_attention", "run_multihead_self_attention"),
-        *("run_multihead_self_attention_with_rope", "run_transformer_block", "run_transformer_lm"),
-    }
-)
-_PURE_OTHERWISE = frozenset(
-    {
-        *("run_get_lr_cosine_schedule", "learning_rates", "train_bpe", "encode_texts", "decode_ids"),
-        *("tokenizer_encode", "tokenizer_decode", "tokenizer_encode_iterable"),
-    }
-)
-"""Operations without tensors whose values could be exchanged; they are asked again as they are."""
 
 
 class Crosscheck:
@@ -60,7 +46,7 @@ class Crosscheck:
 
     def is_due(self, operation: str, seconds: float) -> bool:
         """Whether a call that has just taken so long is to be made again."""
-        if operation not in _PURE_ADAPTERS | _PURE_OTHERWISE:
+        if OPERATIONS[operation].again is Again.NEVER:
             return False
         drawn, worth_it = self._chance.random() * _ONE_IN < 1, self._chance.random() * seconds < _FREE_S
         due = worth_it and (drawn or seconds > _FREE_S or self._made[operation] < _ALWAYS)
@@ -78,7 +64,7 @@ def decoy(operation: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
 
     Masks stay as they are, since they say which values matter.
     """
-    if operation not in _PURE_ADAPTERS:
+    if OPERATIONS[operation].again is not Again.AFTER_A_DECOY:
         return None
     other = {name: _exchanged(value) for name, value in arguments.items()}
     return None if agree(arguments, other) else other

@@ -38,9 +38,9 @@ from ..submission.faults import (
 from ..submission.files import Files
 from ..submission.interface import Peak, Submission
 from ..worker import wire
-from ..worker.contract import MAY_SHOW_NOTHING, OWN_ADAPTERS
 from ..worker.lacking import lacks, python_needed, version
 from ..worker.loader import Layout
+from ..worker.operation_table import OPERATIONS, OWN_ADAPTERS
 from . import processes
 from .allowance import Allowance, Spent
 from .isolation import Cell, Isolation, Level, import_path
@@ -224,7 +224,7 @@ class WalledSubmission(Submission):
                 raise Todo(answer.message)
             case "not_provided":
                 raise AdapterMissing(answer.message)
-            case "nothing_seen" if operation in MAY_SHOW_NOTHING:
+            case "nothing_seen" if OPERATIONS[operation].may_show_nothing:
                 raise NothingToAssess(answer.message)
             case "not_plain" | "broken":
                 raise WrongResult(answer.message)

@@ -30,6 +30,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .operation_table import OPERATIONS
 from .ready_made import of_interest
 from .usage_monitor import OPERATORS, Caller, UsageMonitor, in_thread, name_of
 
@@ -44,18 +45,6 @@ _TOGETHER_S = 2.0
 _CHANGE = 4e-7
 _CHANGE_OF_A_NUMBER = 1e-10
 """Relative; of Python's numbers less, because `math.isclose` accepts 1e-9."""
-
-_REPEATABLE = frozenset(
-    {
-        *("run_linear", "run_embedding", "run_swiglu", "run_silu", "run_softmax", "run_cross_entropy", "run_rmsnorm"),
-        *("run_rope", "run_scaled_dot_product_attention", "run_multihead_self_attention"),
-        *("run_multihead_self_attention_with_rope", "run_transformer_block", "run_transformer_lm"),
-        *("run_get_lr_cosine_schedule", "learning_rates", "clip", "adamw_trajectory", "adamw_step_with_closure"),
-        *("gradients", "inputs_after", "module_state", "module_gradients"),
-        *("train_bpe", "tokenizer_encode", "tokenizer_decode", "encode_texts", "decode_ids"),
-    }
-)
-"""Operations that begin anew each time, in the problems that ask for a piece."""
 
 _LISTENED = OPERATORS | {n for n in dir(torch.nn.functional) if of_interest(f"torch.nn.functional.{n}")}
 
@@ -84,7 +73,7 @@ class Probe:
             is_first: whether this is an operation's first call, which is not made again without need: whoever counts
                 calls must not find out.
         """
-        if operation not in _REPEATABLE:
+        if not OPERATIONS[operation].probed:
             with self._monitor.watching():
                 return perform(operation, arguments)
         given, dice, start = copy.deepcopy(arguments), _dice(), (time.process_time(), time.monotonic())

@@ -34,7 +34,7 @@ MODEL_PACKAGES = frozenset(
     {"transformers", "flash_attn", "xformers", "apex", "liger_kernel", "x_transformers", "torchtune", "fairseq"}
 )
 
-_TOKENIZER_PROBLEMS = frozenset({"train_bpe", "tokenizer"})
+TOKENIZER_PROBLEMS = frozenset({"train_bpe", "tokenizer"})
 _OWN_OBJECTS = frozenset({"checkpointing"})
 """Problems whose model and optimizer the tests bring along."""
 
@@ -136,9 +136,9 @@ def rule_against(name: str, problem: str) -> Rule | None:
     root = name.partition(".")[0]
     if name in _ENDS_THE_WATCH:
         return Rule("not watched", _SHUT_EYES, ready_made=False)
-    if problem in _TOKENIZER_PROBLEMS and root in TOKENIZER_PACKAGES:
+    if problem in TOKENIZER_PROBLEMS and root in TOKENIZER_PACKAGES:
         return Rule("ready-made tokenizer", _TOKENIZER)
-    if problem in _OWN_OBJECTS or problem in _TOKENIZER_PROBLEMS:
+    if problem in _OWN_OBJECTS or problem in TOKENIZER_PROBLEMS:
         return None
     if root in MODEL_PACKAGES:
         return Rule("ready-made library", _LIBRARY)

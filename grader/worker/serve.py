@@ -156,9 +156,9 @@ class Worker:
 
     def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
         from grader_worker.audit import Audit
-        from grader_worker.contract import own_adapters_of
         from grader_worker.lacking import Placeholders
         from grader_worker.loader import Layout, explain_import_error, import_adapters
+        from grader_worker.operation_table import own_adapters_of
         from grader_worker.operations import Operations
         from grader_worker.stand_ins import FOLDER, StandIns
         from grader_worker.usage_monitor import UsageMonitor

@@ -36,7 +36,8 @@ from typing import Any
 import torch
 
 from .construction_monitor import SETS_PROFILE
-from .ready_made import MODEL_PACKAGES, TOKENIZER_PACKAGES, canonical, is_piece, of_interest
+from .operation_table import OPERATIONS
+from .ready_made import MODEL_PACKAGES, TOKENIZER_PACKAGES, TOKENIZER_PROBLEMS, canonical, is_piece, of_interest
 
 _ALWAYS = 2
 _THEN_ONE_IN = 16
@@ -147,7 +148,7 @@ class UsageMonitor:
             subject: what the operation is about, where one driver serves several adapters.
         """
         self._look_for_packages()
-        if not self._packages and ("tokenizer" in operation or "train_bpe" in operation):
+        if not self._packages and OPERATIONS[operation].problem in TOKENIZER_PROBLEMS:
             return False
         if sys.getprofile() is not None:
             self.note_at("sys.setprofile", "?", "ran")
