@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import random
+import time
 import types
 from collections import Counter
 
@@ -16,7 +18,8 @@ from grader.cases.store import draw_cases, stored_cases
 from grader.diagnosis.known_bugs import load_known_bugs
 from grader.kit.paths import TESTS
 from grader.reference.pretokenization import PRETOKEN_PATTERN
-from grader.submission.faults import WrongResult
+from grader.reference.tokenizer import Tokenizer
+from grader.submission.faults import NothingToAssess, WrongResult
 from grader.submission.in_process import InProcess
 
 
@@ -168,3 +171,23 @@ def test_merges_are_judged_as_far_as_they_go():
         training_claims.check_merges(case, {"merges": made})
         with pytest.raises(Mismatch):
             training_claims.check(case, {**case.expected, "merges": made})
+
+
+class SlowTokenizer:
+    """Right, and slower than a tokenizer may be that reads megabytes within the limit of a call."""
+
+    def __init__(self, vocab, merges, special_tokens):
+        self._tokenizer = Tokenizer(vocab, merges, special_tokens)
+
+    def encode_iterable(self, chunks):
+        for chunk in chunks:
+            until = time.process_time() + 0.003
+            yield from self._tokenizer.encode(chunk)
+            while time.process_time() < until:
+                pass
+
+
+def test_memory_of_a_slow_tokenizer_is_not_assessed():
+    submission = submission_with(get_tokenizer=lambda **tables: SlowTokenizer(**tables))
+    with pytest.raises(NothingToAssess, match="a long stream takes too long"):
+        tokenizer_claims.test_memory_does_not_grow(submission, random.Random(0))
