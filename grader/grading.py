@@ -19,7 +19,7 @@ from .rules.from_scratch import find_breaches, mentions_in
 from .rules.integrity import find_suspicions
 from .scoring.progress import Progress
 from .scoring.races import NO_RACES, Speed
-from .scoring.rubric import Kind, Problem, Rubric
+from .scoring.rubric import Problem, ProblemKind, Rubric
 from .submission.archive import is_archive, unpacked
 from .submission.locate import locate
 from .wall.isolation import Isolation, Level, choose
@@ -62,7 +62,7 @@ def grade(
 
         require_gpu(gpu)
     become_undumpable()  # it knows the seed, and the submission runs as the same user
-    raced = [problem for problem in problems if problem.kind is Kind.PERFORMANCE]
+    raced = [problem for problem in problems if problem.kind is ProblemKind.PERFORMANCE]
     below = [problem for problem in rubric.below(problems) if has_tests(problem)]
     # Whether a race counts depends on what it builds on, also when nobody asks for that.
     counted_with = set(rubric.below(_held_here(raced, isolation, gpu)))

@@ -45,7 +45,7 @@ def default_jobs() -> int:
 
 
 @dataclass(frozen=True)
-class Run:
+class ExaminationResult:
     """What came of running tests.
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
@@ -89,7 +89,7 @@ def run_tests(
     limits: dict[str, float] | None = None,
     progress: Progress | None = None,
     launch: Launch | None = None,
-) -> Run:
+) -> ExaminationResult:
     """Run the tests of these problems against a submission.
 
     Args:
@@ -140,7 +140,7 @@ def run_tests(
         raise Failed(f"no test was planned for {', '.join(sorted(untested))}.")
     order = {problem.id: i for i, problem in enumerate((*problems, *below))}
     planned = tuple(sorted(planned, key=lambda test: order[test.problem]))
-    return Run(
+    return ExaminationResult(
         planned=planned,
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,

@@ -43,7 +43,7 @@ MATRIX_SIDE = 8_192
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchmarkResult:
     """Medians of one benchmark in ms, and what the fastest possible time is counted from."""
 
     kernel: str
@@ -113,7 +113,9 @@ def measure_ceilings(stopwatch: Stopwatch) -> tuple[float, float]:
     return 2 * COPY_ELEMENTS / (medians["copy"] * 1e-3), 2 * MATRIX_SIDE**3 / (medians["product"] * 1e-3)
 
 
-def hold(benchmark: KernelBenchmark, stopwatch: Stopwatch, copy_bandwidth: float, matrix_rate: float) -> Result:
+def hold(
+    benchmark: KernelBenchmark, stopwatch: Stopwatch, copy_bandwidth: float, matrix_rate: float
+) -> BenchmarkResult:
     """Time all contenders that run; those that do not are reported with their error."""
     calls: dict[str, Call] = {}
     errors: dict[str, str] = {}
@@ -126,13 +128,13 @@ def hold(benchmark: KernelBenchmark, stopwatch: Stopwatch, copy_bandwidth: float
         else:
             calls[name] = call
     medians = stopwatch.medians(calls)
-    return Result(
+    return BenchmarkResult(
         benchmark.kernel, benchmark.tensors, benchmark.least_bytes, benchmark.least_flops,
         copy_bandwidth, matrix_rate, medians, errors,
     )  # fmt: skip
 
 
-def as_table(results: list[Result]) -> Table:
+def as_table(results: list[BenchmarkResult]) -> Table:
     """One row per benchmark; the last three columns say how many times as long the others take."""
     table = Table("kernel", "tensors", title="Triton kernels")
     for heading in ("ms", "rate", "of ceiling", "eager ×", "compile ×", "library ×"):
@@ -154,14 +156,14 @@ def as_table(results: list[Result]) -> Table:
     return table
 
 
-def load(path: Path | None, environment: dict[str, str]) -> list[Result]:
+def load(path: Path | None, environment: dict[str, str]) -> list[BenchmarkResult]:
     """What an earlier run on the same kind of machine left in the file, but for failures of ours."""
     if path is None or not path.exists():
         return []
     earlier = json.loads(path.read_text())
     if earlier["environment"] != environment:
         return []
-    results = [Result(**result) for result in earlier["results"]]
+    results = [BenchmarkResult(**result) for result in earlier["results"]]
     return [result for result in results if OURS not in result.errors]
 
 

@@ -67,7 +67,7 @@ def get_rmsnorm_module(d_model, eps):
 
 
 @dataclass(frozen=True)
-class Finding:
+class MethodResult:
     """What a race said, and whether it is what it should be."""
 
     what: str
@@ -75,7 +75,7 @@ class Finding:
     is_right: bool
 
 
-def examine(device: Device, budget_s: float = 20.0) -> Iterator[Finding]:
+def examine(device: Device, budget_s: float = 20.0) -> Iterator[MethodResult]:
     """Race the reference against itself, and against the slower copy."""
     adopt_orphans()
     original = reference_layout(device.name)
@@ -86,7 +86,7 @@ def examine(device: Device, budget_s: float = 20.0) -> Iterator[Finding]:
                 for problem in _TIMED:
                     race = _precise(next(RACES[problem](device.name)))
                     result = opened.run(race, budget_s)
-                    yield Finding(f"{race.id}, {what}", result, _is_right(result, truth, within))
+                    yield MethodResult(f"{race.id}, {what}", result, _is_right(result, truth, within))
 
 
 def _is_right(result: RaceResult, truth: float, within: float) -> bool:

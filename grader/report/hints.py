@@ -10,7 +10,7 @@ from pathlib import Path
 from ..scoring.outcome import Result, Tier
 from ..scoring.points import Status
 from ..scoring.races import RaceResult
-from ..scoring.rubric import Kind
+from ..scoring.rubric import ProblemKind
 from ..submission.faults import Fault
 from ..submission.files import Files
 from .model import ProblemReport, Report, TestReport
@@ -48,7 +48,7 @@ def reply(report: Report, folder: Path) -> str:
         return f"{name}: the submission has no adapter for it."
     if status is Status.TODO:
         return f"{name} is not written yet. {_first_message(problem)}".strip()
-    if problem.problem.kind is Kind.PERFORMANCE:
+    if problem.problem.kind is ProblemKind.PERFORMANCE:
         return _about_races(problem, folder)
     test = most_telling(problem)
     if test is None and problem.is_withheld:

@@ -15,7 +15,7 @@ from ..rules.integrity import Suspicion
 from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..scoring.points import Score, Status, score_problem, withheld
 from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
-from ..scoring.rubric import Kind, Problem, Rubric
+from ..scoring.rubric import Problem, ProblemKind, Rubric
 
 SCHEMA_VERSION = 1
 _PACKAGES_SHOWN = 6
@@ -164,7 +164,7 @@ class ProblemReport:
     def wants_a_look(self) -> bool:
         """Whether something went wrong here, or a person is to judge what did."""
         wrong = self.score.status in (Status.FAIL, Status.PARTIAL, Status.ERROR)
-        return wrong or (self.problem.kind is Kind.MANUAL and bool(self.troubles))
+        return wrong or (self.problem.kind is ProblemKind.MANUAL and bool(self.troubles))
 
     @property
     def points(self) -> str:
@@ -400,10 +400,12 @@ def build_report(
         for problem in examined
     }
     scores |= {
-        p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is Kind.PERFORMANCE
+        p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is ProblemKind.PERFORMANCE
     }
     scores |= {id: withheld(scores[id]) for id, findings in policy.items() if _costs_points(findings)}
-    scores |= {p.id: withheld(scores[p.id]) for p in problems if p.kind is Kind.PERFORMANCE and _wrong_below(p, scores)}
+    scores |= {
+        p.id: withheld(scores[p.id]) for p in problems if p.kind is ProblemKind.PERFORMANCE and _wrong_below(p, scores)
+    }
     bugs = {bug.id: bug for bug in load_known_bugs()} if explanations else {}
 
     def test_report(test: PlannedTest, outcome: Outcome) -> TestReport:
@@ -466,7 +468,7 @@ def _blocked_by(
     rubric: Rubric,
 ) -> tuple[str, ...]:
     """The problems to fix before this one: those whose bugs show in it, and those whose stubs it ran into."""
-    if problem.kind is Kind.PERFORMANCE:
+    if problem.kind is ProblemKind.PERFORMANCE:
         return _wrong_below(problem, scores)
     messages = {outcome.message for _, outcome in tests if outcome.result is Result.TODO}
     others = (other.id for other in rubric.problems if other != problem)
@@ -481,8 +483,8 @@ def _is_stub_of(problem: str, message: str) -> bool:
 
 def _why_not_assessed(problem: Problem, tests: Sequence[tuple[PlannedTest, Outcome]]) -> str:
     """What is missing for the tests that had nothing to look at, or why there is no test; else nothing."""
-    if problem.kind is Kind.MANUAL:
+    if problem.kind is ProblemKind.MANUAL:
         return "a person grades it"
     if tests:
         return "; ".join(dict.fromkeys(o.message for _, o in tests if o.result is Result.ABSENT))
-    return "" if problem.kind is Kind.PERFORMANCE else "no tests yet"  # of races, `Speed.notes` says it
+    return "" if problem.kind is ProblemKind.PERFORMANCE else "no tests yet"  # of races, `Speed.notes` says it

@@ -16,7 +16,7 @@ from rich.text import Text
 from ..rules.from_scratch import Effect
 from ..scoring.outcome import Tier
 from ..scoring.points import Status
-from ..scoring.rubric import Kind
+from ..scoring.rubric import ProblemKind
 from ..streams import say
 from . import words
 from .model import ProblemReport, Report, TestReport
@@ -148,7 +148,7 @@ def _missing_packages(report: Report) -> Panel | None:
 def _failures(problem: ProblemReport, report: Report) -> Panel | None:
     """What went wrong in a problem, each cause once: core before edge, what is named before what is not."""
     troubles = problem.troubles
-    by_hand = problem.problem.kind is Kind.MANUAL
+    by_hand = problem.problem.kind is ProblemKind.MANUAL
     if not troubles:
         return None
     shown: list[RenderableType] = []

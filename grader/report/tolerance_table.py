@@ -29,7 +29,7 @@ class Row(Protocol):
     def is_wide(self) -> bool: ...
 
 
-class Problem(Protocol):
+class MeasuredProblem(Protocol):
     """What is shown of one problem; see `grader.selftest.tolerances.Measurement`."""
 
     @property
@@ -40,7 +40,7 @@ class Problem(Protocol):
     def complaints(self) -> Sequence[str]: ...
 
 
-def show_tolerances(problems: Iterable[Problem], console: Console) -> int:
+def show_tolerances(problems: Iterable[MeasuredProblem], console: Console) -> int:
     """Print one line per case, and what has to be mended; gives the number of such complaints."""
     table = Table("case", "honest", "allowed", "nearest bug", "which", box=None, pad_edge=False)
     for column in table.columns[1:4]:

@@ -27,7 +27,7 @@ from ..worker.ready_made import Rule, canonical, rule_against
 from .reachable_names import Mention, Program, TooInvolved
 
 
-class Kind(enum.StrEnum):
+class Evidence(enum.StrEnum):
     """What a finding rests on."""
 
     STATIC = "static"
@@ -56,7 +56,7 @@ class Finding:
     rule: str
     where: str
     evidence: str
-    kind: Kind
+    kind: Evidence
     effect: Effect
 
     def as_json(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _from_dynamic(problem: Problem, use: _Use, counted: Mapping[tuple[str, str],
     evidence = f"{_HAPPENED[use.how].format(name=use.name)}; {use.rule.says}."
     if use.rule.ready_made and use.how == "ran":
         evidence += " Whether the answer comes from it could not be found out: a person decides."
-    finding = Finding(problem.id, use.rule.id, use.where, evidence, Kind.DYNAMIC, Effect.ZERO)
+    finding = Finding(problem.id, use.rule.id, use.where, evidence, Evidence.DYNAMIC, Effect.ZERO)
     if (earlier := counted.get((use.name, use.where))) and problem.policy is Policy.ZERO:
         evidence = f"{finding.evidence} The same use counts in {earlier} already."
         return replace(finding, evidence=evidence, effect=Effect.CARRIED)
@@ -234,4 +234,4 @@ def _from_static(problem: Problem, use: _Use) -> Finding:
     what = f"this class is derived from {use.name}" if use.how == "derived" else f"{use.name} is used here"
     adapters = " or ".join(adapters_of(problem.id))
     evidence = f"{what}, where {adapters} can reach it; {use.rule.says}. It was not seen to run: a person decides."
-    return Finding(problem.id, use.rule.id, in_one_line(use.where), evidence, Kind.STATIC, Effect.WARN)
+    return Finding(problem.id, use.rule.id, in_one_line(use.where), evidence, Evidence.STATIC, Effect.WARN)

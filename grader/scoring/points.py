@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .outcome import Outcome, PlannedTest, Result, Tier
-from .rubric import Kind, Problem
+from .rubric import Problem, ProblemKind
 
 
 class Status(enum.StrEnum):
@@ -58,7 +58,7 @@ def score_problem(
     """
     points = float(problem.points)
     tests = [(test, outcome) for test, outcome in tests if test.tier is not Tier.ADVICE]
-    if problem.kind is Kind.MANUAL:  # what tests there are only help the person who decides
+    if problem.kind is ProblemKind.MANUAL:  # what tests there are only help the person who decides
         return Score(0.0, Status.NOT_ASSESSED, unassessed=points)
     if not knows_kit and tests:
         tests = [(test, o) for test, o in tests if not test.own_adapter]
@@ -99,7 +99,7 @@ def _fractions(problem: Problem, tests: Iterable[tuple[PlannedTest, Outcome]]) -
     judging = [claim for claim, members in claims.items() if members[0][0].judges_values and not edge[claim]]
     # Properties such as "keeps the dtype" hold for many wrong answers, so alone they earn nothing.
     idle = bool(judging) and not any(held[claim] or absent[claim] for claim in judging)
-    if problem.kind is Kind.CODE and judging and not any(held[claim] for claim in judging):
+    if problem.kind is ProblemKind.CODE and judging and not any(held[claim] for claim in judging):
         # Code says for itself what it cannot be assessed for, by asking for a package: then, too, they earn nothing.
         if all(absent[claim] for claim in judging):
             return 0.0, 1.0

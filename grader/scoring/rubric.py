@@ -19,7 +19,7 @@ class RubricError(Refused):
     """The rubric, or a question asked of it, makes no sense; the message says where."""
 
 
-class Kind(enum.StrEnum):
+class ProblemKind(enum.StrEnum):
     """How a problem is assessed."""
 
     CODE = "code"
@@ -51,7 +51,7 @@ class Problem:
     id: str
     title: str
     section: str
-    kind: Kind
+    kind: ProblemKind
     points: float
     needs: tuple[str, ...] = ()
     core_share: float = 0.75
@@ -176,10 +176,10 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
     if row["section"] not in sections:
         raise RubricError(f"{where}: no section is called {row['section']!r}.{did_you_mean(row['section'], sections)}")
     try:
-        kind_of_problem = Kind(row["kind"])
+        kind_of_problem = ProblemKind(row["kind"])
     except ValueError:
         raise RubricError(
-            f"{where}: no kind is called {row['kind']!r}.{did_you_mean(row['kind'], [str(k) for k in Kind])}"
+            f"{where}: no kind is called {row['kind']!r}.{did_you_mean(row['kind'], [str(k) for k in ProblemKind])}"
         ) from None
     policy = _policy(row.get("policy", policy), where)
     problem = Problem(**{**row, "kind": kind_of_problem, "needs": tuple(row.get("needs", ())), "policy": policy})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.examination.runner import Run, run_tests
+from grader.examination.runner import ExaminationResult, run_tests
 from grader.kit.paths import REFERENCE
 from grader.report.model import build_report
 from grader.scoring.outcome import Result
@@ -151,7 +151,7 @@ SLOW = """
 """
 
 
-def graded(folder: Path, problem: str, call_limit_s: float) -> tuple[float, Run]:
+def graded(folder: Path, problem: str, call_limit_s: float) -> tuple[float, ExaminationResult]:
     """Points, and what came of the tests."""
     layout = locate(folder)
     chosen = [dataclasses.replace(load_rubric()[problem], call_limit_s=call_limit_s, needs=())]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from grader.examination.runner import Run, has_tests, run_tests
+from grader.examination.runner import ExaminationResult, has_tests, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import Report, build_report
 from grader.scoring.outcome import PlannedTest, Result, Tier
 from grader.scoring.points import Status
-from grader.scoring.rubric import Kind, load_rubric
+from grader.scoring.rubric import ProblemKind, load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import without_own_adapters, written
 from grader.submission.faults import AdapterMissing, Todo
@@ -25,7 +25,7 @@ from grader.wall.walled import WalledSubmission
 from grader.worker.operation_table import OWN_ADAPTERS
 
 RUBRIC = load_rubric()
-TESTED = [problem for problem in RUBRIC.problems if has_tests(problem) and problem.kind is Kind.CODE]
+TESTED = [problem for problem in RUBRIC.problems if has_tests(problem) and problem.kind is ProblemKind.CODE]
 PUBLIC = {
     *("run_linear", "run_embedding", "run_swiglu", "run_scaled_dot_product_attention", "run_multihead_self_attention"),
     *("run_multihead_self_attention_with_rope", "run_rope", "run_transformer_block", "run_transformer_lm"),
@@ -36,11 +36,11 @@ PUBLIC = {
 ADAPTERS = (KIT / "adapters.py").read_text("utf-8")
 
 
-def run(root: Path, **options) -> Run:
+def run(root: Path, **options) -> ExaminationResult:
     return run_tests(locate(root), TESTED, seed=1, isolation=Isolation(Level.PROCESS), launch=ForkedExaminer, **options)
 
 
-def reported(planned: list[PlannedTest], found: Run) -> Report:
+def reported(planned: list[PlannedTest], found: ExaminationResult) -> Report:
     return build_report(
         "x", RUBRIC, TESTED, planned, found.outcomes, {},
         policy={}, seed=1, isolation={}, environment={}, own_adapters=found.own_adapters,
@@ -70,7 +70,7 @@ def test_own_adapters_are_known_from_the_module(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def nothing(tmp_path_factory) -> Run:
+def nothing(tmp_path_factory) -> ExaminationResult:
     """What came of a submission whose adapters module is empty."""
     return run(written(tmp_path_factory.mktemp("nothing"), "NOTHING = 0\n"))
 
@@ -86,7 +86,7 @@ def test_a_test_that_was_not_run_does_not_turn_on_the_charge(nothing):
     own = next(i for i, test in enumerate(nothing.planned) if test.own_adapter and test.tier is not Tier.ADVICE)
     outcomes = list(nothing.outcomes)
     outcomes[own] = type(outcomes[own])(outcomes[own].id, Result.TIMEOUT, "not run: 3 calls had taken too long")
-    found = Run(**{**vars(nothing), "outcomes": tuple(outcomes)})
+    found = ExaminationResult(**{**vars(nothing), "outcomes": tuple(outcomes)})
     problem = RUBRIC["training_together"]
     scores = {p.problem.id: p.score for p in reported(list(nothing.planned), found).problems}
     assert (scores[problem.id].status, scores[problem.id].unassessed) == (Status.NOT_PROVIDED, problem.points)
@@ -96,7 +96,7 @@ def test_a_copy_of_the_kits_adapters_is_charged_for_what_it_lacks(tmp_path, noth
     written(tmp_path, "def run_generate(**_):\n    raise NotImplementedError\n")
     with WalledSubmission(locate(tmp_path)) as submission:
         submission.load()
-        found = Run(**{**vars(nothing), "own_adapters": submission.own_adapters})
+        found = ExaminationResult(**{**vars(nothing), "own_adapters": submission.own_adapters})
     scores = {p.problem.id: p.score for p in reported(list(nothing.planned), found).problems}
     assert (scores["training_together"].status, scores["training_together"].unassessed) == (Status.NOT_PROVIDED, 0)
 

@@ -14,7 +14,7 @@ import pytest
 from grader.cases.store import draw_cases, problems_with_cases
 from grader.examination.runner import has_tests
 from grader.kit.paths import KIT, REFERENCE
-from grader.scoring.rubric import Kind, load_rubric
+from grader.scoring.rubric import ProblemKind, load_rubric
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
@@ -141,7 +141,7 @@ def test_a_solution_earns_full_marks_in_the_handout(handout, tmp_path):
     report = grade(tmp_path / "reference", tmp_path, kit=handout)
     assert report["score"]["earned"] == report["score"]["assessed"]
     passed = {problem["id"] for problem in report["problems"] if problem["status"] == "pass"}
-    assert passed >= {problem.id for problem in TESTED if problem.kind in (Kind.CODE, Kind.ANSWER)}
+    assert passed >= {problem.id for problem in TESTED if problem.kind in (ProblemKind.CODE, ProblemKind.ANSWER)}
 
 
 def test_what_a_problem_builds_on_is_looked_at_in_the_handout(handout, tmp_path):

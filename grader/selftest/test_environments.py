@@ -25,7 +25,7 @@ from grader.scoring.outcome import Result
 from grader.selftest.layouts import public_layout, written
 from grader.submission.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
 from grader.submission.locate import locate
-from grader.wall.isolation import Files, Level, available
+from grader.wall.isolation import FileAccess, Level, available
 from grader.wall.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
 from grader.wall.walled import Limits, WalledSubmission
 from grader.worker.lacking import python_needed
@@ -478,7 +478,7 @@ def test_an_environment_is_read_only_behind_every_wall(tmp_path, index):
     if not walls:
         pytest.skip("no wall works here")
     for isolation in walls:
-        assert isolation.files is not Files.IN_PLACE
+        assert isolation.files is not FileAccess.IN_PLACE
         with WalledSubmission(layout, isolation=isolation) as submission:
             compare(2 * X, submission.run_silu(in_features=X))
 

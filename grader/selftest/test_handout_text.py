@@ -13,7 +13,7 @@ import pytest
 from grader.kit.handout import CONTENTS, write_handout
 from grader.kit.paths import KIT
 from grader.reference.train import load_config
-from grader.scoring.rubric import Kind, Problem, load_rubric
+from grader.scoring.rubric import Problem, ProblemKind, load_rubric
 from grader.selftest.readme import SOLVED, all_commands, unseen_commands
 
 RUBRIC = load_rubric()
@@ -58,8 +58,8 @@ def sections() -> dict[str, Section]:
 SECTIONS = sections()
 
 
-WRITTEN = tuple(problem for problem in RUBRIC.problems if problem.kind is not Kind.PERFORMANCE)
-RACES = tuple(problem for problem in RUBRIC.problems if problem.kind is Kind.PERFORMANCE)
+WRITTEN = tuple(problem for problem in RUBRIC.problems if problem.kind is not ProblemKind.PERFORMANCE)
+RACES = tuple(problem for problem in RUBRIC.problems if problem.kind is ProblemKind.PERFORMANCE)
 
 
 @pytest.mark.parametrize("problem", WRITTEN, ids=lambda problem: problem.id)
@@ -87,9 +87,9 @@ def test_the_total_is_the_rubrics():
 def test_every_section_shows_how_the_problem_is_tested(problem: Problem):
     text = SECTIONS[problem.id].text
     lines = [command.line for command in all_commands(text)]
-    if problem.kind is Kind.CODE:
+    if problem.kind is ProblemKind.CODE:
         assert f"pytest tests/test_{problem.id}.py" in lines
-    elif problem.kind is Kind.MANUAL:
+    elif problem.kind is ProblemKind.MANUAL:
         assert "A person judges" in text
     else:
         assert f"python -m grader --problem {problem.id}" in lines

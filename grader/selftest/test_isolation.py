@@ -18,7 +18,7 @@ from grader.selftest.layouts import written
 from grader.submission.locate import locate
 from grader.wall import isolation as module
 from grader.wall import processes
-from grader.wall.isolation import Cell, Files, Isolation, Level, choose
+from grader.wall.isolation import Cell, FileAccess, Isolation, Level, choose
 from grader.wall.scratch import Scratch, copy_if_small
 from grader.wall.walled import WalledSubmission
 
@@ -109,18 +109,18 @@ def test_bubblewrap_keeps_the_kit_to_itself_when_it_grades_its_own_folder():
 
 
 @linux
-@pytest.mark.parametrize("files", [Files.OVERLAY, Files.COPY, Files.READ_ONLY], ids=str)
+@pytest.mark.parametrize("files", [FileAccess.OVERLAY, FileAccess.COPY, FileAccess.READ_ONLY], ids=str)
 def test_writes_of_a_submission_stay_in_its_cell(layout, files):
     chosen = bubblewrap(layout)
-    if files is Files.OVERLAY and chosen.files is not Files.OVERLAY:
+    if files is FileAccess.OVERLAY and chosen.files is not FileAccess.OVERLAY:
         pytest.skip("this bubblewrap or this file system has no overlays")
     cell = Cell(layout, Isolation(chosen.level, files, chosen.bwrap))
     try:
         code = "import os; open('notes.txt', 'w').write('changed'); print(open('notes.txt').read())"
-        if files is Files.READ_ONLY:
+        if files is FileAccess.READ_ONLY:
             code = f"try: exec({code!r})\nexcept OSError as error: print(error.strerror)"
         said = run_inside(cell, code)
-        assert said == ("Read-only file system" if files is Files.READ_ONLY else "changed")
+        assert said == ("Read-only file system" if files is FileAccess.READ_ONLY else "changed")
     finally:
         cell.scratch.remove()
     assert Path(layout.root, "notes.txt").read_text() == "mine"

@@ -12,7 +12,7 @@ from grader.kit.paths import TESTS
 from grader.performance.assess import ON_CPU
 from grader.performance.tensor_races import RACES
 from grader.performance.text_races import TEXT_RACES
-from grader.scoring.rubric import Kind, Policy, RubricError, load_rubric
+from grader.scoring.rubric import Policy, ProblemKind, RubricError, load_rubric
 
 ASKED = (
     *("unicode1", "unicode2", "tokenizer_experiments", "transformer_accounting", "learning_rate_tuning", "adamw"),
@@ -60,7 +60,9 @@ def test_every_problem_that_is_tried_has_a_claim_that_judges_values():
 
     Each claim about a written answer judges that answer, so that there the rule has nothing to say.
     """
-    tried = [p.id for p in load_rubric().problems if p.kind in (Kind.CODE, Kind.ARTIFACT) and has_tests(p)]
+    tried = [
+        p.id for p in load_rubric().problems if p.kind in (ProblemKind.CODE, ProblemKind.ARTIFACT) and has_tests(p)
+    ]
     assert [problem for problem in tried if not any(judges_values(claim) for claim in core_claims(problem))] == []
 
 
@@ -99,14 +101,14 @@ def test_every_claim_says_where_it_is_asked_for():
 
 def test_every_race_is_a_problem_of_an_extension_and_the_other_way_round():
     rubric = load_rubric()
-    raced = [problem for problem in rubric.problems if problem.kind is Kind.PERFORMANCE]
+    raced = [problem for problem in rubric.problems if problem.kind is ProblemKind.PERFORMANCE]
     assert {problem.id for problem in raced} == {*RACES, *TEXT_RACES}
     assert set(TEXT_RACES) == ON_CPU
     assert not [problem.id for problem in raced if problem.section in rubric.base_sections]
 
 
 def test_every_code_problem_has_tests():
-    untested = [p.id for p in load_rubric().problems if p.kind is Kind.CODE and not has_tests(p)]
+    untested = [p.id for p in load_rubric().problems if p.kind is ProblemKind.CODE and not has_tests(p)]
     assert not untested
 
 

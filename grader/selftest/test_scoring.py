@@ -8,9 +8,9 @@ import pytest
 
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import Score, Status, score_problem
-from grader.scoring.rubric import Kind, Problem
+from grader.scoring.rubric import Problem, ProblemKind
 
-PROBLEM = Problem("rope", "RoPE", "model", Kind.CODE, points=4, core_share=0.75)
+PROBLEM = Problem("rope", "RoPE", "model", ProblemKind.CODE, points=4, core_share=0.75)
 
 
 def _tier(claim: str, edge: str, advice: str) -> Tier:
@@ -113,7 +113,7 @@ def test_one_failed_case_outweighs_those_without_anything_to_look_at():
 
 def test_decisive_claims_that_could_not_be_assessed_do_not_take_the_rest_along():
     given = (("values", Result.ABSENT), ("property", Result.PASS))
-    experiment = replace(PROBLEM, kind=Kind.ARTIFACT)
+    experiment = replace(PROBLEM, kind=ProblemKind.ARTIFACT)
     assert score_problem(experiment, rows(*given, values="values")) == Score(2, Status.PASS, unassessed=2)
 
 

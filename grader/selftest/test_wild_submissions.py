@@ -21,7 +21,7 @@ import torch
 
 from grader.cases.compare import Mismatch, compare
 from grader.examination.examiner import planned_tests
-from grader.examination.runner import Run, run_tests
+from grader.examination.runner import ExaminationResult, run_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
 from grader.scoring.outcome import Result
@@ -80,7 +80,7 @@ def grade(
 ) -> Report:
     layout = locate(root)
     isolation = isolation or choose("auto", layout)
-    run: Run = run_tests(
+    run: ExaminationResult = run_tests(
         layout, chosen, seed=1, isolation=isolation, limits=limits, progress=progress, launch=ForkedExaminer
     )
     return build_report(

@@ -50,7 +50,7 @@ class Submission(ABC):
 
     def __init__(self, files: Files | None = None) -> None:
         self._files = files
-        self._tokenizers: dict[Any, Tokenizer] = {}
+        self._tokenizers: dict[Any, OpenTokenizer] = {}
         self.transcript: list[Any] | None = None
         """What came of every call since `begin_transcript`: the value, or the exception. None: nobody asked for it."""
         self.asked: list[Question] = []
@@ -137,20 +137,20 @@ class Submission(ABC):
         vocab: dict[int, bytes],
         merges: list[tuple[bytes, bytes]],
         special_tokens: list[str] | None = None,
-    ) -> Tokenizer:
+    ) -> OpenTokenizer:
         """The student's tokenizer with this vocabulary; the same arguments give the same object again."""
         key = (id(vocab), id(merges), None if special_tokens is None else tuple(special_tokens))
         if key not in self._tokenizers:
             arguments = {"vocab": vocab, "merges": merges, "special_tokens": special_tokens}
-            self._tokenizers[key] = Tokenizer(self, "open_tokenizer", arguments)
+            self._tokenizers[key] = OpenTokenizer(self, "open_tokenizer", arguments)
         return self._tokenizers[key]
 
     def tokenizer_from_files(
         self, vocab_json: bytes, merges_text: bytes, special_tokens: list[str] | None = None
-    ) -> Tokenizer:
+    ) -> OpenTokenizer:
         """The student's tokenizer built from files with these contents."""
         arguments = {"vocab_json": vocab_json, "merges_text": merges_text, "special_tokens": special_tokens}
-        return Tokenizer(self, "open_tokenizer_from_files", arguments)
+        return OpenTokenizer(self, "open_tokenizer_from_files", arguments)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Streamed:
     seconds: float
 
 
-class Tokenizer:
+class OpenTokenizer:
     """A tokenizer that lives beside the student's code; opened on first use and again after a restart."""
 
     def __init__(self, submission: Submission, opener: str, arguments: dict[str, Any]) -> None:

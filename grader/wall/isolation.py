@@ -52,7 +52,7 @@ class Level(enum.StrEnum):
     NONE = "none"
 
 
-class Files(enum.StrEnum):
+class FileAccess(enum.StrEnum):
     """What a submission finds when it writes next to its own files."""
 
     OVERLAY = "overlay"
@@ -70,7 +70,7 @@ class Isolation:
     """
 
     level: Level
-    files: Files = Files.IN_PLACE
+    files: FileAccess = FileAccess.IN_PLACE
     bwrap: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class Isolation:
 
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Isolation:
-        level, files = Level(fields["level"]), Files(fields["files"])
+        level, files = Level(fields["level"]), FileAccess(fields["files"])
         return cls(level, files, tuple(fields["bwrap"]), tuple(fields["missing"]))
 
     def as_json(self) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def _try(level: Level, layout: Layout) -> Isolation | str:
         case Level.LANDLOCK:
             return _try_landlock(layout)
         case Level.PROCESS:
-            files = Files.COPY if _is_small(layout) else Files.IN_PLACE
+            files = FileAccess.COPY if _is_small(layout) else FileAccess.IN_PLACE
             return Isolation(level, files, missing=tuple(_missing(level, files)))
         case Level.NONE:
-            return Isolation(level, missing=tuple(_missing(level, Files.IN_PLACE)))
+            return Isolation(level, missing=tuple(_missing(level, FileAccess.IN_PLACE)))
 
 
 def _try_bubblewrap(layout: Layout) -> Isolation | str:
@@ -129,12 +129,12 @@ def _try_bubblewrap(layout: Layout) -> Isolation | str:
     known = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
     bwrap = (program, *(option for option in _NEWER_OPTIONS if option in known))
     complaint = ""
-    for files in (Files.OVERLAY, Files.COPY if _is_small(layout) else Files.READ_ONLY):
+    for files in (FileAccess.OVERLAY, FileAccess.COPY if _is_small(layout) else FileAccess.READ_ONLY):
         isolation = Isolation(Level.BUBBLEWRAP, files, bwrap, tuple(_missing(Level.BUBBLEWRAP, files)))
         cell = Cell(layout, isolation)
         try:
             probe = subprocess.run(
-                cell.command("-S", "-c", "open('grader-probe', 'w').close()" if files is Files.OVERLAY else ""),
+                cell.command("-S", "-c", "open('grader-probe', 'w').close()" if files is FileAccess.OVERLAY else ""),
                 cwd=cell.directory,
                 env=cell.environment(),
                 stdin=subprocess.DEVNULL,
@@ -170,11 +170,11 @@ def _try_landlock(layout: Layout) -> Isolation | str:
     module = WORKER / "landlock.py"
     if subprocess.run([sys.executable, "-I", "-S", str(module)], capture_output=True, check=False).returncode:
         return "the kernel does not enforce Landlock (5.13 and later can, if it is among the modules in use)."
-    files = Files.COPY if _is_small(layout) else Files.READ_ONLY
+    files = FileAccess.COPY if _is_small(layout) else FileAccess.READ_ONLY
     return Isolation(Level.LANDLOCK, files, missing=tuple(_missing(Level.LANDLOCK, files)))
 
 
-def _missing(level: Level, files: Files) -> Iterator[str]:
+def _missing(level: Level, files: FileAccess) -> Iterator[str]:
     """What a level does not enforce, as sentences."""
     if level is Level.NONE:
         yield "There is no wall: the code ran in the grader's own process and could do whatever that can."
@@ -189,9 +189,9 @@ def _missing(level: Level, files: Files) -> Iterator[str]:
             yield f"This kernel's Landlock is version {version}: the code could signal the user's processes{network}."
     if sys.platform != "linux":
         yield "Memory was not limited, and processes that left the worker's group were not found."
-    if files is Files.READ_ONLY:
+    if files is FileAccess.READ_ONLY:
         yield "The submission's folder is too large for a private copy, so the code could not write there."
-    if files is Files.IN_PLACE:
+    if files is FileAccess.IN_PLACE:
         yield "The submission's folder is too large for a private copy, so the code could change its own files."
 
 
@@ -234,7 +234,7 @@ class Cell:
         self.layout = layout
         self.hidden = _hidden_in(layout)
         self._own_files = Path(layout.root)
-        if isolation.files is Files.COPY:
+        if isolation.files is FileAccess.COPY:
             self._own_files = self.scratch / "submission" / (Path(layout.root).name or "root")
             copy_if_small(Path(layout.root), self._own_files, self.hidden, sys.maxsize, sys.maxsize)
             if isolation.level is not Level.BUBBLEWRAP:
@@ -273,7 +273,7 @@ class Cell:
             return None
         readable = [*_SYSTEM, "/proc", *map(str, _python(self.layout)), str(WORKER)]
         listable = []
-        if self.isolation.files is Files.READ_ONLY:
+        if self.isolation.files is FileAccess.READ_ONLY:
             readable += map(str, _without(self._own_files, self.hidden))
             listable = [str(self._own_files)]
         writable = [*_DEVICES, str(self.scratch.path)]
@@ -303,7 +303,7 @@ class Cell:
         scratch = self.scratch
         mounts: dict[Path, Sequence[str]] = {}
         for path in self.hidden:
-            if path.exists() and not (self.isolation.files is Files.COPY and path.is_relative_to(self._root)):
+            if path.exists() and not (self.isolation.files is FileAccess.COPY and path.is_relative_to(self._root)):
                 mounts[path] = ("--tmpfs",) if path.is_dir() else ("--ro-bind", "/dev/null")
         for path in map(Path, _SYSTEM):
             if path.is_symlink():
@@ -326,15 +326,15 @@ class Cell:
         mounts[WORKER] = ("--ro-bind", str(WORKER))
         root = str(self._root)
         mounts[self._root] = {
-            Files.OVERLAY: ("--overlay-src", root, "--overlay", str(scratch / "upper"), str(scratch / "work")),
-            Files.COPY: ("--bind", str(self._own_files)),
+            FileAccess.OVERLAY: ("--overlay-src", root, "--overlay", str(scratch / "upper"), str(scratch / "work")),
+            FileAccess.COPY: ("--bind", str(self._own_files)),
         }.get(self.isolation.files, ("--ro-bind", root))
         return mounts
 
     def _is_behind_link(self, path: Path) -> bool:
         """Whether a path leads through a link in the submission, which is there inside as it is outside."""
         below = [p for p in (path, *path.parents) if p.is_relative_to(self._root)]
-        return self.isolation.files is not Files.COPY and any(p.is_symlink() for p in below)
+        return self.isolation.files is not FileAccess.COPY and any(p.is_symlink() for p in below)
 
 
 def _settings_in_proc() -> list[Path]:
