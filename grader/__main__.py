@@ -139,7 +139,7 @@ def _grade(arguments: list[str]) -> int:
     from rich.console import Console
 
     from .grading import grade
-    from .report.progress import ProgressBar
+    from .report.progress_bar import ProgressBar
     from .report.terminal import show_safely
 
     console = Console(stderr=options.json == "-")

@@ -3,7 +3,7 @@
 import pytest
 
 from grader.cases.case import Draw
-from grader.checks.construction import check_parameter_gradients, new
+from grader.checks.new_layers import check_parameter_gradients, new
 from grader.checks.placement import check_placement
 
 SHAPE = (300, 80)

@@ -4,7 +4,7 @@ import pytest
 
 from grader.cases.case import Draw
 from grader.cases.weights import usual_d_ff
-from grader.checks.construction import check_own_start, check_parameter_gradients, new
+from grader.checks.new_layers import check_own_start, check_parameter_gradients, new
 from grader.checks.placement import check_placement
 from grader.submission.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
 

@@ -3,7 +3,7 @@
 import pytest
 
 from grader.cases.case import Draw
-from grader.checks.construction import GAIN, check_parameter_gradients, new
+from grader.checks.new_layers import GAIN, check_parameter_gradients, new
 from grader.checks.placement import check_placement
 
 CONFIG = {"d_model": 24, "eps": 1e-5}

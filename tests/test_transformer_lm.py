@@ -8,7 +8,7 @@ import torch
 from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
 from grader.cases.weights import draw_weights, lm_shapes, usual_d_ff
-from grader.checks.construction import GAIN, check_own_start, check_parameter_gradients, new
+from grader.checks.new_layers import GAIN, check_own_start, check_parameter_gradients, new
 from grader.checks.placement import check_placement
 from grader.checks.untouched import check_untouched
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -117,6 +118,32 @@ def test_every_room_says_what_it_is():
             text = ast.get_docstring(ast.parse(init.read_text("utf-8")))
             assert text, f"{room} has no docstring"
             assert len(text.splitlines()) >= 3, f"{room}: what lives there, what it may import, where to start reading"
+
+
+STAFFS_OWN = ("selftest", "misconceptions", "worker.stand_ins", "kernels")
+"""Where names repeat on purpose: wrong variants and hostile code are called as what they stand for."""
+
+
+def test_no_two_classes_have_one_name():
+    classes: dict[str, list[str]] = collections.defaultdict(list)
+    for name, tree in modules(KIT / "grader").items():
+        if not any(within(name, part) for part in STAFFS_OWN):
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef):
+                    classes[node.name].append(name)
+    assert {name: where for name, where in classes.items() if len(where) > 1} == {}
+
+
+def test_no_two_files_have_one_name():
+    """Drivers are called as the module of the reference whose objects they drive, generators as their problem."""
+    mirrored = ("worker.drivers", "cases.generators")
+    files: dict[str, list[str]] = collections.defaultdict(list)
+    for name in modules(KIT / "grader"):
+        if not any(within(name, part) for part in (*STAFFS_OWN, *mirrored)):
+            files[name.rpartition(".")[2]].append(name)
+    assert {
+        name: where for name, where in files.items() if len(where) > 1 and name not in ("adapters", "__main__")
+    } == {}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from grader.artifacts.held_out import bigram_loss
 from grader.cases import assets
 from grader.fixtures.__main__ import STORIES
-from grader.fixtures.readme import CASES, SIZE_LIMIT, render, shipped_files
+from grader.fixtures.fixture_list import CASES, SIZE_LIMIT, render, shipped_files
 from grader.fixtures.small_lm import load_small_lm, model_loss
 from grader.fixtures.stories import END_OF_TEXT, PLOTS, tell_stories
 from grader.kit.paths import FIXTURES
