@@ -13,7 +13,6 @@ from typing import Any
 _REFERENCE = "grader.reference"
 _LOOP = f"{_REFERENCE}.train"
 """The training loop, which has names of its own for the functions that it is made of."""
-_MACHINERY = ("__init__", "catalogue", "counts", "evidence", "planted", "trial")
 
 PLANTED = "GRADER_PLANTED"
 """Environment variable that names the variant which is planted, for fresh processes: see `planted.py`."""
@@ -102,10 +101,7 @@ def _owner(name: str) -> tuple[Any, str]:
 
 
 def load_catalogue(problem: str | None = None) -> tuple[Misconception, ...]:
-    """All misconceptions, or those of one problem."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-    found: list[Misconception] = []
-    for name in names:
-        if name not in _MACHINERY and problem in (None, name):
-            found += importlib.import_module(f"{__package__}.{name}").MISCONCEPTIONS
-    return tuple(found)
+    """All misconceptions, or those of one problem: those of the modules here that have a tuple `MISCONCEPTIONS`."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    modules = (importlib.import_module(f"{__package__}.{name}") for name in names if problem in (None, name))
+    return tuple(known for module in modules for known in getattr(module, "MISCONCEPTIONS", ()))
