@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cases.weights import block_shapes, lm_shapes
 from .statistics import Thresholds
 
 Tensors = Mapping[str, Tensor]
@@ -437,20 +438,7 @@ def transformer_lm_races(device: str) -> Iterator[Race]:
         "vocab_size": vocab, "context_length": context, "d_model": d, "num_layers": layers, "num_heads": heads,
         "d_ff": ff, "rope_theta": 10_000.0,
     }  # fmt: skip
-    block = {
-        **{f"attn.{name}_proj.weight": (d, d) for name in ("q", "k", "v", "output")},
-        "ln1.weight": (d,),
-        "ln2.weight": (d,),
-        "ffn.w1.weight": (ff, d),
-        "ffn.w2.weight": (d, ff),
-        "ffn.w3.weight": (ff, d),
-    }
-    shapes = {
-        "token_embeddings.weight": (vocab, d),
-        **{f"layers.{i}.{name}": shape for i in range(layers) for name, shape in block.items()},
-        "ln_final.weight": (d,),
-        "lm_head.weight": (vocab, d),
-    }
+    shapes = lm_shapes(vocab, d, layers, ff)
 
     def drawn(name: str, shape: tuple[int, ...]) -> Drawn:
         if len(shape) == 1:
@@ -473,7 +461,7 @@ def transformer_lm_races(device: str) -> Iterator[Race]:
 
         x = weights["token_embeddings.weight"][inputs["in_indices"][rows]]
         for i in range(layers):
-            w = {name: weights[f"layers.{i}.{name}"] for name in block}
+            w = {name: weights[f"layers.{i}.{name}"] for name in block_shapes(d, ff)}
             h = norm(x, w["ln1.weight"])
             q, k, v = (
                 (h @ w[f"attn.{name}_proj.weight"].T).unflatten(-1, (heads, width)).transpose(1, 2) for name in "qkv"
