@@ -11,7 +11,7 @@ from ..scoring.races import RaceResult
 from . import words
 from .model import Report
 from .output import write_whole
-from .race_lines import describe_machine, show_rate
+from .race_lines import describe_machine
 
 _HERE = Path(__file__).resolve().parent
 
@@ -38,15 +38,11 @@ def write_html(report: Report, path: Path) -> None:
 
 def _drawn(result: RaceResult) -> dict[str, Any]:
     """What the picture shows of a race; shares are those of the roofline, or of the faster where there is none."""
-    end = result.roofline_rate or max(result.rate, result.reference_rate)
-    rates = [f"{show_rate(result.rate, result.unit)}, reference {show_rate(result.reference_rate, result.unit)}"]
-    if result.roofline_ms:
-        rates.append(f"roofline {show_rate(result.roofline_rate, result.unit)}")
+    end = result.fastest_rate
     return {
-        "title": f"{result.problem.removesuffix('_speed')}  {result.tensors}",
+        "title": "  ".join(words.race(result)),
         "share": min(1.0, result.rate / end),
         "reference_share": min(1.0, result.reference_rate / end),
-        "rates": ", ".join(rates),
-        "ratio": f"{result.ratio:.2f} times the reference's time, [{result.low:.2f}, {result.high:.2f}]: "
-        f"{result.verdict} (full points to {result.full:g}, none from {result.none:g})",
+        "rates": words.rates(result),
+        "ratio": f"{words.ratio(result)}: {result.verdict} {words.thresholds(result)}",
     }

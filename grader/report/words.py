@@ -1,10 +1,11 @@
-"""What statuses, results and effects are called where a person reads them."""
+"""What statuses, results, effects and races are called where a person reads them."""
 
 from __future__ import annotations
 
 from ..rules.from_scratch import Effect
 from ..scoring.outcome import Result
 from ..scoring.points import Status
+from ..scoring.races import RaceResult
 
 STATUS = {
     Status.PASS: "✓ pass",
@@ -36,3 +37,33 @@ INSTALL = (
     "What needs them is not assessed. --environment own installs what the submission's own pyproject.toml or "
     "requirements.txt lists."
 )
+
+_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def race(result: RaceResult) -> tuple[str, str]:
+    """The problem without `_speed`, and the tensors: a race in two words."""
+    return result.problem.removesuffix("_speed"), result.tensors
+
+
+def rates(result: RaceResult) -> str:
+    """`1,520 GB/s, reference 2,310 GB/s, roofline 3,000 GB/s`."""
+    shown = [_rate(result.rate, result.unit), f"reference {_rate(result.reference_rate, result.unit)}"]
+    if result.roofline_ms:
+        shown.append(f"roofline {_rate(result.roofline_rate, result.unit)}")
+    return ", ".join(shown)
+
+
+def ratio(result: RaceResult) -> str:
+    """The student's time over the reference's, with its interval."""
+    return f"{result.ratio:.2f} times the reference's time, [{result.low:.2f}, {result.high:.2f}]"
+
+
+def thresholds(result: RaceResult) -> str:
+    """Which ratios earn what."""
+    return f"(full points to {result.full:g}, none from {result.none:g})"
+
+
+def _rate(rate: float, unit: str) -> str:
+    step, letter = next(((step, letter) for step, letter in _STEPS if rate >= 10 * step), (1.0, ""))
+    return f"{rate / step:,.0f} {letter}{unit}/s"

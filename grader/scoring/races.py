@@ -69,6 +69,11 @@ class RaceResult:
     def roofline_rate(self) -> float:
         return self._rate(self.roofline_ms)
 
+    @property
+    def fastest_rate(self) -> float:
+        """Where a picture's scale ends: at the roofline, or at the faster of both where there is none."""
+        return self.roofline_rate or max(self.rate, self.reference_rate)
+
     def _rate(self, milliseconds: float) -> float:
         return self.work / (1e-3 * milliseconds) if milliseconds else 0.0
 
