@@ -1,6 +1,6 @@
-"""The grader: runs the assignment's tests against a submission and turns their outcomes into a report.
+"""The grader: runs the tests in `tests/` against a submission, and turns what comes of them into a report.
 
-Start at `__main__.py` (the command line), then `runner.py` (who runs the tests), `examiner.py` (what happens to
-one test) and `wall.py` (how a student's function is called without trusting it). Nothing here is imported by a
-submission; `cs336_basics/` and `adapters.py` know nothing of this package.
+Start at `__main__.py` (the command line), then `grading.py` (a whole grade), `examination/runner.py` (who runs the
+tests), `examination/examiner.py` (what happens to one test) and `wall/walled.py` (how a student's function is called
+without trusting it). Which room may import which is a table in `selftest/test_architecture.py`.
 """

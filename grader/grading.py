@@ -48,7 +48,7 @@ def grade(
         root: the folder to grade inside of it, where it holds several; `class.zip/ada` says the same.
         isolation: "auto" (the strongest level that works here) or the name of a level.
         environment: "kit" (the grader's own Python and packages run the submission) or "own" (packages that it asks for
-            are installed for it; see `own_environment.py`).
+            are installed for it; see `wall/own_environment.py`).
         jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
         gpu: whether races are held on a GPU: yes, no, or (None) if there is one.
 

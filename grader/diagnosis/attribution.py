@@ -1,6 +1,6 @@
 """Follow the failures of one examination back to known bugs.
 
-The trail keeps the fingerprints of failing tests on stored cases, which `diagnosis` compares with the stored evidence,
+It keeps the fingerprints of failing tests on stored cases, which `diagnosis` compares with the stored evidence,
 and the outputs of failing cases. Where the misconceptions themselves are at hand (staff), the bugs that were found are
 planted into the reference and asked what the submission was asked: a case is explained when the answers are the same.
 So it is with fresh cases, for which there is no stored evidence, and with the work of several bugs at once.
@@ -37,7 +37,7 @@ _NO_FAILURE = (Result.PASS, *_UNKNOWN)
 
 
 @dataclass
-class Trail:
+class Attribution:
     """What one examination has seen so far.
 
     needs: {problem: the problems that it builds on}, for those examined and what lies between them.

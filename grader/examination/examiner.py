@@ -34,7 +34,7 @@ from ..cases.assets import FixtureError
 from ..cases.case import Case, Oracle
 from ..cases.compare import Mismatch
 from ..cases.store import has_generators, stored_cases
-from ..diagnosis.attribution import Trail
+from ..diagnosis.attribution import Attribution
 from ..escape import visible
 from ..kit.paths import TESTS
 from ..rules.from_scratch import worth_keeping
@@ -82,12 +82,14 @@ _REMARKS_PER_TEST = 5
 class Examination:
     """A pytest plugin that plans, runs and reports the tests of some problems."""
 
-    def __init__(self, events: Events, limits_s: dict[str, float], finished: set[str], trail: Trail) -> None:
+    def __init__(
+        self, events: Events, limits_s: dict[str, float], finished: set[str], attribution: Attribution
+    ) -> None:
         self.seed: int | None = None
         self.events = events
         self.limits_s = limits_s
         self.finished = finished
-        self.trail = trail
+        self.attribution = attribution
         self.submission: Submission
         self.has_reference = False
         self._problem = ""
@@ -190,7 +192,7 @@ class Examination:
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
         if call.when == "teardown" and self._outcome is not None:
-            self.trail.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
+            self.attribution.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
             if self._outcome.result in _FAILURES and _tier(item) is not Tier.ADVICE:
                 self.troubled.add(problem_of(item.path))
             self._send_uses_seen(problem_of(item.path))
@@ -311,8 +313,8 @@ def main() -> int:
     layout = Layout.from_plain(order["layout"])
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
-    trail = Trail(needs)
-    examination = Examination(events, limits_s, set(order["finished"]), trail)
+    attribution = Attribution(needs)
+    examination = Examination(events, limits_s, set(order["finished"]), attribution)
     isolation = Isolation.from_plain(order["isolation"])
     scratch = Path(order["scratch"])
     with _open(layout, isolation, Limits(**order["limits"]), scratch) as submission:
@@ -339,7 +341,7 @@ def main() -> int:
         except UnknownOperation as error:
             events.send("failed", message=f"A test of the kit's own is wrong. {error}")
             return 3
-        explained = trail.explain()
+        explained = attribution.explain()
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("done", exit_code=code)
     return 0

@@ -15,7 +15,7 @@ _LOOP = f"{_REFERENCE}.train"
 """The training loop, which has names of its own for the functions that it is made of."""
 
 PLANTED = "GRADER_PLANTED"
-"""Environment variable that names the variant which is planted, for fresh processes: see `planted.py`."""
+"""Environment variable that names the variant which is planted, for fresh processes: see `trials/planted.py`."""
 
 
 @dataclass(frozen=True)

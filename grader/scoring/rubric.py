@@ -40,12 +40,11 @@ class Policy(enum.StrEnum):
 class Problem:
     """One row of the rubric.
 
-    needs: problems whose code this one builds on.
-    core_share: fraction of the points that its core tests carry; edge tests carry the rest.
-    one_bug: largest fraction of the points that one ordinary bug may cost; the catalogue of known bugs is held to it.
-    call_limit_s: seconds that one call of the student's code may take.
-    policy: what a breach of the from-scratch rule costs.
-    seconds: about how long its tests take one core with the reference; decides who examines what (`runner.py`).
+    needs: problems whose code this one builds on. core_share: fraction of the points that its core tests carry; edge
+    tests carry the rest. one_bug: largest fraction of the points that one ordinary bug may cost; the catalogue of known
+    bugs is held to it. call_limit_s: seconds that one call of the student's code may take. policy: what a breach of the
+    from-scratch rule costs. seconds: about how long its tests take one core with the reference; decides who examines
+    what (`examination/runner.py`).
     """
 
     id: str

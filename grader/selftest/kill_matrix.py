@@ -113,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named, misnamed, unknown = 0, [], []
     for bug in recognisable:
         tests = {*trials[bug.problem, -1].passed, *trials[bug.problem, -1].failed}
-        own = [other for other in bugs if other.problem == bug.problem]  # what a grade looks through: see `trail.py`
+        # What a grade looks through: see `diagnosis/attribution.py`.
+        own = [other for other in bugs if other.problem == bug.problem]
         names = _names(bug, tests, own)
         named += names == {bug.id}
         misnamed += [f"misnamed: {bug.id} as {', '.join(sorted(names))}"] if names - {bug.id} else []

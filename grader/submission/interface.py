@@ -1,4 +1,4 @@
-"""What tests talk to: a submission, opened in this process (`in_process.py`) or behind the wall (`wall.py`)."""
+"""What tests talk to: a submission, opened in this process (`in_process.py`) or behind the wall (`wall/walled.py`)."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class WalledSubmission(Submission):
         self._worker = worker
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
-        """Run one operation, and some of them once more (see `crosscheck.py`).
+        """Run one operation, and some of them once more (see `repeated_calls.py`).
 
         Raises:
             Fault: when it gives no value, or no longer the same one.

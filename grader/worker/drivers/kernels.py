@@ -1,6 +1,6 @@
 """Drivers for kernels: autograd functions for attention and RMSNorm, forward, backward, and what they save.
 
-Where there is no GPU, Triton's interpreter runs the kernels on CPU tensors (see `interpreter.py`).
+Where there is no GPU, Triton's interpreter runs the kernels on CPU tensors (see `submission/triton_interpreter.py`).
 """
 
 from __future__ import annotations
