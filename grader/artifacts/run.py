@@ -7,7 +7,7 @@
     data.toml                valid_text: the text that its validation data was made of; here or above, too
 
 An experiment is such a folder, `runs/<problem>/`, or several in it. Everything in it is somebody's claim; what can be
-recomputed is (`faults_of_curve`, `faults_of_weights`), what needs the reference model is in `measure.py`.
+recomputed is (`faults_of_curve`, `faults_of_weights`), what needs the reference model is in `measurement.py`.
 """
 
 from __future__ import annotations

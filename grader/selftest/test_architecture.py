@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -168,3 +169,18 @@ def test_a_broken_rule_is_seen(tmp_path, module, source, what):
 def test_a_module_in_no_room_is_seen(tmp_path):
     (tmp_path / "helpers.py").touch()
     assert broken_rules(tmp_path) == ["grader.helpers lies in no room"]
+
+
+def test_files_that_are_named_in_words_exist():
+    """In docstrings, comments and README; a name may begin at the root, at `grader/` or beside the file itself."""
+    elsewhere = {"tests/adapters.py", "test_rope.py", "accounting.py"}  # of a submission's, or any one of many
+    readers = [KIT / "README.md", *(KIT / "grader").rglob("*.py")]
+    gone = [
+        f"{path.relative_to(KIT)}: {name}"
+        for path in readers
+        if "attacks" not in path.parts and "honest" not in path.parts
+        for name in re.findall(r"`((?:[\w.]+/)*\w+\.py)`", path.read_text("utf-8"))
+        if name not in elsewhere
+        if not any((folder / name).is_file() for folder in (KIT, KIT / "grader", path.parent))
+    ]
+    assert gone == []
