@@ -1,8 +1,8 @@
 """Two contestants take turns until their ratio is known, or time is up.
 
-What a turn is, and how its answer is checked, is the business of `tensor_races.py` (tensors in shared memory) and `text_races.py`
-(plain calls). Here is the order of things: A B, B A, A B, ... so that neither always comes second; a pair has the same
-seed, hence the same inputs, and seeds never come twice.
+What a turn is, and how its answer is checked, is the business of `tensor_races.py` (tensors in shared memory) and
+`text_races.py` (plain calls). Here is the order of things: A B, B A, A B, ... so that neither always comes second; a
+pair has the same seed, hence the same inputs, and seeds never come twice.
 """
 
 from __future__ import annotations
