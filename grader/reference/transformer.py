@@ -4,7 +4,7 @@ Notable choices, most of them those of Llama and its descendants:
 
 - pre-norm: each block normalises what goes into attention and feed-forward network, not what comes out, so that a path
   without any norm leads from the embedding to the last block; one more norm stands before the head
-- RMSNorm with a gain, no LayerNorm: no mean is subtracted; eps 1e-5, computed in float32 or wider, whatever the inputs are
+- RMSNorm with a gain, no LayerNorm: no mean is subtracted; eps 1e-5, computed in float32 for half-precision inputs
 - no biases, neither in linear maps nor in norms; no dropout
 - RoPE in every layer, on queries and keys, no position embeddings; it turns neighbouring features, 2k and 2k + 1, as
   Meta's own code of Llama does (GPT-NeoX and Hugging Face's Llama turn feature k with feature k + d_k / 2)
