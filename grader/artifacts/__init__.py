@@ -1,6 +1,7 @@
 """What experiments leave behind, read as data: run folders with their configuration, curve, weights and vocabulary.
 
 Nothing in here runs or unpickles anything of a submission, and nothing believes it: every file is bounded, every number
-is checked before it is used. `vocabulary.py` reads tokenizers, `run.py` a run folder, `measure.py` measures with the
-reference model and works only where there is one. The tests of the experiments are written with these.
+is checked before it is used. `vocabulary.py` reads tokenizers, `run.py` a run folder; `consistency.py` holds it to its
+own configuration, `measure.py` to what the reference model measures, where there is one. The tests of the experiments
+are written with these.
 """

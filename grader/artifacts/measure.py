@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from ..faults import NothingToAssess, WrongResult
+from .consistency import faults_of_weights, has_ended, shapes
 from .held_out import bigram_loss, unigram_entropy
-from .run import Config, Run, best_of, faults_of_weights, has_ended, shapes
+from .run import Config, Run, best_of
 from .vocabulary import Vocabulary
 
 _ACTIVATION_BYTES = 1 << 29
