@@ -20,7 +20,8 @@ from grader.artifacts.held_out import bigram_loss, english, held_out_loss
 from grader.artifacts.run import Run
 from grader.files import Files
 from grader.in_process import InProcess
-from grader.reference.train import make_config, train
+from grader.reference.config import make_config
+from grader.reference.train import train
 
 CONFIG = {
     "vocab_size": 256,

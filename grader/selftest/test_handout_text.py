@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.handout import CONTENTS, write_handout
-from grader.reference.train import load_config
+from grader.reference.config import load_config
 from grader.rubric import Kind, Problem, load_rubric
 from grader.runner import KIT
 from grader.selftest.readme import SOLVED, all_commands, unseen_commands
