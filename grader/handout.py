@@ -10,7 +10,7 @@ from .complaints import Refused
 KIT = Path(__file__).resolve().parents[1]
 
 CONTENTS = (
-    "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
+    "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes", ".editorconfig",
     "adapters.py", "answers.toml", "runs/README.md", "configs", "cs336_basics", "tests",
     "grader",
 )  # fmt: skip
