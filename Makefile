@@ -23,6 +23,7 @@ help: ## show this list
 
 setup: .venv/.ready ## make the environment in .venv (with uv if there is one, else with venv and pip)
 
+# pip compiles what it installs; uv has to be told. Workers write no bytecode, so each would compile PyTorch anew.
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) -V). Name another one: make setup PYTHON=python3.12"; exit 1; }
@@ -30,7 +31,7 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 	else $(PYTHON) -m venv .venv; fi
 	@$(PYTHON) -c 'import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
 	  print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")' > .venv/requirements.txt
-	@{ if command -v uv >/dev/null 2>&1; then uv pip install --python .venv -r .venv/requirements.txt; \
+	@{ if command -v uv >/dev/null 2>&1; then uv pip install --compile-bytecode --python .venv -r .venv/requirements.txt; \
 	else $(PY) -m pip install --disable-pip-version-check -r .venv/requirements.txt; fi; } || { \
 	  echo "The packages cannot be installed for $$($(PYTHON) -V) on this machine ($$(uname -sm)): see above which. If it is" \
 	    "torch, there is no build of it for them (Intel Macs have none since torch 2.2, a new Python has none in its" \

@@ -411,7 +411,8 @@ def run_train(config: dict[str, Any]) -> None:
 
     `config` has the keys of TrainConfig, or too many, or too few.
     """
-    from cs336_basics.train import make_config, train
+    from cs336_basics.config import make_config
+    from cs336_basics.train import train
 
     train(make_config(config))
 

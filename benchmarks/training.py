@@ -18,7 +18,8 @@ import numpy as np
 
 from grader.artifacts.held_out import bigram_loss, english, held_out_loss
 from grader.artifacts.run import Run
-from grader.reference.train import make_config, train
+from grader.reference.config import make_config
+from grader.reference.train import train
 from grader.submission.files import Files
 from grader.submission.in_process import InProcess
 

@@ -1,7 +1,21 @@
 """The Transformer block and the language model made of it.
 
-Both are pre-norm, with RoPE and SwiGLU. The last three parameters of each take one of these choices back: the
-experiments at the end of the assignment ask what each is worth, and nothing before them needs those parameters.
+Notable choices, most of them those of Llama and its descendants:
+
+- pre-norm: each block normalises what goes into attention and feed-forward network, not what comes out, so that a path
+  without any norm leads from the embedding to the last block; one more norm stands before the head
+- RMSNorm with a gain, no LayerNorm: no mean is subtracted; eps 1e-5, computed in float32 for half-precision inputs
+- no biases, neither in linear maps nor in norms; no dropout
+- RoPE in every layer, on queries and keys, no position embeddings; it turns neighbouring features, 2k and 2k + 1, as
+  Meta's own code of Llama does (GPT-NeoX and Hugging Face's Llama turn feature k with feature k + d_k / 2)
+- as many key and value heads as query heads; a head owns contiguous rows of the projections; scores over sqrt(d_k)
+- SwiGLU: a gated SiLU with three matrices, for which d_ff is about 8/3 d_model instead of 4
+- the head is not tied to the embedding; the model gives logits
+- first weights from a normal distribution cut off at three standard deviations: variance 2 / (d_in + d_out) in linear
+  maps, 1 in the embedding; gains start at 1. Nothing is scaled by the depth, and no projection starts at zero
+
+The last three parameters of both classes take one of these choices back: the experiments at the end of the assignment
+ask what each is worth, and nothing before them needs those parameters.
 """
 
 from typing import Literal

@@ -124,6 +124,8 @@ def _grade(arguments: list[str]) -> int:
         parser.error("--jobs must be at least 1")
     if options.seed is not None and options.seed < 0:
         parser.error("--seed must not be negative")
+    if not options.list:
+        _refuse_here()
 
     from .scoring.rubric import load_rubric
     from .streams import say
@@ -165,6 +167,15 @@ def _grade(arguments: list[str]) -> int:
     _take_each(*results, lambda: show_safely(report, console))
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
+
+
+def _refuse_here() -> None:
+    """Refuse what starts a submission on a system that has no wall, before importing what would build one."""
+    from .errors import Refused
+    from .kit.systems import why_not_on
+
+    if sentence := why_not_on(sys.platform):
+        raise Refused(sentence)
 
 
 def _take_each(*steps: Callable[[], None]) -> None:
@@ -240,6 +251,7 @@ def _hint(arguments: list[str]) -> int:
     parser.add_argument("problem", metavar="ID", help="the problem, such as rope")
     parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
     options = parser.parse_args(arguments)
+    _refuse_here()
 
     from .errors import Refused
     from .grading import grade

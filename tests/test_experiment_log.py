@@ -4,7 +4,8 @@ A person gives the points; this is what a machine can say about it.
 """
 
 from grader.artifacts.claims import none_of
-from grader.artifacts.run import all_runs, faults_of_curve
+from grader.artifacts.consistency import faults_of_curve
+from grader.artifacts.run import all_runs
 
 LOG = "runs/experiment_log/log.md"
 LIMIT = 1 << 18

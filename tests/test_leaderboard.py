@@ -6,7 +6,8 @@ A person gives the points; this is what a machine can say about the claim.
 import pytest
 
 from grader.artifacts.claims import check_curves, none_of
-from grader.artifacts.run import best_of, faults_of_weights
+from grader.artifacts.consistency import faults_of_weights
+from grader.artifacts.run import best_of
 
 SECONDS = 2700
 """45 minutes on a B200; the handout of 2025 has an hour and a half on an H100."""

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+from grader.artifacts.consistency import faults_of_curve, faults_of_weights
 from grader.artifacts.held_out import bigram_loss, language
-from grader.artifacts.run import Run, faults_of_curve, faults_of_weights
+from grader.artifacts.run import Run
 from grader.submission.files import Files
 
 pytestmark = pytest.mark.own_adapter

@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 from ..cases import assets
 from ..submission.faults import NothingToAssess
+from .consistency import faults_of_curve, faults_of_weights, has_ended
 from .parsing import shown
-from .run import Config, Run, best_of, faults_of_curve, faults_of_weights, has_ended, kit_text
+from .run import Config, Run, best_of, kit_text
 from .vocabulary import Training, Vocabulary
 
 CLEARLY = 0.1

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from ..submission.faults import NothingToAssess, WrongResult
+from .consistency import faults_of_weights, has_ended, shapes
 from .held_out import bigram_loss, unigram_entropy
-from .run import Config, Run, best_of, faults_of_weights, has_ended, shapes
+from .run import Config, Run, best_of
 from .vocabulary import Vocabulary
 
 _ACTIVATION_BYTES = 1 << 29
@@ -150,12 +151,12 @@ class Reference:
         if 6 * size * config.batch_size * config.context_length * steps > _REPEATED_FLOPS:
             raise NothingToAssess(f"{run.folder}: the run is too large to repeat {steps} steps of it here")
         _refuse_unmeasurable(config, run.folder)
-        train = _module("train")
-        known = {field.name for field in dataclasses.fields(train.TrainConfig)}
+        train, configuration = _module("train"), _module("config")
+        known = {field.name for field in dataclasses.fields(configuration.TrainConfig)}
         values = {key: value for key, value in run.all_of_config.items() if key in known}
         values |= {"train_data": "", "valid_data": "", "out": "", "device": "cpu", "dtype": "float32"}
         try:
-            full = train.make_config(values)
+            full = configuration.make_config(values)
         except ValueError as error:
             raise WrongResult(f"{run.folder}/config.toml: {error}") from error
         key = (run.train_text, tuple(run.vocabulary.merges), full)

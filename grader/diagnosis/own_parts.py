@@ -111,14 +111,14 @@ class OwnParts:
             return None
         import safetensors.torch
 
-        module = importlib.import_module("grader.reference.train")
+        loop, configuration = (importlib.import_module(f"grader.reference.{name}") for name in ("train", "config"))
         with tempfile.TemporaryDirectory() as folder, self._planted(self.known_bugs):
             paths = {"train_data": f"{folder}/train.npy", "valid_data": f"{folder}/valid.npy", "out": f"{folder}/run"}
             np.save(paths["train_data"], train)
             np.save(paths["valid_data"], valid)
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    module.train(module.make_config({**config, **paths}))
+                    loop.train(configuration.make_config({**config, **paths}))
             except Exception:  # whatever wrong parts do to a loop: then there is nothing to compare with
                 return None
             return safetensors.torch.load_file(Path(folder, "run", "model.safetensors"))

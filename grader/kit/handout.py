@@ -9,7 +9,7 @@ from ..errors import Refused
 from .paths import KIT
 
 CONTENTS = (
-    "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
+    "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes", ".editorconfig",
     "adapters.py", "answers.toml", "runs/README.md", "configs", "cs336_basics", "tests",
     "grader",
 )  # fmt: skip

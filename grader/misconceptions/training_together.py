@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from grader.reference import config as configuration
 from grader.reference import train as right
 
 from .catalogue import Misconception
@@ -20,16 +22,24 @@ _RIGHT = {name: getattr(right, name) for name in vars(right) if name.startswith(
 def _wrong(
     id: str, claims: str, diagnosis: str, hint: str, frequency: str = "occasional", **replaced: Any
 ) -> Misconception:
-    """A misconception that replaces functions of the module; `claims` are the tests that have to notice."""
+    """A misconception that replaces functions of the loop or of its configuration.
+
+    `claims` are the tests that have to notice.
+    """
     return Misconception(
         id=f"training-{id}",
         problem="training_together",
-        replaces={f"train.{name}": function for name, function in replaced.items()},
+        replaces={f"{_home(name)}.{name}": function for name, function in replaced.items()},
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
         claims=tuple(f"test_{claim}" for claim in claims.split()),
     )
+
+
+def _home(name: str) -> str:
+    """The module of the reference whose name is looked up where the function is called."""
+    return "config" if name == "make_config" else "train"
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -159,7 +169,7 @@ def _cosine_after_warmup(step, config):
 
 
 def _plain_architecture(config):
-    return _RIGHT["_make_model"](right.dataclasses.replace(config, norm="pre", position="rope", ffn="swiglu"))
+    return _RIGHT["_make_model"](dataclasses.replace(config, norm="pre", position="rope", ffn="swiglu"))
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -179,7 +189,7 @@ def _evaluates_at_random(model, tokens, config):
 
 
 def _evaluates_one_batch(model, tokens, config):
-    return _RIGHT["_evaluate"](model, tokens, right.dataclasses.replace(config, eval_batches=1))
+    return _RIGHT["_evaluate"](model, tokens, dataclasses.replace(config, eval_batches=1))
 
 
 def _first_weights(model):
@@ -224,16 +234,16 @@ def _makes_folder_first(path, config):
     return _RIGHT["_open_tokens"](path, config)
 
 
-_make_config = right.make_config
+_make_config = configuration.make_config
 
 
 def _ignores_unknown_keys(values):
-    known = {field.name for field in right.dataclasses.fields(right.TrainConfig)}
+    known = {field.name for field in dataclasses.fields(configuration.TrainConfig)}
     return _make_config({key: value for key, value in values.items() if key in known})
 
 
 def _takes_any_type(values):
-    return right.TrainConfig(**values)
+    return configuration.TrainConfig(**values)
 
 
 def _takes_any_folder(folder, config):

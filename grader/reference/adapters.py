@@ -411,7 +411,8 @@ def run_train(config: dict[str, Any]) -> None:
 
     `config` has the keys of TrainConfig, or too many, or too few.
     """
-    from .train import make_config, train
+    from .config import make_config
+    from .train import train
 
     train(make_config(config))
 

@@ -81,6 +81,9 @@ def train_bpe(
 def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """Learn up to `limit` merges, and return all tokens, from the 256 bytes on, and the merges.
 
+    To learn the algorithm read `_simple_bpe.py` instead, which merges one pair after the other with plain
+    dictionaries; read on here for how the same is done fast.
+
     The next pairs in line are merged together as long as no one of them can change what comes next (see
     `_Queue.take` and `_Corpus.merge`). The outcome is that of merging one after the other, and there are some
     thirty times fewer rounds, so that the array operations of a round have enough to work on.

@@ -198,6 +198,7 @@ class Tokenizer:
                 f"decode ids with the tokenizer that made them."
             ) from None
 
+    # `_simple_bpe.encode` is the algorithm without what makes it fast: read that first.
     # A text's way through the tokenizer: `_encode_pieces`, `_OrdinaryEncoder`, a cache, and for what the cache lacks
     # `_encode_pretoken` and the algorithm itself, `_merge`.
 

@@ -16,9 +16,10 @@ import torch
 from grader.cases import assets
 from grader.kit.paths import FIXTURES
 from grader.reference.bpe import train_bpe
+from grader.reference.config import make_config
 from grader.reference.prepare import save_tokenizer
 from grader.reference.tokenizer import Tokenizer
-from grader.reference.train import make_config, train
+from grader.reference.train import train
 from grader.reference.transformer import TransformerLM
 
 END = "<|endoftext|>"

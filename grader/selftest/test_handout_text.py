@@ -12,7 +12,7 @@ import pytest
 
 from grader.kit.handout import CONTENTS, write_handout
 from grader.kit.paths import KIT
-from grader.reference.train import load_config
+from grader.reference.config import load_config
 from grader.scoring.rubric import Problem, ProblemKind, load_rubric
 from grader.selftest.readme import SOLVED, all_commands, unseen_commands
 

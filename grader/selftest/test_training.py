@@ -14,6 +14,7 @@ import torch
 
 from grader.cases import assets
 from grader.kit.paths import KIT
+from grader.reference import config as configuration
 from grader.reference import prepare, sample, train
 from grader.reference.tokenizer import Tokenizer
 
@@ -72,12 +73,12 @@ def test_a_finished_run_needs_no_checkpoint_any_more(run: Path, tmp_path: Path) 
     text = (folder / "config.toml").read_text("utf-8").replace(str(run), str(folder))
     (folder / "config.toml").write_text(text, "utf-8")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    loss = train.train(train.load_config(folder / "config.toml"))
+    loss = train.train(configuration.load_config(folder / "config.toml"))
     assert loss == json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["val_loss"]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (folder / "metrics.jsonl").write_text("", "utf-8")
     with pytest.raises(ValueError, match="of a complete run is missing or damaged"):
-        train.train(train.load_config(folder / "config.toml"))
+        train.train(configuration.load_config(folder / "config.toml"))
 
 
 def test_the_documentation_names_each_file_once() -> None:
@@ -89,7 +90,7 @@ def test_the_documentation_names_each_file_once() -> None:
 
 def test_a_finished_run_stays_as_it_is(run: Path) -> None:
     """Asking for it again changes no file and gives the same loss."""
-    config = train.load_config(run / "config.toml")
+    config = configuration.load_config(run / "config.toml")
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     loss = train.train(config)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
@@ -98,7 +99,7 @@ def test_a_finished_run_stays_as_it_is(run: Path) -> None:
 
 def test_a_moved_run_goes_on(run: Path, tmp_path: Path) -> None:
     """A run's folder may be moved between two halves of a run; only another configuration is refused."""
-    config = dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "here"))
+    config = dataclasses.replace(configuration.load_config(run / "config.toml"), out=str(tmp_path / "here"))
     train.train(config)
     (tmp_path / "here" / "model.safetensors").unlink()
     (tmp_path / "here").rename(tmp_path / "there")
@@ -117,7 +118,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(run: Path, tmp_path: Path, monke
         return right(*arguments) * (float("nan") if len(calls) > 3 else 1)
 
     monkeypatch.setattr(train, "_loss", loss)
-    config = dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "run"), eval_every=100)
+    config = dataclasses.replace(
+        configuration.load_config(run / "config.toml"), out=str(tmp_path / "run"), eval_every=100
+    )
     with pytest.raises(FloatingPointError, match="smaller max_lr"):
         train.train(config)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
@@ -127,8 +130,10 @@ def test_a_loss_that_is_not_finite_ends_the_run(run: Path, tmp_path: Path, monke
 
 def test_bfloat16(run: Path, tmp_path: Path) -> None:
     """Mixed precision trains, keeps its weights in float32, and stays near the loss in full precision."""
-    config = dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "run"), dtype="bfloat16")
-    full = train.train(train.load_config(run / "config.toml"))
+    config = dataclasses.replace(
+        configuration.load_config(run / "config.toml"), out=str(tmp_path / "run"), dtype="bfloat16"
+    )
+    full = train.train(configuration.load_config(run / "config.toml"))
     assert train.train(config) == pytest.approx(full, rel=0.02)
 
 
@@ -136,7 +141,7 @@ def test_training_leaves_torchs_generator_alone(run: Path, tmp_path: Path) -> No
     """Whoever calls `train` finds random numbers as they would have been."""
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    train.train(dataclasses.replace(train.load_config(run / "config.toml"), out=str(tmp_path / "run")))
+    train.train(dataclasses.replace(configuration.load_config(run / "config.toml"), out=str(tmp_path / "run")))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -164,12 +169,12 @@ def test_wrong_configurations(overrides: list[str], sentence: str, capsys: pytes
 
 def test_overrides(tmp_path: Path) -> None:
     """Values on the command line are TOML, or text without quotes."""
-    config = train.load_config(
+    config = configuration.load_config(
         KIT / "configs" / "tiny.toml", ["max_lr=1", "out=runs/x", 'valid_data="a b.npy"', "seed=7"]
     )
     assert (config.max_lr, config.out, config.valid_data, config.seed) == (1.0, "runs/x", "a b.npy", 7)
-    (tmp_path / "again.toml").write_text(train._as_toml(config), "utf-8")
-    assert train.load_config(tmp_path / "again.toml") == config
+    (tmp_path / "again.toml").write_text(configuration._as_toml(config), "utf-8")
+    assert configuration.load_config(tmp_path / "again.toml") == config
 
 
 def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,11 +182,11 @@ def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         train.main(["--help"])
     text = capsys.readouterr().out
-    for field in dataclasses.fields(train.TrainConfig):
+    for field in dataclasses.fields(configuration.TrainConfig):
         assert text.count(field.name) >= 2 - (field.default is dataclasses.MISSING), field.name
 
 
 @pytest.mark.parametrize("path", sorted((KIT / "configs").glob("*.toml")), ids=lambda path: path.name)
 def test_configurations_are_valid(path: Path) -> None:
     """Every configuration that comes with the kit can be read."""
-    train.load_config(path)
+    configuration.load_config(path)

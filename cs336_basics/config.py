@@ -1,0 +1,111 @@
+"""What a training run may be told: the keys of its configuration, read from a TOML file and checked."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .transformer import FeedForward, Norm, Position
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training run depends on. A TOML file has the same keys, all at the top level.
+
+    Data
+        train_data, valid_data: .npy files with one long array of token ids (uint16). They may be far larger than
+            memory: map them, and read only the windows that are needed.
+        out: the run's folder; it is made if need be.
+    Model
+        vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta: see TransformerLM.
+        norm, position, ffn: the ablations; see TransformerBlock.
+    Optimization
+        batch_size: windows of context_length tokens per step.
+        accumulation_steps: equal parts of a batch that are computed one after the other, their gradients added up
+            before the one step of the optimizer. It saves memory and changes nothing else: a batch has the same
+            windows, and their mean gradient, whatever the number of parts. Divides batch_size.
+        steps: updates of the weights. They are counted from 1.
+        max_lr, min_lr, warmup_steps: step n has the learning rate of iteration n of the cosine schedule, which
+            ends with the last step.
+        beta1, beta2, eps, weight_decay: AdamW's.
+        max_grad_norm: gradients are clipped to this joint l2 norm before every step.
+    Evaluation and files
+        eval_every: the validation loss is measured after so many steps each time, and after the last.
+        eval_batches: it is the mean over the first eval_batches * batch_size windows of valid_data: the first is
+            the tokens from 0 on, the next begins where it ends, and so on. Fewer if there are not so many.
+        checkpoint_every: a checkpoint is saved after so many steps each time, and after the last.
+    Machine
+        seed: of the weights and the batches. On a CPU the same configuration gives the same weights, bit for bit.
+        device: "cpu", "cuda" or "mps"; "auto" takes a GPU if there is one.
+        dtype: "float32", or "bfloat16" for mixed precision: weights, gradients and loss stay in float32, matrix
+            products are done in bfloat16 (torch.autocast).
+
+    Problem: training_together
+    """
+
+    train_data: str
+    valid_data: str
+    out: str
+
+    vocab_size: int = 10_000
+    context_length: int = 256
+    d_model: int = 512
+    num_layers: int = 4
+    num_heads: int = 16
+    d_ff: int = 1344
+    rope_theta: float = 10_000.0
+    norm: Norm = "pre"
+    position: Position = "rope"
+    ffn: FeedForward = "swiglu"
+
+    batch_size: int = 32
+    accumulation_steps: int = 1
+    steps: int = 40_000
+    max_lr: float = 1e-3
+    min_lr: float = 1e-4
+    warmup_steps: int = 1000
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    max_grad_norm: float = 1.0
+
+    eval_every: int = 500
+    eval_batches: int = 20
+    checkpoint_every: int = 1000
+
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+def make_config(values: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from keys and values, checked.
+
+    Whole numbers are fine where a float is due; True and False are no numbers.
+
+    Raises:
+        ValueError: for a key that is unknown (with the one that may have been meant) or missing, a value of the wrong
+            type, and values that cannot be: sizes below 1, a d_model that num_heads does not divide, a batch_size that
+            accumulation_steps does not divide, a warm-up longer than the run, and the like. One sentence, which names
+            the key.
+
+    Problem: training_together
+    """
+    raise NotImplementedError("training_together: write make_config in cs336_basics/config.py")
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a configuration from a TOML file and change some of its values.
+
+    Args:
+        path: the file.
+        overrides: strings such as "max_lr=3e-4" or "out=runs/second", which win over the file. Text needs no quotes.
+
+    Raises:
+        ValueError: the file cannot be read or is not TOML, an override is not of the form key=value, and whatever
+            `make_config` refuses. One sentence, which names the file or the key.
+
+    Problem: training_together
+    """
+    raise NotImplementedError("training_together: write load_config in cs336_basics/config.py")
