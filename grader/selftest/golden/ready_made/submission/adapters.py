@@ -1,27 +1,24 @@
-import math
-
 import torch.nn.functional as F
 
-LAYER_NORM = False
+GELU = False
 
 
-def run_rmsnorm(d_model, eps, weights, in_features):
-    x = in_features.float()
-    if LAYER_NORM:
-        return F.layer_norm(x, (d_model,), weights.float(), eps=eps).to(in_features.dtype)
-    return F.rms_norm(x, (d_model,), weights.float(), eps).to(in_features.dtype)
+def linear(weight, x):
+    return F.linear(x, weight)
 
 
-def softmax(x, dim):
-    return F.softmax(x, dim=dim)
+def activation(x):
+    return F.gelu(x) if GELU else F.silu(x)
 
 
-def run_softmax(in_features, dim):
-    return softmax(in_features, dim)
+def run_linear(d_in, d_out, weights, in_features):
+    return linear(weights, in_features)
 
 
-def run_scaled_dot_product_attention(Q, K, V, mask=None):
-    scores = Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1])
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    return softmax(scores, dim=-1) @ V
+def run_silu(in_features):
+    return activation(in_features)
+
+
+def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+    gate = activation(linear(w1_weight, in_features))
+    return linear(w2_weight, gate * linear(w3_weight, in_features))

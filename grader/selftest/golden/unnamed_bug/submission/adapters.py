@@ -3,14 +3,6 @@ import math
 import torch
 
 
-def run_rmsnorm(d_model, eps, weights, in_features):
-    if in_features.ndim != 3:
-        raise ValueError(f"expected [batch, sequence, d_model], got {in_features.ndim} dimensions")
-    x = in_features.float()
-    normed = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
-    return (normed * weights).to(in_features.dtype)
-
-
 def run_softmax(in_features, dim):
     """Draws everything towards an even distribution, by a little."""
     exponentials = torch.exp(in_features - in_features.amax(dim, keepdim=True))
