@@ -63,11 +63,15 @@ class TestReport:
         return found[1] if found else None
 
     def as_json(self) -> dict[str, Any]:
+        difference = self.outcome.difference
         return {
             "id": self.plan.id,
             "title": self.plan.title,
             "outcome": str(self.outcome.result),
             "message": self.outcome.message,
+            "expected": difference and difference.expected,
+            "got": difference and difference.got,
+            "where": difference and difference.where,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
             "carried_forward": self.carried,
             "charged": self.charged,

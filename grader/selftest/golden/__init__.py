@@ -17,15 +17,16 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from ...grading import grade
 from ...integrity import Suspicion
 from ...isolation import KIT
-from ...outcome import Outcome
+from ...outcome import Difference, Outcome
 from ...report.model import ProblemReport, Report
 from ...report.terminal import show
 from ...rubric import load_rubric
@@ -126,7 +127,8 @@ def _masked_problem(problem: ProblemReport, places: Mapping[str, str]) -> Proble
 
 def _masked_outcome(outcome: Outcome, places: Mapping[str, str]) -> Outcome:
     message, detail = (_rounded(_moved(text, places)) for text in (outcome.message, outcome.detail))
-    return replace(outcome, seconds=0.0, message=message, detail=detail)
+    difference = outcome.difference and Difference(**_rounded(asdict(outcome.difference)))
+    return replace(outcome, seconds=0.0, message=message, detail=detail, difference=difference)
 
 
 def _masked_suspicion(suspicion: Suspicion, places: Mapping[str, str]) -> Suspicion:
@@ -139,6 +141,15 @@ def _moved(text: str, places: Mapping[str, str]) -> str:
     return text
 
 
-def _rounded(text: str) -> str:
-    """The text with four significant digits of each number in it."""
-    return _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.4g}", text)
+def _rounded(value: Any) -> Any:
+    """A text, or plain data, with four significant digits of each number in it."""
+    match value:
+        case str():
+            return _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.4g}", value)
+        case float():
+            return float(f"{value:.4g}")
+        case list():
+            return [_rounded(item) for item in value]
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+    return value
