@@ -11,7 +11,7 @@ KIT = Path(__file__).resolve().parents[1]
 
 CONTENTS = (
     "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore",
-    "adapters.py", "answers.toml", "runs/README.md", "configs", "cs336_basics", "tests",
+    "adapters.py", "answers.toml", "runs/README.md", "docs/report.md", "configs", "cs336_basics", "tests",
     "grader",
 )  # fmt: skip
 """What students get, as far as it exists."""

@@ -1,4 +1,4 @@
-"""The report of one grade, and its JSON form (schema version 1: keys may be added, never renamed)."""
+"""The report of one grade, and its JSON form, of which `schema.json` is the contract."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..policy import Effect, Finding
 from ..rubric import Kind, Problem, Rubric
 from ..scoring import Score, Status, score_problem, withheld
 from ..speed import NO_RACES, RaceResult, Speed, score_races
+from .schema import schema_version
 
-SCHEMA_VERSION = 1
 KIT = Path(__file__).resolve().parents[2]
 _PACKAGES_SHOWN = 6
 _NO_PACKAGE = re.compile(r"^needs the package '([^']+)', which is not installed here")
@@ -345,7 +345,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": schema_version(),
             "submission": self.submission,
             "seed": self.seed,
             "isolation": self.isolation,

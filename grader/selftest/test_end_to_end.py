@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from grader.cases.store import draw_cases, problems_with_cases
 from grader.rubric import Kind, load_rubric
 from grader.runner import KIT, has_tests
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
+from grader.selftest.report_contract import checked
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
 
@@ -25,7 +25,7 @@ def grade(submission: Path | str, folder: Path, *options: str, kit: Path = KIT) 
     command = [sys.executable, "-m", "grader", str(submission), "--json", str(target), *options]
     result = subprocess.run(command, cwd=kit, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads(target.read_text("utf-8"))
+    return checked(target.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
