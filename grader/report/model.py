@@ -129,7 +129,12 @@ class ProblemReport:
 
     @property
     def advice(self) -> list[TestReport]:
-        """What might be better and costs nothing: the first failing case of each claim that is advice."""
+        """What might be better and costs nothing: the first failing case of each claim that is advice.
+
+        Where every test raised, there is nothing yet to advise on.
+        """
+        if self.score.status is Status.ERROR:
+            return []
         unsaid = (Result.TODO, Result.SKIP, Result.NOT_RUN)
         return [
             test

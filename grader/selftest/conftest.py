@@ -20,14 +20,14 @@ def every_report_fulfils_the_schema() -> Iterator[None]:
         return
     whole, made = Report.as_json, ProblemReport.__init__
 
-    def as_json(report: Report) -> dict[str, Any]:
+    def as_json(report: Report, /) -> dict[str, Any]:
         fields = whole(report)
         check(fields)
         return fields
 
-    def initialised(problem: ProblemReport, *arguments: Any, **fields: Any) -> None:
-        made(problem, *arguments, **fields)
-        check(problem.as_json(), "problem")
+    def initialised(itself: ProblemReport, /, *arguments: Any, **fields: Any) -> None:
+        made(itself, *arguments, **fields)
+        check(itself.as_json(), "problem")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Report, "as_json", as_json)

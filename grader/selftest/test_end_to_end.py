@@ -47,18 +47,8 @@ def test_what_is_not_assessed_needs_a_person_or_a_gpu(reference_report):
     assert {problem["kind"] for problem in left_out} <= {"manual", "performance"}, [p["id"] for p in left_out]
 
 
-def test_the_report_keeps_its_contract(reference_report):
-    assert set(reference_report) >= {
-        *("schema_version", "submission", "seed", "isolation", "score", "problems"),
-        *("integrity", "performance", "environment"),
-    }
+def test_the_report_names_its_seed(reference_report):
     assert isinstance(reference_report["seed"], int)
-    for problem in reference_report["problems"]:
-        assert set(problem) >= {
-            *("id", "title", "kind", "points", "earned", "status", "blocked_by", "policy", "tests"),
-        }
-        for test in problem["tests"]:
-            assert set(test) >= {"id", "title", "outcome", "message", "misconception", "seconds"}
 
 
 def test_every_planned_test_appears_once(reference_report):
