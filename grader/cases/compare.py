@@ -83,7 +83,7 @@ def compare(expected: Any, actual: Any, tolerance: Tolerance = Tolerance(), wher
         if not isinstance(actual, (int, np.integer)) or isinstance(actual, bool):
             raise _type_mismatch("an int", actual, where)
         if actual != expected:
-            raise Mismatch(f"{where}: expected {expected}, got {actual}", where, "value", expected, actual)
+            raise Mismatch(f"{where}: expected {expected}, got {actual}", where, "value", expected, int(actual))
     else:
         if type(actual) is not type(expected):
             raise _type_mismatch(_name(expected), actual, where)

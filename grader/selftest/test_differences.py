@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +45,7 @@ def test_the_first_and_the_largest_difference_of_a_tensor():
         ([1, 2, 3], [1, 2], "length", (3, 2)),
         ({"a": 1}, {"b": 1}, "keys", ("'a'", "'b'")),
         ({"a": 1}, {"a": 2}, "value", (1, 2)),
+        ([1], [np.int64(2)], "value", (1, 2)),
         ("abc", "abd", "value", ("abc", "abd")),
         (0.5, math.inf, "value", (0.5, "inf")),
         (True, False, "value", (True, False)),

@@ -44,7 +44,7 @@ def test_together_they_show_what_a_report_can_say():
     assert {test["kind"] for test in tests} == set(Tier)
     assert {finding["effect"] for problem in problems for finding in problem["policy"]} == set(Effect)
     assert {report["integrity"]["verdict"] for report in reports} == {"clean", "suspicious"}
-    for key in ("misconception", "carried_forward", "detail"):
+    for key in ("misconception", "carried_forward", "detail", "expected", "got", "where"):
         assert any(test[key] for test in tests), key
     for key in ("blocked_by", "note", "for_staff", "unassessed"):
         assert any(problem[key] for problem in problems), key
