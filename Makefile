@@ -16,7 +16,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade data stubs fixtures bench kill-matrix seeds tolerances attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix seeds tolerances golden attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -63,6 +63,9 @@ seeds: setup ## staff: is every known bug caught whatever the seed draws, or by 
 
 tolerances: setup ## staff: do tolerances lie clear of honest code and of every known bug
 	$(PY) -m grader explain tolerances
+
+golden: setup ## staff: write the golden reports anew; then read the diff, which is what the grader says differently
+	$(PY) -m grader.selftest.golden --write
 
 mutants: setup ## staff: change the reference bit by bit: which changes does no test notice? (half an hour)
 	$(PY) -m pip install --quiet mutmut

@@ -33,7 +33,7 @@ def check_merges(case, actual, exactly=False):
     """
     want, got = case.expected["merges"], actual["merges"]
     if len(got) != len(want) if exactly else 2 * len(got) < len(want):
-        raise Mismatch(_counted(case, got), "output['merges']", "length")
+        raise Mismatch(_counted(case, got), "output['merges']", "length", len(want), len(got))
     both = min(len(want), len(got))
     try:
         compare(want[:both], got[:both], where="output['merges']")

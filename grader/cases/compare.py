@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..scoring.outcome import Difference
+
 _SHOWN = 60
+_UNKNOWN = dict.fromkeys(("index", "differing", "of", "largest"))
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,31 @@ class Mismatch(AssertionError):
         message: what differs, where first, by how much.
         where: path to the differing part of the output, such as `output[0]`.
         kind: "type", "shape", "dtype", "finite", "value", "keys" or "length".
+        expected, got: the same as data, where something can be said: a number, a text, or a list of such.
+        place: where within the part, with the keys of `Difference.where`.
     """
 
-    def __init__(self, message: str, where: str, kind: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        where: str,
+        kind: str,
+        expected: Any = None,
+        got: Any = None,
+        place: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.kind = kind
+        self.expected = expected
+        self.got = got
+        self.place = dict(place or {})
+
+    def difference(self, case: str | None = None) -> Difference:
+        """What it says, as data that may leave this process; `case` is the id of the case."""
+        where = {"case": case, "part": self.where, "kind": self.kind, **_UNKNOWN, **self.place}
+        return Difference.bounded(self.expected, self.got, where)
 
     def add(self, *sentences: str) -> None:
         """Append what else is known about the difference."""
@@ -61,25 +83,27 @@ def compare(expected: Any, actual: Any, tolerance: Tolerance = Tolerance(), wher
         if not isinstance(actual, (int, np.integer)) or isinstance(actual, bool):
             raise _type_mismatch("an int", actual, where)
         if actual != expected:
-            raise Mismatch(f"{where}: expected {expected}, got {actual}", where, "value")
+            raise Mismatch(f"{where}: expected {expected}, got {actual}", where, "value", expected, int(actual))
     else:
         if type(actual) is not type(expected):
             raise _type_mismatch(_name(expected), actual, where)
         if actual != expected:
-            raise Mismatch(_different_text(expected, actual, where), where, "value")
+            raise _different(expected, actual, where)
 
 
 def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, where: str) -> None:
     if not isinstance(actual, torch.Tensor):
         raise _type_mismatch("a torch.Tensor", actual, where)
     if actual.shape != expected.shape:
-        raise Mismatch(f"{where}: expected shape {tuple(expected.shape)}, got {tuple(actual.shape)}", where, "shape")
+        shapes = tuple(expected.shape), tuple(actual.shape)
+        raise Mismatch(f"{where}: expected shape {shapes[0]}, got {shapes[1]}", where, "shape", *shapes)
     if actual.dtype != expected.dtype:
-        raise Mismatch(f"{where}: expected dtype {expected.dtype}, got {actual.dtype}", where, "dtype")
+        message = f"{where}: expected dtype {expected.dtype}, got {actual.dtype}"
+        raise Mismatch(message, where, "dtype", str(expected.dtype), str(actual.dtype))
     if not expected.is_floating_point():
         wrong = actual != expected
         if wrong.any():
-            raise Mismatch(_describe(expected, actual, wrong, where), where, "value")
+            raise _different_values(expected, actual, wrong, where)
         return
     strange = ~torch.isfinite(actual) & torch.isfinite(expected)
     if strange.any():
@@ -89,6 +113,9 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
             f"the first at {index}: expected {_value(expected[tuple(index)])}, got {_value(actual[tuple(index)])}",
             where,
             "finite",
+            expected[tuple(index)].item(),
+            actual[tuple(index)].item(),
+            {"index": index, "differing": int(strange.sum()), "of": actual.numel()},
         )
     wide, got = expected.double(), actual.double()
     finite = torch.isfinite(wide)
@@ -96,22 +123,28 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
     allowed = tolerance.relative * (wide.abs() + rms) + tolerance.absolute
     wrong = torch.where(finite, (got - wide).abs() > allowed, got != wide)
     if wrong.any():
-        message = _describe(expected, actual, wrong, where)
+        mismatch = _different_values(expected, actual, wrong, where)
         errors = torch.where(wrong & finite, (got - wide).abs(), torch.zeros_like(wide))
         if errors.any():  # where infinity was expected, a difference says nothing
             worst = _first(errors == errors.max())
-            message += (
-                f"\nlargest difference {errors.max():.3g} at {worst} (allowed there: {allowed[tuple(worst)]:.3g})"
-            )
-        raise Mismatch(message, where, "value")
+            largest, limit = float(errors.max()), float(allowed[tuple(worst)])
+            mismatch.add(f"largest difference {largest:.3g} at {worst} (allowed there: {limit:.3g})")
+            mismatch.place["largest"] = {"difference": largest, "allowed": limit, "index": worst}
+        raise mismatch
 
 
-def _describe(expected: torch.Tensor, actual: torch.Tensor, wrong: torch.Tensor, where: str) -> str:
+def _different_values(expected: torch.Tensor, actual: torch.Tensor, wrong: torch.Tensor, where: str) -> Mismatch:
     index = _first(wrong)
-    return (
-        f"{where}: {int(wrong.sum())} of {wrong.numel()} values differ\n"
-        f"first difference at {index}: expected {_value(expected[tuple(index)])}, "
-        f"got {_value(actual[tuple(index)])}"
+    want, got = expected[tuple(index)], actual[tuple(index)]
+    count, of = int(wrong.sum()), wrong.numel()
+    return Mismatch(
+        f"{where}: {count} of {of} values differ\n"
+        f"first difference at {index}: expected {_value(want)}, got {_value(got)}",
+        where,
+        "value",
+        want.item(),
+        got.item(),
+        {"index": index, "differing": count, "of": of},
     )
 
 
@@ -126,7 +159,8 @@ def _compare_dicts(expected: dict, actual: Any, tolerance: Tolerance, where: str
             for keys, what in ((missing, "missing"), (extra, "too many"))
             if keys
         ]
-        raise Mismatch(f"{where}: {'; '.join(said)}", where, "keys")
+        first_missing, first_extra = (repr(keys[0]) if keys else None for keys in (missing, extra))
+        raise Mismatch(f"{where}: {'; '.join(said)}", where, "keys", first_missing, first_extra)
     for key, value in expected.items():
         compare(value, actual[key], tolerance, f"{where}[{key!r}]")
 
@@ -141,6 +175,9 @@ def _compare_sequences(expected: Any, actual: Any, tolerance: Tolerance, where: 
             f"{where}: expected {len(expected)} items, got {len(actual)}; the shorter one agrees to its end",
             where,
             "length",
+            len(expected),
+            len(actual),
+            {"index": [min(len(expected), len(actual))]},
         )
 
 
@@ -153,11 +190,11 @@ def _compare_numbers(expected: float, actual: Any, tolerance: Tolerance, where: 
     if got == expected:
         return
     if not math.isfinite(got) or abs(got - expected) > 2 * tolerance.relative * abs(expected) + tolerance.absolute:
-        raise Mismatch(f"{where}: expected {expected:.9g}, got {got:.9g}", where, "value")
+        raise Mismatch(f"{where}: expected {expected:.9g}, got {got:.9g}", where, "value", expected, got)
 
 
 def _type_mismatch(wanted: str, actual: Any, where: str) -> Mismatch:
-    return Mismatch(f"{where}: expected {wanted}, got {_name(actual)}", where, "type")
+    return Mismatch(f"{where}: expected {wanted}, got {_name(actual)}", where, "type", wanted, _name(actual))
 
 
 def _name(value: Any) -> str:
@@ -168,18 +205,23 @@ def _name(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def _different_text(expected: Any, actual: Any, where: str) -> str:
-    if isinstance(expected, (str, bytes)) and max(len(expected), len(actual)) > _SHOWN:
-        at = next(
-            (i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b),
-            min(len(expected), len(actual)),
-        )
-        start = max(0, at - _SHOWN // 3)
-        return (
-            f"{where}: first difference at position {at}: expected ...{expected[start : start + _SHOWN]!r}, "
-            f"got ...{actual[start : start + _SHOWN]!r}"
-        )
-    return f"{where}: expected {expected!r}, got {actual!r}"
+def _different(expected: Any, actual: Any, where: str) -> Mismatch:
+    """Two values of one type that are not the same; of long texts, what stands where they part."""
+    if not isinstance(expected, (str, bytes)) or max(len(expected), len(actual)) <= _SHOWN:
+        message = f"{where}: expected {expected!r}, got {actual!r}"
+        return Mismatch(message, where, "value", _shown(expected), _shown(actual))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b),
+        min(len(expected), len(actual)),
+    )
+    start = max(0, at - _SHOWN // 3)
+    want, got = expected[start : start + _SHOWN], actual[start : start + _SHOWN]
+    message = f"{where}: first difference at position {at}: expected ...{want!r}, got ...{got!r}"
+    return Mismatch(message, where, "value", want, got, {"index": [at]})
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, (str, bytes, bool)) else repr(value)
 
 
 def _first(mask: torch.Tensor) -> list[int]:

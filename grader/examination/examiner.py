@@ -38,7 +38,7 @@ from ..diagnosis.attribution import Attribution
 from ..escape import visible
 from ..kit.paths import TESTS
 from ..rules.from_scratch import worth_keeping
-from ..scoring.outcome import Outcome, PlannedTest, Result, Tier
+from ..scoring.outcome import Difference, Outcome, PlannedTest, Result, Tier
 from ..submission.faults import Fault, NothingToAssess, NotRun
 from ..submission.files import Files
 from ..submission.interface import Submission, UnknownOperation
@@ -187,7 +187,8 @@ class Examination:
                 item.session.shouldstop = str(self.mistake)
             result, message, detail = _judge(call.excinfo.value)
             message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
-            self._outcome = Outcome(_id(item), result, message, detail, call.duration)
+            difference = _difference(call.excinfo.value, _case(item))
+            self._outcome = Outcome(_id(item), result, message, detail, call.duration, difference)
             self._lost[problem_of(item.path), result].add(_claim(item))
         elif call.when == "call" and self._outcome is None:
             self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
@@ -235,6 +236,11 @@ def _judge(error: BaseException) -> tuple[Result, str, str]:
         message = f"the grader's own memory, {_MEMORY_MIB:,} MiB, did not suffice for what came of this test's calls."
         return Result.ERROR, message, notes
     return Result.ERROR, f"the test could not finish: {type(error).__name__}: {error}", notes
+
+
+def _difference(error: BaseException, case: Case | None) -> Difference | None:
+    """What an exception in a test says as data, if it is about an output that is not the expected one."""
+    return error.difference(case.id if case is not None else None) if isinstance(error, Mismatch) else None
 
 
 def _id(item: pytest.Item) -> str:

@@ -22,8 +22,8 @@ from ..errors import Refused
 from ..escape import visible
 from ..scoring.points import Status
 from ..scoring.rubric import did_you_mean
+from .schema import schema_version
 
-SCHEMA_VERSION = 1
 _COMMENT_LIMIT = 20_000
 _WIDTH = 110
 
@@ -50,8 +50,9 @@ def read_report(path: Path) -> dict[str, Any]:
         raise Refused(
             f"{path} is not a report: {str(error)[:200]}. `python -m grader ... --json` writes one."
         ) from error
-    if not isinstance(report, dict) or report.get("schema_version") != SCHEMA_VERSION:
-        raise Refused(f"{path} is not a report of schema version {SCHEMA_VERSION}; `python -m grader ... --json` does.")
+    version = schema_version()
+    if not isinstance(report, dict) or report.get("schema_version") != version:
+        raise Refused(f"{path} is not a report of schema version {version}; `python -m grader ... --json` writes one.")
     problems = report.get("problems")
     if not isinstance(problems, list) or not all(_is_problem(problem) for problem in problems):
         raise Refused(f"{path} is damaged: its problems are not as the grader writes them.")

@@ -1,4 +1,4 @@
-"""The report of one grade, and its JSON form (schema version 1: keys may be added, never renamed)."""
+"""The report of one grade, and its JSON form, of which `schema.json` is the contract."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier, W
 from ..scoring.points import Score, Status, score_problem, withheld
 from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
 from ..scoring.rubric import Problem, ProblemKind, Rubric
+from .schema import schema_version
 
-SCHEMA_VERSION = 1
 _PACKAGES_SHOWN = 6
 _NO_PACKAGE = re.compile(r"^needs the package '([^']+)', which is not installed here")
 
@@ -62,11 +62,15 @@ class TestReport:
         return found[1] if found else None
 
     def as_json(self) -> dict[str, Any]:
+        difference = self.outcome.difference
         return {
             "id": self.plan.id,
             "title": self.plan.title,
             "outcome": str(self.outcome.result),
             "message": self.outcome.message,
+            "expected": difference and difference.expected,
+            "got": difference and difference.got,
+            "where": difference and difference.where,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
             "carried_forward": self.carried,
             "charged": self.charged,
@@ -124,7 +128,12 @@ class ProblemReport:
 
     @property
     def advice(self) -> list[TestReport]:
-        """What might be better and costs nothing: the first failing case of each claim that is advice."""
+        """What might be better and costs nothing: the first failing case of each claim that is advice.
+
+        Where every test raised, there is nothing yet to advise on.
+        """
+        if self.score.status is Status.ERROR:
+            return []
         unsaid = (Result.TODO, Result.SKIP, Result.NOT_RUN)
         return [
             test
@@ -340,7 +349,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": schema_version(),
             "submission": self.submission,
             "seed": self.seed,
             "isolation": self.isolation,

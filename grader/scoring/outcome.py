@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..escape import visible
+
+_TEXT_LIMIT = 2000  # characters
+_MOST_ITEMS = 32
+_EXACT = 2**53  # whole numbers beyond are not the same in every reader of JSON
 
 
 class Result(enum.StrEnum):
@@ -69,10 +74,51 @@ class PlannedTest:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """How an output differs from the expected one, as data: plain, short, and fit for JSON and a terminal.
+
+    expected, got: of the first part that differs: a number, a text, or a list of such (a shape); None where there is
+        nothing to say.
+    where: {"case": id of the case, or None; "part": path of the part, as in `output[0]`; "kind": see `Mismatch`;
+        "index": of the first element that differs; "differing", "of": how many elements do, of how many;
+        "largest": {"difference", "allowed", "index"} of the element that is farthest off}, None for what is not known.
+    """
+
+    expected: Any
+    got: Any
+    where: dict[str, Any]
+
+    @classmethod
+    def bounded(cls, expected: Any, got: Any, where: dict[str, Any]) -> Difference:
+        """From values of any kind and size, such as come from behind the wall."""
+        return cls(_bounded(expected), _bounded(got), {key: _bounded(value) for key, value in where.items()})
+
+
+def _bounded(value: Any) -> Any:
+    """A value as plain JSON of bounded size, in which nothing is left that a terminal would obey."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _EXACT else f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return float(f"{value:.9g}") if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return visible(value[:_TEXT_LIMIT])[:_TEXT_LIMIT]
+    if isinstance(value, bytes):
+        return repr(value[:_TEXT_LIMIT])[:_TEXT_LIMIT]
+    if isinstance(value, (list, tuple)):
+        return [_bounded(item) if not isinstance(item, (list, tuple)) else "..." for item in value[:_MOST_ITEMS]]
+    if isinstance(value, dict):
+        return {_bounded(str(key)): _bounded(item) for key, item in list(value.items())[:_MOST_ITEMS]}
+    return type(value).__name__
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of one planned test.
 
-    message: what a student should read first; detail: a traceback or captured output; seconds: wall time.
+    message: what a student should read first; detail: a traceback or captured output; seconds: wall time;
+    difference: what the message says of an output that is not the expected one, as data.
     """
 
     id: str
@@ -80,13 +126,21 @@ class Outcome:
     message: str = ""
     detail: str = ""
     seconds: float = 0.0
+    difference: Difference | None = None
 
     def as_plain(self) -> dict[str, Any]:
         return {**asdict(self), "result": str(self.result)}
 
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Outcome:
-        return cls(**{**fields, "result": Result(fields["result"])})
+        difference = fields.get("difference")
+        return cls(
+            **{
+                **fields,
+                "result": Result(fields["result"]),
+                "difference": Difference(**difference) if difference is not None else None,
+            }
+        )
 
 
 @dataclass(frozen=True)

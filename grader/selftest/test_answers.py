@@ -106,7 +106,7 @@ def test_free_text_reaches_staff_beside_its_question(tmp_path):
         "short\\x1b[31m\\u202e\\x07 text"
     )
     assert len(shown) == 8
-    as_json = {problem["id"]: problem["for_staff"] for problem in report.as_json()["problems"]}
+    as_json = {problem.problem.id: problem.as_json()["for_staff"] for problem in report.problems}
     assert set(as_json["unicode2"][0]) == {"question", "answer"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ import pytest
 
 from grader.kit.paths import KIT
 from grader.selftest.layouts import public_layout
+from grader.selftest.report_contract import checked
 from grader.submission.archive import ArchiveRefused, Bounds, unpacked
 
 SMALL = Bounds(total_mib=4, file_mib=2, entries=50, ratio=100, ratio_from_mib=1)
@@ -215,7 +215,7 @@ def test_an_archive_is_graded_like_its_folder(tmp_path, kind):
         command, cwd=KIT, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+    report = checked(result.stdout)
     assert report["score"]["earned"] == 1
     assert report["submission"] == str(archive)
     assert not list(scratch.iterdir())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from grader.kit.paths import KIT
 from grader.selftest.layouts import copy_of_kit
+from grader.selftest.report_contract import checked
 
 
 def run(*arguments: str | Path, kit: Path = KIT, **options) -> subprocess.CompletedProcess[str]:
@@ -99,14 +99,14 @@ def test_fail_under_decides_the_exit_code():
 def test_a_seed_repeats_a_run():
     seeds = set()
     for _ in range(2):
-        report = json.loads(run("grader/reference", "--problem", "rmsnorm", "--seed", "7", "--json", "-").stdout)
+        report = checked(run("grader/reference", "--problem", "rmsnorm", "--seed", "7", "--json", "-").stdout)
         seeds.add(report["seed"])
     assert seeds == {7}
 
 
 def test_a_seed_is_drawn_when_none_is_given():
     first, second = (
-        json.loads(run("grader/reference", "--problem", "rmsnorm", "--json", "-").stdout)["seed"] for _ in range(2)
+        checked(run("grader/reference", "--problem", "rmsnorm", "--json", "-").stdout)["seed"] for _ in range(2)
     )
     assert first != second
 
@@ -115,5 +115,5 @@ def test_json_replaces_the_file_as_a_whole(tmp_path):
     target = tmp_path / "report.json"
     target.write_text("old")
     assert run("grader/reference", "--problem", "rmsnorm", "--json", target).returncode == 0
-    assert json.loads(target.read_text())["score"] == {"earned": 1.0, "assessed": 1, "total": 1}
+    assert checked(target.read_text())["score"] == {"earned": 1.0, "assessed": 1, "total": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from grader.examination.runner import has_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.scoring.rubric import ProblemKind, load_rubric
 from grader.selftest.layouts import public_layout, public_solution, with_rope_in_halves
+from grader.selftest.report_contract import checked
 
 TESTED = [problem for problem in load_rubric().problems if has_tests(problem)]
 
@@ -26,7 +26,7 @@ def grade(submission: Path | str, folder: Path, *options: str, kit: Path = KIT) 
     command = [sys.executable, "-m", "grader", str(submission), "--json", str(target), *options]
     result = subprocess.run(command, cwd=kit, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads(target.read_text("utf-8"))
+    return checked(target.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +48,8 @@ def test_what_is_not_assessed_needs_a_person_or_a_gpu(reference_report):
     assert {problem["kind"] for problem in left_out} <= {"manual", "performance"}, [p["id"] for p in left_out]
 
 
-def test_the_report_keeps_its_contract(reference_report):
-    assert set(reference_report) >= {
-        *("schema_version", "submission", "seed", "isolation", "score", "problems"),
-        *("integrity", "performance", "environment"),
-    }
+def test_the_report_names_its_seed(reference_report):
     assert isinstance(reference_report["seed"], int)
-    for problem in reference_report["problems"]:
-        assert set(problem) >= {
-            *("id", "title", "kind", "points", "earned", "status", "blocked_by", "policy", "tests"),
-        }
-        for test in problem["tests"]:
-            assert set(test) >= {"id", "title", "outcome", "message", "misconception", "seconds"}
 
 
 def test_every_planned_test_appears_once(reference_report):

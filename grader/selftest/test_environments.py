@@ -71,7 +71,7 @@ def graded(root: Path, *options: str) -> tuple[dict, str]:
     """A whole grade, as the command line gives it: the report and what it shows."""
     command = [sys.executable, "-m", "grader", str(root), "--json", str(root / "report.json"), *options]
     shown = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True).stdout
-    return json.loads((root / "report.json").read_text("utf-8")), " ".join(shown.replace("│", " ").split())
+    return checked((root / "report.json").read_text("utf-8")), " ".join(shown.replace("│", " ").split())
 
 
 USES_A_HEAP = """
@@ -261,6 +261,7 @@ import json, sys
 from grader.worker import fresh_process
 from grader.worker.lacking import Placeholders
 from grader.worker.loader import Layout, import_adapters
+from grader.selftest.report_contract import checked
 
 layout = Layout.from_plain(json.loads(sys.argv[1]))
 placeholders = Placeholders(layout, list(sys.path))

@@ -18,6 +18,7 @@ from grader import grading
 from grader.kit.paths import KIT
 from grader.report.output import write_whole
 from grader.selftest.layouts import written
+from grader.selftest.report_contract import checked
 
 SOFTMAX = """
     import torch
@@ -46,7 +47,7 @@ def grade(*arguments: str | Path, **options) -> subprocess.CompletedProcess[byte
 
 
 def earned(target: Path) -> float:
-    return json.loads(target.read_text("utf-8"))["score"]["earned"]
+    return checked(target.read_text("utf-8"))["score"]["earned"]
 
 
 def test_a_path_that_is_not_utf8_and_a_terminal_that_knows_ascii_only(tmp_path, submission):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import Status
 from grader.scoring.rubric import Policy, Problem, load_rubric
 from grader.selftest.layouts import marked, public_layout, written
+from grader.selftest.report_contract import checked
 from grader.submission.locate import locate
 from grader.worker.operation_table import adapters_of
 
@@ -291,7 +291,7 @@ def test_a_grade_from_end_to_end(tmp_path):
     )
     command = [sys.executable, "-m", "grader", str(tmp_path), "--problem", "rmsnorm", "--json", "-"]
     result = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True)
-    (problem,) = json.loads(result.stdout)["problems"]
+    (problem,) = checked(result.stdout)["problems"]
     assert (problem["earned"], problem["status"]) == (0, "fail")
     assert [(f["rule"], f["where"], f["kind"], f["effect"]) for f in problem["policy"]] == [
         ("torch.nn.functional", marked(tmp_path), "dynamic", "zero")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from grader.kit.paths import KIT
 from grader.selftest.layouts import public_solution, with_rope_in_halves
+from grader.selftest.report_contract import checked
 
 OUTSIDE = {"not_assessed", "not_provided"}
 
@@ -23,7 +23,7 @@ def typed(path: Path, target: Path, *options: str) -> dict[str, Any]:
     result = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    return {**json.loads(target.read_text("utf-8")), "shown": result.stdout}
+    return {**checked(target.read_text("utf-8")), "shown": result.stdout}
 
 
 def lost(report: dict[str, Any]) -> dict[str, float]:

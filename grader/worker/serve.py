@@ -23,6 +23,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PACKAGE = "grader_worker"
 _TRACEBACK_FRAMES = 12
+_NOBODYS_FRAMES = (str(HERE), "<frozen importlib", str(importlib.__file__))
+"""How the names of files begin that lead to a submission's code and say nothing about it."""
 _TEXT_LIMIT = 4000
 
 
@@ -230,16 +232,16 @@ def _one_line(error: BaseException) -> str:
 def _student_traceback(error: BaseException, root: str) -> str:
     """The traceback in the submission's own files, with paths relative to it; a library's frames help nobody."""
     frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((str(HERE), "<frozen importlib"))
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOBODYS_FRAMES)
     ]
     own = [frame for frame in frames if root and frame.filename.startswith(root)]
     lines = []
     for frame in (own or frames)[-_TRACEBACK_FRAMES:]:
         name = os.path.relpath(frame.filename, root) if own else frame.filename
         lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
-    return "\n".join([*lines, _one_line(error)])[-_TEXT_LIMIT:]
+    # What Python says of a file that it cannot read names its whole path.
+    said = _one_line(error).replace(os.path.join(root, ""), "") if root else _one_line(error)
+    return "\n".join([*lines, said])[-_TEXT_LIMIT:]
 
 
 if __name__ == "__main__":
