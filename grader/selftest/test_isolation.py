@@ -17,9 +17,10 @@ from grader.kit.paths import KIT
 from grader.selftest.layouts import written
 from grader.submission.locate import locate
 from grader.wall import isolation as module
+from grader.wall import processes
 from grader.wall.isolation import Cell, FileAccess, Isolation, Level, choose
 from grader.wall.scratch import Scratch, copy_if_small
-from grader.wall.walled import WalledSubmission, processes
+from grader.wall.walled import WalledSubmission
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
