@@ -381,11 +381,12 @@ class _Worker:
             "memory_mib": limits.memory_mib,
             "processes": limits.processes if isolation.level is Level.BUBBLEWRAP else None,
             "landlock": self.cell.landlock(),
+            "user": self.cell.user(),
         }
         with theirs:
             self._process = subprocess.Popen(
                 self.cell.worker_command(theirs.fileno(), json.dumps(order)),
-                pass_fds=(theirs.fileno(), *descriptors),
+                pass_fds=(theirs.fileno(), *self.cell.descriptors, *descriptors),
                 cwd=self.cell.directory,
                 env=self.cell.environment(),
                 stdin=subprocess.DEVNULL,
