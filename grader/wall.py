@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from . import processes
-from .allowance import Allowance, Spent
+from .allowance import Allowance, Spent, least_seconds
 from .crosscheck import Crosscheck, complaint, decoy
 from .faults import (
     AdapterMissing,
@@ -192,7 +192,8 @@ class Behind(Submission):
     def timed(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, float]:
         """As for every submission; starting the worker and importing the code is no part of the time."""
         self.load()
-        return super().timed(operation, arguments)
+        value, seconds = super().timed(operation, arguments)
+        return value, least_seconds(seconds, self._worker.charged_s if self._worker is not None else 0.0)
 
     def _answer(self, operation: str, arguments: dict[str, Any], buffers: str) -> Any:
         """The value of a call that is made beside those of the tests, or the fault that it ended with."""
