@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from .cases.chance import WITHOUT_CHANCE
+from .cases.chance import TIMED, WITHOUT_CHANCE
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
 
@@ -83,11 +83,13 @@ class Submission(ABC):
         return value
 
     def timed(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, float]:
-        """Run one operation once, outside the transcript; gives its value and the seconds that it took.
+        """Run one operation once; gives its value and the seconds that it took. The transcript says that it was timed.
 
         These are seconds of processor time where they are known and fewer than those on the clock, so that a busy
         machine costs nobody points. Raises a `Fault` as `perform` does.
         """
+        if not self.transcript or self.transcript[-1] is not TIMED:  # how often, the clock decides
+            self._note((operation, arguments), TIMED)
         used, start = self.cpu_seconds(), time.perf_counter()
         value = self._perform(operation, arguments)
         passed, used = time.perf_counter() - start, self.cpu_seconds() - used

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+TIMED = object()
+"""What a transcript holds for calls that were timed: what they gave is for other tests to judge."""
+
 _ENOUGH = 20
 """So many draws per place of the dataset leave no start out."""
 
