@@ -393,7 +393,8 @@ class Cell:
             if path.is_absolute() and not self._is_behind_link(path):
                 mounts[path] = ("--ro-bind-try", str(path))
         mounts[Path("/dev")] = ("--dev",)
-        mounts[Path("/dev/shm")] = ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
+        # As on every system whoever runs here may put something there; `multiprocessing` does.
+        mounts[Path("/dev/shm")] = ("--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
         mounts[Path("/proc")] = ("--proc",)
         # What is of the machine in there would belong to root inside, where root runs the grader.
         mounts |= {path: ("--ro-bind", str(path)) for path in _settings_in_proc()}

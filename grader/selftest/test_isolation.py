@@ -100,6 +100,22 @@ def test_bubblewrap_hides_the_judge_and_the_machine(layout):
 
 
 @linux
+def test_bubblewrap_leaves_what_multiprocessing_needs(layout):
+    """Semaphores and shared memory, also where the worker is another user than the one who made its place."""
+    isolation = bubblewrap(layout)
+    cell = Cell(layout, isolation)
+    become = f"os.setresgid(*[{isolation.user}] * 3); os.setresuid(*[{isolation.user}] * 3)" if isolation.user else ""
+    code = (
+        f"import multiprocessing as m, os; from multiprocessing.shared_memory import SharedMemory as S\n{become}\n"
+        "m.Lock(); memory = S(create=True, size=99); memory.unlink(); print(m.Pool(2).map(abs, [-1, 2]))"
+    )
+    try:
+        assert run_inside(cell, code) == "[1, 2]"
+    finally:
+        cell.scratch.remove()
+
+
+@linux
 def test_bubblewrap_keeps_the_kit_to_itself_when_it_grades_its_own_folder():
     layout = locate(KIT)
     cell = Cell(layout, bubblewrap(layout))
