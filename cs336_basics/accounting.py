@@ -199,8 +199,9 @@ def training_days(config: ModelConfig, steps: int, batch_size: int, peak_flops_p
     """How many days of 24 hours it takes to train for `steps` steps of `batch_size` sequences.
 
     Args:
-        peak_flops_per_second: what the hardware can do in theory; an H100 does 495 * 10^12 in TF32, an A100
-            19.5 * 10^12 in float32.
+        peak_flops_per_second: what the hardware can do in theory, in the number format that is used; an H100 SXM5 does
+            494.7 * 10^12 in TF32, 989.4 * 10^12 in bfloat16 (both on its tensor cores, with dense matrices) and
+            66.9 * 10^12 in float32 without them; an A100 does 19.5 * 10^12 in float32 (NVIDIA's architecture papers).
         mfu: the model FLOPs utilization (Chowdhery et al., 2022), more than 0 and at most 1: the fraction of that
             which arrives in the FLOPs of `training_flops`.
 

@@ -39,9 +39,19 @@ def test_large_batches(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("batched")
 def test_more_batch_dimensions(submission, case):
-    """With more than one batch dimension, as in batch by sequence, the mean is over all of them.
+    """With two batch dimensions, as in batch by sequence, the mean is over both of them.
 
     Asked: problem cross_entropy, any additional batch dimensions come before the vocabulary.
+    """
+    case.check(number(submission.run_cross_entropy(**case.inputs)))
+
+
+@pytest.mark.advice
+@pytest.mark.cases("further_dimensions")
+def test_any_number_of_batch_dimensions(submission, case):
+    """With three batch dimensions, too, the loss is one number: the mean over all of them.
+
+    Asked: nowhere for more than batch and sequence, which are all that a language model has.
     """
     case.check(number(submission.run_cross_entropy(**case.inputs)))
 

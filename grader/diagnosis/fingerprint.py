@@ -17,6 +17,7 @@ import torch
 
 from ..submission.faults import StudentError
 from ..worker import wire
+from .chance import TIMED
 
 PROJECTIONS = 4
 UNIT = 1e-5
@@ -57,10 +58,13 @@ def fingerprint_error(error: BaseException) -> list[Any]:
 
 def fingerprint_transcript(transcript: list[Any]) -> list[list[Any]]:
     """The fingerprints of a test's first calls, in order."""
-    return [
-        fingerprint_error(result) if isinstance(result, BaseException) else fingerprint(result)
-        for result in transcript[:CALLS_KEPT]
-    ]
+    return [_of_one_call(result) for result in transcript[:CALLS_KEPT]]
+
+
+def _of_one_call(result: Any) -> list[Any]:
+    if result is TIMED:
+        return ["time"]
+    return fingerprint_error(result) if isinstance(result, BaseException) else fingerprint(result)
 
 
 @functools.lru_cache(maxsize=16)

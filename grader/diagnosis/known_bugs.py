@@ -39,6 +39,10 @@ _FAILING = 0.85
 _ALIKE = 2 / 3
 FORESEEN = 0.85
 
+_TIMED = ["time"]
+"""What stands for calls that a test timed, in its transcript."""
+
+_NO_VALUE = ("error", "time")
 _KINDS = {
     **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
     **dict.fromkeys(("TypeError", "AttributeError"), "another type, such as None"),
@@ -51,6 +55,8 @@ class KnownBug:
     """A misconception as it is stored for everyone: words and evidence, no code.
 
     evidence: {problem: {test id: transcript}} for its own problem and those that build on it.
+    right: ids of those tests whose transcripts hold no values but those that right code gives, as when a test compares
+        two calls and the other of them raises. Any code that fails such a test may have given them.
     """
 
     id: str
@@ -59,6 +65,7 @@ class KnownBug:
     hint: str
     frequency: str
     evidence: Mapping[str, Mapping[str, Transcript]]
+    right: Collection[str] = ()
 
 
 def load_known_bugs(path: Path = EVIDENCE_FILE) -> tuple[KnownBug, ...]:
@@ -85,6 +92,30 @@ def same(one: Fingerprint, other: Fingerprint) -> bool:
 def same_transcript(one: Transcript, other: Transcript) -> bool:
     """Whether two tests saw the same outputs, call by call."""
     return len(one) == len(other) and all(map(same, one, other))
+
+
+def without_wrong_values(evidence: Mapping[str, Transcript], right: Mapping[str, Transcript]) -> list[str]:
+    """Ids of the tests whose transcripts hold values, and only those that right code gives.
+
+    Args:
+        right: {test id: transcript} of right code.
+    """
+    return [
+        test
+        for test, transcript in evidence.items()
+        if _has_value(transcript) and not _has_wrong_value(transcript, right.get(test, ()))
+    ]
+
+
+def _has_wrong_value(transcript: Transcript, right: Transcript) -> bool:
+    """Whether a value is another than where right code was asked for it, or right code never was.
+
+    A test that failed has made no more calls than one that passes, and the same ones as long as it goes on.
+    """
+    return any(
+        fingerprint[0] not in _NO_VALUE and not (place < len(right) and same(fingerprint, right[place]))
+        for place, fingerprint in enumerate(transcript)
+    )
 
 
 def alike(one: Transcript, other: Transcript) -> bool:
@@ -152,7 +183,7 @@ def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran
     looks = frozenset(test for test in foreseen if alike(evidence[test], failing[test]))
     if not looks or not contradicted_by_none(evidence, failing) or len(looks) < _ALIKE * len(evidence):
         return None
-    shows_values = any(_has_value(evidence[test]) for test in looks)
+    shows_values = any(_has_value(evidence[test]) and test not in bug.right for test in looks)
     if not shows_values and not _says_enough(bug, problem, looks, evidence, failing, ran):
         return None
     return _Suspect(bug, foreseen, looks, len(looks) / len(evidence), bug.problem != problem)
@@ -164,14 +195,16 @@ def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) ->
 
 
 def _says_enough(
-    bug: KnownBug, problem: str, looks: Collection[str], evidence: Collection[str], failing: Collection[str],
+    bug: KnownBug, problem: str, looks: Collection[str], evidence: Mapping[str, Transcript], failing: Collection[str],
     ran: Collection[str],
 ) -> bool:  # fmt: skip
-    """Whether exceptions alone tell a bug: in every test of its evidence, and in no other test of the same claims.
+    """Whether a bug shows without wrong values: in all tests of its evidence, and in no other test of the same claims.
 
-    Where every test raises, they say that the code does not run, and nothing of the reason, unless the reason was found
-    in what the problem builds on.
+    Where every test fails so, the code does not run, and nothing says for what reason, unless the reason was found in
+    what the problem builds on. And a test that was about time fails for many reasons.
     """
+    if all(_TIMED in evidence[test] for test in looks):
+        return False
     claims = {_claim(test) for test in evidence}
     there = {test for test in failing if _claim(test) in claims}
     found_below = bug.problem != problem
@@ -184,4 +217,4 @@ def _claim(test: str) -> str:
 
 
 def _has_value(transcript: Transcript) -> bool:
-    return any(fingerprint[0] != "error" for fingerprint in transcript)
+    return any(fingerprint[0] not in _NO_VALUE for fingerprint in transcript)

@@ -33,6 +33,10 @@ def _clipping(
     return clip
 
 
+def _eps_under_root(gradients):
+    return (torch.cat([gradient.flatten() for gradient in gradients]).square().sum() + 1e-6).sqrt()
+
+
 def _per_parameter(parameters, max_l2_norm, eps=1e-6):
     for parameter in _with_gradient(parameters):
         norm = parameter.grad.norm()
@@ -292,6 +296,13 @@ MISCONCEPTIONS = (
         _clipping(factor=lambda limit, norm: limit / norm),
         "divides by the norm without eps.",
         "With a norm of 1e-5 and a limit of 5e-6, is the factor 0.5 or 0.4545?",
+    ),
+    _wrong(
+        "eps-under-root",
+        _clipping(norm_of=_eps_under_root, factor=lambda limit, norm: limit / norm),
+        "adds eps to the sum of squares and takes the root of both, where eps is to be added to the norm.",
+        "With a norm of 1e-3 and an eps of 1e-6, is the denominator 1.001e-3 or 1.414e-3?",
+        "common",
     ),
     _wrong(
         "large-eps",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from grader.cases.relations import relations
-from grader.diagnosis.fingerprint import fingerprint, fingerprint_error
-from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same
+from grader.diagnosis.fingerprint import fingerprint, fingerprint_error, fingerprint_transcript
+from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same, without_wrong_values
+from grader.submission.transcript import TIMED
 
 A, B, C = [[fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(seed)))] for seed in (1, 2, 3)]
 ERROR = [fingerprint_error(ValueError())]
@@ -110,6 +113,34 @@ def test_exceptions_are_alike_by_what_they_say():
     assert diagnose("rope", {"t1": A, "t2": NO_SUCH_NAME, "t3": NO_SUCH_NAME}, ran, [known]) == {}
     assert diagnose("rope", {"t1": OF_ANOTHER_TYPE}, ran, [bug("x", t1=ERROR)])
     assert diagnose("rope", {"t1": NO_SUCH_NAME}, ran, [bug("x", t1=ERROR)]) == {}
+
+
+def test_right_values_are_no_evidence():
+    """A test that compares two calls keeps a right value of the one, whatever is wrong with the other."""
+    compared, plain = {"t1[a]": [*A, *ERROR]}, {"t2": B}
+    assert without_wrong_values(compared | plain, {"t1[a]": [*A, *C], "t2": C}) == ["t1[a]"]
+    assert without_wrong_values({"t1": [*A, *B]}, {"t1": A}) == []
+    assert without_wrong_values({"t1": ERROR}, {"t1": A}) == []
+    known = replace(bug("x", **compared), right=["t1[a]"])
+    failing = {"t1[a]": [*A, *ERROR], "t1[b]": C}
+    assert diagnose("rope", failing, [*failing, "t2"], [known]) == {}  # the other test of the claim has no exception
+    del failing["t1[b]"]
+    assert diagnose("rope", failing, ["t1[a]", "t1[b]"], [known]) == {"t1[a]": known}
+
+
+def test_time_alone_names_nothing():
+    """A program is too slow for many reasons."""
+    timed = fingerprint_transcript([TIMED])
+    assert diagnose("rope", {"t1": timed}, ["t1", "t2"], [bug("x", t1=timed)]) == {}
+    assert diagnose("rope", {"t1": timed, "t3": A}, ["t1", "t2", "t3"], [bug("x", t1=timed, t3=A)])
+
+
+def test_what_is_stored_says_in_which_tests_all_values_are_right():
+    for known in BUGS:
+        tests = {test for evidence in known.evidence.values() for test in evidence}
+        assert set(known.right) <= tests, known.id
+    twice = next(known for known in BUGS if known.id == "adamw-reads-parameters-twice")
+    assert twice.right == list(twice.evidence["adamw"])  # from a list it is right, and the generator raises
 
 
 def test_where_every_test_raises_nothing_is_named():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from grader.submission.locate import locate
 from grader.wall import isolation as module
 from grader.wall import processes
 from grader.wall.isolation import Cell, FileAccess, Isolation, Level, choose
+from grader.wall.root import is_root, unused_user
 from grader.wall.scratch import Scratch, copy_if_small
 from grader.wall.walled import WalledSubmission
 
@@ -39,7 +42,13 @@ def layout(tmp_path):
 def run_inside(cell: Cell, code: str) -> str:
     command = cell.command("-c", code)
     result = subprocess.run(
-        command, cwd=cell.directory, env=cell.environment(), capture_output=True, text=True, check=False
+        command,
+        cwd=cell.directory,
+        env=cell.environment(),
+        pass_fds=cell.descriptors,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
@@ -92,6 +101,22 @@ def test_bubblewrap_hides_the_judge_and_the_machine(layout):
 
 
 @linux
+def test_bubblewrap_leaves_what_multiprocessing_needs(layout):
+    """Semaphores and shared memory, also where the worker is another user than the one who made its place."""
+    isolation = bubblewrap(layout)
+    cell = Cell(layout, isolation)
+    become = f"os.setresgid(*[{isolation.user}] * 3); os.setresuid(*[{isolation.user}] * 3)" if isolation.user else ""
+    code = (
+        f"import multiprocessing as m, os; from multiprocessing.shared_memory import SharedMemory as S\n{become}\n"
+        "m.Lock(); memory = S(create=True, size=99); memory.unlink(); print(m.Pool(2).map(abs, [-1, 2]))"
+    )
+    try:
+        assert run_inside(cell, code) == "[1, 2]"
+    finally:
+        cell.scratch.remove()
+
+
+@linux
 def test_bubblewrap_keeps_the_kit_to_itself_when_it_grades_its_own_folder():
     layout = locate(KIT)
     cell = Cell(layout, bubblewrap(layout))
@@ -112,9 +137,10 @@ def test_bubblewrap_keeps_the_kit_to_itself_when_it_grades_its_own_folder():
 @pytest.mark.parametrize("files", [FileAccess.OVERLAY, FileAccess.COPY, FileAccess.READ_ONLY], ids=str)
 def test_writes_of_a_submission_stay_in_its_cell(layout, files):
     chosen = bubblewrap(layout)
-    if files is FileAccess.OVERLAY and chosen.files is not FileAccess.OVERLAY:
+    isolation = Isolation(chosen.level, files, chosen.bwrap)
+    if files is FileAccess.OVERLAY and module._run_inside(layout, isolation, "-S", "-c", "") is not None:
         pytest.skip("this bubblewrap or this file system has no overlays")
-    cell = Cell(layout, Isolation(chosen.level, files, chosen.bwrap))
+    cell = Cell(layout, isolation)
     try:
         code = "import os; open('notes.txt', 'w').write('changed'); print(open('notes.txt').read())"
         if files is FileAccess.READ_ONLY:
@@ -150,15 +176,95 @@ print(writable[:5])
         cell.scratch.remove()
 
 
+_AS_WHOM = """
+import os
+
+def run_silu(in_features):
+    with open("/proc/self/status") as status:
+        user = next(line.split()[1:] for line in status if line.startswith("Uid:"))
+    written = []
+    for path in open("notes.txt").read().split("\\n"):
+        try:
+            os.close(os.open(path, os.O_WRONLY))
+            written.append(path)
+        except OSError:
+            pass
+    with open("notes.txt", "w") as file:
+        file.write("mine")
+    return [user, written, os.listdir("/proc/self/fd")]
+"""
+
+
+@linux
+@pytest.mark.skipif(not is_root(), reason="about graders that root runs")
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
+def test_root_has_a_worker_that_owns_nothing_or_says_so(tmp_path, level):
+    """Without capabilities root still owns root's files, such as one of mode 644."""
+    open_to_all = Path(tempfile.mkdtemp())
+    try:
+        open_to_all.chmod(0o755)
+        (open_to_all / "settings").touch(0o644)
+        folder = written(tmp_path, _AS_WHOM)
+        (folder / "notes.txt").write_text(f"{open_to_all / 'settings'}\n/etc/ld.so.cache")
+        (folder / "notes.txt").chmod(0o600)  # which the worker may read all the same
+        layout = locate(folder)
+        try:
+            isolation = choose(level, layout)
+        except Refused as error:
+            pytest.skip(str(error))
+        with WalledSubmission(layout, isolation=isolation) as submission:
+            inside, could_write, descriptors = submission.run_silu(in_features=torch.zeros(1))
+            pids = [process.pid for process in processes.started_here()]
+            outside = [Path(f"/proc/{pid}/status").read_text().partition("Uid:")[2].split()[:4] for pid in pids]
+        assert (folder / "notes.txt").read_text() != "mine"
+    finally:
+        shutil.rmtree(open_to_all)
+    if isolation.user is None:
+        assert any("ran as root" in sentence for sentence in isolation.missing)
+        return
+    assert inside == [str(isolation.user)] * 4
+    assert inside in outside
+    assert could_write == []
+    assert len(descriptors) <= 5  # three streams, the channel, and the listing itself
+    assert not any("as root" in sentence or "@u" in sentence for sentence in isolation.missing)
+
+
+@linux
+@pytest.mark.skipif(not is_root(), reason="about graders that root runs")
+def test_root_becomes_nobody_inside_bubblewrap_even_below_a_home_that_only_root_may_enter(layout):
+    chosen = bubblewrap(layout)
+    if unused_user() is None:
+        pytest.skip("root may not act for others here")
+    assert chosen.user is not None
+    cell = Cell(layout, chosen)
+    code = (
+        "import ctypes, os; os.setresgid(*[{0}] * 3); os.setresuid(*[{0}] * 3); "
+        "libc = ctypes.CDLL(None, use_errno=True); print(libc.unshare(0x10000000), ctypes.get_errno() > 0)"
+    )
+    try:
+        assert run_inside(cell, code.format(chosen.user)) == "-1 True"  # no user namespace, so no rights in one
+    finally:
+        cell.scratch.remove()
+
+
+@linux
+@pytest.mark.skipif(not is_root(), reason="about graders that root runs")
+def test_what_is_too_large_for_a_copy_stays_as_it_is_and_the_report_says_as_whom_it_ran(layout, monkeypatch):
+    monkeypatch.setattr(module, "_SMALL_FILES", 1)
+    for isolation in module.available(layout):
+        assert isolation.user is None
+        assert isolation.level is Level.NONE or any("ran as root" in sentence for sentence in isolation.missing)
+
+
 _KEYS = """
 import ctypes, os
 number = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
 libc = ctypes.CDLL(None, use_errno=True)
-SESSION, SEARCH, REVOKE = -3, 10, 3
-def add(name):
-    return libc.syscall(number[0], b"user", name, b"x", ctypes.c_size_t(1), SESSION)
-def find(name):
-    return libc.syscall(number[1], SEARCH, SESSION, b"user", name, 0)
+SESSION, USER, SEARCH, REVOKE = -3, -4, 10, 3
+def add(name, ring=SESSION):
+    return libc.syscall(number[0], b"user", name, b"x", ctypes.c_size_t(1), ring)
+def find(name, ring=SESSION):
+    return libc.syscall(number[1], SEARCH, ring, b"user", name, 0)
 """
 
 
@@ -184,6 +290,28 @@ def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
         keys["libc"].syscall(keys["number"][1], keys["REVOKE"], key)
     assert not found
     assert has_its_own
+
+
+@linux
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
+def test_who_shares_the_keyring_of_his_user_is_told(tmp_path, level):
+    source = _KEYS + "\ndef run_silu(in_features):\n    return find(b'grader-selftest-user', USER) > 0\n"
+    layout = locate(written(tmp_path, source))
+    try:
+        isolation = choose(level, layout)
+    except Refused as error:
+        pytest.skip(str(error))
+    keys: dict[str, Any] = {}
+    exec(_KEYS, keys)
+    key = keys["add"](b"grader-selftest-user", keys["USER"])
+    if key < 0 or keys["find"](b"grader-selftest-user", keys["USER"]) != key:
+        pytest.skip("no keys can be kept here")
+    try:
+        with WalledSubmission(layout, isolation=isolation) as submission:
+            found = submission.run_silu(in_features=torch.zeros(1))
+    finally:
+        keys["libc"].syscall(keys["number"][1], keys["REVOKE"], key)
+    assert found == any("(`@u`)" in sentence for sentence in isolation.missing)
 
 
 def test_a_copy_is_made_of_small_folders_only(tmp_path):

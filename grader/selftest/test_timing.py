@@ -140,3 +140,17 @@ def test_what_children_of_nobody_compute_is_the_students(tmp_path, waiting):
     ):
         result = run_text_race(race, ours, theirs, budget_s=5)
     assert result.ratio > 8, f"it looked {result.ratio:.1f} times as slow as the reference"
+
+
+def test_a_timed_call_counts_what_children_of_nobody_compute(tmp_path):
+    """Tests that judge times have the account of the limits: what a call is charged bounds what it seems to compute."""
+    root = written(tmp_path, CHILDREN_OF_NOBODY.replace("BLOCKS", "True"))
+    shutil.copytree(KIT / "grader" / "reference", root / "honest")
+    isolation = choose("auto", locate(root))
+    text = shuffled_text(0, 20_000)
+    seconds = []
+    for layout in (locate(root), reference_layout("cpu")):
+        with WalledSubmission(layout, Limits(call_s=60), isolation) as submission:
+            tokenizer = submission.tokenizer({i: bytes([i]) for i in range(256)}, [])
+            seconds.append(min(tokenizer.seconds_to_encode(text) for _ in range(3)))
+    assert seconds[0] > 5 * seconds[1]

@@ -13,6 +13,9 @@ import torch
 
 from ..worker.operation_table import OPERATIONS, Kept
 
+TIMED = object()
+"""What a transcript holds for calls that were timed: what they gave is for other tests to judge."""
+
 _ENOUGH = 20
 """So many draws per place of the dataset leave no start out."""
 

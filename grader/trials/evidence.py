@@ -1,7 +1,8 @@
 """Write `tests/fixtures/cases/misconceptions.msgpack`: what every misconception looks like from outside.
 
 Each one is planted into the reference in turn, and the tests of its own problem and of all that build on it are run.
-What is kept are the words and the fingerprints of the tests that fail, never the code.
+What is kept are the words and the fingerprints of the tests that fail, never the code, and in which of them all
+that is answered is right.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import msgpack
 import torch
 from tqdm import tqdm
 
+from ..diagnosis.known_bugs import without_wrong_values
 from ..examination.runner import has_tests
 from ..misconceptions.catalogue import load_catalogue
 from ..scoring.rubric import load_rubric
-from .trial import try_variant
+from .trial import right_answers, try_variant
 
 UNRECOGNISABLE = frozenset({"training_together"})
 """Problems whose tests leave nothing to know a bug by: what comes of a training depends on choices that are the
@@ -57,7 +59,14 @@ def gather_evidence(problems: Sequence[str], processes: int | None = None) -> li
     building_on = dependents()
     places = [(problem, i) for problem in problems for i in range(len(load_catalogue(problem)))]
     jobs = [(problem, i, building_on[problem]) for problem, i in places]
-    return in_processes(_record, jobs, "misconceptions", processes)
+    records = in_processes(_record, jobs, "misconceptions", processes)
+    touched = [(problem,) for problem in sorted({name for record in records for name in record["evidence"]})]
+    answers = in_processes(right_answers, touched, "right answers", processes)
+    right = {test: transcript for tests in answers for test, transcript in tests.items()}
+    for record in records:
+        failed = {test: transcript for tests in record["evidence"].values() for test, transcript in tests.items()}
+        record["right"] = without_wrong_values(failed, right)
+    return records
 
 
 def in_processes(

@@ -62,6 +62,14 @@ def first_failure(variant: Variant, problem: str, tests: Sequence[str] = ()) -> 
     return recorder.failed.get(problem, {})
 
 
+def right_answers(problem: str) -> dict[str, list[list[Any]]]:
+    """{test id: the fingerprints of its calls} for the reference, on the tests of a problem."""
+    recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")), keeps_all=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*PYTEST_OPTIONS, str(KIT / "tests" / f"test_{problem}.py")], plugins=[recorder])
+    return recorder.answers
+
+
 @contextlib.contextmanager
 def _quietly(variant: Variant) -> Iterator[None]:
     """With `variant` planted, and without what training says of itself."""
@@ -76,10 +84,12 @@ def _tests_of(variant: Variant, problem: str) -> list[str]:
 
 
 class _Recorder:
-    """A pytest plugin that puts a submission under test and keeps the outcomes."""
+    """A pytest plugin that puts a submission under test and keeps the outcomes (`keeps_all`: and all answers)."""
 
-    def __init__(self, submission: InProcess) -> None:
+    def __init__(self, submission: InProcess, keeps_all: bool = False) -> None:
         self.submission = submission
+        self.keeps_all = keeps_all
+        self.answers: dict[str, list[list[Any]]] = {}
         self.failed: dict[str, dict[str, list[list[Any]]]] = {}
         self.passed: dict[str, list[str]] = {}
         self.advice: set[str] = set()
@@ -98,6 +108,8 @@ class _Recorder:
             self.advice.add(test_id)
         if getattr(report, "absent", False):
             return  # nothing was there to look at, which is neither passing nor failing
+        if self.keeps_all and report.when == "call":
+            self.answers[test_id] = fingerprint_transcript(self.submission.transcript or [])
         if report.failed or (report.skipped and report.when == "call"):
             self.failed.setdefault(problem, {})[test_id] = fingerprint_transcript(self.submission.transcript or [])
         elif report.when == "call":

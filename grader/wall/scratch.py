@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _NOT_COPIED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
@@ -87,17 +87,35 @@ def _clear(folder: str) -> list[str]:
     return subfolders
 
 
-def copy_if_small(source: Path, target: Path, left_out: Collection[Path], most_bytes: int, most_files: int) -> bool:
+def give_away(paths: Iterable[Path], owner: int) -> None:
+    """Have files, folders and links belong to another user, and to the group of the same number."""
+    for path in paths:
+        os.chown(path, owner, owner, follow_symlinks=False)
+
+
+def copy_if_small(
+    source: Path,
+    target: Path,
+    left_out: Collection[Path],
+    most_bytes: int,
+    most_files: int,
+    owner: int | None = None,
+) -> bool:
     """Copy a submission to `target`, without version control, environments and caches; False when it is too large.
 
     Links are copied as links. What is neither a file nor a folder, or cannot be read, is left out.
+
+    Args:
+        owner: the user to whom the copy belongs, when not to this process'.
     """
     files = []
+    made = [target.parent]
     size = 0
     folders = [(source, target)]
     while folders:
         folder, copy = folders.pop()
         copy.mkdir(parents=True, exist_ok=True)
+        made.append(copy)
         entries: list[os.DirEntry[str]] = []
         with contextlib.suppress(PermissionError):
             entries = list(os.scandir(folder))
@@ -115,4 +133,7 @@ def copy_if_small(source: Path, target: Path, left_out: Collection[Path], most_b
     for path, copy in files:
         with contextlib.suppress(PermissionError):
             shutil.copy(path, copy, follow_symlinks=False)
+            made.append(copy)
+    if owner is not None:
+        give_away(made, owner)
     return True

@@ -42,7 +42,7 @@ from ..worker.lacking import lacks, python_needed, version
 from ..worker.loader import Layout
 from ..worker.operation_table import OPERATIONS, OWN_ADAPTERS
 from . import processes
-from .allowance import Allowance, Spent
+from .allowance import Allowance, Spent, least_seconds
 from .isolation import Cell, Isolation, Level, import_path
 from .own_environment import another_python
 from .repeated_calls import Crosscheck, complaint, decoy
@@ -192,7 +192,8 @@ class WalledSubmission(Submission):
     def timed(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, float]:
         """As for every submission; starting the worker and importing the code is no part of the time."""
         self.load()
-        return super().timed(operation, arguments)
+        value, seconds = super().timed(operation, arguments)
+        return value, least_seconds(seconds, self._worker.charged_s if self._worker is not None else 0.0)
 
     def _answer(self, operation: str, arguments: dict[str, Any], buffers: str) -> Any:
         """The value of a call that is made beside those of the tests, or the fault that it ended with."""
@@ -381,11 +382,12 @@ class _Worker:
             "memory_mib": limits.memory_mib,
             "processes": limits.processes if isolation.level is Level.BUBBLEWRAP else None,
             "landlock": self.cell.landlock(),
+            "user": self.cell.user(),
         }
         with theirs:
             self._process = subprocess.Popen(
                 self.cell.worker_command(theirs.fileno(), json.dumps(order)),
-                pass_fds=(theirs.fileno(), *descriptors),
+                pass_fds=(theirs.fileno(), *self.cell.descriptors, *descriptors),
                 cwd=self.cell.directory,
                 env=self.cell.environment(),
                 stdin=subprocess.DEVNULL,

@@ -76,14 +76,22 @@ def leave_keyring() -> None:
         raise OSError(ctypes.get_errno(), "no session keyring of its own could be had")
 
 
-def give_up_privileges() -> None:
-    """Drop every capability, for good: a grader that is run by root must not lend root's powers (Linux)."""
+def forbid_new_privileges() -> None:
+    """Let no program that this process starts give it more rights than it has (Linux)."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for capability in range(64):
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those without privileges, who need it least
+
+
+def give_up_privileges() -> None:
+    """Drop every capability, for good: a grader that is run by root must not lend root's powers (Linux)."""
+    if sys.platform != "linux":
+        return
+    forbid_new_privileges()
+    libc = ctypes.CDLL(None, use_errno=True)
     version_3_of_this_process = (ctypes.c_uint32 * 2)(0x20080522, 0)
     if libc.capset(version_3_of_this_process, (ctypes.c_uint32 * 6)()) != 0:
         raise OSError(ctypes.get_errno(), "the capabilities of this process cannot be dropped")

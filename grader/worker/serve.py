@@ -52,12 +52,21 @@ def main() -> None:
         channel.sendall(wire.LENGTH.pack(len(body)) + body)
 
 
-def _shut_in(memory_mib: int, processes: int | None, landlock: dict[str, list[str]] | None) -> None:
+def _shut_in(
+    memory_mib: int,
+    processes: int | None,
+    landlock: dict[str, list[str]] | None,
+    user: dict[str, int | None] | None,
+) -> None:
     """Give up, before anything else is loaded, what a submission must not have."""
     from grader_worker import limits
     from grader_worker.landlock import confine
+    from grader_worker.user import become
 
-    limits.die_with_parent()
+    limits.forbid_new_privileges()
+    if user is not None:
+        become(**user)
+    limits.die_with_parent()  # the kernel forgets it where the user changes
     limits.limit_resources(processes)
     limits.limit_memory(memory_mib)
     limits.leave_keyring()

@@ -60,8 +60,9 @@ def generate(draw: Draw) -> Iterator[Case]:
 
     yield case("two_batch_dimensions", draw.normal(3, 5, 11), group="batched")
     yield case("batch_of_one_sequence", draw.normal(1, 6, 4), group="batched")
-    yield case("three_batch_dimensions", draw.normal(2, 3, 4, 7), group="batched")
     yield case("square_everywhere", draw.normal(4, 4, 4), group="batched")
+    # What comes before batch and sequence may as well be taken for several batches, each with a mean of its own.
+    yield case("three_batch_dimensions", draw.normal(2, 3, 4, 7), group="further_dimensions")
 
     for name, scale in (("ordinary", 1.0), ("decided", 1.2)):
         arguments = {

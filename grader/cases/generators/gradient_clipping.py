@@ -63,6 +63,8 @@ def generate(draw: Draw) -> Iterator[Case]:
     # One element, whose size is its norm, of whatever kind.
     yield case("tiny_norm", [1e-5], 5e-6, "eps", shapes=((1,),))
     yield case("about_eps", [2e-6], 1e-6, "eps", shapes=((1,),))
+    # Added to the squares under the root, eps is a thousand times as much.
+    yield case("small_norm", [1e-3], 5e-4, "eps", shapes=((1,),))
 
     columns = case("transposed", [7.0], 2.0, "strided", shapes=((5, 3),))
     columns.inputs["parameters"] = [tensor.T for tensor in columns.inputs["parameters"]]

@@ -58,6 +58,12 @@ def _by_identity(logits, targets):
     return -(torch.eye(logits.shape[-1])[targets] * log_probs).sum(-1).mean()
 
 
+def _of_each_batch(logits, targets):
+    """The mean over the batch and over a sequence, and so one for each of several batches."""
+    picked = torch.gather(logits, -1, targets[..., None])[..., 0]
+    return (torch.logsumexp(logits, dim=-1) - picked).mean(tuple(range(-min(2, targets.ndim), 0)))
+
+
 VARIANTS = tuple(
     Variant(
         f"cross-entropy-{function.__name__.strip('_').replace('_', '-')}",
@@ -73,5 +79,6 @@ VARIANTS = tuple(
         _in_float64,
         _in_float32,
         _by_identity,
+        _of_each_batch,
     )
 )
