@@ -45,7 +45,8 @@ from ..submission.interface import Submission, UnknownOperation
 from ..wall.isolation import Isolation, Level
 from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.repeated_calls import Crosscheck
-from ..wall.walled import Limits, WalledSubmission
+from ..wall.walled import WalledSubmission
+from ..wall.worker_process import Limits
 from ..worker.loader import Layout
 from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events

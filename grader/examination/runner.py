@@ -100,7 +100,7 @@ def run_tests(
         seed: of the fresh cases; drawn after the submission was loaded when None.
         isolation: how strongly to shut the submission in (`isolation.choose`).
         jobs: how many examiners work side by side.
-        limits: fields of `wall.Limits` that differ from its defaults.
+        limits: fields of `Limits` that differ from its defaults.
         launch: how to start an examiner, when not as a new Python.
 
     Raises:

@@ -45,7 +45,8 @@ from torch import Tensor
 
 from ..cases.compare import Mismatch, Tolerance, compare
 from ..wall.isolation import Isolation
-from ..wall.walled import Limits, WalledSubmission
+from ..wall.walled import WalledSubmission
+from ..wall.worker_process import Limits
 from ..worker.loader import Layout
 from ..worker.shared_memory import ALIGNMENT, SharedMemory, make_shared_memory
 from .devices import Device

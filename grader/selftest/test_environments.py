@@ -27,7 +27,8 @@ from grader.submission.faults import CallTimeout, NothingToAssess, StudentError,
 from grader.submission.locate import locate
 from grader.wall.isolation import FileAccess, Level, available
 from grader.wall.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
-from grader.wall.walled import Limits, WalledSubmission
+from grader.wall.walled import WalledSubmission
+from grader.wall.worker_process import Limits
 from grader.worker.lacking import python_needed
 
 X = torch.linspace(-3, 3, 7)

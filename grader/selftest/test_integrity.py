@@ -23,7 +23,8 @@ from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.isolation import Level, available
 from grader.wall.repeated_calls import Crosscheck, agree, complaint, decoy
-from grader.wall.walled import Limits, WalledSubmission
+from grader.wall.walled import WalledSubmission
+from grader.wall.worker_process import Limits
 from grader.worker.buffers import fill
 from grader.worker.operations import Operations
 

@@ -42,7 +42,8 @@ from grader.submission.faults import (
 )  # fmt: skip
 from grader.submission.locate import SubmissionNotFound, locate
 from grader.wall.isolation import Isolation, Level, choose
-from grader.wall.walled import Limits, WalledSubmission
+from grader.wall.walled import WalledSubmission
+from grader.wall.worker_process import Limits
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.kit.paths import KIT
-from grader.wall.walled import read_answer
+from grader.wall.answer import read_answer
 from grader.worker import wire
 
 PLAIN = st.recursive(

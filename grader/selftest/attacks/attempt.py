@@ -21,9 +21,9 @@ from grader.rules.from_scratch import find_breaches
 from grader.rules.integrity import Suspicion, find_suspicions
 from grader.scoring.rubric import Problem, load_rubric
 from grader.submission.locate import locate
+from grader.wall import processes
 from grader.wall.isolation import Isolation, Level
 from grader.wall.isolation import available as levels_that_work
-from grader.wall.walled import processes
 
 from ..forked import ForkedExaminer
 from .attack import MARK, Attack
