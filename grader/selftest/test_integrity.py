@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import types
 from typing import Any
 
@@ -20,6 +22,7 @@ from grader.misconceptions.catalogue import Variant
 from grader.outcome import Outcome, PlannedTest, Result, Tier
 from grader.policy import Effect, find_breaches
 from grader.rubric import load_rubric
+from grader.runner import KIT
 from grader.selftest.attacks.catalogue import load_attacks
 from grader.selftest.kill_matrix import honest_variants
 from grader.selftest.layouts import written
@@ -143,6 +146,23 @@ def test_whatever_measures_is_watched(tmp_path, how):
         with pytest.raises((WrongResult, WorkerCrash)):
             submission.run_softmax(in_features=x, dim=0)
         assert "tampered" in {remark["kind"] for remark in submission.noticed}
+
+
+LOOKS = """
+import sys, types
+from grader.worker.fingerprint import Fingerprint
+space = types.SimpleNamespace(function=lambda x=1: x, table=[object() for _ in range(1000)], more={1: 2})
+fingerprint, heard = Fingerprint({"space": space}), []
+sys.addaudithook(lambda event, _: heard.append(event))
+assert fingerprint.differences() == []
+print(len(heard))
+"""
+
+
+def test_a_look_for_what_was_replaced_is_no_news_to_audit_hooks():
+    """It follows every request. To ask for the `id` of thousands of objects, with hooks about, took half of a grade."""
+    ran = subprocess.run([sys.executable, "-c", LOOKS], cwd=KIT, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 10
 
 
 def test_a_handle_is_never_given_twice(tmp_path):
