@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from grader.grading import grade
+from grader.performance import assess
 from grader.report.model import ProblemReport, Report
 from grader.rubric import load_rubric
 from grader.runner import _shares
 from grader.scoring import Status
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_solution, with_rope_in_halves, written
+from grader.speed import NO_RACES
 
 RUBRIC = load_rubric()
 
@@ -84,3 +86,19 @@ def test_problems_that_build_on_the_same_one_have_the_same_examiner():
         ids = {problem.id for problem in share}
         assert ("transformer_lm" in ids) == ("decoding" in ids)  # both build on softmax
         assert "tokenizer" not in ids or len(ids) == 1
+
+
+def test_a_race_over_stubs_is_todo_without_being_held(tmp_path, monkeypatch):
+    """Two workers and a judge take seconds to start, and half-done submissions are the ones that are graded most."""
+
+    def held(layout, problems, **_):
+        assert [problem.id for problem in problems] == ["tokenizer_speed"]
+        return NO_RACES
+
+    monkeypatch.setattr(assess, "assess_speed", held)
+    stub = "def run_train_bpe(**_):\n    raise NotImplementedError\n"
+    wanted = RUBRIC.select(["train_bpe_speed", "tokenizer_speed"])
+    report = grade(str(written(tmp_path, stub)), RUBRIC, wanted, seed=1, isolation="process", launch=ForkedExaminer)
+    race, other = report.problems
+    assert (race.score.status, race.races[0].message) == (Status.TODO, "train_bpe: still to be written")
+    assert other.races == ()
