@@ -175,9 +175,9 @@ def _hold_races(
 
 
 def is_unwritten(race: Problem, run: Run) -> bool:
-    """Whether every test of what a race is about found a stub. Then starting three processes for it shows nothing."""
+    """Whether every test of what a race is about found a stub, or nothing: then three processes would show no more."""
     found = [o.result for test, o in zip(run.planned, run.outcomes, strict=True) if test.problem in race.needs]
-    return Result.TODO in found and set(found) <= {Result.TODO, Result.ABSENT}
+    return Result.TODO in found and set(found) <= {Result.TODO, Result.SKIP, Result.ABSENT}
 
 
 def _inside(submission: str, root: str | None) -> tuple[str, str | None]:

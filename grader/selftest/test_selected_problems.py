@@ -88,17 +88,19 @@ def test_problems_that_build_on_the_same_one_have_the_same_examiner():
         assert "tokenizer" not in ids or len(ids) == 1
 
 
-def test_a_race_over_stubs_is_todo_without_being_held(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("stub", "problem"), [("run_train_bpe", "train_bpe"), ("get_tokenizer", "tokenizer")])
+def test_a_race_over_stubs_is_todo_without_being_held(tmp_path, monkeypatch, stub, problem):
     """Two workers and a judge take seconds to start, and half-done submissions are the ones that are graded most."""
+    held: list[str] = []
 
-    def held(layout, problems, **_):
-        assert [problem.id for problem in problems] == ["tokenizer_speed"]
+    def hold(layout, problems, **_):
+        held.extend(problem.id for problem in problems)
         return NO_RACES
 
-    monkeypatch.setattr(assess, "assess_speed", held)
-    stub = "def run_train_bpe(**_):\n    raise NotImplementedError\n"
+    monkeypatch.setattr(assess, "assess_speed", hold)
+    root = written(tmp_path, f"def {stub}(*_, **__):\n    raise NotImplementedError\n")
     wanted = RUBRIC.select(["train_bpe_speed", "tokenizer_speed"])
-    report = grade(str(written(tmp_path, stub)), RUBRIC, wanted, seed=1, isolation="process", launch=ForkedExaminer)
-    race, other = report.problems
-    assert (race.score.status, race.races[0].message) == (Status.TODO, "train_bpe: still to be written")
-    assert other.races == ()
+    report = grade(str(root), RUBRIC, wanted, seed=1, isolation="process", launch=ForkedExaminer)
+    race = of(report, f"{problem}_speed")
+    assert (race.score.status, race.races[0].message) == (Status.TODO, f"{problem}: still to be written")
+    assert held == [race.id for race in wanted if race.needs != (problem,)]
