@@ -85,7 +85,12 @@ class Audit:
         self._busy = False
         self._guarded: dict[str, Any] = {}
         self._original = _relied_on()
-        sys.addaudithook(self._hear)
+
+        def hear(event: str, details: tuple[Any, ...]) -> None:
+            if event in _WATCHED:
+                self._hear(event, details)
+
+        sys.addaudithook(hear)  # a method would take Python three times as long for each of thousands of events
 
     def watch_over(self, **objects: Any) -> None:
         """Watch over these objects of the worker's, too: nothing may be put in place of their methods."""
@@ -115,7 +120,7 @@ class Audit:
             self._original = _relied_on(self._guarded)
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
-        if event not in _WATCHED or self._busy:
+        if self._busy:
             return
         self._busy = True
         try:
@@ -194,7 +199,7 @@ class Audit:
 
     def _frame_of_submission(self, direct: bool) -> types.FrameType | None:
         """The innermost frame of the submission; with `direct`, only if it made the call itself."""
-        frame: types.FrameType | None = sys._getframe(2)
+        frame: types.FrameType | None = sys._getframe(3)  # outside of this class and its hook
         while frame is not None:
             file = frame.f_code.co_filename
             if self._owns(file) and not _imports(frame):
