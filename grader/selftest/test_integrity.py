@@ -24,7 +24,7 @@ from grader.submission.faults import WorkerCrash, WrongResult
 from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.isolation import Level, available
-from grader.wall.repeated_calls import Crosscheck, agree, complaint, decoy
+from grader.wall.repeated_calls import Crosscheck, agree, decoy, disagreement
 from grader.wall.walled import WalledSubmission
 from grader.wall.worker_process import Limits
 from grader.worker.buffers import fill
@@ -318,4 +318,4 @@ def test_correct_variants_answer_alike_when_they_are_asked_again(variant):
                 to_decoy = operations.perform(case.operation, dict(buffers))
                 assert fill(buffers, case.inputs)
                 again = operations.perform(case.operation, dict(buffers))
-                assert complaint(case.operation, first, again, to_decoy) is None
+                assert disagreement(case.operation, first, again, to_decoy) is None

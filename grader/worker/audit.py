@@ -124,8 +124,8 @@ class Audit:
             return
         self._busy = True
         try:
-            if complaint := self._complaint(event, details):
-                kind, evidence = complaint
+            if remark := self._remark(event, details):
+                kind, evidence = remark
                 frame = self._frame_of_submission(direct=event in _DIRECT)
                 if frame is not None and (event != "sys._getframe" or self._looks_outside(frame, details)):
                     self._note(kind, evidence, self._place(frame))
@@ -134,7 +134,7 @@ class Audit:
         finally:
             self._busy = False
 
-    def _complaint(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
+    def _remark(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
         """The kind of notice that an event deserves, and its evidence; None for what anybody does."""
         if event in _SEARCHES or event == "sys._getframe":
             return "searched", f"it called {event}, which leads to objects that are not its own"
@@ -156,8 +156,8 @@ class Audit:
         else:
             writing = event in _CHANGES
         for path in paths:
-            if complaint := self._about_path(path, writing, "listed" if event.startswith("os.") else "opened"):
-                return complaint
+            if remark := self._about_path(path, writing, "listed" if event.startswith("os.") else "opened"):
+                return remark
         return None
 
     def _about_address(self, address: Any) -> tuple[str, str] | None:
