@@ -158,9 +158,10 @@ def test_speed(submission, chance):
     """Training takes less time than counting and rewriting all words for each merge.
 
     Asked: problem train_bpe, and the public suite's limit of time, half of what that takes. No seconds are judged, but
-    how many times longer a merge takes than counting once, on this machine and in the same minute.
+    how many times longer a merge takes than counting once, on this machine and in the same minute: counting and
+    rewriting everything takes 3 to 4 times as long, and whoever does clearly less has met the limit.
     """
-    assert_merges_are_quick(submission, chance, allowed=1.5)
+    assert_merges_are_quick(submission, chance, allowed=2.5)
 
 
 @pytest.mark.edge
