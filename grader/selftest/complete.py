@@ -78,6 +78,8 @@ class Tree:
     @functools.cached_property
     def recognised(self) -> set[str]:
         """The problems whose known bugs have left evidence."""
+        if not self.has(_EVIDENCE):
+            return set()
         records = msgpack.unpackb((self.kit / _EVIDENCE).read_bytes(), strict_map_key=False)
         return {record["problem"] for record in records}
 
