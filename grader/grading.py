@@ -12,13 +12,14 @@ from typing import Any
 
 from .errors import Refused
 from .escape import visible
-from .examination.runner import Launch, default_jobs, has_tests, run_tests
+from .examination.runner import ExaminationResult, Launch, default_jobs, has_tests, run_tests
 from .report.environment import describe_environment
 from .report.model import Report, build_report
 from .rules.from_scratch import find_breaches, mentions_in
 from .rules.integrity import find_suspicions
+from .scoring.outcome import Result
 from .scoring.progress import Progress
-from .scoring.races import NO_RACES, Speed
+from .scoring.races import NO_RACES, RaceResult, Speed
 from .scoring.rubric import Problem, ProblemKind, Rubric
 from .submission.archive import is_archive, unpacked
 from .submission.locate import locate
@@ -82,7 +83,7 @@ def grade(
             layout, tested, below=below, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch
         )
         # After the tests, when nothing else of this grade is running.
-        speed = _hold_races(layout, raced, chosen, gpu, progress, run.load_fault)
+        speed = _hold_races(layout, raced, chosen, gpu, progress, run)
         noticed = {**run.noticed, "races": speed.noticed}
         suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
     examined = [p for p in rubric.problems if p in tested or p.id in run.looked_at]
@@ -152,12 +153,12 @@ def _hold_races(
     isolation: Isolation,
     gpu: bool | None,
     progress: Progress | None,
-    load_fault: str | None,
+    run: ExaminationResult,
 ) -> Speed:
     """Hold the races of these problems, if there is something to race, and something to race against."""
     if not problems:
         return NO_RACES
-    if load_fault:
+    if run.load_fault:
         return Speed(notes={problem.id: "nothing could run" for problem in problems})
     if not _has_races():
         return Speed(notes={problem.id: "raced with the staff's copy of the kit only" for problem in problems})
@@ -165,9 +166,19 @@ def _hold_races(
         return Speed(
             notes={problem.id: "races need a process of their own (--isolation process)" for problem in problems}
         )
-    from .performance.assess import assess_speed
+    from .performance.assess import assess_speed, can_be_held
 
-    return assess_speed(layout, problems, isolation=isolation, gpu=gpu, progress=progress)
+    todo = [problem for problem in problems if can_be_held(problem.id, gpu) and is_unwritten(problem, run)]
+    rest = [problem for problem in problems if problem not in todo]
+    speed = assess_speed(layout, rest, isolation=isolation, gpu=gpu, progress=progress)
+    unheld = [RaceResult(p.id, "", "todo", f"{' and '.join(p.needs)}: still to be written") for p in todo]
+    return dataclasses.replace(speed, results=(*unheld, *speed.results))
+
+
+def is_unwritten(race: Problem, run: ExaminationResult) -> bool:
+    """Whether every test of what a race is about found a stub, or nothing: then three processes would show no more."""
+    found = [o.result for test, o in zip(run.planned, run.outcomes, strict=True) if test.problem in race.needs]
+    return Result.TODO in found and set(found) <= {Result.TODO, Result.SKIP, Result.ABSENT}
 
 
 def _inside(submission: str, root: str | None) -> tuple[str, str | None]:

@@ -28,7 +28,7 @@ class Events:
         self._stream.flush()
 
 
-def start(module: str, complaints: IO[bytes]) -> subprocess.Popen[str]:
+def start(module: str, stderr: IO[bytes]) -> subprocess.Popen[str]:
     """Start `python -m MODULE` in the kit; it complains to a file, and the order is not written yet."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module],
@@ -36,12 +36,12 @@ def start(module: str, complaints: IO[bytes]) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(KIT), os.environ.get("PYTHONPATH", "")])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=complaints,
+        stderr=stderr,
         text=True,
     )
 
 
-def last_words(complaints: IO[bytes]) -> str:
+def last_words(stderr: IO[bytes]) -> str:
     """The end of what it complained of."""
-    complaints.seek(0)
-    return complaints.read().decode("utf-8", "replace")[-_LAST_WORDS:].strip()
+    stderr.seek(0)
+    return stderr.read().decode("utf-8", "replace")[-_LAST_WORDS:].strip()

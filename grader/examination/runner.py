@@ -223,8 +223,8 @@ Launch = Callable[[IO[bytes]], ExaminerProcess]
 """Starts an examiner; the argument is where it complains."""
 
 
-def _launch(complaints: IO[bytes]) -> ExaminerProcess:
-    return child_process.start("grader.examination.examiner", complaints)
+def _launch(stderr: IO[bytes]) -> ExaminerProcess:
+    return child_process.start("grader.examination.examiner", stderr)
 
 
 @dataclass
@@ -240,12 +240,12 @@ class _Examiner:
     done: bool = False
     starts: int = 0
     deaths: collections.Counter[str] = field(default_factory=collections.Counter)
-    complaints: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    stderr: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     def start(self) -> IO[str]:
         """Start the process; gives the stream of its events."""
         self.starts += 1
-        self.process = self.launch(self.complaints)
+        self.process = self.launch(self.stderr)
         self.tell({**self.order, "finished": [outcome.id for outcome in self.outcomes]})
         assert self.process.stdout is not None
         return self.process.stdout
@@ -308,7 +308,7 @@ class _Crew:
     def stop(self) -> None:
         for examiner in self.examiners:
             examiner.stop()
-            examiner.complaints.close()
+            examiner.stderr.close()
 
     def _start(self, examiner: _Examiner) -> None:
         stream = examiner.start()
@@ -375,7 +375,7 @@ class _Crew:
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
             return
         if not examiner.planned and (examiner.done or examiner.starts >= _TRIES):
-            raise Failed(f"the tests could not be planned.\n{child_process.last_words(examiner.complaints)}")
+            raise Failed(f"the tests could not be planned.\n{child_process.last_words(examiner.stderr)}")
         if (test := examiner.running) is not None:
             examiner.running = None
             examiner.deaths[test] += 1
@@ -391,6 +391,6 @@ class _Crew:
 
     def _give_up(self, examiner: _Examiner, test: str, why: str) -> None:
         """A test that cannot be assessed, through no fault of the submission's."""
-        words = child_process.last_words(examiner.complaints)
+        words = child_process.last_words(examiner.stderr)
         message = f"{why}, which says nothing about your code. Is there enough memory? Grade again."
         self._finish(examiner, Outcome(test, Result.ABSENT, message, words))

@@ -95,8 +95,8 @@ def _follow(
     machine: dict[str, Any] = {}
     noticed: list[Any] = []
     is_done = False
-    with tempfile.TemporaryFile() as complaints:
-        process = child_process.start("grader.performance.judge", complaints)
+    with tempfile.TemporaryFile() as stderr:
+        process = child_process.start("grader.performance.judge", stderr)
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -125,5 +125,5 @@ def _follow(
             process.wait()
             process.stdout.close()
         if not is_done:
-            raise Failed(f"the races could not be held to their end.\n{child_process.last_words(complaints)}")
+            raise Failed(f"the races could not be held to their end.\n{child_process.last_words(stderr)}")
     return results, notes, machine, noticed

@@ -50,8 +50,8 @@ from ..wall.worker_process import Limits
 from ..worker.loader import Layout
 from ..worker.shared_memory import ALIGNMENT, SharedMemory, make_shared_memory
 from .devices import Device
+from .race import Drawn, Race
 from .statistics import Taken
-from .tensor_races import Drawn, Race
 
 _CALL_LIMIT_S = {"cpu": 60.0, "cuda": 300.0}  # a kernel that tunes itself compiles many others first
 _MEMORY_MIB = {"cpu": 4096, "cuda": 65_536}  # the CUDA driver maps much that it never uses

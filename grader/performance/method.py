@@ -21,9 +21,10 @@ from ..wall.isolation import choose
 from ..wall.processes import adopt_orphans
 from ..worker.loader import Layout
 from .devices import Device
+from .race import Race
 from .racing import open_pairing, reference_layout
 from .statistics import Thresholds
-from .tensor_races import RACES, Race
+from .tensor_races import RACES
 
 WITHIN = {"cuda": 0.01, "cpu": 0.05}
 """How far a ratio may be from the true one. On a CPU two processes with the same code differ by a few per cent for as

@@ -25,8 +25,9 @@ from ..worker.shared_memory import ALIGNMENT
 from .contestants import Contestant, PreparedRace, WrongAnswer
 from .devices import Ceilings, Device, DeviceBusy
 from .paired_turns import take_turns
+from .race import Race
 from .statistics import Pair, Taken, Thresholds, estimate, verdict
-from .tensor_races import RACES, Race
+from .tensor_races import RACES
 
 FEWEST_SLOTS, MOST_SLOTS = 4, 256
 IMPOSSIBLE = 0.85

@@ -17,13 +17,13 @@ from grader.examination import examiner
 class ForkedExaminer:
     """An examiner that starts as a fork of this process, which has everything imported: seconds become milliseconds."""
 
-    def __init__(self, complaints: IO[bytes]) -> None:
+    def __init__(self, stderr: IO[bytes]) -> None:
         order, report = os.pipe(), os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.dup2(order[0], 0)
             os.dup2(report[1], 1)
-            os.dup2(complaints.fileno(), 2)
+            os.dup2(stderr.fileno(), 2)
             _examine()
         os.close(order[0])
         os.close(report[1])

@@ -173,15 +173,24 @@ def test_a_module_in_no_room_is_seen(tmp_path):
 
 
 def test_files_that_are_named_in_words_exist():
-    """In docstrings, comments and README; a name may begin at the root, at `grader/` or beside the file itself."""
-    elsewhere = {"tests/adapters.py", "test_rope.py", "accounting.py"}  # of a submission's, or any one of many
-    readers = [KIT / "README.md", *(KIT / "grader").rglob("*.py")]
+    """In docstrings, comments and texts; a name may begin at the root, at `grader/`, at a room or beside the file."""
+    elsewhere = {
+        "tests/adapters.py",
+        "test_rope.py",
+        "accounting.py",
+        "__init__.py",
+    }  # of a submission's, or any one of many
+    readers = [
+        *(KIT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+        *(KIT / "grader").rglob("*.py"),
+    ]
+    places = [KIT, KIT / "grader", *(KIT / "grader" / room for room in ("report", "selftest", "selftest/attacks"))]
     gone = [
         f"{path.relative_to(KIT)}: {name}"
         for path in readers
         if "attacks" not in path.parts and "honest" not in path.parts
         for name in re.findall(r"`((?:[\w.]+/)*\w+\.py)`", path.read_text("utf-8"))
         if name not in elsewhere
-        if not any((folder / name).is_file() for folder in (KIT, KIT / "grader", path.parent))
+        if not any((folder / name).is_file() for folder in (*places, path.parent))
     ]
     assert gone == []

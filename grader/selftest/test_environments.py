@@ -23,6 +23,7 @@ from grader.cases.compare import compare
 from grader.kit.paths import KIT
 from grader.scoring.outcome import Result
 from grader.selftest.layouts import public_layout, written
+from grader.selftest.report_contract import checked
 from grader.submission.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
 from grader.submission.locate import locate
 from grader.wall.isolation import FileAccess, Level, available
@@ -262,7 +263,6 @@ import json, sys
 from grader.worker import fresh_process
 from grader.worker.lacking import Placeholders
 from grader.worker.loader import Layout, import_adapters
-from grader.selftest.report_contract import checked
 
 layout = Layout.from_plain(json.loads(sys.argv[1]))
 placeholders = Placeholders(layout, list(sys.path))

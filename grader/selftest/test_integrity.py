@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import types
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from grader.cases.store import stored_cases
-from grader.kit.paths import FIXTURES
+from grader.kit.paths import FIXTURES, KIT
 from grader.misconceptions.catalogue import Variant
 from grader.rules.from_scratch import Effect, find_breaches
 from grader.rules.integrity import find_suspicions
@@ -22,7 +24,7 @@ from grader.submission.faults import WorkerCrash, WrongResult
 from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.isolation import Level, available
-from grader.wall.repeated_calls import Crosscheck, agree, complaint, decoy
+from grader.wall.repeated_calls import Crosscheck, agree, decoy, disagreement
 from grader.wall.walled import WalledSubmission
 from grader.wall.worker_process import Limits
 from grader.worker.buffers import fill
@@ -144,6 +146,23 @@ def test_whatever_measures_is_watched(tmp_path, how):
         with pytest.raises((WrongResult, WorkerCrash)):
             submission.run_softmax(in_features=x, dim=0)
         assert "tampered" in {remark["kind"] for remark in submission.noticed}
+
+
+LOOKS = """
+import sys, types
+from grader.worker.identity_snapshot import IdentitySnapshot
+space = types.SimpleNamespace(function=lambda x=1: x, table=[object() for _ in range(1000)], more={1: 2})
+snapshot, heard = IdentitySnapshot({"space": space}), []
+sys.addaudithook(lambda event, _: heard.append(event))
+assert snapshot.differences() == []
+print(len(heard))
+"""
+
+
+def test_a_look_for_what_was_replaced_is_no_news_to_audit_hooks():
+    """It follows every request. To ask for the `id` of thousands of objects, with hooks about, took half of a grade."""
+    ran = subprocess.run([sys.executable, "-c", LOOKS], cwd=KIT, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 10
 
 
 def test_a_handle_is_never_given_twice(tmp_path):
@@ -299,4 +318,4 @@ def test_correct_variants_answer_alike_when_they_are_asked_again(variant):
                 to_decoy = operations.perform(case.operation, dict(buffers))
                 assert fill(buffers, case.inputs)
                 again = operations.perform(case.operation, dict(buffers))
-                assert complaint(case.operation, first, again, to_decoy) is None
+                assert disagreement(case.operation, first, again, to_decoy) is None

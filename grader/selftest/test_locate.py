@@ -91,6 +91,17 @@ def test_a_folder_that_is_named_as_a_library_is_no_package(tmp_path):
     assert locate(written(tmp_path / "torch", {"adapters.py": adapters(SILU)})).package == ""
 
 
+def test_a_package_that_lies_elsewhere_in_the_submission_is_found(tmp_path):
+    files = {
+        "tests/adapters.py": "from cs336_basics import layers\n",
+        "modes/student/cs336_basics/layers.py": "",
+        "modes/teacher/cs336_basics/layers.py": "",
+    }
+    said = "'cs336_basics' lies in modes/student/ and in modes/teacher/, where Python does not look for it"
+    with WalledSubmission(locate(written(tmp_path, files))) as submission, pytest.raises(Exception, match=said):
+        submission.load()
+
+
 def test_what_is_spelt_in_other_letters_is_said(tmp_path):
     files = {"BPE/__init__.py": "", "adapters.py": "def run_silu(in_features):\n    import bpe\n"}
     with (

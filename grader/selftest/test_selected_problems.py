@@ -8,8 +8,10 @@ import pytest
 
 from grader.examination.runner import _shares
 from grader.grading import grade
+from grader.performance import assess
 from grader.report.model import ProblemReport, Report
 from grader.scoring.points import Status
+from grader.scoring.races import NO_RACES
 from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_solution, with_rope_in_halves, written
@@ -84,3 +86,21 @@ def test_problems_that_build_on_the_same_one_have_the_same_examiner():
         ids = {problem.id for problem in share}
         assert ("transformer_lm" in ids) == ("decoding" in ids)  # both build on softmax
         assert "tokenizer" not in ids or len(ids) == 1
+
+
+@pytest.mark.parametrize(("stub", "problem"), [("run_train_bpe", "train_bpe"), ("get_tokenizer", "tokenizer")])
+def test_a_race_over_stubs_is_todo_without_being_held(tmp_path, monkeypatch, stub, problem):
+    """Two workers and a judge take seconds to start, and half-done submissions are the ones that are graded most."""
+    held: list[str] = []
+
+    def hold(layout, problems, **_):
+        held.extend(problem.id for problem in problems)
+        return NO_RACES
+
+    monkeypatch.setattr(assess, "assess_speed", hold)
+    root = written(tmp_path, f"def {stub}(*_, **__):\n    raise NotImplementedError\n")
+    wanted = RUBRIC.select(["train_bpe_speed", "tokenizer_speed"])
+    report = grade(str(root), RUBRIC, wanted, seed=1, isolation="process", launch=ForkedExaminer)
+    race = of(report, f"{problem}_speed")
+    assert (race.score.status, race.races[0].message) == (Status.TODO, f"{problem}: still to be written")
+    assert held == [race.id for race in wanted if race.needs != (problem,)]

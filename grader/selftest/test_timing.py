@@ -146,7 +146,7 @@ def test_what_children_of_nobody_compute_is_the_students(tmp_path, waiting):
 def test_a_timed_call_counts_what_children_of_nobody_compute(tmp_path):
     """Tests that judge times have the account of the limits: what a call is charged bounds what it seems to compute."""
     root = written(tmp_path, CHILDREN_OF_NOBODY.replace("BLOCKS", "True"))
-    shutil.copytree(KIT / "grader" / "reference", root / "honest")
+    shutil.copytree(REFERENCE, root / "honest")
     isolation = choose("auto", locate(root))
     text = shuffled_text(0, 20_000)
     seconds = []

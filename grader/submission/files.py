@@ -107,9 +107,9 @@ class Files:
                     file.write(content)
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
-            complaint = _complaint(self.root, path, error)
-            if isinstance(complaint, WrongResult) and "is a link" in complaint.message:
-                raise complaint from error
+            fault = _fault(self.root, path, error)
+            if isinstance(fault, WrongResult) and "is a link" in fault.message:
+                raise fault from error
             raise WrongResult(f"{path} cannot be written: {error.strerror}.") from error
 
     def read_text(self, path: str, limit: int) -> str:
@@ -166,7 +166,7 @@ class Files:
                     if descriptor >= 0:
                         open_ones.callback(os.close, descriptor)
             except OSError as error:
-                raise _complaint(self.root, path, error) from error
+                raise _fault(self.root, path, error) from error
             yield descriptor
 
     def _write_by_name(self, folders: list[str], name: str, content: bytes) -> None:
@@ -188,7 +188,7 @@ class Files:
         return os.open(place, flags)
 
 
-def _complaint(root: Path, path: str, error: OSError) -> NothingToAssess | WrongResult:
+def _fault(root: Path, path: str, error: OSError) -> NothingToAssess | WrongResult:
     """What is wrong with a path, as words for a student."""
     place = root
     for part in path.split("/"):

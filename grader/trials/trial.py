@@ -66,7 +66,7 @@ def right_answers(problem: str) -> dict[str, list[list[Any]]]:
     """{test id: the fingerprints of its calls} for the reference, on the tests of a problem."""
     recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")), keeps_all=True)
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main([*PYTEST_OPTIONS, str(KIT / "tests" / f"test_{problem}.py")], plugins=[recorder])
+        pytest.main([*PYTEST_OPTIONS, str(TESTS / f"test_{problem}.py")], plugins=[recorder])
     return recorder.answers
 
 

@@ -140,15 +140,15 @@ def _try_bubblewrap(layout: Layout) -> Isolation | str:
         isolation = _as_another_user(Isolation(Level.BUBBLEWRAP, FileAccess.COPY, bwrap), layout)
         if isolation.user is not None:
             return isolation
-    complaint = ""
+    reason = ""
     for files in (FileAccess.OVERLAY, FileAccess.COPY if is_small or _is_small(layout) else FileAccess.READ_ONLY):
         isolation = Isolation(Level.BUBBLEWRAP, files, bwrap)
         code = "open('grader-probe', 'w').close()" if files is FileAccess.OVERLAY else ""
         refusal = _run_inside(layout, isolation, "-S", "-c", code)
         if refusal is None:
             return dataclasses.replace(isolation, missing=tuple(_missing(isolation)))
-        complaint = f"{program} says: {refusal}."
-    return complaint
+        reason = f"{program} says: {refusal}."
+    return reason
 
 
 def _run_inside(layout: Layout, isolation: Isolation, *arguments: str) -> str | None:

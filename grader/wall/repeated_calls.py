@@ -111,7 +111,7 @@ def _within(one: torch.Tensor, other: torch.Tensor, relative: float) -> bool:
     return True
 
 
-def complaint(operation: str, answer: Any, again: Any, to_decoy: Any) -> str | None:
+def disagreement(operation: str, answer: Any, again: Any, to_decoy: Any) -> str | None:
     """What to tell the student about the second answer to a question, or None when it is as good as the first.
 
     Args:

@@ -34,7 +34,7 @@ from .allowance import least_seconds
 from .answer import Answer
 from .isolation import Isolation, Level, import_path
 from .own_environment import another_python
-from .repeated_calls import Crosscheck, complaint, decoy
+from .repeated_calls import Crosscheck, decoy, disagreement
 from .worker_process import Gauge, Limits, WorkerProcess
 
 _PING_S = 5.0
@@ -135,7 +135,7 @@ class WalledSubmission(Submission):
             other = decoy(operation, arguments) if self.crosscheck.wants_decoy(operation) else None
             to_decoy = None if other is None else self._answer(operation, other, "keep")
             again = self._answer(operation, arguments, "fill")
-            if message := complaint(operation, value, again, to_decoy):
+            if message := disagreement(operation, value, again, to_decoy):
                 self.noticed.append({"kind": "answers", "evidence": message, "where": ""})
                 raise WrongResult(message)
         return value

@@ -85,7 +85,12 @@ class Audit:
         self._busy = False
         self._guarded: dict[str, Any] = {}
         self._original = _relied_on()
-        sys.addaudithook(self._hear)
+
+        def hear(event: str, details: tuple[Any, ...]) -> None:
+            if event in _WATCHED:
+                self._hear(event, details)
+
+        sys.addaudithook(hear)  # a method would take Python three times as long for each of thousands of events
 
     def watch_over(self, **objects: Any) -> None:
         """Watch over these objects of the worker's, too: nothing may be put in place of their methods."""
@@ -115,12 +120,12 @@ class Audit:
             self._original = _relied_on(self._guarded)
 
     def _hear(self, event: str, details: tuple[Any, ...]) -> None:
-        if event not in _WATCHED or self._busy:
+        if self._busy:
             return
         self._busy = True
         try:
-            if complaint := self._complaint(event, details):
-                kind, evidence = complaint
+            if remark := self._remark(event, details):
+                kind, evidence = remark
                 frame = self._frame_of_submission(direct=event in _DIRECT)
                 if frame is not None and (event != "sys._getframe" or self._looks_outside(frame, details)):
                     self._note(kind, evidence, self._place(frame))
@@ -129,7 +134,7 @@ class Audit:
         finally:
             self._busy = False
 
-    def _complaint(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
+    def _remark(self, event: str, details: tuple[Any, ...]) -> tuple[str, str] | None:
         """The kind of notice that an event deserves, and its evidence; None for what anybody does."""
         if event in _SEARCHES or event == "sys._getframe":
             return "searched", f"it called {event}, which leads to objects that are not its own"
@@ -151,8 +156,8 @@ class Audit:
         else:
             writing = event in _CHANGES
         for path in paths:
-            if complaint := self._about_path(path, writing, "listed" if event.startswith("os.") else "opened"):
-                return complaint
+            if remark := self._about_path(path, writing, "listed" if event.startswith("os.") else "opened"):
+                return remark
         return None
 
     def _about_address(self, address: Any) -> tuple[str, str] | None:
@@ -194,7 +199,7 @@ class Audit:
 
     def _frame_of_submission(self, direct: bool) -> types.FrameType | None:
         """The innermost frame of the submission; with `direct`, only if it made the call itself."""
-        frame: types.FrameType | None = sys._getframe(2)
+        frame: types.FrameType | None = sys._getframe(3)  # outside of this class and its hook
         while frame is not None:
             file = frame.f_code.co_filename
             if self._owns(file) and not _imports(frame):

@@ -21,6 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+_MOST_FOLDERS = 5000
+"""So many are searched for a package that lies where Python does not look."""
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -157,6 +160,11 @@ def explain_import_error(error: BaseException, layout: Layout) -> str:
         package = error.name.partition(".")[0]
         if Path(layout.root, package).exists() or Path(layout.root, f"{package}.py").exists():
             return f"{failed} {error.name!r} does not exist in this submission."
+        if places := _places_of(package, layout.root):
+            return (
+                f"{failed} {package!r} lies in {' and in '.join(places)}, where Python does not look for it. Move it "
+                "beside tests/, or name its folder in pyproject.toml: pythonpath, below [tool.pytest.ini_options]."
+            )
         return (
             f"{failed} the package {package!r} is not installed here. "
             "Remove the import, or move it into the function that needs it."
@@ -192,6 +200,18 @@ def _in_other_letters(module: str, layout: Layout) -> str:
             )
         folders = [entry for entry in exact if entry.is_dir()]
     return ""
+
+
+def _places_of(package: str, root: str) -> list[str]:
+    """The folders of a submission that hold a package or module of this name, relative to its root; the first two."""
+    found: list[str] = []
+    for looked_at, (folder, folders, files) in enumerate(os.walk(root)):
+        if looked_at == _MOST_FOLDERS or len(found) == 2:
+            break
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "site-packages")
+        if package in folders or f"{package}.py" in files:
+            found.append(f"{os.path.relpath(folder, root)}/")
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:

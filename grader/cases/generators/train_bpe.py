@@ -277,11 +277,18 @@ def _probed(draw: Draw, probes: Callable[[Draw], list[str]], merges: int) -> str
         others = (
             clear_merges(_pretokens(lines, other), merges) for other in pattern_probes.OTHER_PATTERNS[probes.__name__]
         )
-        by_line = sum(map(_pretokens, lines.splitlines(keepends=True)), Counter())
-        spread = "\n\n" not in lines or clear_merges(by_line, merges) != right  # white space runs over line ends
-        if len(right) == merges and right not in others and spread:
+        if len(right) == merges and right not in others and _is_spread(lines, right):
             return lines
     raise RuntimeError(f"{probes.__name__}: in {_TRIES} tries no text had {merges} merges that are no close call")
+
+
+def _is_spread(lines: str, right: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether white space that runs over line ends, if there is any, makes a difference to the merges."""
+    if "\n\n" not in lines:
+        return True
+    pattern = regex.compile(PRETOKEN_PATTERN)
+    by_line = Counter(pretoken for line in lines.splitlines(keepends=True) for pretoken in pattern.findall(line))
+    return clear_merges(by_line, len(right)) != list(right)
 
 
 # --- special tokens --------------------------------------------------------------------------------------------------
