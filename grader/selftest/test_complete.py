@@ -180,7 +180,7 @@ STEPS: list[tuple[str, Callable[[Path, str], None]]] = [
     ("grader/misconceptions/leaky.py is missing", write("grader/misconceptions/leaky.py", MISCONCEPTIONS)),
     ("grader/selftest/honest/leaky.py is missing", write("grader/selftest/honest/leaky.py", HONEST)),
     ("tests/fixtures/cases/leaky.msgpack is missing. Run `python -m grader.fixtures cases --problem", do_as_it_says),
-    ("cs336_basics/leaky.py is not what grader/reference/ gives. Run `python -m grader.kit.stubs`", do_as_it_says),
+    ("adapters.py is not what grader/reference/ gives. Run `python -m grader.kit.stubs`", do_as_it_says),
     ("HANDOUT.md has no section '### `leaky` Leaky ReLU (1 point)'.", append("HANDOUT.md", SECTION)),
 ]
 
@@ -231,7 +231,7 @@ TABLE = "grader/worker/operation_table.py"
     ("problem", "file", "pattern", "new", "says"),
     [
         ("rope", "grader/scoring/rubric.toml", '^id = "rope"', 'id = "rope', "is not valid TOML"),
-        ("rope", "tests/test_rope.py", "^import", "imp ort", "tests/test_rope.py, line 3, is not Python"),
+        ("rope", "tests/test_rope.py", "^import", "imp ort", "tests/test_rope.py, line 7, is not Python"),
         ("generate", "tests/test_generate.py", r"@pytest\.mark\.decisive\n", "", "no core claim judges values"),
         ("softmax", TABLE, "run_softmax", "run_sofmax", "no operation run_softmax, for which tests/test_softmax.py as"),
         ("softmax", TABLE, '"run_softmax", "softmax"', '"run_softmax", ""', "gives softmax no adapter"),
@@ -251,7 +251,7 @@ TABLE = "grader/worker/operation_table.py"
             r"| `rope_speed`\1| 2 |",
             "has no row `rope_speed`",
         ),
-        ("rope", "HANDOUT.md", "pytest tests/test_rope.py$", "", "does not say 'pytest tests/test_rope.py'"),
+        ("softmax", "HANDOUT.md", "pytest tests/test_softmax.py$", "", "does not say 'pytest tests/test_softmax.py'"),
         ("rope", "HANDOUT.md", "there are 109", "there are 108", "does not say 'together there are 109.'"),
         ("leaderboard", "HANDOUT.md", "A person judges this problem: the l", "L", "does not say 'A person judges'"),
         ("rope", "cs336_basics/rope.py", r"\Z", "\n", "cs336_basics/rope.py is not what grader/reference/ gives"),
@@ -305,7 +305,7 @@ def test_fixtures_of_an_unknown_problem_are_refused(capsys):
 def test_an_adapter_that_the_reference_lacks_is_named_and_costs_nobody_a_point(monkeypatch, tmp_path):
     import grader.reference.adapters as reference
 
-    submission = written(tmp_path, "from grader.reference.attention import softmax as run_softmax\n")
+    submission = written(tmp_path, "def run_softmax(in_features, dim):\n    return in_features\n")
     monkeypatch.delattr(reference, "run_softmax")
     sentence = r"^run_softmax has no answer, since the reference has no adapter run_softmax\. Write it in grader/refer"
     with pytest.raises(FixtureError, match=sentence):
