@@ -77,6 +77,10 @@ _USES_PER_PROBLEM = 50
 _REMARKS_PER_TEST = 5
 
 
+class NotCollected(Exception):
+    """Tests of the kit's own that cannot be planned: nobody may get points for what is left of them."""
+
+
 class Examination:
     """A pytest plugin that plans, runs and reports the tests of some problems."""
 
@@ -102,7 +106,7 @@ class Examination:
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._charged_s = 0.0
         self._outcome: Outcome | None = None
-        self.mistake: UnknownOperation | FixtureError | None = None
+        self.mistake: UnknownOperation | NotCollected | FixtureError | None = None
         """One of the kit's own, which no outcome may come of."""
         self.asked: list[str] = []
         """The problems whose tests run next."""
@@ -111,7 +115,8 @@ class Examination:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            raise pytest.UsageError(f"{report.nodeid} could not be collected: {report.longreprtext}")
+            self.mistake = NotCollected(f"{report.nodeid} cannot be collected: {report.longreprtext}")
+            raise pytest.UsageError(str(self.mistake))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -348,7 +353,7 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        except UnknownOperation as error:
+        except (UnknownOperation, NotCollected) as error:
             events.send("failed", message=f"A test of the kit's own is wrong. {error}")
             return 3
         explained = attribution.explain()
@@ -363,6 +368,7 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     Raises:
         FixtureError: stored cases are missing or damaged, or the reference gives no answer to one.
         UnknownOperation: a test asks for something that is no operation.
+        NotCollected: the tests cannot be planned.
     """
     examination.asked = list(problems)
     files = [TESTS / f"test_{problem}.py" for problem in problems]

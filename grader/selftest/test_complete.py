@@ -302,6 +302,15 @@ def test_fixtures_of_an_unknown_problem_are_refused(capsys):
     assert "no problem is called 'sofmax'. Did you mean 'softmax'?" in capsys.readouterr().err
 
 
+def test_tests_that_cannot_be_planned_end_the_grade_with_the_reason(kit, damage):
+    damage("tests/test_softmax.py", r'cases\("dimensions"', 'cases("dimension"')
+    command = [sys.executable, "-m", "grader", "grader/reference", "--problem", "softmax", "--no-gpu"]
+    ended = subprocess.run(command, cwd=kit, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    assert "A test of the kit's own is wrong. tests/test_softmax.py cannot be collected" in ended.stderr
+    assert "test_any_dimension: no case belongs to 'dimension'. There are reference, dimensions, " in ended.stderr
+
+
 def test_an_adapter_that_the_reference_lacks_is_named_and_costs_nobody_a_point(monkeypatch, tmp_path):
     import grader.reference.adapters as reference
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 import pytest
@@ -100,6 +101,12 @@ def test_a_problem_may_have_a_policy_of_its_own(tmp_path, common, own, policy):
     path = tmp_path / "rubric.toml"
     path.write_text(f"{common}\n{MINIMAL}{own}\n")
     assert load_rubric(path)["rope"].policy is policy
+
+
+def test_what_is_imported_ahead_is_there():
+    modules = {module for problem in load_rubric().problems for module in problem.import_ahead}
+    assert modules
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
 
 
 def test_an_unknown_problem_suggests_the_nearest():
