@@ -320,7 +320,13 @@ def _explain(arguments: list[str]) -> int:
     if importlib.util.find_spec("grader.selftest") is None:
         raise Refused("tolerances are measured with the staff's copy of the kit; this one has no grader/selftest.")
     known = problems_with_cases()
-    problems = [problem.id for problem in load_rubric().select(options.problem) if problem.id in known]
+    selected = [problem.id for problem in load_rubric().select(options.problem)]
+    problems = [problem for problem in selected if problem in known]
+    if options.problem and (without := [problem for problem in selected if problem not in known]):
+        raise Refused(
+            f"{', '.join(without)}: no cases, so no tolerances; grader/cases/generators/{without[0]}.py would draw "
+            "some."
+        )
 
     from rich.console import Console
 

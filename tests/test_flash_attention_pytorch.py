@@ -12,7 +12,10 @@ FACTORY = "get_flashattention_autograd_function_pytorch"
 
 @pytest.mark.cases("output")
 def test_output(submission, case):
-    """The output is softmax(Q K^T / sqrt(d)) V, however many tiles the keys fill."""
+    """The output is softmax(Q K^T / sqrt(d)) V, however many tiles the keys fill.
+
+    Asked: the definition of softmax(Q K^T / sqrt(d)) V.
+    """
     case.check(submission.attention_output(**case.inputs))
 
 
@@ -54,24 +57,36 @@ def test_equal_scores(submission, case):
 
 @pytest.mark.cases("log_sum_exp")
 def test_log_sum_exp(submission, case):
-    """One tensor of shape [batch, queries] is saved: the natural logarithm of each query's sum of e^score."""
+    """One tensor of shape [batch, queries] is saved: the natural logarithm of each query's sum of e^score.
+
+    Asked: problem flash_attention_pytorch: L = m + log l is saved for the backward pass.
+    """
     case.check(submission.attention_log_sum_exp(**case.inputs))
 
 
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """The backward pass gives the gradients of queries, keys and values."""
+    """The backward pass gives the gradients of queries, keys and values.
+
+    Asked: problem flash_attention_pytorch, the formulas of the backward pass.
+    """
     case.check(submission.attention_gradients(**case.inputs))
 
 
 @pytest.mark.cases("large")
 def test_large_scores(submission, case):
-    """Scores whose exponential overflows still give the right average."""
+    """Scores whose exponential overflows still give the right average.
+
+    Asked: problem flash_attention_pytorch: what is summed up is corrected whenever a larger score appears.
+    """
     case.check(submission.attention_output(**case.inputs))
 
 
 def test_scores_are_never_held_whole(submission):
-    """No tensor made on the way forward is as large as half of the matrix of scores."""
+    """No tensor made on the way forward is as large as half of the matrix of scores.
+
+    Asked: problem flash_attention_pytorch: never more of the scores than a tile.
+    """
     draw, length = Draw(0, "tiles"), 512
     given = {name: draw.normal(1, length, 16) for name in "QKV"}
     seen = submission.attention_largest_tensor(factory=FACTORY, **given, is_causal=False)
@@ -103,28 +118,40 @@ def test_causal(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("causal_log_sum_exp")
 def test_causal_log_sum_exp(submission, case):
-    """With is_causal, the log-sum-exp of query i sums over the keys 0 to i only."""
+    """With is_causal, the log-sum-exp of query i sums over the keys 0 to i only.
+
+    Asked: the argument is_causal.
+    """
     case.check(submission.attention_log_sum_exp(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("causal_gradients")
 def test_causal_gradients(submission, case):
-    """With is_causal, no gradient reaches a key from the queries before it."""
+    """With is_causal, no gradient reaches a key from the queries before it.
+
+    Asked: the argument is_causal.
+    """
     case.check(submission.attention_gradients(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("lengths")
 def test_any_length(submission, case):
-    """Numbers of queries and keys may differ; they and the width d need not be powers of two or multiples of a tile."""
+    """Numbers of queries and keys may differ; they and the width d need not be powers of two or multiples of a tile.
+
+    Asked: problem flash_attention_pytorch: sizes need be multiples of nothing.
+    """
     case.check(submission.attention_output(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("lengths_gradients")
 def test_gradients_for_any_length(submission, case):
-    """The gradients are right for such numbers of queries and keys, too."""
+    """The gradients are right for such numbers of queries and keys, too.
+
+    Asked: problem flash_attention_pytorch: sizes need be multiples of nothing.
+    """
     case.check(submission.attention_gradients(**case.inputs))
 
 
@@ -132,7 +159,10 @@ def test_gradients_for_any_length(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 inputs give a float16 output, from sums in float32."""
+    """float16 inputs give a float16 output, from sums in float32.
+
+    Asked: plain safety: models are trained in half precision, which long sums lose or overflow.
+    """
     wide = {name: case.inputs[name].float() for name in "QKV"}
     in_float32 = submission.attention_output(**{**case.inputs, **wide})
     output = submission.attention_output(**case.inputs)
@@ -143,7 +173,10 @@ def test_half_precision(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("half_gradients")
 def test_gradients_in_half_precision(submission, case):
-    """float16 inputs have float16 gradients, from sums in float32."""
+    """float16 inputs have float16 gradients, from sums in float32.
+
+    Asked: plain safety: models are trained in half precision, which long sums lose or overflow.
+    """
     wide = {name: case.inputs[name].float() for name in ("Q", "K", "V", "cotangent")}
     in_float32 = submission.attention_gradients(**{**case.inputs, **wide})
     gradients = submission.attention_gradients(**case.inputs)
@@ -155,7 +188,10 @@ def test_gradients_in_half_precision(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
-    """The layout of the inputs in memory does not matter."""
+    """The layout of the inputs in memory does not matter.
+
+    Asked: plain safety: heads that were split off by a transposition are laid out so.
+    """
     contiguous = {**case.inputs, **{name: case.inputs[name].contiguous() for name in "QKV"}}
     due, output = submission.attention_output(**contiguous), submission.attention_output(**case.inputs)
     compare(due, output, Tolerance(1e-5), "output, beside that for contiguous copies")

@@ -12,26 +12,38 @@ FACTORY = "get_rmsnorm_autograd_function_triton"
 
 @pytest.mark.cases("output")
 def test_output(submission, case):
-    """Each vector is divided by its root mean square and scaled by the gain."""
+    """Each vector is divided by its root mean square and scaled by the gain.
+
+    Asked: problem rmsnorm, its formula.
+    """
     case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
 @pytest.mark.cases("gradients")
 def test_gradient_of_the_input(submission, case):
-    """The backward pass gives the gradient of the input."""
+    """The backward pass gives the gradient of the input.
+
+    Asked: an autograd function has a backward pass: what comes before it is trained through it.
+    """
     found = submission.fused_rmsnorm_gradients(**case.inputs)
     compare(case.expected["dx"], found["dx"], case.tolerance, "the gradient of the input")
 
 
 @pytest.mark.cases("gradients")
 def test_gradient_of_the_gain(submission, case):
-    """The backward pass gives the gradient of the gain, summed over all vectors."""
+    """The backward pass gives the gradient of the gain, summed over all vectors.
+
+    Asked: problem fused_rmsnorm: the gain's gradient is a sum over all rows.
+    """
     found = submission.fused_rmsnorm_gradients(**case.inputs)
     compare(case.expected["dweight"], found["dweight"], case.tolerance, "the gradient of the gain")
 
 
 def test_vectors_are_independent(submission):
-    """Every vector is normalised by itself, and the output grows with the gain."""
+    """Every vector is normalised by itself, and the output grows with the gain.
+
+    Asked: problem rmsnorm, its formula.
+    """
     draw = Draw(0, "independent vectors")
     x, weight = draw.normal(6, 32), draw.uniform(32, low=0.5, high=2.0)
     together = submission.fused_rmsnorm_output(factory=FACTORY, x=x, weight=weight)
@@ -43,12 +55,18 @@ def test_vectors_are_independent(submission):
 
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """eps = 1e-5 is added to the mean square, which shows when the input is small."""
+    """eps = 1e-5 is added to the mean square, which shows when the input is small.
+
+    Asked: problem rmsnorm, its formula, with the eps that get_rmsnorm_autograd_function_triton names.
+    """
     case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
 def test_runs_as_a_kernel(submission):
-    """Forward and backward each run a Triton kernel."""
+    """Forward and backward each run a Triton kernel.
+
+    Asked: problem fused_rmsnorm: a kernel in place of PyTorch's operations.
+    """
     draw = Draw(0, "launches")
     x, weight, cotangent = draw.normal(6, 32), draw.normal(32), draw.normal(6, 32)
     seen = submission.kernel_launches(factory=FACTORY, inputs=[x, weight], cotangent=cotangent)
@@ -60,28 +78,40 @@ def test_runs_as_a_kernel(submission):
 @pytest.mark.edge
 @pytest.mark.cases("shapes")
 def test_any_shape(submission, case):
-    """There may be any number of leading dimensions, and d_model need not be a power of two."""
+    """There may be any number of leading dimensions, and d_model need not be a power of two.
+
+    Asked: problem fused_rmsnorm: the row's length is not a power of two.
+    """
     case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("shapes_gradients")
 def test_gradients_for_any_shape(submission, case):
-    """The gradients are right for such shapes, too."""
+    """The gradients are right for such shapes, too.
+
+    Asked: problem fused_rmsnorm: the row's length is not a power of two.
+    """
     case.check(submission.fused_rmsnorm_gradients(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 inputs give a float16 output, from sums in float32 that do not overflow."""
+    """float16 inputs give a float16 output, from sums in float32 that do not overflow.
+
+    Asked: problem rmsnorm: it computes in float32 and gives the input's dtype.
+    """
     case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("half_gradients")
 def test_gradients_in_half_precision(submission, case):
-    """float16 inputs have float16 gradients."""
+    """float16 inputs have float16 gradients.
+
+    Asked: plain safety: a gradient has the dtype of what it belongs to.
+    """
     case.check(submission.fused_rmsnorm_gradients(**case.inputs))
 
 
@@ -89,7 +119,10 @@ def test_gradients_in_half_precision(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("strided")
 def test_strided_input(submission, case):
-    """The layout of the input in memory does not matter."""
+    """The layout of the input in memory does not matter.
+
+    Asked: plain safety: a tensor is its values.
+    """
     contiguous = {**case.inputs, "x": case.inputs["x"].contiguous()}
     due, output = submission.fused_rmsnorm_output(**contiguous), submission.fused_rmsnorm_output(**case.inputs)
     compare(due, output, Tolerance(1e-5), "output, beside that for a contiguous copy")

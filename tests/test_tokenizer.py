@@ -219,7 +219,10 @@ def test_reads_as_it_yields(submission):
 
 @pytest.mark.edge
 def test_memory_does_not_grow(submission, chance):
-    """encode_iterable needs no more memory for a long stream than for a short one."""
+    """encode_iterable needs no more memory for a long stream than for a short one.
+
+    Asked: problem tokenizer: encode_iterable is for files that do not fit into memory.
+    """
     tokenizer = submission.tokenizer(load("gpt2/vocab"), load("gpt2/merges"), [END])
     special = chance.randrange(20, 40)  # special tokens, since memory is measured and the merges are not
     chunk = f"It is what it is.\n{END * special}\n"

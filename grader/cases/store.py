@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..kit.paths import FIXTURES
+from ..kit.paths import FIXTURES, TESTS
 from ..worker import wire
 from .assets import Asset, FixtureError, Recipe, load
 from .case import Case, Draw, Oracle, truth
@@ -31,9 +31,12 @@ def stored_cases(problem: str) -> list[Case]:
         records = wire.decode(path.read_bytes())
         return [_from_record(record) for record in records]
     except OSError as error:
+        if has_generators():
+            _refuse_without_generator(problem)
+        anew = f"write it with `python -m grader.fixtures cases --problem {problem}`, or " * has_generators()
         raise FixtureError(
-            f"tests/fixtures/cases/{path.name} cannot be read ({error.strerror}); "
-            "restore it with `git checkout tests/fixtures`, or write it anew with `make fixtures`."
+            f"tests/fixtures/cases/{path.name} cannot be read ({error.strerror}); {anew}restore it with `git checkout "
+            "tests/fixtures`."
         ) from error
     except (wire.WireError, KeyError, TypeError) as error:
         raise FixtureError(
@@ -47,7 +50,12 @@ def fresh_cases(problem: str, seed: int, oracle: Oracle) -> list[Case]:
 
 
 def draw_cases(problem: str, seed: int) -> Iterator[Case]:
-    """Run a problem's generator."""
+    """Run a problem's generator.
+
+    Raises:
+        FixtureError: when it has none.
+    """
+    _refuse_without_generator(problem)
     generator = importlib.import_module(f"{__package__}.generators.{problem}")
     return generator.generate(Draw(seed, problem))
 
@@ -57,6 +65,20 @@ def has_generators() -> bool:
     return importlib.util.find_spec(f"{__package__}.generators") is not None
 
 
+def asks_for_cases(problem: str) -> bool:
+    """Whether a claim of the problem is made for each of its cases."""
+    tests = TESTS / f"test_{problem}.py"
+    return tests.is_file() and "pytest.mark.cases" in tests.read_text("utf-8")
+
+
+def _refuse_without_generator(problem: str) -> None:
+    if problem not in problems_with_cases():
+        raise FixtureError(
+            f"grader/cases/generators/{problem}.py is missing, which draws the cases for which tests/test_{problem}.py "
+            "asks. Write it, or restore it with `git checkout grader`."
+        )
+
+
 def problems_with_cases() -> list[str]:
     """Ids of the problems that have a generator."""
     folder = Path(__file__).with_name("generators")
@@ -64,11 +86,15 @@ def problems_with_cases() -> list[str]:
 
 
 def write_all(folder: Path, oracle: Oracle, problems: Sequence[str] | None = None) -> list[Path]:
-    """Draw the cases of every problem, or of these, from seed 0 and store them below `folder`; gives the files."""
+    """Draw the cases of every problem, or of these, from seed 0 and store them below `folder`; gives the files.
+
+    Raises:
+        FixtureError: for a problem whose tests ask for cases while nothing draws them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for problem in problems_with_cases():
-        if problems is not None and problem not in problems:
+    for problem in problems_with_cases() if problems is None else problems:
+        if not asks_for_cases(problem):
             continue
         path = folder / f"{problem}.msgpack"
         kept = [case for case in draw_cases(problem, 0) if case.stored]

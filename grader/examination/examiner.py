@@ -33,7 +33,7 @@ import torch
 from ..cases.assets import FixtureError
 from ..cases.case import Case, Oracle
 from ..cases.compare import Mismatch
-from ..cases.store import has_generators, stored_cases
+from ..cases.store import asks_for_cases, has_generators, stored_cases
 from ..diagnosis.attribution import Attribution
 from ..escape import visible
 from ..kit.paths import TESTS
@@ -68,9 +68,6 @@ would cost its time limit, or a new worker. Core claims come first, so that none
 _CALLS_PER_PROBLEM = 8
 """All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
 
-_IMPORTED_AHEAD = dict.fromkeys(("adamw", "checkpointing", "training_together"), ("torch._dynamo",))
-"""{problem: what the first call would import on its own time}: the first `Optimizer.__init__` of a process imports some
-900 modules, which takes a second or two, and on a busy machine longer than the call may."""
 _MEMORY_MIB = 6144
 """What an examiner may take itself: several times what the tests need, and less than would bring a machine down."""
 
@@ -80,15 +77,25 @@ _USES_PER_PROBLEM = 50
 _REMARKS_PER_TEST = 5
 
 
+class NotCollected(Exception):
+    """Tests of the kit's own that cannot be planned: nobody may get points for what is left of them."""
+
+
 class Examination:
     """A pytest plugin that plans, runs and reports the tests of some problems."""
 
     def __init__(
-        self, events: Events, limits_s: dict[str, float], finished: set[str], attribution: Attribution
+        self,
+        events: Events,
+        limits_s: dict[str, float],
+        import_ahead: Mapping[str, Sequence[str]],
+        finished: set[str],
+        attribution: Attribution,
     ) -> None:
         self.seed: int | None = None
         self.events = events
         self.limits_s = limits_s
+        self.import_ahead = import_ahead
         self.finished = finished
         self.attribution = attribution
         self.submission: Submission
@@ -99,7 +106,7 @@ class Examination:
         self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
         self._charged_s = 0.0
         self._outcome: Outcome | None = None
-        self.mistake: UnknownOperation | None = None
+        self.mistake: UnknownOperation | NotCollected | FixtureError | None = None
         """One of the kit's own, which no outcome may come of."""
         self.asked: list[str] = []
         """The problems whose tests run next."""
@@ -108,7 +115,8 @@ class Examination:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            raise pytest.UsageError(f"{report.nodeid} could not be collected: {report.longreprtext}")
+            self.mistake = NotCollected(f"{report.nodeid} cannot be collected: {report.longreprtext}")
+            raise pytest.UsageError(str(self.mistake))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -146,7 +154,7 @@ class Examination:
             self.submission.call_limit_s = limit
             if problem != self._problem:
                 self.submission.end_leftovers()
-                self.submission.warm_up(_IMPORTED_AHEAD.get(problem, ()))
+                self.submission.warm_up(self.import_ahead.get(problem, ()))
                 if self.submission.crosscheck is not None:
                     self.submission.crosscheck.begin(problem)
         self._problem = problem
@@ -183,7 +191,7 @@ class Examination:
             behind = isinstance(self.submission, WalledSubmission)
             self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
-            if isinstance(call.excinfo.value, UnknownOperation):
+            if isinstance(call.excinfo.value, UnknownOperation | FixtureError):
                 self.mistake = call.excinfo.value
                 item.session.shouldstop = str(self.mistake)
             result, message, detail = _judge(call.excinfo.value)
@@ -321,7 +329,7 @@ def main() -> int:
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
     attribution = Attribution(needs)
-    examination = Examination(events, limits_s, set(order["finished"]), attribution)
+    examination = Examination(events, limits_s, order["import_ahead"], set(order["finished"]), attribution)
     isolation = Isolation.from_plain(order["isolation"])
     scratch = Path(order["scratch"])
     with _open(layout, isolation, Limits(**order["limits"]), scratch) as submission:
@@ -345,7 +353,7 @@ def main() -> int:
         except FixtureError as error:
             events.send("refused", message=str(error))
             return 2
-        except UnknownOperation as error:
+        except (UnknownOperation, NotCollected) as error:
             events.send("failed", message=f"A test of the kit's own is wrong. {error}")
             return 3
         explained = attribution.explain()
@@ -358,14 +366,14 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     """Run the tests of these problems; gives pytest's exit code.
 
     Raises:
-        FixtureError: stored cases are missing or damaged.
+        FixtureError: stored cases are missing or damaged, or the reference gives no answer to one.
         UnknownOperation: a test asks for something that is no operation.
+        NotCollected: the tests cannot be planned.
     """
     examination.asked = list(problems)
     files = [TESTS / f"test_{problem}.py" for problem in problems]
-    for problem, file in zip(problems, files, strict=True):
-        if "pytest.mark.cases" in file.read_text("utf-8"):
-            stored_cases(problem)
+    for problem in filter(asks_for_cases, problems):
+        stored_cases(problem)
     code = int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
     if examination.mistake is not None:
         raise examination.mistake
@@ -419,12 +427,10 @@ def _load(submission: Submission) -> dict[str, str] | None:
 
 
 def _reference() -> Oracle:
-    """The staff solution, opened in this process: it gives the expected outputs of fresh cases."""
-    import importlib
+    """The staff solution gives the expected outputs of fresh cases; a student's copy of the kit has none."""
+    from ..cases.generators import reference_oracle
 
-    from ..submission.in_process import InProcess
-
-    return InProcess(importlib.import_module("grader.reference.adapters")).perform
+    return reference_oracle()
 
 
 if __name__ == "__main__":

@@ -151,10 +151,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         available = _cases(metafunc.config, problem_of(metafunc.definition.path))
     except FixtureError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.Collector.CollectError(str(error)) from error
     chosen = [case for case in available if case.group in groups]
     if not chosen:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: no case belongs to {', '.join(groups)}")
+        known = dict.fromkeys(case.group for case in available)
+        raise pytest.Collector.CollectError(
+            f"{metafunc.definition.nodeid}: no case belongs to {' or '.join(map(repr, groups))}. There are "
+            f"{', '.join(known)}."
+        )
     metafunc.parametrize("case", chosen, ids=[case.id for case in chosen])
 
 

@@ -117,6 +117,7 @@ def run_tests(
             "problems": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in share],
             "below": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in _beneath(share, problems, below)],
             "needs": {p.id: p.needs for p in (*problems, *below)},
+            "import_ahead": {p.id: p.import_ahead for p in (*problems, *below) if p.import_ahead},
             "isolation": isolation.as_plain(),
             "scratch": str(scratch.path),
             "limits": limits or {},

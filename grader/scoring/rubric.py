@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -44,7 +45,7 @@ class Problem:
     tests carry the rest. one_bug: largest fraction of the points that one ordinary bug may cost; the catalogue of known
     bugs is held to it. call_limit_s: seconds that one call of the student's code may take. policy: what a breach of the
     from-scratch rule costs. seconds: about how long its tests take one core with the reference; decides who examines
-    what (`examination/runner.py`).
+    what (`examination/runner.py`). import_ahead: modules that its calls would otherwise import on their own time.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Problem:
     call_limit_s: float = 10.0
     policy: Policy = Policy.ZERO
     seconds: float = 0.3
+    import_ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,12 @@ def _in_edition(rows: list[dict[str, Any]], changes: dict[str, dict[str, Any]], 
 def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name: str) -> Problem:
     where = f"{name}, problem {row.get('id', '(without id)')!r}"
     _check_keys(row, {field.name for field in fields(Problem)}, where)
-    for key, kind in (("id", str), ("title", str), ("section", str), ("kind", str), ("points", (int, float))):
-        if not isinstance(row.get(key), kind) or isinstance(row.get(key), bool):
-            raise RubricError(f"{where}: {key!r} is missing or of the wrong type.")
+    for key in ("id", "title", "section", "kind", "points"):
+        if key not in row:
+            raise RubricError(f"{where}: {key!r} is missing.")
+    for key, value in row.items():
+        if not _is_of_its_type(key, value):
+            raise RubricError(f"{where}: {key} is {value!r}, and must be {_words_for(key)}.")
     if row["section"] not in sections:
         raise RubricError(f"{where}: no section is called {row['section']!r}.{did_you_mean(row['section'], sections)}")
     try:
@@ -181,7 +186,8 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
             f"{where}: no kind is called {row['kind']!r}.{did_you_mean(row['kind'], [str(k) for k in ProblemKind])}"
         ) from None
     policy = _policy(row.get("policy", policy), where)
-    problem = Problem(**{**row, "kind": kind_of_problem, "needs": tuple(row.get("needs", ())), "policy": policy})
+    lists = {key: tuple(row.get(key, ())) for key in _LISTS}
+    problem = Problem(**{**row, **lists, "kind": kind_of_problem, "policy": policy})
     if problem.points < 0:
         raise RubricError(f"{where}: points must not be negative.")
     if not 0.7 <= problem.core_share <= 1:
@@ -193,6 +199,22 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
     if problem.seconds < 0:
         raise RubricError(f"{where}: seconds must not be negative.")
     return problem
+
+
+_LISTS = ("needs", "import_ahead")
+_NUMBERS = ("points", "core_share", "one_bug", "call_limit_s", "seconds")
+
+
+def _is_of_its_type(key: str, value: Any) -> bool:
+    if key in _LISTS:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if key in _NUMBERS:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, str)
+
+
+def _words_for(key: str) -> str:
+    return "a list of strings" if key in _LISTS else "a number" if key in _NUMBERS else "a string"
 
 
 def _policy(word: Any, where: str) -> Policy:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from grader.cases.generators import reference_oracle
 from grader.diagnosis.own_parts import parts_of
 from grader.examination.examiner import plan
 from grader.examination.pytest_plugin import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
@@ -61,7 +62,7 @@ class _Examination:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
-        config.stash[ORACLE] = InProcess(importlib.import_module("grader.reference.adapters")).perform
+        config.stash[ORACLE] = reference_oracle()
         draw_no_tracebacks(config)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.cases.case import Case
+from grader.cases.generators import reference_oracle
 from grader.cases.store import fresh_cases, problems_with_cases
 from grader.diagnosis.known_bugs import load_known_bugs
 from grader.kit.paths import TESTS
@@ -102,7 +103,7 @@ def survivals(problem: str, seeds: Sequence[int]) -> dict[str, list[int]]:
         known = [name for name in names if claims[name].asks_for <= _DRAWN]
         if all(claims[name].asks_for & {"case", "chance"} for name in names):  # else one of them is always the same
             tried[id] = known
-    reference = InProcess(importlib.import_module("grader.reference.adapters")).perform
+    reference = reference_oracle()
     survived: dict[str, list[int]] = {id: [] for id in tried}
     bugs = [bug for bug in load_catalogue(problem) if bug.id in tried]
     for seed in seeds:

@@ -47,6 +47,11 @@ def test_an_unknown_problem_is_refused():
     assert "Did you mean 'rmsnorm'?" in refused(run("--problem", "rmsnrm"))
 
 
+def test_tolerances_of_a_problem_without_cases_are_refused():
+    line = refused(run("explain", "tolerances", "--problem", "softmax", "data_loading"))
+    assert line.startswith("grader: data_loading: no cases, so no tolerances; grader/cases/generators/data_loading.py")
+
+
 def test_an_unknown_section_is_refused():
     assert "Did you mean 'model'?" in refused(run("--section", "modle"))
 

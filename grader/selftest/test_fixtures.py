@@ -58,7 +58,7 @@ def test_every_notice_that_the_readme_links_is_there() -> None:
 
 def test_a_file_without_a_described_origin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "found_somewhere.txt").write_text("?")
-    with pytest.raises(assets.FixtureError, match=r"found_somewhere\.txt: say in grader/fixtures/readme\.py"):
+    with pytest.raises(assets.FixtureError, match=r"found_somewhere\.txt: say in grader/fixtures/fixture_list\.py"):
         render(tmp_path)
 
 
