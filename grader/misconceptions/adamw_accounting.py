@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from grader.reference import accounting
 
 from .catalogue import Misconception
-from .changed_counts import but, for_one_head, four_times_d_model, nothing
+from .changed_counts import but, for_one_head, four_times_d_model, miscounting, nothing
 
 _ACTIVATIONS = accounting.activation_counts
 _MEMORY = accounting.training_memory
@@ -16,17 +17,7 @@ _MAX_BATCH_SIZE = accounting.max_batch_size
 _DAYS = accounting.training_days
 
 
-def _wrong(
-    id: str, replaced: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional"
-) -> Misconception:
-    return Misconception(
-        id=f"adamw-accounting-{id}",
-        problem="adamw_accounting",
-        replaces={f"accounting.{replaced}": function},
-        diagnosis=diagnosis,
-        hint=hint,
-        frequency=frequency,
-    )
+_wrong = partial(miscounting, "adamw_accounting")
 
 
 def _activations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,29 @@ class Misconception(Variant):
     frequency: str
     claims: tuple[str, ...] = ()
     throughout: bool = False
+
+
+def replacing(
+    problem: str,
+    name: str,
+    begins: str,
+    id: str,
+    function: Callable[..., Any],
+    diagnosis: str,
+    hint: str,
+    frequency: str = "occasional",
+    throughout: bool = False,
+) -> Misconception:
+    """A misconception with one function in the place of `name`; its diagnosis begins with `begins`."""
+    return Misconception(
+        id=f"{problem.replace('_', '-')}-{id}",
+        problem=problem,
+        replaces={name: function},
+        diagnosis=f"{begins}{diagnosis}",
+        hint=hint,
+        frequency=frequency,
+        throughout=throughout,
+    )
 
 
 def _take_out(undo: list[tuple[Any, str, Any]]) -> None:

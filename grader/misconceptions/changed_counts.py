@@ -7,6 +7,15 @@ from typing import Any
 
 from grader.reference import accounting
 
+from .catalogue import Misconception, replacing
+
+
+def miscounting(
+    problem: str, id: str, name: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional"
+) -> Misconception:
+    """A misconception that replaces the function `name` of `accounting`."""
+    return replacing(problem, f"accounting.{name}", "", id, function, diagnosis, hint, frequency)
+
 
 def but(name: str, **changes: Callable[[Any, int], Any]) -> Callable[..., dict[str, Any]]:
     """A function of `accounting` that gives a dict, with some of its entries changed by (config, value) -> value."""

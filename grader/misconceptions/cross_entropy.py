@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from .catalogue import Misconception
+from .catalogue import replacing
 
 
 def _log_probabilities(logits):
@@ -124,18 +124,7 @@ def _divides_by_width(logits, targets):
     return _nll(logits, targets).sum() / logits.shape[-1]
 
 
-def _wrong(
-    id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional", throughout: bool = False
-) -> Misconception:
-    return Misconception(
-        id=f"cross-entropy-{id}",
-        problem="cross_entropy",
-        replaces={"loss.cross_entropy": function},
-        diagnosis=f"Your cross-entropy {diagnosis}",
-        hint=hint,
-        frequency=frequency,
-        throughout=throughout,
-    )
+_wrong = partial(replacing, "cross_entropy", "loss.cross_entropy", "Your cross-entropy ")
 
 
 def _first_rows_only(logits, targets):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from grader.reference import layers
 
 from .catalogue import Misconception
+from .forgotten_arguments import forgetting
 
 
 def _starting(draw: Callable[[int, int], Tensor]):
@@ -76,17 +76,6 @@ def _detached(self, token_ids):
 
 def _seen_once(self, token_ids):
     return self.weight[token_ids.unique()[: token_ids.numel()]].expand(*token_ids.shape, -1)
-
-
-def _forgetting(option: str):
-    """The constructor without one of its last two arguments, device and dtype."""
-    right = layers.Embedding.__init__
-
-    def init(self, *sizes: Any, **options: Any) -> None:
-        options.update(zip(("device", "dtype"), sizes[2:], strict=False))
-        right(self, *sizes[:2], **{**options, option: None})
-
-    return init
 
 
 def _result_is_float32(self, token_ids):
@@ -262,7 +251,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="embedding-ignores-device",
         problem="embedding",
-        replaces={"layers.Embedding.__init__": _forgetting("device")},
+        replaces={"layers.Embedding.__init__": forgetting("device", layers.Embedding.__init__)},
         diagnosis="Your Embedding takes a device, but makes its table on the CPU whatever it is.",
         hint='Make one with device="meta" and print its parameters\' device.',
         frequency="common",
@@ -270,7 +259,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="embedding-ignores-dtype",
         problem="embedding",
-        replaces={"layers.Embedding.__init__": _forgetting("dtype")},
+        replaces={"layers.Embedding.__init__": forgetting("dtype", layers.Embedding.__init__)},
         diagnosis="Your Embedding takes a dtype, but makes its table in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",

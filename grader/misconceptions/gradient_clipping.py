@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from .catalogue import Misconception
+from .catalogue import replacing
 
 
 def _with_gradient(parameters):
@@ -135,18 +136,7 @@ def _views(parameters, max_l2_norm, eps=1e-6):
             gradient.mul_(max_l2_norm / (norm + eps))
 
 
-def _wrong(
-    id: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional", throughout: bool = False
-) -> Misconception:
-    return Misconception(
-        id=f"gradient-clipping-{id}",
-        problem="gradient_clipping",
-        replaces={"optimizer.gradient_clipping": function},
-        diagnosis=f"Your gradient clipping {diagnosis}",
-        hint=hint,
-        frequency=frequency,
-        throughout=throughout,
-    )
+_wrong = partial(replacing, "gradient_clipping", "optimizer.gradient_clipping", "Your gradient clipping ")
 
 
 MISCONCEPTIONS = (

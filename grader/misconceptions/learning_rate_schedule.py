@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
-from .catalogue import Misconception
+from .catalogue import replacing
 
 
 def _linear_warmup(it, high, warmup):
@@ -69,17 +70,7 @@ def _divides_first(it, max_learning_rate, min_learning_rate, warmup_iters, cosin
     return rising if it < warmup_iters else _schedule()(*arguments)
 
 
-def _wrong(
-    id: str, function: Callable[..., float], diagnosis: str, hint: str, frequency: str = "occasional"
-) -> Misconception:
-    return Misconception(
-        id=f"learning-rate-schedule-{id}",
-        problem="learning_rate_schedule",
-        replaces={"optimizer.get_lr_cosine_schedule": function},
-        diagnosis=f"Your schedule {diagnosis}",
-        hint=hint,
-        frequency=frequency,
-    )
+_wrong = partial(replacing, "learning_rate_schedule", "optimizer.get_lr_cosine_schedule", "Your schedule ")
 
 
 MISCONCEPTIONS = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from grader.reference import layers
 
 from .catalogue import Misconception
+from .forgotten_arguments import forgetting
 
 
 def _starting(draw: Callable[[int, int], Tensor]):
@@ -81,17 +81,6 @@ def _detaches_input(self, x):
 
 def _clears_bias(self, x):
     return x @ self.weight.T + self.weight.mean(-1)
-
-
-def _forgetting(option: str):
-    """The constructor without one of its last two arguments, device and dtype."""
-    right = layers.Linear.__init__
-
-    def init(self, *sizes: Any, **options: Any) -> None:
-        options.update(zip(("device", "dtype"), sizes[2:], strict=False))
-        right(self, *sizes[:2], **{**options, option: None})
-
-    return init
 
 
 def _result_is_float32(self, x):
@@ -270,7 +259,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="linear-ignores-device",
         problem="linear",
-        replaces={"layers.Linear.__init__": _forgetting("device")},
+        replaces={"layers.Linear.__init__": forgetting("device", layers.Linear.__init__)},
         diagnosis="Your Linear takes a device, but makes its weight on the CPU whatever it is.",
         hint='Make one with device="meta" and print its parameters\' device.',
         frequency="common",
@@ -278,7 +267,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="linear-ignores-dtype",
         problem="linear",
-        replaces={"layers.Linear.__init__": _forgetting("dtype")},
+        replaces={"layers.Linear.__init__": forgetting("dtype", layers.Linear.__init__)},
         diagnosis="Your Linear takes a dtype, but makes its weight in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",

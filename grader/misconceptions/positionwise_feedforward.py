@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from grader.reference import layers
 
 from .catalogue import Misconception
+from .forgotten_arguments import forgetting
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -127,17 +128,6 @@ def _default_initialisation(self, d_model, d_ff, device=None, dtype=None):
 
 def _by_tanh(x):
     return x * torch.tanh(x)
-
-
-def _forgetting(option: str):
-    """The constructor without one of its last two arguments, device and dtype."""
-    right = layers.SwiGLU.__init__
-
-    def init(self, *sizes: Any, **options: Any) -> None:
-        options.update(zip(("device", "dtype"), sizes[2:], strict=False))
-        right(self, *sizes[:2], **{**options, option: None})
-
-    return init
 
 
 def _cuts(self, d_model, d_ff, device=None, dtype=None):
@@ -421,7 +411,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="swiglu-ignores-device",
         problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.__init__": _forgetting("device")},
+        replaces={"layers.SwiGLU.__init__": forgetting("device", layers.SwiGLU.__init__)},
         diagnosis="Your SwiGLU takes a device, but makes its weights on the CPU whatever it is.",
         hint='Make one with device="meta" and print its parameters\' device.',
         frequency="common",
@@ -429,7 +419,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="swiglu-ignores-dtype",
         problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.__init__": _forgetting("dtype")},
+        replaces={"layers.SwiGLU.__init__": forgetting("dtype", layers.SwiGLU.__init__)},
         diagnosis="Your SwiGLU takes a dtype, but makes its weights in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from grader.reference import layers
 
 from .catalogue import Misconception
+from .forgotten_arguments import forgetting
 
 Divide = Callable[[Any, Tensor], Tensor]
 
@@ -127,16 +128,6 @@ def _by_standard_deviation(self, x):
 
 def _by_mean_size(self, x):
     return x / (x.abs().mean(-1, keepdim=True) + self.eps)
-
-
-def _forgetting(option: str):
-    """The constructor without one of its last two arguments, device and dtype."""
-    right = layers.RMSNorm.__init__
-
-    def init(self, d_model, eps=1e-5, device=None, dtype=None):
-        right(self, d_model, eps, **{"device": device, "dtype": dtype, option: None})
-
-    return init
 
 
 def _small_only(self, x):
@@ -365,7 +356,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="rmsnorm-ignores-device",
         problem="rmsnorm",
-        replaces={"layers.RMSNorm.__init__": _forgetting("device")},
+        replaces={"layers.RMSNorm.__init__": forgetting("device", layers.RMSNorm.__init__)},
         diagnosis="Your RMSNorm takes a device, but makes its gain on the CPU whatever it is.",
         hint='Make one with device="meta" and print its parameters\' device.',
         frequency="common",
@@ -373,7 +364,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="rmsnorm-ignores-dtype",
         problem="rmsnorm",
-        replaces={"layers.RMSNorm.__init__": _forgetting("dtype")},
+        replaces={"layers.RMSNorm.__init__": forgetting("dtype", layers.RMSNorm.__init__)},
         diagnosis="Your RMSNorm takes a dtype, but makes its gain in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print its parameters' dtype.",
         frequency="common",

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from grader.reference import accounting
 
 from .catalogue import Misconception
-from .changed_counts import but, for_one_head, four_times_d_model, nothing
+from .changed_counts import but, for_one_head, four_times_d_model, miscounting, nothing
 
-
-def _wrong(
-    id: str, replaced: str, function: Callable, diagnosis: str, hint: str, frequency: str = "occasional"
-) -> Misconception:
-    return Misconception(
-        id=f"transformer-accounting-{id}",
-        problem="transformer_accounting",
-        replaces={f"accounting.{replaced}": function},
-        diagnosis=diagnosis,
-        hint=hint,
-        frequency=frequency,
-    )
+_wrong = partial(miscounting, "transformer_accounting")
 
 
 def _parameters(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from grader.reference import layers, transformer
 
 from .catalogue import Misconception
+from .forgotten_arguments import forgetting
 
 
 def _embed(model, token_ids):
@@ -266,17 +267,6 @@ def _around_each_block(model, x):
 
 def _last_token_without_dimension(model, x):
     return _finish(model, x)[..., -1, :]
-
-
-def _forgetting(option: str):
-    """The constructor without one of its last two arguments, device and dtype."""
-    right = transformer.TransformerLM.__init__
-
-    def init(self, *sizes: Any, **options: Any) -> None:
-        options.update(zip(("device", "dtype"), sizes[7:], strict=False))
-        right(self, *sizes[:7], **{**options, option: None})
-
-    return init
 
 
 def _lm(id, replacement, diagnosis, hint, frequency, throughout=False):
@@ -570,14 +560,14 @@ MISCONCEPTIONS = (
     ),
     _lm(
         "ignores-device",
-        _forgetting("device"),
+        forgetting("device", transformer.TransformerLM.__init__),
         diagnosis="Your model takes a device, but makes its parameters on the CPU whatever it is.",
         hint='Make one with device="meta" and print the devices of its parameters.',
         frequency="common",
     ),
     _lm(
         "ignores-dtype",
-        _forgetting("dtype"),
+        forgetting("dtype", transformer.TransformerLM.__init__),
         diagnosis="Your model takes a dtype, but makes its parameters in float32 whatever it is.",
         hint="Make one with dtype=torch.bfloat16 and print the dtypes of its parameters.",
         frequency="common",

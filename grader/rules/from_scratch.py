@@ -24,7 +24,8 @@ from ..scoring.rubric import Policy, Problem
 from ..worker.loader import Layout
 from ..worker.operation_table import adapters_of
 from ..worker.ready_made import Rule, canonical, rule_against
-from .reachable_names import Mention, Program, TooInvolved
+from .meanings import Program, TooInvolved
+from .reachable_names import Mention, reached_from
 
 
 class Evidence(enum.StrEnum):
@@ -90,7 +91,7 @@ def mentions_in(layout: Layout, problems: Iterable[Problem]) -> dict[str, list[M
     try:
         program = Program(Path(layout.root), layout.adapters, layout.package, layout.import_path)
         for problem in problems:
-            mentions[problem.id] = program.reached_from(adapters_of(problem.id))
+            mentions[problem.id] = reached_from(program, adapters_of(problem.id))
     except (RecursionError, TooInvolved, OSError, ValueError):
         return mentions  # of source nested or entangled beyond reason, or unreadable; what runs is still seen
     return mentions

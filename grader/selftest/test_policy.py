@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import build_report
@@ -21,12 +22,14 @@ from grader.scoring.points import Status
 from grader.scoring.rubric import Policy, Problem, load_rubric
 from grader.selftest.layouts import marked, public_layout, written
 from grader.selftest.report_contract import checked
+from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.worker.operation_table import adapters_of
+from grader.worker.usage_monitor import UsageMonitor
 
 RUBRIC = load_rubric()
 SNIPPETS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("policy_snippets.toml").read_text("utf-8"))
-HONEST, DISGUISED = SNIPPETS["honest"], SNIPPETS["disguised"]
+HONEST, DISGUISED, SEEN_WHEN_RUN = SNIPPETS["honest"], SNIPPETS["disguised"], SNIPPETS["seen_when_run"]
 
 
 def submission_of(snippet: dict[str, Any], folder: Path) -> Path:
@@ -74,6 +77,21 @@ def test_a_disguise_is_seen_through(tmp_path, name):
     findings = static_findings(submission_of(snippet, tmp_path), snippet["problem"])
     assert [(f.rule, f.where, f.problem, f.kind, f.effect) for f in findings] == [
         (snippet["rule"], marked(tmp_path), snippet["problem"], "static", Effect.WARN)
+    ]
+
+
+@pytest.mark.parametrize("name", SEEN_WHEN_RUN)
+def test_a_disguise_that_is_not_followed_is_seen_when_it_runs(tmp_path, name):
+    snippet = SEEN_WHEN_RUN[name]
+    problem = RUBRIC[snippet["problem"]]
+    path = submission_of(snippet, tmp_path) / "adapters.py"
+    adapters: Any = type(sys)("adapters")  # in a module of its own, as behind the wall
+    exec(compile(path.read_text(), str(path), "exec"), vars(adapters))
+    submission = InProcess(adapters, UsageMonitor(str(tmp_path)))
+    submission.run_softmax(in_features=torch.randn(3, 4), dim=-1)
+    found = find_breaches([problem], {}, {problem.id: submission.uses_seen})[problem.id]
+    assert [(f.rule, f.where, f.kind, f.effect) for f in found] == [
+        (snippet["rule"], marked(tmp_path), "dynamic", Effect.ZERO)
     ]
 
 

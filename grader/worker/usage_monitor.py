@@ -72,8 +72,11 @@ OPERATORS = frozenset(
 )
 """Names of C functions worth a second look; most are never called by anyone."""
 
-_NO_USE = frozenset({"<module>", "__setstate__", "__getstate__", "__deepcopy__", "__reduce_ex__", "__repr__"})
-"""What runs when a library is imported, or an object is copied, stored or shown: nobody's use of it."""
+_NO_USE = frozenset({"__setstate__", "__getstate__", "__deepcopy__", "__reduce_ex__", "__repr__"})
+"""What runs when an object is copied, stored or shown: nobody's use of it."""
+
+_NO_CALL = _NO_USE | {"<module>"}
+"""And when a library is imported. Of the code around a call, `<module>` may as well be the student's `eval`."""
 
 
 def _code_of_imports() -> Iterator[types.CodeType]:
@@ -227,7 +230,7 @@ class UsageMonitor:
 
     def _python_call(self, frame: types.FrameType) -> None:
         """A function of a ready-made library begins."""
-        if frame.f_code.co_name in _NO_USE or not self.is_ready_made(frame):
+        if frame.f_code.co_name in _NO_CALL or not self.is_ready_made(frame):
             return
         caller = self.caller_of(frame.f_back, frame.f_code.co_name) or self._thread_of(frame)
         if caller is not None and not caller.inner and (name := self._name_of_frame(frame)):
