@@ -43,7 +43,7 @@ def test_vectors_are_independent(submission):
 
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """eps = 1e-5 is added to the mean square, which shows when the input is small."""
+    """eps = 1e-5 is added to the mean square; this matters when the input is small."""
     case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 
@@ -67,14 +67,14 @@ def test_any_shape(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("shapes_gradients")
 def test_gradients_for_any_shape(submission, case):
-    """The gradients are right for such shapes, too."""
+    """The gradients are also right for these shapes."""
     case.check(submission.fused_rmsnorm_gradients(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 inputs give a float16 output, from sums in float32 that do not overflow."""
+    """float16 inputs give a float16 output, computed from float32 sums that do not overflow."""
     case.check(submission.fused_rmsnorm_output(**case.inputs))
 
 

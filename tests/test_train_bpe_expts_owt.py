@@ -22,17 +22,17 @@ def vocabulary(submission):
 
 
 def test_the_tables_are_those_of_a_training(training, vocabulary):
-    """The vocabulary is the special tokens, the 256 bytes and what the merges make, with ids in that order."""
+    """The vocabulary holds the special tokens, the 256 bytes and the merged tokens, with ids in that order."""
     check_tables(training, vocabulary, SIZE)
 
 
 @pytest.mark.decisive
 def test_the_merges_are_learnt_from_the_text(training, vocabulary, reference):
-    """The merges are what BPE gives: the same again on a text of the kit, else those of such text."""
+    """The merges are those of BPE: exactly reproduced on a text of the kit, otherwise typical of such text."""
     check_learnt(training, vocabulary, reference.train_bpe, otherwise=check_of_the_web)
 
 
 def test_the_longest_token(training, vocabulary, remarks):
-    """The longest token, special ones left aside, is the one that is named."""
+    """The longest token, not counting special tokens, is the one that the configuration names."""
     remarks("comment")
     check_longest_token(training, vocabulary)
