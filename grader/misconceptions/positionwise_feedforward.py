@@ -386,7 +386,7 @@ MISCONCEPTIONS = (
         problem="positionwise_feedforward",
         replaces={"layers.SwiGLU.__init__": _default_initialisation},
         diagnosis=(
-            "The weights of your SwiGLU are initialised as in PyTorch's own Linear, uniform between -1/sqrt(d) and 1/sqrt(d)."
+            "Your SwiGLU's weights are initialised as in PyTorch's Linear, uniform between -1/sqrt(d) and 1/sqrt(d)."
         ),
         hint="Draw a histogram of w1.weight of a new network. Which class creates the weight?",
         frequency="occasional",
