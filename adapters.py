@@ -1,13 +1,12 @@
-"""The only glue between the tests and your code: tests call functions of this file, nothing else of yours.
+"""The only glue between the tests and your code: tests call only the functions in this file.
 
-As handed out, each function builds the class or calls the function that the skeleton in `cs336_basics/`
-names, gives it the weights of the test and returns its output. Follow the skeleton and there is nothing to do
-here. If you name or arrange things differently, change the bodies; the names, parameters and results of these
-functions have to stay.
+As handed out, each function builds the skeleton's class or calls the skeleton's function in `cs336_basics/`, passes the
+test's weights and returns the output. If you follow the skeleton, you need not change this file. If you name or arrange
+things differently, change the bodies, but keep the functions' names, parameters and results.
 
-Modules are imported inside the functions, so that a mistake in one file fails the tests of that file only. In
-shapes, "..." stands for any number of leading dimensions, or none. Modules are made with the dtype and on the
-device of the weights that they are given.
+Imports are inside the functions, so that a mistake in one file fails only the tests of that file. In shapes, "..."
+stands for any number of leading dimensions, including none. Modules are created with the dtype and on the device of the
+given weights.
 """
 
 import os
@@ -28,9 +27,8 @@ def run_train_bpe(
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """Train a byte-level BPE tokenizer on a UTF-8 text file.
 
-    Returns the vocabulary (id to bytes, at most `vocab_size` entries, special tokens included) and the merges
-    in the order in which they were made. `kwargs` are passed on, for options of your own such as a number of
-    processes.
+    Returns the vocabulary (id to bytes, at most `vocab_size` entries including special tokens) and the merges in the
+    order in which they were made. `kwargs` are passed on, for your own options such as a number of processes.
     """
     from cs336_basics.bpe import train_bpe
 
@@ -51,7 +49,7 @@ def get_tokenizer_from_files(
     merges_filepath: str | os.PathLike[str],
     special_tokens: list[str] | None = None,
 ) -> Any:
-    """Make the same kind of tokenizer from files in the format that your own code saves."""
+    """Make the same kind of tokenizer from files in the format that your code saves."""
     from cs336_basics.tokenizer import Tokenizer
 
     return Tokenizer.from_files(vocab_filepath, merges_filepath, special_tokens)
@@ -157,7 +155,7 @@ def run_scaled_dot_product_attention(
     V: Float[Tensor, " ... keys d_v"],
     mask: Bool[Tensor, " ... queries keys"] | None = None,
 ) -> Float[Tensor, " ... queries d_v"]:
-    """Attend; `mask` is True where a query may attend to a key, and None where all may."""
+    """Apply attention; `mask` is True where a query may attend to a key, and None if all may attend to all."""
     from cs336_basics.attention import scaled_dot_product_attention
 
     return scaled_dot_product_attention(Q, K, V, mask)
@@ -199,7 +197,7 @@ def run_multihead_self_attention_with_rope(
     in_features: Float[Tensor, " ... seq d_model"],
     token_positions: Int[Tensor, " ... seq"] | None = None,
 ) -> Float[Tensor, " ... seq d_model"]:
-    """Apply causal multi-head self-attention with RoPE; positions of None mean 0, 1, 2, ..."""
+    """Apply causal multi-head self-attention with RoPE; `token_positions` of None means 0, 1, 2, ..."""
     from cs336_basics.attention import CausalMultiHeadSelfAttention
 
     attention = CausalMultiHeadSelfAttention(
@@ -279,7 +277,7 @@ def run_transformer_lm(
 
 
 def run_cross_entropy(inputs: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."]) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of logits against the right classes, a scalar."""
+    """Return the mean cross-entropy of logits against the target classes, a scalar."""
     from cs336_basics.loss import cross_entropy
 
     return cross_entropy(inputs, targets)
@@ -339,7 +337,7 @@ def run_load_checkpoint(
 
 
 # ------------------------------------------------------------------------------------------------------------
-# Freshly initialised modules. The tests look at their parameters: names, shapes, and how they were drawn.
+# Freshly initialised modules. The tests check their parameters: names, shapes, and initial distribution.
 
 
 def get_linear_module(
@@ -407,9 +405,9 @@ def get_transformer_lm_module(
 
 
 def run_train(config: dict[str, Any]) -> None:
-    """Train as a configuration says; what comes of it is the run's folder, `config["out"]`.
+    """Train as a configuration says; the result is the run's folder, `config["out"]`.
 
-    `config` has the keys of TrainConfig, or too many, or too few.
+    `config` has the keys of TrainConfig; some tests pass too many or too few.
     """
     from cs336_basics.config import make_config
     from cs336_basics.train import train
@@ -431,7 +429,7 @@ def run_transformer_lm_variant(
     weights: dict[str, Tensor],
     in_indices: Int[Tensor, "batch seq"],
 ) -> Float[Tensor, "batch seq vocab_size"]:
-    """As `run_transformer_lm`, with the parts that an ablation takes away or exchanges.
+    """Like `run_transformer_lm`, but with the parts that an ablation removes or replaces.
 
     The weights lack what the model lacks: `ln1`, `ln2` and `ln_final` with norm "none", `ffn.w3` with ffn "silu".
     """
@@ -528,21 +526,21 @@ def run_forward_flops(config: dict[str, int], batch_size: int) -> int:
 
 
 def run_flops_shares(config: dict[str, int]) -> dict[str, float]:
-    """Return which fraction of the forward pass's FLOPs each component takes."""
+    """Return the fraction of the forward pass's FLOPs that each component takes."""
     from cs336_basics.accounting import ModelConfig, flops_shares
 
     return flops_shares(ModelConfig(**config))
 
 
 def run_activation_counts(config: dict[str, int], batch_size: int) -> dict[str, int]:
-    """Count the numbers that a training step keeps for the backward pass, by where they come from."""
+    """Count the values that a training step keeps for the backward pass, by component."""
     from cs336_basics.accounting import ModelConfig, activation_counts
 
     return activation_counts(ModelConfig(**config), batch_size)
 
 
 def run_training_memory(config: dict[str, int], batch_size: int) -> dict[str, int]:
-    """Return the bytes that training with AdamW takes at its peak, by what they are for."""
+    """Return the bytes that training with AdamW takes at its peak, by purpose."""
     from cs336_basics.accounting import ModelConfig, training_memory
 
     return training_memory(ModelConfig(**config), batch_size)

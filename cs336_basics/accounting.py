@@ -1,7 +1,8 @@
-"""What a Transformer language model costs: parameters, memory and floating-point operations, before it is built.
+"""The cost of a Transformer language model: parameters, memory and floating-point operations, before it is built.
 
-Everything here is arithmetic on whole numbers: no model is made, and nothing is measured. The model is `TransformerLM`:
-no biases, a feed-forward network of three matrices (SwiGLU), and a head that is not tied to the token embedding.
+Everything here is arithmetic on whole numbers: no model is built, and nothing is measured. The model is
+`TransformerLM`: no biases, a feed-forward network of three matrices (SwiGLU), and a head that is not tied to the token
+embedding.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ class ModelConfig:
 
     Attributes:
         vocab_size: number of token ids.
-        context_length: tokens per sequence; every sequence here has as many.
+        context_length: tokens per sequence; here, every sequence has this length.
         num_layers: number of blocks.
         d_model: size of the vectors between layers.
         num_heads: number of attention heads per block; divides d_model.
@@ -36,14 +37,14 @@ class ModelConfig:
 
 
 def parameter_counts(config: ModelConfig) -> dict[str, int]:
-    """How many parameters each kind of component has, all layers taken together.
+    """The number of parameters of each kind of component, summed over all layers.
 
     The keys, in this order:
         token_embeddings    the embedding table
         attention           q_proj, k_proj, v_proj and output_proj of all blocks
         ffn                 w1, w2 and w3 of all blocks
         norms               the gains of all RMSNorms: two in a block, and the final one
-        lm_head             the output projection, which has a weight of its own
+        lm_head             the output projection, which has its own weight
 
     RoPE has no parameters.
 
@@ -53,7 +54,7 @@ def parameter_counts(config: ModelConfig) -> dict[str, int]:
 
 
 def num_parameters(config: ModelConfig) -> int:
-    """How many trainable parameters the whole model has.
+    """The number of trainable parameters of the whole model.
 
     Problem: transformer_accounting
     """
@@ -61,7 +62,7 @@ def num_parameters(config: ModelConfig) -> int:
 
 
 def parameter_memory(config: ModelConfig, bytes_per_parameter: int = FLOAT32_BYTES) -> int:
-    """How many bytes it takes to hold the model's parameters, in float32 unless told otherwise.
+    """The number of bytes that the model's parameters take, in float32 by default.
 
     Problem: transformer_accounting
     """
@@ -82,8 +83,8 @@ def matmul_flops(config: ModelConfig) -> dict[str, int]:
         w1, w2, w3                  the three matrices of SwiGLU
         lm_head                     the scores of all tokens, at every position
 
-    The causal mask saves nothing: all context_length^2 scores of a head are computed. Only matrix multiplies count.
-    The embedding is a lookup and none; norms, RoPE, softmax, SiLU and residual connections are small beside them.
+    The causal mask saves nothing: all context_length^2 scores of a head are computed. Only matrix multiplies count. The
+    embedding is a lookup, not a multiply; norms, RoPE, softmax, SiLU and residual connections are small in comparison.
 
     Problem: transformer_accounting
     """
@@ -99,11 +100,11 @@ def forward_flops(config: ModelConfig, batch_size: int = 1) -> int:
 
 
 def flops_shares(config: ModelConfig) -> dict[str, float]:
-    """Which fraction of the forward pass's FLOPs each component takes; the fractions add up to 1.
+    """The fraction of the forward pass's FLOPs that each component takes; the fractions add up to 1.
 
     The keys, in this order:
         attention_projections       q_proj, k_proj, v_proj and output_proj
-        attention_products          attention_scores and weighted_values: what grows with the square of the context
+        attention_products          attention_scores and weighted_values, which grow with the square of the context
         ffn                         w1, w2 and w3
         lm_head                     the output projection
 
@@ -113,10 +114,10 @@ def flops_shares(config: ModelConfig) -> dict[str, float]:
 
 
 def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
-    """How many numbers a training step keeps from the forward pass for the backward pass, by where they come from.
+    """The number of values that a training step keeps from the forward pass for the backward pass, by component.
 
-    A simple account: each of the following keeps its output, one number for each of the output's elements, and nothing
-    else counts (no residual stream, no RoPE, no mask). Each entry is the sum over all layers.
+    This is a simple count: each component below keeps its output, one number per element, and nothing else counts (no
+    residual stream, no RoPE, no mask). Each entry is the sum over all layers.
 
     The keys, in this order, with the shape of the output in one block:
         norms                 both RMSNorms                     2 of [batch, seq, d_model]
@@ -135,8 +136,8 @@ def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
         lm_head               the logits                        [batch, seq, vocab_size]
         cross_entropy         the log-probabilities             [batch, seq, vocab_size]
 
-    where seq is context_length. (The handout of 2025 counts a feed-forward network without a gate, which keeps neither
-    w3 nor gate; the same without these two keys is as good.)
+    where seq is context_length. (The 2025 handout counts a feed-forward network without a gate, which keeps neither w3
+    nor gate; an answer without these two keys also passes.)
 
     Problem: adamw_accounting
     """
@@ -144,9 +145,9 @@ def activation_counts(config: ModelConfig, batch_size: int) -> dict[str, int]:
 
 
 def training_memory(config: ModelConfig, batch_size: int) -> dict[str, int]:
-    """How many bytes training with AdamW takes at its peak, by what they are for; everything is float32.
+    """The number of bytes that training with AdamW takes at its peak, by purpose; everything is float32.
 
-    The peak is when activations, gradients and optimizer state are all there, so that it is the sum of the entries.
+    At the peak, activations, gradients and optimizer state are all in memory, so the peak is the sum of the entries.
 
     The keys, in this order:
         parameters          all of `num_parameters`
@@ -160,7 +161,7 @@ def training_memory(config: ModelConfig, batch_size: int) -> dict[str, int]:
 
 
 def max_batch_size(config: ModelConfig, memory_bytes: int) -> int:
-    """The largest batch size whose `training_memory` is at most `memory_bytes` bytes; 0 where not even 1 fits.
+    """The largest batch size whose `training_memory` is at most `memory_bytes` bytes; 0 if not even 1 fits.
 
     A device with "80 GB" has 80 * 10^9 bytes.
 
@@ -170,14 +171,14 @@ def max_batch_size(config: ModelConfig, memory_bytes: int) -> int:
 
 
 def adamw_flops(config: ModelConfig) -> int:
-    """FLOPs of one step of AdamW: what the optimizer itself computes once the gradients are there.
+    """FLOPs of one step of AdamW: what the optimizer itself computes, given the gradients.
 
-    Each addition, subtraction, multiplication, division and square root on a parameter's own numbers counts 1, in the
-    update as the docstring of `AdamW` writes it. What is the same for all parameters (1 - beta1, alpha_t,
-    lr weight_decay) costs nothing beside it.
+    In the update as the docstring of `AdamW` writes it, each addition, subtraction, multiplication, division and square
+    root on a parameter's own numbers counts 1. What is the same for all parameters (1 - beta1, alpha_t,
+    lr weight_decay) does not count.
 
-    The update can be arranged with an operation or two more or less for each parameter; what is within 2 of the
-    number that follows from the formulas is as good.
+    You can write the update with an operation or two more or fewer per parameter; a result within 2 per parameter of
+    the number that follows from the formulas passes.
 
     Problem: adamw_accounting
     """
@@ -187,8 +188,8 @@ def adamw_flops(config: ModelConfig) -> int:
 def training_flops(config: ModelConfig, batch_size: int) -> int:
     """FLOPs of the model in one training step: forward and backward pass of `batch_size` sequences.
 
-    The backward pass takes twice the FLOPs of the forward pass (Kaplan et al., 2020): a gradient with respect to both
-    factors of every matrix multiply. AdamW's own FLOPs are left out, as they are in the definition of MFU.
+    The backward pass takes twice the FLOPs of the forward pass (Kaplan et al., 2020): it computes a gradient with
+    respect to both factors of every matrix multiply. AdamW's own FLOPs do not count, as in the definition of MFU.
 
     Problem: adamw_accounting
     """
@@ -196,14 +197,14 @@ def training_flops(config: ModelConfig, batch_size: int) -> int:
 
 
 def training_days(config: ModelConfig, steps: int, batch_size: int, peak_flops_per_second: float, mfu: float) -> float:
-    """How many days of 24 hours it takes to train for `steps` steps of `batch_size` sequences.
+    """The number of days (24 hours) that `steps` training steps of `batch_size` sequences take.
 
     Args:
-        peak_flops_per_second: what the hardware can do in theory, in the number format that is used; an H100 SXM5 does
-            494.7 * 10^12 in TF32, 989.4 * 10^12 in bfloat16 (both on its tensor cores, with dense matrices) and
-            66.9 * 10^12 in float32 without them; an A100 does 19.5 * 10^12 in float32 (NVIDIA's architecture papers).
-        mfu: the model FLOPs utilization (Chowdhery et al., 2022), more than 0 and at most 1: the fraction of that
-            which arrives in the FLOPs of `training_flops`.
+        peak_flops_per_second: the hardware's theoretical peak in the number format used. NVIDIA's published figures: an
+            H100 SXM5 does 494.7 * 10^12 in TF32, 989.4 * 10^12 in bfloat16 (both on its tensor cores, with dense
+            matrices) and 66.9 * 10^12 in float32 without them; an A100 does 19.5 * 10^12 in float32.
+        mfu: the model FLOPs utilization (Chowdhery et al., 2022), more than 0 and at most 1: the fraction of the peak
+            that `training_flops` achieves.
 
     Problem: adamw_accounting
     """

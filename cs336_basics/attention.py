@@ -8,9 +8,9 @@ from torch import Tensor, nn
 def softmax(x: Float[Tensor, " ..."], dim: int) -> Float[Tensor, " ..."]:
     """Turn the numbers along dimension `dim` into probabilities: softmax(x)_i = e^(x_i) / sum_j e^(x_j).
 
-    Adding a constant to all numbers changes nothing, so there is a way to compute it that stays finite for
-    inputs of any size, where e^(x_i) itself would overflow. An input of minus infinity gets probability 0.
-    Shape and dtype are those of `x`; `dim` may be negative.
+    Adding a constant to all numbers does not change the result. Use this to keep it finite for inputs of any size, even
+    where e^(x_i) itself would overflow. An input of minus infinity gets probability 0. The result has the shape and
+    dtype of `x`; `dim` may be negative.
 
     Problem: softmax
     """
@@ -25,15 +25,15 @@ def scaled_dot_product_attention(
 ) -> Float[Tensor, " ... queries d_v"]:
     """Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V (Vaswani et al., 2017, section 3.2.1).
 
-    Any number of leading dimensions (batch, heads, or none) is carried along, and d_v may differ from d_k.
+    There may be any number of leading dimensions (batch, heads, or none), and d_v may differ from d_k.
 
     Args:
         Q: one query per row.
         K: one key per row.
         V: the value that belongs to each key.
-        mask: True where a query may attend to a key. A key that a query may not attend to gets probability 0.
-            The mask broadcasts to [... queries keys]; every query needs at least one key. None means that all
-            may attend to all.
+        mask: True where a query may attend to a key. Other keys get probability 0. The mask broadcasts
+            to [... queries keys]; every query needs at least one key. None means that every query may attend to
+            every key.
 
     Problem: scaled_dot_product_attention
     """
@@ -50,12 +50,12 @@ class CausalMultiHeadSelfAttention(nn.Module):
 
     with d_k = d_v = d_model / num_heads. The submodules `q_proj`, `k_proj`, `v_proj` and `output_proj` are
     Linear layers from d_model to d_model; head i owns the rows i d_k .. (i + 1) d_k - 1 of the first three.
-    With `theta`, queries and keys (not values) of every head are rotated by RoPE.
+    If `theta` is given, RoPE rotates the queries and keys (not the values) of every head.
 
     Args:
         d_model: size of the last dimension of input and output.
         num_heads: number of heads; divides d_model.
-        max_seq_len: with RoPE, positions run from 0 to max_seq_len - 1; not used without.
+        max_seq_len: with RoPE, positions run from 0 to max_seq_len - 1; unused without RoPE.
         theta: base of RoPE's wavelengths; None means no RoPE.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
@@ -82,9 +82,9 @@ class CausalMultiHeadSelfAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
     ) -> Float[Tensor, " ... seq d_model"]:
-        """Let every position attend to itself and to those before it in the sequence.
+        """Let every position attend to itself and to the positions before it in the sequence.
 
-        `token_positions` is for RoPE only and does not change who sees whom. It has shape [seq], or leading
+        `token_positions` affects only RoPE; it does not change the causal mask. It has shape [seq], or leading
         dimensions that broadcast to those of `x`; None means 0, 1, 2, ...
         """
         raise NotImplementedError(

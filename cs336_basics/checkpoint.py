@@ -13,11 +13,10 @@ def save_checkpoint(
     iteration: int,
     out: str | os.PathLike[str] | BinaryIO | IO[bytes],
 ) -> None:
-    """Write everything that resuming needs: the state of model and optimizer, and the iteration.
+    """Write everything needed to resume: the state of model and optimizer, and the iteration.
 
-    A file at a path is replaced in one step, when its successor is complete: whoever is interrupted while
-    saving still has the previous checkpoint. A model wrapped by `torch.compile` is saved under its plain
-    parameter names.
+    A file at a path is replaced in one step, once its successor is complete: after an interrupted save, the previous
+    checkpoint is still there. A model wrapped by `torch.compile` is saved under its plain parameter names.
 
     Args:
         model: the model being trained.
@@ -35,9 +34,8 @@ def load_checkpoint(
 ) -> int:
     """Restore what `save_checkpoint` wrote into `model` and `optimizer`, and return the iteration.
 
-    Both are filled in place and stay on the device where they are, wherever the checkpoint was written: a
-    file from a GPU loads on a machine without one. Only plain data is unpickled (`weights_only=True`), never
-    code.
+    Both are changed in place and stay on their device, wherever the checkpoint was written: a file from a GPU loads on
+    a machine without one. Unpickle only plain data (`weights_only=True`), never code.
 
     Args:
         src: a path, or a binary file open for reading.

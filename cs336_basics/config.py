@@ -1,4 +1,4 @@
-"""What a training run may be told: the keys of its configuration, read from a TOML file and checked."""
+"""The configuration of a training run: its keys, read from a TOML file and checked."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,35 +10,35 @@ from .transformer import FeedForward, Norm, Position
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a training run depends on. A TOML file has the same keys, all at the top level.
+    """The configuration of a training run. A TOML file has the same keys, all at the top level.
 
     Data
         train_data, valid_data: .npy files with one long array of token ids (uint16). They may be far larger than
-            memory: map them, and read only the windows that are needed.
-        out: the run's folder; it is made if need be.
+            memory: memory-map them, and read only the windows that you need.
+        out: the run's folder; it is created if it does not exist.
     Model
         vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta: see TransformerLM.
         norm, position, ffn: the ablations; see TransformerBlock.
     Optimization
         batch_size: windows of context_length tokens per step.
-        accumulation_steps: equal parts of a batch that are computed one after the other, their gradients added up
-            before the one step of the optimizer. It saves memory and changes nothing else: a batch has the same
-            windows, and their mean gradient, whatever the number of parts. Divides batch_size.
-        steps: updates of the weights. They are counted from 1.
-        max_lr, min_lr, warmup_steps: step n has the learning rate of iteration n of the cosine schedule, which
-            ends with the last step.
-        beta1, beta2, eps, weight_decay: AdamW's.
+        accumulation_steps: number of equal parts of a batch. They are computed one after the other, and their gradients
+            add up before the optimizer's single step. This saves memory and changes nothing else: whatever the number
+            of parts, a batch has the same windows and the same mean gradient. Divides batch_size.
+        steps: number of updates of the weights, counted from 1.
+        max_lr, min_lr, warmup_steps: step n has the learning rate of iteration n of the cosine schedule, which ends at
+            the last step.
+        beta1, beta2, eps, weight_decay: see AdamW.
         max_grad_norm: gradients are clipped to this joint l2 norm before every step.
     Evaluation and files
-        eval_every: the validation loss is measured after so many steps each time, and after the last.
-        eval_batches: it is the mean over the first eval_batches * batch_size windows of valid_data: the first is
-            the tokens from 0 on, the next begins where it ends, and so on. Fewer if there are not so many.
-        checkpoint_every: a checkpoint is saved after so many steps each time, and after the last.
+        eval_every: the validation loss is measured every eval_every steps, and after the last.
+        eval_batches: the validation loss is the mean over the first eval_batches * batch_size windows of valid_data (or
+            all, if there are fewer). The first window starts at token 0, and each next one starts where the last ended.
+        checkpoint_every: a checkpoint is saved every checkpoint_every steps, and after the last.
     Machine
-        seed: of the weights and the batches. On a CPU the same configuration gives the same weights, bit for bit.
+        seed: seeds the weights and the batches. On a CPU the same configuration gives the same weights, bit for bit.
         device: "cpu", "cuda" or "mps"; "auto" takes a GPU if there is one.
-        dtype: "float32", or "bfloat16" for mixed precision: weights, gradients and loss stay in float32, matrix
-            products are done in bfloat16 (torch.autocast).
+        dtype: "float32", or "bfloat16" for mixed precision: weights, gradients and loss stay in float32; matrix
+            products run in bfloat16 (torch.autocast).
 
     Problem: training_together
     """
@@ -80,15 +80,15 @@ class TrainConfig:
 
 
 def make_config(values: Mapping[str, Any]) -> TrainConfig:
-    """A configuration from keys and values, checked.
+    """Make a configuration from keys and values, and check it.
 
-    Whole numbers are fine where a float is due; True and False are no numbers.
+    A whole number is fine where a float is expected; True and False are not numbers.
 
     Raises:
-        ValueError: for a key that is unknown (with the one that may have been meant) or missing, a value of the wrong
-            type, and values that cannot be: sizes below 1, a d_model that num_heads does not divide, a batch_size that
-            accumulation_steps does not divide, a warm-up longer than the run, and the like. One sentence, which names
-            the key.
+        ValueError: a key is unknown or missing, a value has the wrong type, or values are impossible: sizes below 1, a
+            d_model that num_heads does not divide, a batch_size that accumulation_steps does not divide, a warm-up
+            longer than the run, and the like. The message is one sentence that names the key, and for an unknown key
+            suggests the one that may have been meant.
 
     Problem: training_together
     """
@@ -100,11 +100,11 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
     Args:
         path: the file.
-        overrides: strings such as "max_lr=3e-4" or "out=runs/second", which win over the file. Text needs no quotes.
+        overrides: strings such as "max_lr=3e-4" or "out=runs/second", which override the file. Text needs no quotes.
 
     Raises:
-        ValueError: the file cannot be read or is not TOML, an override is not of the form key=value, and whatever
-            `make_config` refuses. One sentence, which names the file or the key.
+        ValueError: the file cannot be read or is not TOML, an override is not of the form key=value, or `make_config`
+            refuses the values. The message is one sentence that names the file or the key.
 
     Problem: training_together
     """

@@ -18,15 +18,14 @@ class AdamW(torch.optim.Optimizer):
         theta <- theta - alpha_t m / (sqrt(v) + eps)
         theta <- theta - lr weight_decay theta
 
-    (PyTorch decays before the gradient step instead of after it; that is as good.)
+    (PyTorch decays before the gradient step instead of after it; both orders pass.)
 
-    All hyperparameters are read at every step from the parameter's group in `self.param_groups`, under the
-    keys `lr`, `betas`, `eps` and `weight_decay`, so that groups may differ and a schedule may change them. t,
-    m and v belong to each parameter and are kept in `self.state`, so that `state_dict` and `load_state_dict`
-    carry them.
+    At every step, read all hyperparameters from the parameter's group in `self.param_groups`, under the keys `lr`,
+    `betas`, `eps` and `weight_decay`: groups may differ, and a schedule may change them. Keep each parameter's t, m and
+    v in `self.state`, so that `state_dict` saves them and `load_state_dict` restores them.
 
     Args:
-        params: parameters, or groups of them as dicts with the key `params` and hyperparameters of their own.
+        params: parameters, or groups of them: dicts with the key `params` and the group's own hyperparameters.
         lr: learning rate, at least 0.
         betas: decay rates of the two running means, each in [0, 1).
         eps: keeps the denominator away from 0; at least 0.
@@ -50,10 +49,10 @@ class AdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; parameters whose `grad` is None are left alone.
+        """Update every parameter that has a gradient; skip parameters whose `grad` is None.
 
-        `closure`, if given, computes gradients anew and returns the loss; it is called first, with gradients
-        enabled, and its loss is returned. Without a closure the result is None.
+        `closure`, if given, recomputes the gradients and returns the loss. Call it first, with gradients enabled, and
+        return its loss. Without a closure, return None.
         """
         raise NotImplementedError("adamw: write AdamW.step in cs336_basics/optimizer.py")
 
@@ -61,15 +60,15 @@ class AdamW(torch.optim.Optimizer):
 def get_lr_cosine_schedule(
     it: int, max_learning_rate: float, min_learning_rate: float, warmup_iters: int, cosine_cycle_iters: int
 ) -> float:
-    """Learning rate at iteration `it`: a linear warm-up, then half a cosine down, then constant.
+    """Learning rate at iteration `it`: a linear warm-up, then half a cosine downwards, then constant.
 
         it < warmup_iters                           it / warmup_iters * max_learning_rate
         warmup_iters <= it <= cosine_cycle_iters    min + (1 + cos(pi * progress)) / 2 * (max - min)
         it > cosine_cycle_iters                     min
 
-    where min and max are the two learning rates, and progress runs from 0 to 1:
-    (it - warmup_iters) / (cosine_cycle_iters - warmup_iters). So iteration 0 has rate 0 unless warmup_iters
-    is 0. When cosine_cycle_iters equals warmup_iters, the rate is min_learning_rate from there on.
+    where min and max are the two learning rates, and progress runs from 0 to 1: (it - warmup_iters) /
+    (cosine_cycle_iters - warmup_iters). So the rate at iteration 0 is 0 unless warmup_iters is 0. If cosine_cycle_iters
+    equals warmup_iters, the rate is min_learning_rate from there on.
 
     Args:
         it: the iteration, counted from 0.
@@ -86,14 +85,12 @@ def get_lr_cosine_schedule(
 def gradient_clipping(parameters: Iterable[nn.Parameter], max_l2_norm: float, eps: float = 1e-6) -> None:
     """Scale all gradients down by one common factor if their joint l2 norm exceeds `max_l2_norm`.
 
-    The norm is that of all gradients taken together as a single vector (Pascanu et al., 2013). If it is
-    larger than `max_l2_norm`, every gradient is multiplied, in place, by max_l2_norm / (norm + eps);
-    otherwise nothing changes.
+    The norm is that of all gradients together as one vector (Pascanu et al., 2013). If it exceeds `max_l2_norm`,
+    multiply every gradient in place by max_l2_norm / (norm + eps); otherwise change nothing.
 
     Args:
-        parameters: any iterable, a generator too. Parameters whose `grad` is None are left out; all of them
-            may be.
-        max_l2_norm: the largest norm that is let through.
+        parameters: any iterable, including a generator. Skip parameters whose `grad` is None; this may be all of them.
+        max_l2_norm: the largest norm that is not clipped.
         eps: keeps the quotient finite.
 
     Problem: gradient_clipping

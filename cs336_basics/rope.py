@@ -8,20 +8,20 @@ from torch import Tensor, nn
 class RotaryPositionalEmbedding(nn.Module):
     """Rotates pairs of neighbouring features by angles that grow with the position.
 
-    The features (2k, 2k + 1) of the vector at position i, for k = 0 .. d_k/2 - 1, are turned by theta_{i,k}
+    The features (2k, 2k + 1) of the vector at position i, for k = 0 .. d_k/2 - 1, are rotated by theta_{i,k}
     (Su et al., 2021, section 3.4):
 
         [ cos theta_{i,k}   -sin theta_{i,k} ]
         [ sin theta_{i,k}    cos theta_{i,k} ]        theta_{i,k} = i / theta^(2k / d_k)
 
-    A dot product of two rotated vectors then depends on the difference of their positions only. There is
-    nothing to learn: no parameters, and nothing in the state dict.
+    The dot product of two rotated vectors then depends only on the difference of their positions. Nothing is learned:
+    there are no parameters, and nothing is in the state dict.
 
     Args:
         theta: the base of the wavelengths, often 10000.
         d_k: size of the last dimension of the input; even.
         max_seq_len: positions run from 0 to max_seq_len - 1.
-        device: where cos and sin are kept once they are computed; None means torch's default.
+        device: where cos and sin are stored; None means torch's default.
 
     Raises:
         ValueError: d_k is odd.
@@ -35,11 +35,11 @@ class RotaryPositionalEmbedding(nn.Module):
     def forward(
         self, x: Float[Tensor, " ... seq d_k"], token_positions: Int[Tensor, " ... seq"]
     ) -> Float[Tensor, " ... seq d_k"]:
-        """Rotate every vector of `x` by its position; shape and dtype of the result are those of `x`.
+        """Rotate every vector of `x` by its position; the result has the shape and dtype of `x`.
 
-        `token_positions` gives the position of every vector: in any order, repeated, or starting above 0. Its
-        leading dimensions broadcast to those of `x`, aligned on the right as everywhere in torch: shape [seq]
-        serves all, and positions of shape [batch, seq] have to be given as [batch, 1, seq] where `x` is
-        [batch, heads, seq, d_k]. A position of max_seq_len or more is an IndexError.
+        `token_positions` gives the position of every vector: in any order, repeated, or starting above 0. Its leading
+        dimensions broadcast to those of `x`, aligned on the right as always in torch. Shape [seq] works for every `x`;
+        if `x` is [batch, heads, seq, d_k], positions that differ by sequence must have the shape [batch, 1, seq]. A
+        position of max_seq_len or more raises IndexError.
         """
         raise NotImplementedError("rope: write RotaryPositionalEmbedding.forward in cs336_basics/rope.py")

@@ -2,20 +2,20 @@
 
 Notable choices, most of them those of Llama and its descendants:
 
-- pre-norm: each block normalises what goes into attention and feed-forward network, not what comes out, so that a path
-  without any norm leads from the embedding to the last block; one more norm stands before the head
+- pre-norm: each block normalises the inputs of attention and feed-forward network, not their outputs, so that a path
+  without any norm leads from the embedding to the last block; one more norm comes before the head
 - RMSNorm with a gain, no LayerNorm: no mean is subtracted; eps 1e-5, computed in float32 for half-precision inputs
 - no biases, neither in linear maps nor in norms; no dropout
-- RoPE in every layer, on queries and keys, no position embeddings; it turns neighbouring features, 2k and 2k + 1, as
-  Meta's own code of Llama does (GPT-NeoX and Hugging Face's Llama turn feature k with feature k + d_k / 2)
+- RoPE in every layer, on queries and keys, no position embeddings; it rotates pairs of neighbouring features, as Meta's
+  Llama does (GPT-NeoX and Hugging Face's port of Llama pair feature k with feature k + d_k / 2)
 - as many key and value heads as query heads; a head owns contiguous rows of the projections; scores over sqrt(d_k)
-- SwiGLU: a gated SiLU with three matrices, for which d_ff is about 8/3 d_model instead of 4
-- the head is not tied to the embedding; the model gives logits
-- first weights from a normal distribution cut off at three standard deviations: variance 2 / (d_in + d_out) in linear
-  maps, 1 in the embedding; gains start at 1. Nothing is scaled by the depth, and no projection starts at zero
+- SwiGLU: a gated SiLU with three matrices, with d_ff about 8/3 d_model instead of 4 d_model
+- the head is not tied to the embedding; the model returns logits
+- weights are initialised from a normal distribution truncated at three standard deviations: variance 2 / (d_in + d_out)
+  in linear maps, 1 in the embedding; gains start at 1. Nothing is scaled by depth, and no projection starts at zero
 
-The last three parameters of both classes take one of these choices back: the experiments at the end of the assignment
-ask what each is worth, and nothing before them needs those parameters.
+Each of the last three parameters of both classes reverses one of these choices. Only the experiments at the end of the
+assignment need them: they measure what each choice is worth.
 """
 
 from typing import Literal
@@ -39,7 +39,7 @@ class TransformerBlock(nn.Module):
     The submodules are `attn` (CausalMultiHeadSelfAttention), `ffn` (SwiGLU), `ln1` and `ln2` (RMSNorm, eps
     1e-5).
 
-    The ablations change one thing each. Post-norm (Vaswani et al., 2017) normalises the sums instead:
+    Each ablation changes one thing. Post-norm (Vaswani et al., 2017) normalises the sums instead:
 
         y = ln1(x + attn(x))
         output = ln2(y + ffn(y))
@@ -52,8 +52,8 @@ class TransformerBlock(nn.Module):
         theta: base of RoPE's wavelengths.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
-        norm: "pre" or "post"; "none" leaves RMSNorm out, and with it the parameters of `ln1` and `ln2`.
-        position: "rope", or "none" for an attention that is told no positions.
+        norm: "pre" or "post"; "none" removes RMSNorm and with it the parameters of `ln1` and `ln2`.
+        position: "rope", or "none" for attention without position information.
         ffn: "swiglu", or "silu" for a SiLUFeedForward.
 
     Problem: transformer_block
@@ -77,7 +77,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
     ) -> Float[Tensor, " ... seq d_model"]:
-        """Apply the block; `token_positions` goes to the attention, where None means 0, 1, 2, ..."""
+        """Apply the block; `token_positions` is passed to the attention; None means 0, 1, 2, ..."""
         raise NotImplementedError("transformer_block: write TransformerBlock.forward in cs336_basics/transformer.py")
 
 
@@ -97,7 +97,7 @@ class TransformerLM(nn.Module):
         rope_theta: base of RoPE's wavelengths.
         device: where the parameters live; None means torch's default.
         dtype: type of the parameters; None means torch's default.
-        norm, position, ffn: as for TransformerBlock. `ln_final` stays with "post", and goes with "none".
+        norm, position, ffn: as for TransformerBlock. "post" keeps `ln_final`; "none" removes it.
 
     Problem: transformer_lm
     """
@@ -122,6 +122,6 @@ class TransformerLM(nn.Module):
     def forward(self, token_ids: Int[Tensor, " ... seq"]) -> Float[Tensor, " ... seq vocab_size"]:
         """Score every next token at every position: logits, not probabilities.
 
-        Sequences shorter than context_length are fine; a longer one is a ValueError.
+        A sequence may be shorter than context_length; a longer one raises ValueError.
         """
         raise NotImplementedError("transformer_lm: write TransformerLM.forward in cs336_basics/transformer.py")

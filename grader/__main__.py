@@ -16,15 +16,15 @@ GRADED, BELOW, REFUSED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _DESCRIPTION = """\
 Grade a submission of the language-modelling assignment: run the tests against it, score every problem,
-and say what is wrong first. The submission's code runs in a process of its own, behind a wall."""
+and say first what is wrong. The submission's code runs in a separate process, behind a wall."""
 
 _EPILOG = """\
 other commands (each explains itself with --help):
-  python -m grader hint rope                the next hint for a problem, and no more than that
+  python -m grader hint rope                one hint for a problem, and no more
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
-  python -m grader manual REPORT SCORES     put scores given by hand into a report (staff)
-  python -m grader explain tolerances       how far honest code strays, and how near known bugs come (staff)
+  python -m grader manual REPORT SCORES     add scores given by a person to a report (staff)
+  python -m grader explain tolerances       how far honest code deviates, and how close known bugs come (staff)
 
 examples:
   python -m grader                          grade the code in this folder
@@ -37,7 +37,7 @@ A submission is a folder with adapters.py at its root, or with tests/adapters.py
 archive of such a folder (.zip, .tar.gz, .tgz, .tar).
 
 exit codes: 0 graded, whatever the score; 1 below --fail-under; 2 bad usage, nothing to grade, or a damaged
-file; 3 the grader itself failed (with GRADER_DEBUG=1 in the environment it shows where); 130, 143, 129
+file; 3 the grader itself failed (set GRADER_DEBUG=1 to see where); 130, 143, 129
 interrupted by Ctrl-C, SIGTERM, SIGHUP."""
 
 
@@ -90,7 +90,7 @@ def _grade(arguments: list[str]) -> int:
     parser = _parser("", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
     add("submission", nargs="?", default=".", help="folder or archive to grade (default: this folder)")
-    add("--root", metavar="FOLDER", help="the folder to grade inside of it, where it holds several submissions")
+    add("--root", metavar="FOLDER", help="the folder to grade, if the submission holds several")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--list", action="store_true", help="show problems, sections and points, and stop")
@@ -101,20 +101,20 @@ def _grade(arguments: list[str]) -> int:
         "--isolation",
         choices=("auto", "bubblewrap", "landlock", "process", "none"),
         default="auto",
-        help="how strongly the code is shut in, strongest first; none: in the grader's own process, for debugging code "
-        "you trust; auto: the strongest that works here (default: auto)",
+        help="how strongly the code is isolated, strongest first; none: in the grader's own process, for debugging "
+        "code that you trust; auto: the strongest level that works here (default: auto)",
     )
     add(
         "--environment",
         choices=("kit", "own"),
         default="kit",
-        help="what the code may import beside its own files: the kit's packages (the default), or also those that its "
-        "pyproject.toml or requirements.txt lists, installed for it as wheels, and the Python that it asks for",
+        help="what the code may import besides its own files: kit: the kit's packages (the default); own: also wheels "
+        "of those that its pyproject.toml or requirements.txt lists, and the Python version that it asks for",
     )
     gpu = parser.add_mutually_exclusive_group()
     gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
-    gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="leave out the races that need a GPU")
-    add("--jobs", type=int, metavar="N", help="at most so many examiners side by side (default: one per CPU, up to 4)")
+    gpu.add_argument("--no-gpu", action="store_false", dest="gpu", help="skip the races that need a GPU")
+    add("--jobs", type=int, metavar="N", help="run at most N examiners in parallel (default: one per CPU, up to 4)")
     add(
         "--edition", metavar="NAME", help="points of this edition of the public handout, such as 2025 (default: newest)"
     )
@@ -246,7 +246,7 @@ def _hint(arguments: list[str]) -> int:
     parser = _parser(
         " hint",
         "Give the next hint for a problem: first what should hold, then a check to run, then what\n"
-        "the code does. Each call goes one step further; it works offline and shows no solution.",
+        "the code does. Each call gives one more hint. It works offline and shows no solution.",
     )
     parser.add_argument("problem", metavar="ID", help="the problem, such as rope")
     parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
@@ -279,8 +279,8 @@ def _data(arguments: list[str]) -> int:
     )
     parser = _parser(
         " data",
-        "Download the corpora of the large experiments. An interrupted download goes on where it stopped; every\n"
-        "file is checked by its size and SHA-256, and one that is there already is checked and kept.\n\n" + listing,
+        "Download the corpora of the large experiments. An interrupted download resumes where it stopped.\n"
+        "Every file is checked by its size and SHA-256; existing files are checked and kept.\n\n" + listing,
         "HF_ENDPOINT=https://... in the environment names a mirror of huggingface.co. Nothing else in the kit needs\n"
         "these files, or a network.",
     )
@@ -304,8 +304,8 @@ def _explain(arguments: list[str]) -> int:
     parser = _parser(
         " explain",
         "tolerances: for every stored case with floating-point outputs, how far honest implementations\n"
-        "stray from the truth, what is allowed, and how near the nearest known bug comes. Staff only.\n"
-        "Exit code 1 where these are too near to each other.",
+        "deviate from the truth, what is allowed, and how close the nearest known bug comes. Staff only.\n"
+        "Exit code 1 if these are too close to each other.",
     )
     parser.add_argument("what", choices=("tolerances",))
     parser.add_argument("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
@@ -339,7 +339,7 @@ def _explain(arguments: list[str]) -> int:
 def _manual(arguments: list[str]) -> int:
     parser = _parser(
         " manual",
-        "Put scores and comments that a person gives into a report; the totals then include them.\n"
+        "Add a person's scores and comments to a report; the totals then include them.\n"
         "--template writes the file to enter them in, with questions and answers as comments.",
         "example:\n"
         "  python -m grader ../ada --json ada.json\n"

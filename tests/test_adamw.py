@@ -38,7 +38,7 @@ def options_of(inputs, index):
 
 @pytest.mark.cases
 def test_moments(submission, case):
-    """AdamW steps along the bias-corrected mean of the gradients, divided by the root of that of their squares.
+    """AdamW moves by the bias-corrected mean of the gradients, divided by the root of that of their squares.
 
     Asked: problem adamw, the algorithm's moment and update lines.
     """
@@ -47,7 +47,7 @@ def test_moments(submission, case):
 
 @pytest.mark.cases("decay")
 def test_weight_decay(submission, case):
-    """Weight decay shrinks every parameter by lr * weight_decay of itself, apart from the gradient.
+    """Weight decay shrinks every parameter by lr * weight_decay of its value, independently of the gradient.
 
     Asked: problem adamw, the algorithm's line for weight decay.
     """
@@ -56,7 +56,7 @@ def test_weight_decay(submission, case):
 
 @pytest.mark.cases("generator")
 def test_generator_of_parameters(submission, case):
-    """The parameters may be a generator, as model.parameters() is, which can be read only once.
+    """The parameters may be a generator such as model.parameters(), which can be read only once.
 
     Asked: problem adamw: an optimizer is made from the parameters of a model.
     """
@@ -67,7 +67,7 @@ def test_generator_of_parameters(submission, case):
 
 @pytest.mark.cases("several")
 def test_several_parameters(submission, case):
-    """Several parameters, of whatever shapes, each have moments and a count of steps of their own.
+    """There may be several parameters of any shapes; each has its own moments and step count.
 
     Asked: problem adamw, a torch.optim.Optimizer over all parameters of a model.
     """
@@ -78,7 +78,7 @@ def test_several_parameters(submission, case):
 
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """eps is the one that was passed, and is added to the square root, not under it.
+    """eps has the given value and is added to the square root, not under it.
 
     Asked: problem adamw, the hyperparameter eps in the update line.
     """
@@ -87,7 +87,7 @@ def test_eps(submission, case):
 
 @pytest.mark.cases("frozen")
 def test_parameters_without_gradient(submission, case):
-    """A parameter whose grad is None is left alone: no step and no decay; the others move.
+    """A parameter whose grad is None stays unchanged, without a step or decay; the others move.
 
     Asked: the handout's example of an optimizer, which skips such parameters.
     """
@@ -106,7 +106,7 @@ def test_parameters_without_gradient(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("own_steps")
 def test_steps_are_counted_per_parameter(submission, case):
-    """A parameter that has no gradient at some steps counts only the steps at which it has one.
+    """A parameter counts only the steps at which it has a gradient.
 
     Asked: the handout's example of an optimizer, which keeps the count in each parameter's state.
     """
@@ -132,7 +132,7 @@ def test_parameter_groups(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("scheduled")
 def test_learning_rate_from_param_groups(submission, case):
-    """A learning rate that a schedule writes into param_groups holds from the next step on.
+    """A learning rate that a schedule writes into param_groups applies from the next step on.
 
     Asked: problem training_together needs it: the schedule sets the rate of every step.
     """
@@ -157,7 +157,7 @@ def test_learning_rate_from_param_groups(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("decay_scheduled")
 def test_decay_follows_the_schedule(submission, case):
-    """Weight decay goes by the learning rate that holds now, not by the first one.
+    """Weight decay uses the current learning rate, not the first one.
 
     Asked: problem adamw, the algorithm's line for weight decay; problem learning_rate_schedule.
     """
@@ -167,7 +167,7 @@ def test_decay_follows_the_schedule(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("resumed")
 def test_state_dict_round_trip(submission, case):
-    """After state_dict was saved and loaded into a new optimizer, training goes on as if nothing had happened.
+    """After loading a saved state_dict into a new optimizer, training continues as if nothing had happened.
 
     Asked: problem checkpointing needs it: the optimizer's state_dict is saved and loaded.
     """
@@ -181,7 +181,7 @@ def test_state_dict_round_trip(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("left_alone")
 def test_gradients_stay(submission, case):
-    """A step changes parameters and moments, never the gradients: whoever reads them after it finds them as they were.
+    """A step changes parameters and moments, but never the gradients.
 
     Asked: plain safety: gradients belong to the caller, who zeroes them, accumulates into them and logs their norm.
     """
@@ -194,7 +194,7 @@ def test_gradients_stay(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("corners")
 def test_corner_options(submission, case):
-    """weight_decay = 0 and a beta1 of 0 are options like others.
+    """weight_decay = 0 and beta1 = 0 are valid options.
 
     Asked: nowhere; the assignment's optimizer decays and averages. Groups without decay are usual elsewhere.
     """

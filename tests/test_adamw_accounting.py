@@ -69,7 +69,7 @@ def test_activation_counts(submission, case):
 
 @pytest.mark.cases("training_memory")
 def test_training_memory(submission, case):
-    """At its peak, training holds parameters, gradients, both moments of AdamW, and activations, all in float32.
+    """At its peak, training holds parameters, gradients, AdamW's two moments and activations, all in float32.
 
     Asked: problem adamw_accounting (a).
     """
@@ -78,7 +78,7 @@ def test_training_memory(submission, case):
 
 @pytest.mark.cases("max_batch_size")
 def test_max_batch_size(submission, case):
-    """The largest batch size is the largest whose peak memory still fits.
+    """max_batch_size is the largest batch size whose peak memory fits.
 
     Asked: problem adamw_accounting (b).
     """
@@ -87,7 +87,7 @@ def test_max_batch_size(submission, case):
 
 @pytest.mark.cases("adamw_flops")
 def test_adamw_flops(submission, case):
-    """A step of AdamW takes a fixed number of operations for each parameter, about 14.
+    """A step of AdamW takes a fixed number of operations per parameter, about 14.
 
     Asked: problem adamw_accounting (c).
     """
@@ -110,7 +110,7 @@ def test_adamw_flops(submission, case):
 
 @pytest.mark.cases("training_flops")
 def test_training_flops(submission, case):
-    """A training step takes the FLOPs of the forward pass, and twice as many for the backward pass.
+    """A training step takes the FLOPs of the forward pass, plus twice as many for the backward pass.
 
     Asked: problem adamw_accounting (d): the backward pass takes twice the forward pass.
     """
@@ -119,7 +119,7 @@ def test_training_flops(submission, case):
 
 @pytest.mark.cases("training_days")
 def test_training_days(submission, case):
-    """Training takes the FLOPs of all steps, divided by what the hardware delivers at the given MFU, in days.
+    """Training takes the FLOPs of all steps, divided by the hardware's FLOP/s at the given MFU, in days.
 
     Asked: problem adamw_accounting (d).
     """
@@ -132,7 +132,7 @@ def test_training_days(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("exact_fit")
 def test_exact_fit(submission, case):
-    """A batch that takes exactly the memory that there is fits, and with a byte less it does not.
+    """A batch that takes exactly the available memory fits; with one byte less memory, it does not.
 
     Asked: the documentation of max_batch_size.
     """
@@ -142,7 +142,7 @@ def test_exact_fit(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("nothing_fits")
 def test_nothing_fits(submission, case):
-    """Where not even one sequence fits, the largest batch size is 0.
+    """If not even one sequence fits, the largest batch size is 0.
 
     Asked: the documentation of max_batch_size.
     """
@@ -152,7 +152,7 @@ def test_nothing_fits(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("exact")
 def test_whole_numbers(submission, case):
-    """Counts are ints, exact also where a float would skip whole numbers.
+    """Counts are ints, and exact even where floats cannot represent every whole number.
 
     Asked: plain safety: counts of things are whole numbers.
     """
@@ -163,7 +163,7 @@ def test_whole_numbers(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("max_batch_size")
 def test_batch_size_is_int(submission, case):
-    """The largest batch size is an int: it counts sequences.
+    """The largest batch size is an int.
 
     Asked: the documentation of max_batch_size.
     """

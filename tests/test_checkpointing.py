@@ -66,7 +66,7 @@ def check_resumes(result):
 @pytest.mark.decisive
 @pytest.mark.parametrize("target", ["path", "str"])
 def test_weights(restored, target):
-    """All weights of the model are restored, bit for bit, also in another process.
+    """All weights of the model are restored, bit for bit, even in another process.
 
     Asked: problem checkpointing: the model's state is dumped to a path and restored from it.
     """
@@ -76,7 +76,7 @@ def test_weights(restored, target):
 @pytest.mark.decisive
 @pytest.mark.parametrize("iteration", [0, 17, 2_000_000])
 def test_iteration(restored, iteration):
-    """Loading returns the iteration that was saved, as an int, also in another process.
+    """Loading returns the saved iteration as an int, even in another process.
 
     Asked: problem checkpointing: load_checkpoint returns the iteration number that was saved.
     """
@@ -86,7 +86,7 @@ def test_iteration(restored, iteration):
 @pytest.mark.decisive
 @pytest.mark.parametrize("seed", [3, 4])
 def test_optimizer(restored, seed):
-    """The optimizer is restored too: a run resumed in another process equals an uninterrupted one, bit for bit.
+    """The optimizer is restored, too: a run resumed in another process equals an uninterrupted one, bit for bit.
 
     Asked: problem checkpointing: the optimizer's state is dumped and restored with the model's.
     """
@@ -95,7 +95,7 @@ def test_optimizer(restored, seed):
 
 @pytest.mark.edge
 def test_file_object(submission):
-    """A binary file object serves as well as a path.
+    """A binary file object works as well as a path.
 
     Asked: the signatures of run_save_checkpoint and run_load_checkpoint, which take binary files, too.
     """
@@ -104,7 +104,7 @@ def test_file_object(submission):
 
 @pytest.mark.edge
 def test_one_file(submission):
-    """All that is saved is in the one file that was named: taken along alone, and renamed, it can be loaded.
+    """The checkpoint is one file at the given path: moved alone and renamed, it still loads.
 
     Asked: problem checkpointing: everything is dumped into the target `out`, and restored from `src`.
     """
@@ -115,7 +115,7 @@ def test_one_file(submission):
 
 @pytest.mark.edge
 def test_other_optimizer(submission):
-    """Nothing depends on AdamW: SGD with momentum resumes as well.
+    """Checkpoints do not depend on AdamW: SGD with momentum resumes as well.
 
     Asked: the signatures of both functions, whose optimizer is any torch.optim.Optimizer.
     """
@@ -137,7 +137,7 @@ def test_buffers(submission):
 @pytest.mark.edge
 @pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
 def test_saving_leaves_the_model_alone(submission, evaluating):
-    """Saving changes neither the weights of the live model nor whether it is training.
+    """Saving changes neither the live model's weights nor its training mode.
 
     Asked: plain safety: the run goes on with the model that was saved.
     """
@@ -148,7 +148,7 @@ def test_saving_leaves_the_model_alone(submission, evaluating):
 
 @pytest.mark.edge
 def test_loading_leaves_the_model_training(submission):
-    """A model in training mode is still in it after loading: what is resumed is training.
+    """A model in training mode is still in training mode after loading.
 
     Asked: plain safety: dropout that stays off changes a run without a word.
     """
@@ -158,7 +158,7 @@ def test_loading_leaves_the_model_training(submission):
 
 @pytest.mark.edge
 def test_refuses_another_model(submission):
-    """A checkpoint of another model, whose weights have other names, is an error and not silently half of a model.
+    """Loading a checkpoint of a model whose weights have other names is an error.
 
     Asked: plain safety: load_state_dict refuses it unless it is told not to.
     """
@@ -179,7 +179,7 @@ def test_replaces_an_older_checkpoint(submission):
 
 @pytest.mark.edge
 def test_loads_over_a_trained_model(submission):
-    """Loading into a model and an optimizer that have trained already leaves nothing of their own state.
+    """Loading into a model and optimizer that were already trained replaces all of their state.
 
     Asked: problem checkpointing: loading restores the state that was saved.
     """

@@ -20,7 +20,7 @@ def test_matches_reference(submission, case):
 
 @pytest.mark.cases("large")
 def test_large_logits(submission, case):
-    """Logits of thousands neither overflow in exp nor give the logarithm of zero.
+    """With logits in the thousands, neither exp overflows nor log gets zero.
 
     Asked: problem cross_entropy, subtract the largest logit and cancel log and exp.
     """
@@ -39,7 +39,7 @@ def test_large_batches(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("batched")
 def test_more_batch_dimensions(submission, case):
-    """With two batch dimensions, as in batch by sequence, the mean is over both of them.
+    """With two batch dimensions, such as batch and sequence, the mean goes over both.
 
     Asked: problem cross_entropy, any additional batch dimensions come before the vocabulary.
     """
@@ -49,7 +49,7 @@ def test_more_batch_dimensions(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("further_dimensions")
 def test_any_number_of_batch_dimensions(submission, case):
-    """With three batch dimensions, too, the loss is one number: the mean over all of them.
+    """With three batch dimensions, the loss is still one number: the mean over all of them.
 
     Asked: nowhere for more than batch and sequence, which are all that a language model has.
     """
@@ -69,7 +69,7 @@ def test_scalar(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("dtypes")
 def test_dtype(submission, case):
-    """Logits of float64, float16 or bfloat16 are taken; the loss is of their type, or of a more precise one.
+    """Logits may be float64, float16 or bfloat16; the loss has the same dtype or a more precise one.
 
     Asked: models are built with a `dtype`; the assignment says nothing of the loss's.
     """

@@ -73,7 +73,7 @@ def test_inputs_are_windows(submission, batch_size, context_length):
 @pytest.mark.decisive
 @pytest.mark.parametrize(("batch_size", "context_length"), SHAPES)
 def test_targets_are_inputs_one_later(submission, batch_size, context_length):
-    """y holds the windows of x one token later.
+    """y holds the windows of x, shifted by one token.
 
     Asked: problem data_loading: for each sampled sequence the next-token targets.
     """
@@ -82,7 +82,7 @@ def test_targets_are_inputs_one_later(submission, batch_size, context_length):
 
 
 def test_every_start_is_equally_likely(submission):
-    """Every start for which x and y fit is drawn equally often: the first, the last, and no other.
+    """Every start position for which x and y fit is equally likely: the first, the last, and no other.
 
     Asked: problem data_loading: sequences are sampled, from anywhere in the data.
     """
@@ -101,7 +101,7 @@ def test_every_start_is_equally_likely(submission):
 
 
 def test_windows_are_drawn_independently(submission):
-    """Every call draws anew, and the rows of a batch do not follow from each other.
+    """Every call draws new windows, and the rows of a batch are independent of each other.
 
     Asked: problem data_loading: every sequence of every batch is sampled.
     """
@@ -115,7 +115,7 @@ def test_windows_are_drawn_independently(submission):
 @pytest.mark.advice
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint16"])
 def test_int64(submission, dtype):
-    """x and y are int64, as embeddings and losses need them, whatever integers the dataset holds.
+    """x and y are int64, as embeddings and losses need, whatever the dataset's integer type.
 
     Asked: the annotation of run_get_batch names LongTensors; ids of another type work in most places.
     """
@@ -127,7 +127,7 @@ def test_int64(submission, dtype):
 
 @pytest.mark.edge
 def test_integers(submission):
-    """x and y hold integers, of whatever size, which an embedding can look up.
+    """x and y have an integer type that an embedding can use.
 
     Asked: the annotation of run_get_batch, a pair of tensors of token ids.
     """
@@ -139,7 +139,7 @@ def test_integers(submission):
 
 @pytest.mark.edge
 def test_ids_above_32767(submission):
-    """Token ids above 32767 in a uint16 dataset stay what they are.
+    """Token ids above 32767 in a uint16 dataset keep their values.
 
     Asked: the handout stores token ids as uint16, which goes up to 65535.
     """
@@ -153,7 +153,7 @@ def test_ids_above_32767(submission):
 @pytest.mark.edge
 @pytest.mark.parametrize("context_length", [1, 16])
 def test_dataset_of_one_window(submission, context_length):
-    """A dataset of context_length + 1 tokens holds one window, and every row is that one.
+    """A dataset of context_length + 1 tokens holds one window, and every row is that window.
 
     Asked: plain safety: with the formula for the last start, one window is one start.
     """
@@ -164,7 +164,7 @@ def test_dataset_of_one_window(submission, context_length):
 
 @pytest.mark.edge
 def test_memory_mapped(submission):
-    """A memory-mapped dataset may be larger than memory: only the windows that are drawn are read.
+    """A memory-mapped dataset may be larger than memory: only the drawn windows are read.
 
     Asked: problem data_loading and the handout's paragraph on np.memmap, for data larger than memory.
     """
@@ -191,7 +191,7 @@ def test_dataset_stays_as_it_is(submission):
 
 @pytest.mark.edge
 def test_device(submission):
-    """Both x and y are on the device that is asked for; one that does not exist is an error, not silently the CPU.
+    """x and y are on the requested device; a device that does not exist is an error, not silently the CPU.
 
     Asked: problem data_loading: both tensors are placed on the requested device.
     """
@@ -206,7 +206,7 @@ def test_device(submission):
 
 @pytest.mark.edge
 def test_generators_keep_their_seed(submission):
-    """Drawing a batch goes on with the random generators that there are, and does not seed them anew.
+    """Drawing a batch does not reseed the random generators.
 
     Asked: plain safety: whoever seeds a run, as every experiment does, expects all that comes after it to follow.
     """
@@ -223,7 +223,7 @@ def test_generators_keep_their_seed(submission):
 
 @pytest.mark.advice
 def test_seeded(submission):
-    """Whoever seeds torch, numpy and random gets the same batch again.
+    """Seeding torch, numpy and random gives the same batch again.
 
     Asked: nowhere; a generator of your own that nobody can seed makes runs that cannot be repeated.
     """

@@ -112,7 +112,7 @@ def test_temperature(submission, case):
 
 @pytest.mark.cases("nucleus")
 def test_nucleus(submission, case):
-    """Top-p keeps the smallest set of tokens with a mass of at least p, and divides their probabilities by its mass.
+    """Top-p keeps the smallest set of tokens with a mass of at least p, and divides their probabilities by the mass.
 
     Asked: problem decoding: top-p sampling.
     """
@@ -121,7 +121,7 @@ def test_nucleus(submission, case):
 
 @pytest.mark.cases("temperature_and_nucleus")
 def test_temperature_before_nucleus(submission, case):
-    """The nucleus is chosen from the distribution that the temperature has made.
+    """The nucleus is chosen after the temperature is applied.
 
     Asked: problem decoding: top-p is applied to the distribution that the temperature has made.
     """
@@ -130,7 +130,7 @@ def test_temperature_before_nucleus(submission, case):
 
 @pytest.mark.cases("greedy")
 def test_greedy(submission, case):
-    """At temperature 0 every new token is the most likely one after all tokens before it, prompt and new ones.
+    """At temperature 0, every new token is the most likely one given all tokens before it.
 
     Asked: problem decoding: generation goes on from a prompt, token by token; the documentation of generate.
     """
@@ -139,7 +139,7 @@ def test_greedy(submission, case):
 
 @pytest.mark.cases("max_new_tokens")
 def test_max_new_tokens(submission, case):
-    """Without a stop token every prompt gets exactly max_new_tokens new ones, and the prompt is not among them.
+    """Without a stop token, every prompt gets exactly max_new_tokens new tokens, returned without the prompt.
 
     Asked: problem decoding: a maximum number of generated tokens.
     """
@@ -153,7 +153,7 @@ def test_max_new_tokens(submission, case):
 
 @pytest.mark.cases("stop_token")
 def test_stop_token(submission, case):
-    """A sequence ends when the stop token is drawn, which is its last token; the other sequences go on.
+    """A sequence ends with the stop token when it is drawn; the other sequences continue.
 
     Asked: problem decoding: generation stops at the end-of-text token.
     """
@@ -175,7 +175,7 @@ def test_stop_token(submission, case):
     ids=["as_it_is", "temperature", "nucleus", "temperature_and_nucleus"],
 )
 def test_frequencies(submission, temperature, top_p, kept):
-    """Over many generated tokens, each comes as often as its probability says.
+    """Over many generated tokens, each occurs as often as its probability says.
 
     Asked: problem decoding: tokens are sampled from the distribution.
     """
@@ -195,7 +195,7 @@ def test_frequencies(submission, temperature, top_p, kept):
 
 @pytest.mark.cases("different_lengths")
 def test_different_lengths(submission, case):
-    """Prompts of different lengths may share a call, and each is continued as it would be alone.
+    """Prompts of different lengths may share a call, and each continues as it would alone.
 
     Asked: the documentation of generate.
     """
@@ -207,7 +207,7 @@ def test_different_lengths(submission, case):
 
 @pytest.mark.cases("context")
 def test_context_length(submission, case):
-    """When a sequence outgrows context_length, its last context_length tokens condition the next.
+    """When a sequence outgrows context_length, its last context_length tokens determine the next token.
 
     Asked: the documentation of generate; a model takes context_length tokens.
     """
@@ -217,7 +217,7 @@ def test_context_length(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("extremes")
 def test_extreme_top_p(submission, case):
-    """A tiny top_p leaves the most probable token, and top_p = 1 leaves every token its probability.
+    """A tiny top_p keeps only the most probable token, and top_p = 1 leaves the distribution unchanged.
 
     Asked: problem decoding: the definition of the nucleus.
     """
@@ -227,7 +227,7 @@ def test_extreme_top_p(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("ties", "exact_mass")
 def test_smallest_set(submission, case):
-    """Among equally probable tokens no more are kept than are needed, and a mass of exactly p is enough.
+    """Among equally probable tokens, no more are kept than needed, and a mass of exactly p is enough.
 
     Asked: problem decoding: the smallest set whose mass is at least p.
     """
@@ -239,7 +239,7 @@ def test_smallest_set(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("greedy_limit")
 def test_low_temperatures(submission, case):
-    """As the temperature goes to 0, and at 0, all probability is on the largest logit, and nothing overflows.
+    """As the temperature approaches 0, and at 0, the largest logit gets all probability; nothing overflows.
 
     Asked: problem decoding: as the temperature goes to 0, the largest logit takes all; the documentation of generate.
     """
@@ -249,7 +249,7 @@ def test_low_temperatures(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("any_shape")
 def test_leading_dimensions(submission, case):
-    """Logits may have any number of leading dimensions; every row has a nucleus of its own.
+    """Logits may have any number of leading dimensions; every row has its own nucleus.
 
     Asked: the documentation of next_token_probabilities.
     """
@@ -259,7 +259,7 @@ def test_leading_dimensions(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("minus_infinity")
 def test_minus_infinity(submission, case):
-    """A logit of minus infinity gets probability 0 and does not disturb the others.
+    """A logit of minus infinity gets probability 0 and does not affect the others.
 
     Asked: plain safety: what is masked cannot be drawn.
     """
@@ -269,7 +269,7 @@ def test_minus_infinity(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("half_precision")
 def test_half_precision(submission, case):
-    """Logits in bfloat16 are widened before anything is computed, so that the nucleus is right for them too.
+    """bfloat16 logits are converted to float32 first, so that the nucleus is right for them, too.
 
     Asked: the documentation of next_token_probabilities.
     """
@@ -292,7 +292,7 @@ def test_inputs_unchanged(submission, case):
 
 @pytest.mark.edge
 def test_draws_are_independent(submission):
-    """A draw depends neither on the one before it nor on the sequence beside it.
+    """A draw depends neither on the previous draw nor on other sequences in the batch.
 
     Asked: problem decoding: every token is sampled.
     """
@@ -315,7 +315,7 @@ COINS = {"prompts": [[i % VOCAB_SIZE] for i in range(8)], "max_new_tokens": 25}
 
 @pytest.mark.edge
 def test_generator(submission):
-    """All randomness comes from the generator: its seed decides the tokens, and nothing else does.
+    """All randomness comes from the generator: only its seed decides the tokens.
 
     Asked: the documentation of generate.
     """
@@ -329,7 +329,7 @@ def test_generator(submission):
 
 @pytest.mark.edge
 def test_generator_moves_on(submission):
-    """A second call with the same generator, which has moved on, draws other tokens.
+    """A second call with the same generator draws other tokens, because the generator's state has changed.
 
     Asked: the documentation of generate.
     """
@@ -364,7 +364,7 @@ def greedy_traces(submission, training):
 @pytest.mark.edge
 @pytest.mark.parametrize("training", [False, True], ids=["evaluating", "training"])
 def test_model_is_left_as_it_was(submission, training):
-    """The model and its modules are afterwards in the mode, training or evaluation, in which they were before.
+    """Afterwards, the model and its modules are in the same mode as before: training or evaluation.
 
     Asked: plain safety: the model belongs to the caller.
     """
@@ -376,7 +376,7 @@ def test_model_is_left_as_it_was(submission, training):
 
 @pytest.mark.edge
 def test_evaluates_without_gradients(submission):
-    """The model is called in evaluation mode (no dropout) and without gradients (no memory for a backward pass).
+    """The model is called in evaluation mode (no dropout) and without gradients (no memory for backward).
 
     Asked: the documentation of generate.
     """
@@ -412,7 +412,7 @@ def test_own_model(submission):
 
 @pytest.mark.edge
 def test_refuses(submission):
-    """An empty prompt, a temperature below 0 and a top_p outside (0, 1] are a ValueError.
+    """An empty prompt, a temperature below 0 and a top_p outside (0, 1] raise ValueError.
 
     Asked: the documentation of generate.
     """

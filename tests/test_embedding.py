@@ -19,7 +19,7 @@ def new_embedding(submission):
 
 @pytest.mark.cases
 def test_matches_reference(submission, case):
-    """Embedding gives, for every token id, the row of the table with that number.
+    """Embedding returns, for every token id, the table's row with that index.
 
     Asked: problem embedding, and the signature of run_embedding.
     """
@@ -37,7 +37,7 @@ def test_every_id(submission, case):
 
 @pytest.mark.cases("large")
 def test_large_tables(submission, case):
-    """Table and ids may be as many as those of a real model.
+    """The table and the ids may be as large as those of a real model.
 
     Asked: problem embedding: the look-up is the same for every size.
     """
@@ -47,7 +47,7 @@ def test_large_tables(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("shapes")
 def test_ids_of_any_shape(submission, case):
-    """Token ids may come in any shape; the output has one dimension more, of size d_model.
+    """Token ids may have any shape; the output has one more dimension, of size d_model.
 
     Asked: the "..." in the signature of run_embedding.
     """
@@ -57,7 +57,7 @@ def test_ids_of_any_shape(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("corners")
 def test_corners(submission, case):
-    """A single id without dimensions and tensors that are transposed in memory are looked up like any other.
+    """A single id without dimensions, and tensors transposed in memory, are looked up like any other.
 
     Asked: plain safety: a tensor is its values.
     """
@@ -67,7 +67,7 @@ def test_corners(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("dtypes")
 def test_dtype(submission, case):
-    """An Embedding of float64, float16 or bfloat16 gives vectors of that type.
+    """A float64, float16 or bfloat16 Embedding returns vectors of that dtype.
 
     Asked: problem embedding, the parameter `dtype` of the layer.
     """
@@ -77,7 +77,7 @@ def test_dtype(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("weight_gradients")
 def test_rows_learn(submission, case):
-    """Gradients reach exactly those rows of the table that were looked up, added up where an id occurs again.
+    """Gradients reach exactly the rows that were looked up, and add up if an id occurs several times.
 
     Asked: problem embedding, the table is a torch.nn.Parameter.
     """
@@ -95,7 +95,7 @@ def test_parameter(submission):
 
 @pytest.mark.edge
 def test_initial_table(submission):
-    """The table starts with a variance of 1.
+    """The table is initialised with a variance of 1.
 
     Asked: section "parameter initialization".
     """
@@ -104,7 +104,7 @@ def test_initial_table(submission):
 
 @pytest.mark.edge
 def test_initial_table_is_cut(submission):
-    """The table starts normal, cut off at -3 and 3.
+    """The table is initialised from a normal distribution truncated at -3 and 3.
 
     Asked: section "parameter initialization".
     """
@@ -114,7 +114,7 @@ def test_initial_table_is_cut(submission):
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new Embedding has its table on the device and in the dtype that are asked for.
+    """A new Embedding has its table on the requested device and in the requested dtype.
 
     Asked: problem embedding, the parameters `device` and `dtype` of the layer.
     """

@@ -12,7 +12,7 @@ LIMIT = 1 << 18
 
 
 def test_the_log_names_every_run(submission, for_staff):
-    """Every run that is handed in is named in the log, by its folder.
+    """The log names every submitted run by its folder.
 
     Asked: problem experiment_log: a document of what was tried.
     """
@@ -23,7 +23,7 @@ def test_the_log_names_every_run(submission, for_staff):
 
 
 def test_every_run_has_its_curve(submission):
-    """Every run has a curve over steps and time that belongs to its configuration.
+    """Every run has a curve over steps and time that matches its configuration.
 
     Asked: problem experiment_log: loss curves over steps and wall-clock time.
     """

@@ -12,7 +12,7 @@ FACTORY = "get_flashattention_autograd_function_pytorch"
 
 @pytest.mark.cases("output")
 def test_output(submission, case):
-    """The output is softmax(Q K^T / sqrt(d)) V, however many tiles the keys fill.
+    """The output is softmax(Q K^T / sqrt(d)) V, for any number of tiles of keys.
 
     Asked: the definition of softmax(Q K^T / sqrt(d)) V.
     """
@@ -20,7 +20,7 @@ def test_output(submission, case):
 
 
 def test_probabilities_add_up_to_one(submission):
-    """Where all values are equal, that value comes out, whatever the scores are.
+    """If all values are equal, the output is that value, whatever the scores.
 
     Asked: the definition of softmax(Q K^T / sqrt(d)) V.
     """
@@ -32,7 +32,7 @@ def test_probabilities_add_up_to_one(submission):
 
 
 def test_sequences_are_independent(submission):
-    """Every sequence of a batch is attended to by itself.
+    """Attention never mixes the sequences of a batch.
 
     Asked: inputs have the shape [batch, queries or keys, d].
     """
@@ -48,7 +48,7 @@ def test_sequences_are_independent(submission):
 
 @pytest.mark.cases("average")
 def test_equal_scores(submission, case):
-    """Where all scores are equal, the output is the plain average of the values, whatever the scale.
+    """If all scores are equal, the output is the plain average of the values, whatever the scale.
 
     Asked: the definition of softmax(Q K^T / sqrt(d)) V.
     """
@@ -57,7 +57,7 @@ def test_equal_scores(submission, case):
 
 @pytest.mark.cases("log_sum_exp")
 def test_log_sum_exp(submission, case):
-    """One tensor of shape [batch, queries] is saved: the natural logarithm of each query's sum of e^score.
+    """forward saves one tensor of shape [batch, queries]: the natural logarithm of each query's sum of e^score.
 
     Asked: problem flash_attention_pytorch: L = m + log l is saved for the backward pass.
     """
@@ -83,7 +83,7 @@ def test_large_scores(submission, case):
 
 
 def test_scores_are_never_held_whole(submission):
-    """No tensor made on the way forward is as large as half of the matrix of scores.
+    """The forward pass makes no tensor as large as half of the score matrix.
 
     Asked: problem flash_attention_pytorch: never more of the scores than a tile.
     """
@@ -102,7 +102,7 @@ def test_scores_are_never_held_whole(submission):
 @pytest.mark.relation
 @pytest.mark.cases("causal_output")
 def test_causal(submission, case):
-    """With is_causal, query i sees the keys 0 to i only.
+    """With is_causal, query i sees only the keys 0 to i.
 
     Asked: the argument is_causal.
     """
@@ -118,7 +118,7 @@ def test_causal(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("causal_log_sum_exp")
 def test_causal_log_sum_exp(submission, case):
-    """With is_causal, the log-sum-exp of query i sums over the keys 0 to i only.
+    """With is_causal, the log-sum-exp of query i sums only over the keys 0 to i.
 
     Asked: the argument is_causal.
     """
@@ -128,7 +128,7 @@ def test_causal_log_sum_exp(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("causal_gradients")
 def test_causal_gradients(submission, case):
-    """With is_causal, no gradient reaches a key from the queries before it.
+    """With is_causal, a key gets no gradient from the queries before it.
 
     Asked: the argument is_causal.
     """
@@ -138,7 +138,7 @@ def test_causal_gradients(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("lengths")
 def test_any_length(submission, case):
-    """Numbers of queries and keys may differ; they and the width d need not be powers of two or multiples of a tile.
+    """The numbers of queries and keys may differ; they and d need not be powers of two or multiples of a tile.
 
     Asked: problem flash_attention_pytorch: sizes need be multiples of nothing.
     """
@@ -148,7 +148,7 @@ def test_any_length(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("lengths_gradients")
 def test_gradients_for_any_length(submission, case):
-    """The gradients are right for such numbers of queries and keys, too.
+    """The gradients are also right for any numbers of queries and keys.
 
     Asked: problem flash_attention_pytorch: sizes need be multiples of nothing.
     """
@@ -159,7 +159,7 @@ def test_gradients_for_any_length(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 inputs give a float16 output, from sums in float32.
+    """float16 inputs give a float16 output, computed from sums in float32.
 
     Asked: plain safety: models are trained in half precision, which long sums lose or overflow.
     """
@@ -173,7 +173,7 @@ def test_half_precision(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("half_gradients")
 def test_gradients_in_half_precision(submission, case):
-    """float16 inputs have float16 gradients, from sums in float32.
+    """float16 inputs have float16 gradients, computed from sums in float32.
 
     Asked: plain safety: models are trained in half precision, which long sums lose or overflow.
     """

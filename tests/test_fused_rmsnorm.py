@@ -55,7 +55,7 @@ def test_vectors_are_independent(submission):
 
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """eps = 1e-5 is added to the mean square, which shows when the input is small.
+    """eps = 1e-5 is added to the mean square; this matters when the input is small.
 
     Asked: problem rmsnorm, its formula, with the eps that get_rmsnorm_autograd_function_triton names.
     """
@@ -88,7 +88,7 @@ def test_any_shape(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("shapes_gradients")
 def test_gradients_for_any_shape(submission, case):
-    """The gradients are right for such shapes, too.
+    """The gradients are also right for these shapes.
 
     Asked: problem fused_rmsnorm: the row's length is not a power of two.
     """
@@ -98,7 +98,7 @@ def test_gradients_for_any_shape(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 inputs give a float16 output, from sums in float32 that do not overflow.
+    """float16 inputs give a float16 output, computed from float32 sums that do not overflow.
 
     Asked: problem rmsnorm: it computes in float32 and gives the input's dtype.
     """

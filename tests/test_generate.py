@@ -6,7 +6,7 @@ from grader.artifacts.claims import check_not_copied, check_sample
 
 
 def test_the_text_is_that_of_the_ids(runs, remarks):
-    """The text is that of its token ids, and there are 256 of them, or a last one that ends the text.
+    """The text matches its token ids; there are 256 of them, or the last one ends the text.
 
     Asked: problem generate: 256 tokens of text, or up to the first end-of-text token.
     """
@@ -16,7 +16,7 @@ def test_the_text_is_that_of_the_ids(runs, remarks):
 
 @pytest.mark.decisive
 def test_the_model_wrote_it(runs, reference):
-    """To the model whose weights are given, the text is neither noise nor one token again and again.
+    """According to the submitted model, the text is neither noise nor one repeated token.
 
     Asked: problem generate: text that the trained model generates.
     """
@@ -25,7 +25,7 @@ def test_the_model_wrote_it(runs, reference):
 
 @pytest.mark.edge
 def test_it_is_not_copied(runs):
-    """The text does not stand in the training text as it is.
+    """The text is not copied from the training text.
 
     Asked: problem generate: text that the model generates.
     """

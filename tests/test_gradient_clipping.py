@@ -24,7 +24,7 @@ def test_scales_down_to_the_limit(submission, case):
 
 @pytest.mark.cases("joint")
 def test_norm_is_of_all_gradients_together(submission, case):
-    """The norm is that of all gradients taken together, and one factor scales them all.
+    """The norm is that of all gradients together, and one factor scales them all.
 
     Asked: problem gradient_clipping: the norm is that of the gradient of all parameters.
     """
@@ -33,7 +33,7 @@ def test_norm_is_of_all_gradients_together(submission, case):
 
 @pytest.mark.parametrize("norm", [0.05, 0.5, 0.9])
 def test_gradients_within_the_limit_stay(submission, norm):
-    """Gradients within the limit stay exactly as they are.
+    """Gradients within the limit stay exactly the same.
 
     Asked: problem gradient_clipping: a norm of at most M leaves the gradient as it is.
     """
@@ -47,7 +47,7 @@ def test_gradients_within_the_limit_stay(submission, norm):
 
 @pytest.mark.cases("none_among")
 def test_parameters_without_gradient(submission, case):
-    """Parameters whose grad is None are left out; the others are clipped.
+    """Parameters whose grad is None are skipped; the others are clipped.
 
     Asked: run_gradient_clipping takes the parameters of a model, some of which may be frozen.
     """
@@ -74,7 +74,7 @@ def test_parameters_do_not_matter(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("generator")
 def test_generator_of_parameters(submission, case):
-    """The parameters may be a generator, as model.parameters() is, which can be read only once.
+    """The parameters may be a generator such as model.parameters(), which can be read only once.
 
     Asked: the signature of run_gradient_clipping, whose parameters are any iterable.
     """
@@ -85,7 +85,7 @@ def test_generator_of_parameters(submission, case):
 
 @pytest.mark.advice
 def test_no_gradient_at_all(submission):
-    """Where no parameter has a gradient, or there is no parameter, nothing happens; one gradient is enough to clip.
+    """If no parameter has a gradient, or there is no parameter, nothing happens; one gradient alone is clipped.
 
     Asked: nowhere; a training loop clips after a backward pass, which leaves a gradient.
     """

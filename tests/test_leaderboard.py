@@ -17,7 +17,7 @@ CONTEXT_LENGTH = 512
 
 
 def test_the_curve_belongs_to_the_configuration(runs, remarks):
-    """Steps, tokens and learning rates follow from the configuration.
+    """Steps, tokens and learning rates match the configuration.
 
     Asked: the experiment's deliverable: a learning curve.
     """
@@ -26,7 +26,7 @@ def test_the_curve_belongs_to_the_configuration(runs, remarks):
 
 
 def test_within_the_time(runs, for_staff):
-    """The metrics end within 45 minutes, the time on one B200.
+    """The metrics end within 45 minutes, the time limit on one B200.
 
     Asked: problem leaderboard: the time that a submission may train.
     """
@@ -49,7 +49,7 @@ def test_the_weights_are_those_of_the_configuration(runs):
 
 @pytest.mark.decisive
 def test_the_final_loss_is_that_of_the_weights(runs, reference):
-    """The last validation loss is what the weights have, which is better than counting pairs of tokens.
+    """The last validation loss is that of the weights, and it beats a bigram model.
 
     Asked: the experiment's deliverable: a run that was made, and what came of it.
     """
@@ -57,7 +57,7 @@ def test_the_final_loss_is_that_of_the_weights(runs, reference):
 
 
 def test_the_curve_begins_as_a_training_does(runs, reference):
-    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+    """The curve starts about as a training run with this configuration does, if the kit has the text.
 
     Asked: the experiment's deliverable: the learning curve of that run.
     """

@@ -7,7 +7,7 @@ from grader.artifacts.run import best_of
 
 
 def test_at_least_three_rates(runs):
-    """There are runs with at least three learning rates, which differ in nothing else.
+    """There are runs with at least three learning rates, and nothing else differs between them.
 
     Asked: problem learning_rate: a sweep over learning rates.
     """
@@ -15,7 +15,7 @@ def test_at_least_three_rates(runs):
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates of every run follow from its configuration, and no two curves are the same.
+    """Steps, tokens and learning rates of every run match its configuration, and no two curves are the same.
 
     Asked: problem experiment_log and the experiment's own deliverable: learning curves.
     """
@@ -25,7 +25,7 @@ def test_the_curves_belong_to_the_configurations(runs, remarks):
 
 @pytest.mark.decisive
 def test_the_final_losses_are_those_of_the_weights(runs, reference):
-    """The last validation loss of every run is what its weights have, and the best is better than counting pairs.
+    """Every run's last validation loss is that of its weights, and the best run beats a bigram model.
 
     Asked: the experiment's deliverable: runs that were made, and what came of them.
     """
@@ -45,7 +45,7 @@ def test_the_highest_rate_is_too_high(runs):
 
 
 def test_the_curve_begins_as_a_training_does(runs, reference):
-    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+    """The curve starts about as a training run with this configuration does, if the kit has the text.
 
     Asked: the experiment's deliverable: the learning curve of that run.
     """

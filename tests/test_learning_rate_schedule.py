@@ -23,7 +23,7 @@ def test_maximum(submission, case):
 
 @pytest.mark.cases("cosine")
 def test_cosine(submission, case):
-    """Between warm-up and the end of the cycle the rate follows half a cosine down to min_learning_rate.
+    """Between the warm-up and the end of the cycle, the rate follows half a cosine down to min_learning_rate.
 
     Asked: problem learning_rate_schedule, the formula for T_w <= t <= T_c.
     """
@@ -51,7 +51,7 @@ def test_after_the_cycle(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("no_warmup")
 def test_no_warmup(submission, case):
-    """With warmup_iters = 0 the cosine begins at iteration 0, as it begins after any other warm-up.
+    """With warmup_iters = 0, the cosine starts at iteration 0, just as after any other warm-up.
 
     Asked: problem learning_rate_schedule, the second formula with T_w = 0.
     """
@@ -69,7 +69,7 @@ def test_no_warmup(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("short")
 def test_short_phases(submission, case):
-    """A warm-up, or a cosine, may take one iteration.
+    """The warm-up or the cosine may take a single iteration.
 
     Asked: problem learning_rate_schedule, the formulas with the smallest numbers for which they are defined.
     """

@@ -55,7 +55,7 @@ def test_rate_of_a_thousand(answers, for_staff):
 
 
 def test_how_fast(answers):
-    """The loss falls by the factor that the answer gives for a learning rate of 1e1.
+    """With a learning rate of 1e1, the loss falls by the factor that the answer gives.
 
     Asked: problem learning_rate_tuning: what happens to the loss.
     """

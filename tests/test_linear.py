@@ -28,7 +28,7 @@ def test_matches_reference(submission, case):
 
 @pytest.mark.cases("large")
 def test_large_inputs(submission, case):
-    """Inputs may be many, and long, and their values large.
+    """Inputs may be many and long, and their values large.
 
     Asked: problem linear: the formula holds for every size and every number.
     """
@@ -58,7 +58,7 @@ def test_strided_input(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("dtypes")
 def test_dtype(submission, case):
-    """A Linear of float64, float16 or bfloat16 gives results of that type, as precise as it allows.
+    """A float64, float16 or bfloat16 Linear returns results of that dtype, as precise as it allows.
 
     Asked: problem linear, the parameter `dtype` of the layer.
     """
@@ -70,7 +70,7 @@ def test_dtype(submission, case):
 def test_gradients(submission, case):
     """Gradients flow through the layer to its input.
 
-    Asked: what comes before the layer has to be trained, too.
+    Asked: what comes before the layer must be trained, too.
     """
     case.check(submission.gradients(**case.inputs))
 
@@ -96,7 +96,7 @@ def test_parameter(submission):
 
 @pytest.mark.edge
 def test_initial_weight(submission):
-    """The weight starts with a variance of 2 / (in_features + out_features).
+    """The weight is initialised with a variance of 2 / (in_features + out_features).
 
     Asked: section "parameter initialization".
     """
@@ -105,7 +105,7 @@ def test_initial_weight(submission):
 
 @pytest.mark.edge
 def test_initial_weight_is_cut(submission):
-    """The weight starts normal, cut off at three standard deviations.
+    """The weight is initialised from a normal distribution truncated at three standard deviations.
 
     Asked: section "parameter initialization".
     """
@@ -115,7 +115,7 @@ def test_initial_weight_is_cut(submission):
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new Linear has its weight on the device and in the dtype that are asked for.
+    """A new Linear has its weight on the requested device and in the requested dtype.
 
     Asked: problem linear, the parameters `device` and `dtype` of the layer.
     """

@@ -33,7 +33,7 @@ def check_last_token(case, output):
 
 
 def test_causal(submission):
-    """No output depends on a later token, and every output depends on its own.
+    """No output depends on a later token, and every output depends on its own token.
 
     Asked: problem multihead_self_attention: token i attends to the tokens j <= i.
     """
@@ -68,7 +68,7 @@ def test_order_without_rope(submission):
 
 
 def test_shifted_positions(submission):
-    """With RoPE, adding the same number to all positions changes nothing, and spreading them does.
+    """With RoPE, adding the same number to all positions changes nothing; spreading them does.
 
     Asked: problem rope: all that matters is how tokens are rotated relative to each other.
     """
@@ -110,7 +110,7 @@ def test_every_projection_is_used(submission):
 
 
 def test_heads_are_separate(submission):
-    """What the last rows of W_Q, W_K and W_V give is the business of the last head, and of the last features, alone.
+    """The last rows of W_Q, W_K and W_V affect only the last head and its features.
 
     Asked: problem multihead_self_attention: head i owns slice i of queries, keys and values.
     """
@@ -125,7 +125,7 @@ def test_heads_are_separate(submission):
 
 
 def test_values_are_not_turned(submission):
-    """For a single token its position does not matter, since RoPE turns queries and keys, not values.
+    """For a single token, its position does not matter, because RoPE rotates queries and keys, not values.
 
     Asked: problem multihead_self_attention, "applying RoPE".
     """
@@ -140,7 +140,7 @@ def test_values_are_not_turned(submission):
 
 @pytest.mark.cases("one_token")
 def test_one_token(submission, case):
-    """A sequence of one token attends to itself alone: the output is W_O W_V x.
+    """A sequence of one token attends only to itself: the output is W_O W_V x.
 
     Asked: problem multihead_self_attention, the formula.
     """
@@ -149,7 +149,7 @@ def test_one_token(submission, case):
 
 @pytest.mark.cases("bare")
 def test_projections_that_change_nothing(submission, case):
-    """With one head and four projections that are the identity, the input attends to itself, causally.
+    """With one head and identity projections, the input attends to itself, causally.
 
     Asked: problem multihead_self_attention, the formula and the causal mask.
     """
@@ -167,7 +167,7 @@ def test_one_head(submission, case):
 
 @pytest.mark.cases("heads")
 def test_number_of_heads(submission, case):
-    """Any number of heads that divides d_model works; each owns d_k = d_model / num_heads neighbouring features.
+    """Any number of heads that divides d_model works; each has d_k = d_model / num_heads consecutive features.
 
     Asked: problem multihead_self_attention: projections are sliced, d_k = d_model / h.
     """
@@ -176,7 +176,7 @@ def test_number_of_heads(submission, case):
 
 @pytest.mark.cases("without_rope")
 def test_without_rope(submission, case):
-    """Every head attends on its own features; W_O mixes what the heads found. There is no position embedding here.
+    """Every head attends on its own features, and W_O mixes the heads' outputs; there is no position embedding.
 
     Asked: problem multihead_self_attention, the formula, the causal mask, and the adapter without RoPE.
     """
@@ -185,7 +185,7 @@ def test_without_rope(submission, case):
 
 @pytest.mark.cases("with_rope")
 def test_with_rope(submission, case):
-    """With RoPE, queries and keys of every head are turned by their positions, and values are not.
+    """With RoPE, the queries and keys of every head are rotated by their positions; the values are not.
 
     Asked: problem multihead_self_attention, "applying RoPE".
     """
@@ -194,7 +194,7 @@ def test_with_rope(submission, case):
 
 @pytest.mark.cases("positions")
 def test_positions(submission, case):
-    """RoPE uses the positions that it is given, whether or not they are 0, 1, 2, ...
+    """RoPE uses the given positions, whether or not they are 0, 1, 2, ...
 
     Asked: the argument token_positions of the adapter with RoPE.
     """
@@ -218,7 +218,7 @@ def test_strided_input(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("rows")
 def test_positions_of_each_sequence(submission, case):
-    """Positions of shape [batch, seq] belong to sequences, also when there are as many heads as sequences.
+    """Positions of shape [batch, seq] belong to the sequences, even if there are as many heads as sequences.
 
     Asked: the adapter with RoPE: token_positions have the shape [..., seq], as in_features have [..., seq, d_model].
     """
@@ -234,7 +234,7 @@ def test_positions_of_each_sequence(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("unordered")
 def test_unordered_positions(submission, case):
-    """Who sees whom follows the order of the tokens, not their positions.
+    """The causal mask follows the order of the tokens, not their positions.
 
     Asked: problem multihead_self_attention: the mask compares places in the sequence; positions are for RoPE alone.
     """
@@ -258,14 +258,14 @@ def test_any_leading_dimensions(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """With weights and inputs in float16 or bfloat16, so is the output."""
+    """With float16 or bfloat16 weights and inputs, the output has the same dtype."""
     case.check(submission.run_multihead_self_attention(**case.inputs))
 
 
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """Attention leaves its input as it was.
+    """Attention does not modify its input.
 
     Asked: plain safety: the residual connection still needs it.
     """
@@ -277,6 +277,6 @@ def test_inputs_unchanged(submission, case):
 def test_gradients(submission, case):
     """Gradients flow through queries, keys and values to the input.
 
-    Asked: plain safety: the layers below have to be learned through it.
+    Asked: plain safety: the layers below must be trained through it.
     """
     case.check(submission.gradients(**case.inputs))

@@ -7,7 +7,7 @@ from grader.artifacts.run import best_of
 
 
 def test_the_model_is_what_it_is_said_to_be(runs):
-    """The model has no position embedding, and is like the usual one in everything else.
+    """The model has no position embedding and is otherwise the usual one.
 
     Asked: problem no_pos_emb: position information is removed.
     """
@@ -15,7 +15,7 @@ def test_the_model_is_what_it_is_said_to_be(runs):
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end.
+    """Steps, tokens and learning rates match the configuration, and at least one run finished.
 
     Asked: problem experiment_log and the experiment's own deliverable: learning curves.
     """
@@ -25,7 +25,7 @@ def test_the_curves_belong_to_the_configurations(runs, remarks):
 
 @pytest.mark.decisive
 def test_the_final_loss_is_that_of_the_weights(runs, reference):
-    """In a model without RoPE, the weights have the last validation loss, and it beats counting pairs of tokens.
+    """The last validation loss is that of the weights in a model without RoPE, and it beats a bigram model.
 
     Asked: the experiment's deliverable: a run that was made, and what came of it.
     """
@@ -34,7 +34,7 @@ def test_the_final_loss_is_that_of_the_weights(runs, reference):
 
 @pytest.mark.decisive
 def test_the_weights_are_at_home_in_this_architecture(runs, reference):
-    """In the usual architecture, the same weights have clearly another loss.
+    """In the usual architecture, the same weights have a clearly different loss.
 
     Asked: the ablation's deliverable: a model trained in that architecture.
     """
@@ -42,7 +42,7 @@ def test_the_weights_are_at_home_in_this_architecture(runs, reference):
 
 
 def test_the_curve_begins_as_a_training_does(runs, reference):
-    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+    """The curve starts about as a training run with this configuration does, if the kit has the text.
 
     Asked: the experiment's deliverable: the learning curve of that run.
     """

@@ -41,7 +41,7 @@ def of_silu(submission, operation, inputs):
 
 @pytest.mark.cases
 def test_swiglu(submission, case):
-    """SwiGLU is W2 (silu(W1 x) * W3 x), with the SiLU on the branch of W1.
+    """SwiGLU is W2 (silu(W1 x) * W3 x), with SiLU on the W1 branch.
 
     Asked: problem positionwise_feedforward, the formula of SwiGLU; d_ff is 8/3 d_model, a multiple of 64.
     """
@@ -50,7 +50,7 @@ def test_swiglu(submission, case):
 
 @pytest.mark.cases("large")
 def test_large_inputs(submission, case):
-    """Inputs may be many, and their values large.
+    """There may be many inputs, and their values may be large.
 
     Asked: problem positionwise_feedforward: the formula holds for every size and every number.
     """
@@ -60,7 +60,7 @@ def test_large_inputs(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("other_d_ff")
 def test_d_ff_is_not_ignored(submission, case):
-    """A d_ff that is not 8/3 d_model is used, or refused with an error; it never leads to a wrong result.
+    """A d_ff other than 8/3 d_model is used or refused with an error; it never gives a wrong result.
 
     Asked: the signature of run_swiglu, whose weights have d_ff rows or columns.
     """
@@ -106,7 +106,7 @@ def test_silu(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("silu_far_out")
 def test_silu_far_from_zero(submission, case):
-    """SiLU stays finite for every finite number: large ones come back, very negative ones give 0.
+    """SiLU stays finite for every finite number: large numbers stay as they are, very negative ones give 0.
 
     Asked: plain safety: the assignment recommends torch.sigmoid for its numerical stability.
     """
@@ -126,7 +126,7 @@ def test_strided_input(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("dtypes")
 def test_dtype(submission, case):
-    """A SwiGLU of float64, float16 or bfloat16 gives results of that type, as precise as it allows.
+    """A float64, float16 or bfloat16 SwiGLU returns results of that dtype, as precise as it allows.
 
     Asked: the parameter `dtype` of its Linear layers.
     """
@@ -136,7 +136,7 @@ def test_dtype(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """SwiGLU returns a new tensor and leaves its input as it was.
+    """SwiGLU returns a new tensor and does not modify its input.
 
     Asked: plain safety: inputs belong to the caller.
     """
@@ -148,7 +148,7 @@ def test_inputs_unchanged(submission, case):
 def test_gradients(submission, case):
     """Gradients flow through both branches of the network to its input.
 
-    Asked: what comes before the layer has to be trained, too.
+    Asked: what comes before the layer must be trained, too.
     """
     case.check(submission.gradients(**case.inputs))
 
@@ -156,9 +156,9 @@ def test_gradients(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("silu_gradients", "silu_untouched")
 def test_silu_in_training(submission, case):
-    """Gradients flow through SiLU, and its input stays as it was.
+    """Gradients flow through SiLU, and its input is not modified.
 
-    Asked: what comes before it has to be trained, too.
+    Asked: what comes before it must be trained, too.
     """
     case.check(of_silu(submission, case.operation, case.inputs))
 
@@ -184,7 +184,7 @@ def test_parameters(submission):
 
 @pytest.mark.edge
 def test_initial_weights(submission):
-    """The three weights start with the variance that those of Linear have, and differ from each other.
+    """The three weights are initialised with Linear's variance, and differ from each other.
 
     Asked: section "parameter initialization".
     """
@@ -194,7 +194,7 @@ def test_initial_weights(submission):
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new SwiGLU has its weights on the device and in the dtype that are asked for.
+    """A new SwiGLU has its weights on the requested device and in the requested dtype.
 
     Asked: the parameters `device` and `dtype` of its Linear layers.
     """

@@ -36,7 +36,7 @@ def test_eps(submission, case):
 
 @pytest.mark.cases("large")
 def test_large_inputs(submission, case):
-    """Inputs may be many, and long, and their values large.
+    """Inputs may be many and long, and their values large.
 
     Asked: problem rmsnorm: the formula holds for every size and every number.
     """
@@ -66,7 +66,7 @@ def test_strided_input(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 and bfloat16 inputs are normalised in float32 and come back in their own dtype.
+    """float16 and bfloat16 inputs are normalised in float32, and the output has the input's dtype.
 
     Asked: problem rmsnorm, upcast to float32 before squaring, and return the input's dtype.
     """
@@ -76,7 +76,7 @@ def test_half_precision(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """RMSNorm returns a new tensor and leaves its input and the gain as they were.
+    """RMSNorm returns a new tensor and modifies neither its input nor the gain.
 
     Asked: plain safety: in a pre-norm block the input is needed again.
     """
@@ -86,16 +86,16 @@ def test_inputs_unchanged(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients flow through the norm as well as through the numerator.
+    """Gradients flow through both the numerator and the norm.
 
-    Asked: what comes before the layer has to be trained, too.
+    Asked: what comes before the layer must be trained, too.
     """
     case.check(submission.gradients(**case.inputs))
 
 
 @pytest.mark.edge
 def test_gain_starts_at_one(submission):
-    """A new RMSNorm has one trainable parameter, of shape [d_model], and every gain in it is 1.
+    """A new RMSNorm has one trainable parameter, of shape [d_model], and every gain is 1.
 
     Asked: problem rmsnorm, the gain is learnable, and section "parameter initialization".
     """
@@ -117,7 +117,7 @@ def test_gain_learns(submission, case):
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new RMSNorm has its gain on the device and in the dtype that are asked for.
+    """A new RMSNorm has its gain on the requested device and in the requested dtype.
 
     Asked: problem rmsnorm, the parameters `device` and `dtype` of the layer.
     """

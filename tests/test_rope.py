@@ -18,7 +18,7 @@ SAME = Tolerance(1e-5)
 
 
 def test_lengths(submission):
-    """A rotation keeps the length of every vector, and position 0 leaves vectors as they are.
+    """A rotation keeps the length of every vector, and position 0 leaves vectors unchanged.
 
     Asked: problem rope, the rotation matrix.
     """
@@ -43,7 +43,7 @@ def test_lengths(submission):
     shift=st.integers(1, MAX_SEQ_LEN // 2),
 )
 def test_relative_positions(submission, seed, query, key, shift):
-    """The product of a rotated query and a rotated key depends on the distance between their positions only.
+    """The product of a rotated query and a rotated key depends only on the distance between their positions.
 
     Asked: problem rope: all that matters is how tokens are rotated relative to each other.
     """
@@ -69,7 +69,7 @@ def test_relative_positions(submission, seed, query, key, shift):
 
 @pytest.mark.decisive  # nothing that leaves vectors as they are, or mixes them otherwise, gets through
 def test_pairs_are_neighbours(submission):
-    """The features 2k and 2k + 1 form a pair: each shows in the two places of its pair, and nowhere else.
+    """Features 2k and 2k + 1 form a pair: each affects only the two outputs of its pair.
 
     Asked: problem rope, the blocks of the rotation matrix.
     """
@@ -93,7 +93,7 @@ def test_pairs_are_neighbours(submission):
 
 @pytest.mark.cases("one_pair")
 def test_one_pair(submission, case):
-    """A vector of two features is turned counter-clockwise by its position, in radians.
+    """A vector of two features is rotated counter-clockwise by its position, in radians.
 
     Asked: problem rope, the 2 x 2 block; with d_k = 2 its angle is the position, whatever theta is.
     """
@@ -102,7 +102,7 @@ def test_one_pair(submission, case):
 
 @pytest.mark.cases
 def test_matches_reference(submission, case):
-    """RoPE turns the features 2k and 2k + 1 at position i by the angle i / theta^(2k / d_k).
+    """RoPE rotates features 2k and 2k + 1 at position i by the angle i / theta^(2k / d_k).
 
     Asked: problem rope, the rotation matrix and its angles.
     """
@@ -121,7 +121,7 @@ def test_theta(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("positions")
 def test_positions(submission, case):
-    """Each vector is turned by its own position: in any order, repeated, or starting above 0.
+    """Each vector is rotated by its own position: in any order, repeated, or starting above 0.
 
     Asked: problem rope: the given positions select cosines and sines.
     """
@@ -141,7 +141,7 @@ def test_positions(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("heads")
 def test_shared_positions(submission, case):
-    """Positions of shape [seq] serve all sequences and heads of the input.
+    """Positions of shape [seq] apply to all sequences and heads of the input.
 
     Asked: problem rope: x may have any number of batch dimensions.
     """
@@ -151,7 +151,7 @@ def test_shared_positions(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("leading_one")
 def test_positions_with_leading_one(submission, case):
-    """Positions of shape [1, seq] serve all sequences and heads of the input, too.
+    """Positions of shape [1, seq] also apply to all sequences and heads of the input.
 
     Asked: problem rope: positions have the shape [..., seq]; the public tests of attention give them as [1, seq].
     """
@@ -201,7 +201,7 @@ def test_positions_of_each_sequence(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("far")
 def test_large_positions(submission, case):
-    """Angles of positions in the thousands are still exact to a thousandth, in the ten thousands to a hundredth.
+    """Angles are exact to a thousandth for positions in the thousands, and to a hundredth in the ten thousands.
 
     Asked: problem rope: sequences may be as long as max_seq_len says.
     """
@@ -212,7 +212,7 @@ def test_large_positions(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("float64")
 def test_double_precision(submission, case):
-    """float64 vectors come back in float64."""
+    """float64 vectors give a float64 result."""
     check_like_float32(submission, case)
 
 
@@ -220,7 +220,7 @@ def test_double_precision(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 and bfloat16 vectors come back in their own dtype, turned by angles that were computed in float32."""
+    """float16 and bfloat16 vectors keep their dtype and are rotated by angles computed in float32."""
     check_like_float32(submission, case)
 
 
@@ -242,7 +242,7 @@ def test_no_batch_dimension(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """RoPE returns a new tensor and leaves its input and the positions as they were.
+    """RoPE returns a new tensor and modifies neither its input nor the positions.
 
     Asked: plain safety: inputs belong to the caller.
     """
@@ -253,9 +253,9 @@ def test_inputs_unchanged(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients reach the input: they are those of what the code computes.
+    """Gradients reach the input, and match what the code computes.
 
-    Asked: plain safety: queries and keys have to be learned through it.
+    Asked: plain safety: queries and keys must be trained through it.
     """
     inputs, cotangent = case.inputs["inputs"], case.inputs["cotangent"]
     gradient = submission.gradients(**case.inputs)["in_query_or_key"]

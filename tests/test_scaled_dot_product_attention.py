@@ -25,7 +25,7 @@ def check_whatever_the_mask(submission, case):
 
 
 def test_closed_keys_have_no_influence(submission):
-    """Keys and values behind the mask may change without changing the output.
+    """Masked keys and their values do not change the output.
 
     Asked: problem scaled_dot_product_attention: where the mask is False, probabilities are 0.
     """
@@ -50,7 +50,7 @@ def test_closed_keys_have_no_influence(submission):
 
 
 def test_probabilities_add_up_to_one(submission):
-    """Where all open values are equal, that value comes out, whatever the scores are.
+    """If all unmasked values are equal, the output is that value, whatever the scores.
 
     Asked: problem scaled_dot_product_attention: the probabilities of the open keys sum to 1.
     """
@@ -64,7 +64,7 @@ def test_probabilities_add_up_to_one(submission):
 
 
 def test_sequences_and_heads_are_independent(submission):
-    """Every sequence and every head is attended to by itself, as if it were the only one.
+    """Attention never mixes sequences or heads.
 
     Asked: problem scaled_dot_product_attention: what stands before [seq, d_k] are batch-like dimensions.
     """
@@ -83,7 +83,7 @@ def test_sequences_and_heads_are_independent(submission):
 
 @pytest.mark.cases("scores")
 def test_scores(submission, case):
-    """With every key open, attention averages the values with weights softmax(Q K^T / sqrt(d_k)).
+    """Without masked keys, attention averages the values with weights softmax(Q K^T / sqrt(d_k)).
 
     Asked: problem scaled_dot_product_attention, the formula.
     """
@@ -92,7 +92,7 @@ def test_scores(submission, case):
 
 @pytest.mark.cases("mask")
 def test_mask(submission, case):
-    """Where all scores are equal, the output is the plain average of the values whose mask is True.
+    """If all scores are equal, the output is the plain average of the values whose mask is True.
 
     Asked: problem scaled_dot_product_attention: True lets a query attend, and the open probabilities sum to 1.
     """
@@ -101,7 +101,7 @@ def test_mask(submission, case):
 
 @pytest.mark.cases
 def test_matches_reference(submission, case):
-    """Attention averages the values with weights softmax(Q K^T / sqrt(d_k)) over the open keys.
+    """Attention averages the values with weights softmax(Q K^T / sqrt(d_k)) over the unmasked keys.
 
     Asked: problem scaled_dot_product_attention, for inputs of three and of four dimensions.
     """
@@ -110,7 +110,7 @@ def test_matches_reference(submission, case):
 
 @pytest.mark.cases("sizes")
 def test_sizes(submission, case):
-    """Queries, keys and values may differ in number and width; the scale comes from the width of the keys.
+    """Queries, keys and values may differ in number and width; the scale depends on the keys' width.
 
     Asked: problem scaled_dot_product_attention: n queries, m keys, d_k and d_v.
     """
@@ -119,7 +119,7 @@ def test_sizes(submission, case):
 
 @pytest.mark.cases("closed")
 def test_closed_keys_whatever_they_score(submission, case):
-    """A closed key gets probability 0 also where its score is far above those of the open keys, or they are all low.
+    """A masked key gets probability 0 even if its score is far above the others, or all others are low.
 
     Asked: problem scaled_dot_product_attention: minus infinity is added where the mask is False.
     """
@@ -137,7 +137,7 @@ def test_large_scores(submission, case):
 
 @pytest.mark.cases("long")
 def test_long_sequences(submission, case):
-    """Hundreds of keys are as good as seven.
+    """Attention works for hundreds of keys as well as for seven.
 
     Asked: problem scaled_dot_product_attention, which sets no limit; models of the assignment have 256 tokens.
     """
@@ -182,7 +182,7 @@ def test_no_mask(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("one_mask")
 def test_one_mask_for_all(submission, case):
-    """A mask of shape [queries, keys] serves all sequences and heads.
+    """A mask of shape [queries, keys] applies to all sequences and heads.
 
     Asked: problem scaled_dot_product_attention: the mask has the shape [seq, seq], also where the inputs have a batch.
     """
@@ -193,7 +193,7 @@ def test_one_mask_for_all(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("broadcast")
 def test_broadcast_mask(submission, case):
-    """A mask of size 1 in some dimension broadcasts there: one for all heads, for all sequences, or for all queries."""
+    """A mask of size 1 in a dimension broadcasts there: over heads, sequences or queries."""
     _check_broadcast(submission, case)
 
 
@@ -240,7 +240,7 @@ def test_double_precision(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("half")
 def test_half_precision(submission, case):
-    """float16 and bfloat16 inputs give an output of their own dtype."""
+    """float16 and bfloat16 inputs give an output of the same dtype."""
     check_like_float32(submission, case)
 
 
@@ -256,7 +256,7 @@ def check_like_float32(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """Attention leaves queries, keys, values and mask as they were.
+    """Attention does not modify queries, keys, values or mask.
 
     Asked: plain safety: inputs belong to the caller.
     """
@@ -266,8 +266,8 @@ def test_inputs_unchanged(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients flow to queries, keys and values, and stay finite behind the mask.
+    """Gradients flow to queries, keys and values, and stay finite where keys are masked.
 
-    Asked: plain safety: all three have to be learned through it.
+    Asked: plain safety: all three must be trained through it.
     """
     case.check(submission.gradients(**case.inputs))

@@ -42,7 +42,7 @@ def test_far_from_zero(submission, case):
 
 @pytest.mark.cases("large")
 def test_large_inputs(submission, case):
-    """Rows may be many, and long.
+    """There may be many rows, and they may be long.
 
     Asked: problem softmax: the formula holds for every size.
     """
@@ -81,7 +81,7 @@ def test_strided_input(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("minus_infinity")
 def test_minus_infinity(submission, case):
-    """An input of minus infinity gets probability 0 and does not disturb the others.
+    """An input of minus infinity gets probability 0 and does not affect the others.
 
     Asked: problem scaled_dot_product_attention, which masks with minus infinity.
     """
@@ -91,7 +91,7 @@ def test_minus_infinity(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("dtypes")
 def test_dtype(submission, case):
-    """Softmax of float32, float64, float16 or bfloat16 gives probabilities of that type, as precise as it allows.
+    """float32, float64, float16 or bfloat16 inputs give probabilities of that dtype, as precise as it allows.
 
     Asked: models are built with a `dtype`, and attention multiplies the probabilities with values of it.
     """
@@ -101,7 +101,7 @@ def test_dtype(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_input_unchanged(submission, case):
-    """Softmax returns a new tensor and leaves its input as it was.
+    """Softmax returns a new tensor and does not modify its input.
 
     Asked: plain safety: inputs belong to the caller.
     """
@@ -111,8 +111,8 @@ def test_input_unchanged(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("gradients")
 def test_gradients(submission, case):
-    """Gradients flow through numerator and denominator.
+    """Gradients flow through both numerator and denominator.
 
-    Asked: what comes before it has to be trained, too.
+    Asked: what comes before it must be trained, too.
     """
     case.check(submission.gradients(**case.inputs))

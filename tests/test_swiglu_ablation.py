@@ -16,7 +16,7 @@ def test_the_model_is_what_it_is_said_to_be(runs):
 
 
 def test_the_curves_belong_to_the_configurations(runs, remarks):
-    """Steps, tokens and learning rates follow from the configuration, and one run at least got to its end.
+    """Steps, tokens and learning rates match the configuration, and at least one run finished.
 
     Asked: problem experiment_log and the experiment's own deliverable: learning curves.
     """
@@ -26,7 +26,7 @@ def test_the_curves_belong_to_the_configurations(runs, remarks):
 
 @pytest.mark.decisive
 def test_the_final_loss_is_that_of_the_weights(runs, reference):
-    """The last validation loss of the curve is what the weights have in a model without a gate.
+    """The last validation loss is that of the weights in a model without a gate.
 
     Asked: the experiment's deliverable: a run that was made, and what came of it.
     """
@@ -34,7 +34,7 @@ def test_the_final_loss_is_that_of_the_weights(runs, reference):
 
 
 def test_the_curve_begins_as_a_training_does(runs, reference):
-    """The curve's first steps are about those of a training with this configuration, where the kit has the text.
+    """The curve starts about as a training run with this configuration does, if the kit has the text.
 
     Asked: the experiment's deliverable: the learning curve of that run.
     """

@@ -73,7 +73,7 @@ def check_streams(submission, case):
 
 @pytest.mark.cases("order")
 def test_merges_are_applied_in_their_order(submission, case):
-    """In a word, the pair that comes first in the list of merges is joined, wherever it is, until no pair is in it.
+    """Encoding merges the pair that comes first in the list, until no pair of the word is in the list.
 
     Asked: handout, section 2.6.1, "apply the merges": in the order of creation. Every text here is one word.
     """
@@ -82,7 +82,7 @@ def test_merges_are_applied_in_their_order(submission, case):
 
 @pytest.mark.cases("gpt2")
 def test_encodes_as_gpt2_does(submission, case):
-    """With GPT-2's vocabulary, English, technical and multilingual text gets the ids that it has there.
+    """With GPT-2's vocabulary, English, technical and multilingual text gets GPT-2's ids.
 
     Asked: problem tokenizer as a whole; the public suite compares with tiktoken.
     """
@@ -91,7 +91,7 @@ def test_encodes_as_gpt2_does(submission, case):
 
 @pytest.mark.cases("pattern")
 def test_text_is_cut_by_the_pattern(submission, case):
-    """Contractions, digits, signs and white space are cut as by GPT-2's pattern, and no merge crosses a cut.
+    """GPT-2's pattern splits contractions, digits, signs and white space, and no merge crosses a split.
 
     Asked: handout, section 2.6.1: pre-tokenise as in training. No two merges meet in a pre-token here.
     """
@@ -100,7 +100,7 @@ def test_text_is_cut_by_the_pattern(submission, case):
 
 @pytest.mark.cases("scripts")
 def test_letters_and_digits_of_every_script(submission, case):
-    """Letters and numbers of all scripts are letters and numbers; underscores, marks and symbols are not.
+    """Letters and numbers of all scripts count as such; underscores, marks and symbols do not.
 
     Asked: handout, section 2.4: \\p{L} and \\p{N} in the given pattern. No two merges meet in a pre-token here.
     """
@@ -109,7 +109,7 @@ def test_letters_and_digits_of_every_script(submission, case):
 
 @pytest.mark.cases("unicode")
 def test_characters_are_their_utf8_bytes(submission, case):
-    """Characters of any script are encoded through their UTF-8 bytes, of which some are joined and some are not.
+    """Characters of any script are encoded through their UTF-8 bytes, whether or not these merge.
 
     Asked: handout, section 2.6.1: each pre-token is a sequence of UTF-8 bytes. Every text here is one word.
     """
@@ -118,7 +118,7 @@ def test_characters_are_their_utf8_bytes(submission, case):
 
 @pytest.mark.cases("special")
 def test_special_tokens_are_one_id(submission, case):
-    """Special tokens become one id each, and the text around them is encoded as if they were its ends.
+    """Each special token becomes one id, and the text on each side of it is encoded separately.
 
     Asked: handout, section 2.6.1, "special tokens".
     """
@@ -127,7 +127,7 @@ def test_special_tokens_are_one_id(submission, case):
 
 @pytest.mark.cases("overlapping")
 def test_longest_special_token_counts(submission, case):
-    """Where one special token begins with another, the longer one is taken.
+    """If one special token is the beginning of another, the longer one is taken.
 
     Asked: the public suite, test_overlapping_special_tokens.
     """
@@ -136,7 +136,7 @@ def test_longest_special_token_counts(submission, case):
 
 @pytest.mark.cases("gpt2", "unicode", "special", "overlapping")
 def test_decodes(submission, case):
-    """Decoding gives back the text, characters spread over several tokens and special tokens included.
+    """Decoding returns the text, including special tokens and characters spread over several tokens.
 
     Asked: handout, section 2.6.2: join the bytes of all tokens, then decode.
     """
@@ -184,7 +184,7 @@ def test_encodes_lines_of_a_file(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("cuts")
 def test_chunks_may_end_anywhere(submission, case):
-    """encode_iterable yields what encode gives for the whole text, wherever in words or white space chunks end.
+    """encode_iterable yields the ids of the whole text, wherever in words or white space the chunks end.
 
     Asked: handout, section 2.6.1: no token may cross a chunk's border, or the result is not that of the whole text.
     """
@@ -194,7 +194,7 @@ def test_chunks_may_end_anywhere(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("cuts_in_special")
 def test_chunks_may_end_in_special_tokens(submission, case):
-    """encode_iterable finds special tokens that begin in one chunk and end in another.
+    """encode_iterable finds special tokens that start in one chunk and end in another.
 
     Asked: as above, of special tokens.
     """
@@ -203,7 +203,7 @@ def test_chunks_may_end_in_special_tokens(submission, case):
 
 @pytest.mark.edge
 def test_reads_as_it_yields(submission):
-    """encode_iterable yields first ids before it has read much: a few chunks, not the whole input.
+    """encode_iterable yields the first ids after reading a few chunks, not the whole input.
 
     Asked: problem tokenizer: encode_iterable is lazy, for files that do not fit into memory.
     """
@@ -228,10 +228,11 @@ def test_memory_does_not_grow(submission, chance):
     chunk = f"It is what it is.\n{END * special}\n"
     ids, few, many = special + 8, MIB // 8 // len(chunk), 3 * MIB // len(chunk)
     peaks, seconds = [], 0.0
-    for repeats in (2, few, many):  # the first fills caches, and finds out what is wrong before it takes minutes
-        if repeats == many and seconds * many / few > LONGEST_STREAM_S:
+    # The first stream fills caches, and finds out what is wrong before it takes minutes.
+    for repeats, before in ((2, 0), (few, 0), (many, few), (3 * many, many)):
+        if before and seconds * repeats / before > LONGEST_STREAM_S:
             raise NothingToAssess(
-                f"at {seconds:.1f} s for {few * len(chunk) / MIB:.2f} MiB of text a long stream takes too "
+                f"at {seconds:.1f} s for {before * len(chunk) / MIB:.2f} MiB of text a long stream takes too "
                 "long to see what becomes of memory"
             )
         streamed = tokenizer.stream(chunk, repeats)
@@ -240,17 +241,19 @@ def test_memory_does_not_grow(submission, chance):
         )
         peaks.append(streamed.peak_bytes)
         seconds = streamed.seconds
-    grown = (peaks[2] - peaks[1]) / MIB  # what a short stream takes as well is no growth
-    assert grown <= 1.5, (
-        f"encode_iterable took {grown:.1f} MiB more memory for {many * len(chunk) / MIB:.1f} MiB of text than for "
-        f"{few * len(chunk) / MIB:.2f} MiB; 1.5 MiB are allowed"
+        if before:  # what a short stream takes as well is no growth; nor is a buffer, which a longer one does not fill
+            text, grown = (repeats - before) * len(chunk) / MIB, (peaks[-1] - peaks[-2]) / MIB
+            if grown <= text / 2:
+                return
+    raise AssertionError(
+        f"encode_iterable took {grown:.1f} MiB more memory for {text:.1f} MiB more text; {text / 2:.1f} MiB are allowed"
     )
 
 
 @pytest.mark.edge
 @pytest.mark.cases("no_special")
 def test_without_special_tokens(submission, case):
-    """Where special_tokens is None or an empty list, <|endoftext|> is text like any other.
+    """If special_tokens is None or an empty list, <|endoftext|> is ordinary text.
 
     Asked: problem tokenizer: special_tokens is a list of strings or None, which is its default.
     """
@@ -260,7 +263,7 @@ def test_without_special_tokens(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("missing")
 def test_missing_special_token_is_appended(submission, case):
-    """A special token that the vocabulary lacks gets the next id, and can be decoded.
+    """A special token that is not in the vocabulary gets the next id and can be decoded.
 
     Asked: problem tokenizer: user-provided special tokens are appended to the vocabulary if they are not there.
     """
@@ -274,7 +277,7 @@ def test_missing_special_token_is_appended(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("special_forms")
 def test_any_string_may_be_a_special_token(submission, case):
-    """Special tokens may hold regex characters, spaces, or begin with each other: then the longest counts.
+    """Special tokens may hold regex characters or spaces, or begin with each other: then the longest counts.
 
     Asked: problem tokenizer: special tokens are strings, of which nothing more is said.
     """
@@ -284,7 +287,7 @@ def test_any_string_may_be_a_special_token(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("inside")
 def test_first_special_token_counts(submission, case):
-    """Of special tokens that overlap, the one that begins first is taken.
+    """If special tokens overlap in the text, the one that starts first is taken.
 
     Asked: nowhere; a regular expression that finds any of them does it from left to right.
     """
@@ -294,7 +297,7 @@ def test_first_special_token_counts(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("tables")
 def test_merges_go_by_their_order(submission, case):
-    """Merges decide, not the vocabulary: neither its ids nor that it has a word as a whole.
+    """The list of merges decides, not the vocabulary: neither its ids nor whole words that it contains.
 
     Asked: handout, section 2.6.1: the merges are applied in the order of the list. No training leaves such tables, but
     other tools' files may.
@@ -315,7 +318,7 @@ def test_long_pretokens(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("malformed")
 def test_malformed_bytes_are_replaced(submission, case):
-    """Any sequence of ids can be decoded: malformed UTF-8 becomes U+FFFD, as bytes.decode(errors="replace") has it.
+    """Any ids can be decoded: malformed UTF-8 becomes U+FFFD, as with bytes.decode(errors="replace").
 
     Asked: handout, section 2.6.2: malformed bytes are replaced by U+FFFD.
     """
@@ -326,7 +329,7 @@ def test_malformed_bytes_are_replaced(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("lines")
 def test_unknown_ids_are_not_dropped(submission, case):
-    """An id that the vocabulary lacks is an error, or shows as U+FFFD; it does not vanish.
+    """An id that is not in the vocabulary raises an error or shows as U+FFFD; it does not vanish.
 
     Asked: nowhere; but a mistake that shows is found sooner.
     """
@@ -343,7 +346,7 @@ def test_unknown_ids_are_not_dropped(submission, case):
 @pytest.mark.own_adapter
 @pytest.mark.cases("gpt2")
 def test_from_files(submission, case):
-    """Tokenizer.from_files reads a vocabulary and merges in the format in which GPT-2's were published.
+    """Tokenizer.from_files reads a vocabulary and merges in the format in which GPT-2 published its own.
 
     Asked: problem tokenizer, from_files; the format is that of this kit's handout.
     """
@@ -355,7 +358,7 @@ def test_from_files(submission, case):
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_from_files_in_detail(submission):
-    """Tokenizer.from_files takes special tokens, and merges that begin with # or have no #version line above them.
+    """Tokenizer.from_files takes special tokens, and reads merges that start with # or lack a #version line.
 
     Asked: as above.
     """
@@ -371,7 +374,7 @@ def test_from_files_in_detail(submission):
 
 @pytest.mark.advice
 def test_speed(submission, chance):
-    """A merge is looked up, not searched for among all merges: 50,000 of them take no longer than 1,000.
+    """Merges are looked up, not searched for: with 50,000 of them, encoding takes no longer than with 1,000.
 
     Asked: nowhere in numbers; the handout's experiments encode gigabytes. Judged is how times grow, no seconds.
     """

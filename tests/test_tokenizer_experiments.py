@@ -39,7 +39,7 @@ def tokenizer(submission, answers, run: str, text: str, made: dict[str, Vocabula
 
 @pytest.mark.decisive
 def test_compression_at_home(answers, stories, english):
-    """Each tokenizer compresses text of its own kind as the answers say.
+    """Each tokenizer compresses its own kind of text as the answers say.
 
     Asked: problem tokenizer_experiments (a).
     """
@@ -72,7 +72,7 @@ def test_time_for_the_pile(answers, for_staff):
 
 
 def test_sixteen_bits(answers, stories, english):
-    """uint16 holds every id of these vocabularies, at two bytes a token.
+    """uint16 holds every id of these vocabularies, at two bytes per token.
 
     Asked: problem tokenizer_experiments (d).
     """

@@ -66,7 +66,7 @@ def _parting(case, merges):
 
 @pytest.mark.cases
 def test_merges_of_english_text(submission, case):
-    """The most frequent pair of each round is merged, and vocabulary and merges come out as specified.
+    """The most frequent pair of each round is merged, and vocabulary and merges are as specified.
 
     Asked: problem train_bpe as a whole, on text such as people train on.
     """
@@ -75,7 +75,7 @@ def test_merges_of_english_text(submission, case):
 
 @pytest.mark.cases("merges")
 def test_most_frequent_pair_is_merged(submission, case):
-    """Pairs count as often as their words occur, and after each merge by what is then in the words.
+    """Pairs are counted as often as their words occur, and counts are updated after each merge.
 
     Asked: handout, section 2.4, "compute BPE merges". No pairs are tied here, and no word has a letter twice.
     """
@@ -84,7 +84,7 @@ def test_most_frequent_pair_is_merged(submission, case):
 
 @pytest.mark.cases("ties")
 def test_ties_go_to_the_greater_pair_of_bytes(submission, case):
-    """Of equally frequent pairs, the one that is greatest as a pair of bytes objects is merged.
+    """Of equally frequent pairs, the greatest as a pair of bytes objects is merged.
 
     Asked: handout, section 2.4: ties are broken by the lexicographically greater pair.
     """
@@ -93,7 +93,7 @@ def test_ties_go_to_the_greater_pair_of_bytes(submission, case):
 
 @pytest.mark.cases("repeats")
 def test_counts_around_repeated_pairs(submission, case):
-    """Counts stay right in words such as "aaaa" and "preceded", where merged pairs overlap or stand side by side.
+    """Counts stay right in words such as "aaaa" and "preceded", where merged pairs overlap or are side by side.
 
     Asked: handout, section 2.4: every occurrence of the pair is merged. No pairs are tied here.
     """
@@ -111,7 +111,7 @@ def test_characters_of_several_bytes(submission, case):
 
 @pytest.mark.cases("pretokens")
 def test_pretokens_follow_the_pattern(submission, case):
-    """Text is cut by GPT-2's pattern: contractions, letters and digits of all scripts, signs and white space.
+    """GPT-2's pattern splits the text: contractions, letters and digits of all scripts, signs, white space.
 
     Asked: handout, section 2.4: pre-tokenisation by the given regular expression.
     """
@@ -120,7 +120,7 @@ def test_pretokens_follow_the_pattern(submission, case):
 
 @pytest.mark.cases("documents")
 def test_special_tokens_separate_documents(submission, case):
-    """Special tokens are no text: nothing is learnt from them, and no merge reaches from one document into the next.
+    """Special tokens are not text: nothing is learnt from them, and no merge crosses from one document to the next.
 
     Asked: handout, section 2.5: special tokens are removed before pre-tokenisation, and nothing merges across them.
     """
@@ -129,7 +129,7 @@ def test_special_tokens_separate_documents(submission, case):
 
 @pytest.mark.cases("one_document")
 def test_a_long_document_is_cut_nowhere(submission, case):
-    """A document of 270 kB counts as a whole: wherever the file is read in parts, no word falls in two.
+    """A document of 270 kB counts as a whole: however the file is read in parts, no word is cut in two.
 
     Asked: handout, section 2.5: chunks end at the beginning of a special token, and nowhere else.
     """
@@ -138,7 +138,7 @@ def test_a_long_document_is_cut_nowhere(submission, case):
 
 @pytest.mark.cases("many_documents")
 def test_every_document_counts_once(submission, case):
-    """In a file of many documents that is read in parts, none is cut in two, lost or counted again.
+    """If a file of many documents is read in parts, none is cut in two, lost or counted twice.
 
     Asked: handout, section 2.5: chunks end at the beginning of a special token; the result is that of the whole file.
     """
@@ -147,7 +147,7 @@ def test_every_document_counts_once(submission, case):
 
 @pytest.mark.cases("vocabulary")
 def test_vocabulary_has_the_size_asked_for(submission, case):
-    """The vocabulary holds the special tokens, the 256 bytes and as many merges as then fit into vocab_size.
+    """The vocabulary holds the special tokens, the 256 bytes and as many merges as fit into vocab_size.
 
     Asked: problem train_bpe: vocab_size counts the bytes, the merges and the special tokens.
     """
@@ -166,7 +166,7 @@ def test_speed(submission, chance):
 
 @pytest.mark.edge
 def test_merges_look_at_what_they_change(submission, chance):
-    """A merge costs less than counting all pairs once: it looks only at the words that hold the pair.
+    """A merge costs less than counting all pairs once: it looks only at the words that contain the pair.
 
     Asked: handout, section 2.5: index the counts of pairs and update them incrementally. Judged as in test_speed.
     """
@@ -250,7 +250,7 @@ def test_ends_when_no_pair_is_left(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("special_forms")
 def test_any_string_may_be_a_special_token(submission, case):
-    """Special tokens may hold regex characters, spaces and letters of any script, and need not be in the text.
+    """Special tokens may hold regex characters, spaces and letters of any script, and need not occur in the text.
 
     Asked: handout, section 2.5, which splits at special tokens escaped as regular expressions.
     """
@@ -270,7 +270,7 @@ def test_path_as_string(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("contained")
 def test_longest_special_token_counts(submission, case):
-    """Where one special token begins with another, the text is split at the longer one.
+    """If one special token is the beginning of another, the text is split at the longer one.
 
     Asked: by this kit's handout; Stanford's joins the special tokens with | as they come.
     """
@@ -280,7 +280,7 @@ def test_longest_special_token_counts(submission, case):
 @pytest.mark.advice
 @pytest.mark.cases("empty")
 def test_nothing_to_learn(submission, case):
-    """A file without any text, and a vocab_size without room for a merge, give the tokens there are and no merges.
+    """With an empty file, or a vocab_size without room for merges, the result has the base tokens and no merges.
 
     Asked: by this kit's handout; from Stanford's it follows at most.
     """

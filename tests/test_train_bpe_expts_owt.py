@@ -22,7 +22,7 @@ def vocabulary(submission):
 
 
 def test_the_tables_are_those_of_a_training(training, vocabulary):
-    """The vocabulary is the special tokens, the 256 bytes and what the merges make, with ids in that order.
+    """The vocabulary holds the special tokens, the 256 bytes and the merged tokens, with ids in that order.
 
     Asked: problem train_bpe_expts_owt: save the vocabulary and the merges, as problem train_bpe gives them.
     """
@@ -31,7 +31,7 @@ def test_the_tables_are_those_of_a_training(training, vocabulary):
 
 @pytest.mark.decisive
 def test_the_merges_are_learnt_from_the_text(training, vocabulary, reference):
-    """The merges are what BPE gives: the same again on a text of the kit, else those of such text.
+    """The merges are those of BPE: exactly reproduced on a text of the kit, otherwise typical of such text.
 
     Asked: problem train_bpe_expts_owt: train on its text, as problem train_bpe says.
     """
@@ -39,7 +39,7 @@ def test_the_merges_are_learnt_from_the_text(training, vocabulary, reference):
 
 
 def test_the_longest_token(training, vocabulary, remarks):
-    """The longest token, special ones left aside, is the one that is named.
+    """The longest token, not counting special tokens, is the one that the configuration names.
 
     Asked: problem train_bpe_expts_owt: which token is the longest?
     """

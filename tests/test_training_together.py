@@ -181,7 +181,7 @@ def claims_truly(claimed, measured, within):
 
 @pytest.mark.decisive
 def test_learns(spoken, foreign, own_parts):
-    """A short training on a text ends with weights whose loss on more of it no bigram model reaches.
+    """After a short training, the weights reach a loss on new text that no bigram model reaches.
 
     Asked: problem training_together: a loop that trains the model.
     """
@@ -204,7 +204,7 @@ def test_learns(spoken, foreign, own_parts):
 
 
 def test_reports(submission, spoken):
-    """Metrics have every step once, with tokens, time, learning rate and losses, as the configuration makes them.
+    """The metrics have every step once, with tokens, time, learning rate and losses as configured.
 
     Asked: problem training_together: training and validation performance are logged periodically.
     """
@@ -213,7 +213,7 @@ def test_reports(submission, spoken):
 
 
 def test_losses_are_true(spoken, foreign, own_parts):
-    """The losses in the metrics are about those that the weights have.
+    """The losses in the metrics are about those of the weights.
 
     Asked: problem training_together: what is logged is the performance of the model.
     """
@@ -238,7 +238,7 @@ def test_losses_are_true(spoken, foreign, own_parts):
 
 @pytest.mark.decisive
 def test_learning_rate_is_applied(submission, train):
-    """Every step is made with the learning rate that the metrics say, which follows the schedule.
+    """Every step uses the learning rate in the metrics, and this follows the schedule.
 
     Asked: problem training_together: the optimizer's hyperparameters are configured; problem learning_rate_schedule.
     """
@@ -304,7 +304,7 @@ def check_claimed(own_parts, run, tokens, what):
 @pytest.mark.edge
 @pytest.mark.parametrize(("key", "value"), [("norm", "none"), ("norm", "post"), ("position", "none"), ("ffn", "silu")])
 def test_architecture(train, own_parts, key, value):
-    """norm, position and ffn change the architecture: which weights there are, and what is computed with them.
+    """norm, position and ffn change the architecture: both the set of weights and the computation.
 
     Asked: the documentation of TrainConfig, the ablations of the experiments.
     """
@@ -314,7 +314,7 @@ def test_architecture(train, own_parts, key, value):
 
 @pytest.mark.edge
 def test_seed(train):
-    """The same configuration gives the same weights, bit for bit, and another seed gives others.
+    """The same configuration gives the same weights, bit for bit; another seed gives other weights.
 
     Asked: the documentation of TrainConfig, seed.
     """
@@ -342,7 +342,7 @@ def test_clips(train):
 
 @pytest.mark.edge
 def test_own_gradients(train):
-    """Every step is made with the gradient of its own batch alone.
+    """Every step uses only the gradient of its own batch.
 
     Asked: problem training_together; plain safety: gradients are zeroed before each step.
     """
@@ -359,7 +359,7 @@ def test_own_gradients(train):
 
 @pytest.mark.edge
 def test_accumulation(train):
-    """A batch in several parts gives the same step as the batch in one: the mean gradient of the same windows.
+    """A batch in several parts gives the same step as in one part: the mean gradient of the same windows.
 
     Asked: the documentation of TrainConfig, accumulation_steps.
     """
@@ -387,7 +387,7 @@ def interrupted(submission, tmp_path_factory):
 
 @pytest.mark.edge
 def test_resumes(interrupted):
-    """A run that is killed (SIGKILL) and started again ends with the weights that it would have had, bit for bit.
+    """A run that is killed (SIGKILL) and restarted ends with the same weights as without the kill, bit for bit.
 
     Asked: the documentation of train: an interruption changes nothing.
     """
@@ -402,7 +402,7 @@ def test_resumes(interrupted):
 
 
 def test_goes_on(interrupted):
-    """Resuming goes on from the checkpoint: the metrics of the steps before it stay as they were, seconds and all.
+    """Resuming continues from the checkpoint: the metrics of earlier steps stay unchanged, including seconds.
 
     Asked: problem training_together: checkpoints are serialized to a path; the documentation of train.
     """
@@ -420,7 +420,7 @@ def test_goes_on(interrupted):
 
 @pytest.mark.edge
 def test_resumed_metrics(submission, interrupted):
-    """After resuming no step of the metrics is missing and none is there twice, and losses go on as they would have.
+    """After resuming, no step is missing or doubled in the metrics, and the losses continue as without a break.
 
     Asked: the documentation of train: no step is missing, and none is there twice.
     """
@@ -435,7 +435,7 @@ def test_resumed_metrics(submission, interrupted):
 
 @pytest.mark.edge
 def test_replaces_checkpoint(interrupted):
-    """A new checkpoint replaces the old one when it is complete; it is not written over it.
+    """A new checkpoint replaces the old one only once it is complete; it does not overwrite it.
 
     Asked: the documentation of train: whenever the process ends, there is a complete checkpoint.
     """
@@ -446,7 +446,7 @@ def test_replaces_checkpoint(interrupted):
 
 @pytest.mark.edge
 def test_larger_than_memory(train):
-    """A dataset may be larger than memory: only the windows that are drawn are read.
+    """A dataset may be larger than memory: only the drawn windows are read.
 
     Asked: problem training_together: large data is loaded memory-efficiently, with np.memmap.
     """
@@ -492,7 +492,7 @@ REFUSED = {
 @pytest.mark.edge
 @pytest.mark.parametrize("name", REFUSED)
 def test_refuses(submission, name):
-    """What cannot be is refused by a ValueError that names it, before anything is written.
+    """An impossible configuration raises a ValueError that names the problem, before anything is written.
 
     Asked: the documentation of train and make_config, what raises ValueError.
     """

@@ -36,7 +36,7 @@ def shares_of(matmul_flops):
 
 @pytest.mark.cases("parameter_counts")
 def test_parameter_counts(submission, case):
-    """Embedding, attention, feed-forward networks, norms and head have the parameters that the model has in them.
+    """Embedding, attention, feed-forward networks, norms and head have as many parameters as in the model.
 
     Asked: problem transformer_accounting (a).
     """
@@ -45,7 +45,7 @@ def test_parameter_counts(submission, case):
 
 @pytest.mark.cases("num_parameters")
 def test_num_parameters(submission, case):
-    """The whole model has as many trainable parameters as its parts have together.
+    """The number of trainable parameters is the sum over the model's parts.
 
     Asked: problem transformer_accounting (a).
     """
@@ -93,7 +93,7 @@ def test_flops_shares(submission, case):
 
 @pytest.mark.cases("long_context")
 def test_long_context(submission, case):
-    """At 16,384 tokens of context, what grows with its square outgrows what grows in proportion to it.
+    """At a context of 16,384 tokens, the terms that grow with its square outgrow the linear ones.
 
     Asked: problem transformer_accounting (e).
     """
@@ -103,7 +103,7 @@ def test_long_context(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("batch")
 def test_batch(submission, case):
-    """A batch takes as many times the FLOPs of one sequence as it has sequences.
+    """A batch of n sequences takes n times the FLOPs of one sequence.
 
     Asked: the documentation of forward_flops.
     """
@@ -125,7 +125,7 @@ def test_bytes_per_parameter(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("exact")
 def test_whole_numbers(submission, case):
-    """Counts are ints, exact also where a float would skip whole numbers.
+    """Counts are ints, and exact even where floats cannot represent every whole number.
 
     Asked: plain safety: counts of things are whole numbers.
     """
@@ -151,7 +151,7 @@ def test_whole_numbers(submission, case):
     heads=st.integers(2, 16),
 )
 def test_heads_change_nothing(submission, config, heads):
-    """More and narrower heads at the same d_model have the same parameters and take the same FLOPs.
+    """More and narrower heads at the same d_model change neither the parameters nor the FLOPs.
 
     Asked: the documentation of parameter_counts and matmul_flops.
     """

@@ -22,7 +22,7 @@ def drawn_block(draw: Draw) -> dict[str, Any]:
 
 
 def test_causal(submission):
-    """No output depends on a later token, and every output depends on its own.
+    """No output depends on a later token, and every output depends on its own token.
 
     Asked: problem multihead_self_attention: token i attends to the tokens j <= i.
     """
@@ -41,7 +41,7 @@ def test_causal(submission):
 
 
 def test_every_weight_is_used(submission):
-    """Each of the nine weights has an influence on the output.
+    """Each of the nine weights affects the output.
 
     Asked: problem transformer_block: two norms, attention and SwiGLU, each with weights of its own.
     """
@@ -65,7 +65,7 @@ def test_matches_reference(submission, case):
 
 @pytest.mark.cases("attention_alone")
 def test_attention_alone(submission, case):
-    """With a silent feed-forward network (w2 = 0), the block's attention adds attn(ln1(x)).
+    """If the feed-forward network outputs zero (w2 = 0), the block adds only attn(ln1(x)).
 
     Asked: problem transformer_block, the formula of its first half.
     """
@@ -74,7 +74,7 @@ def test_attention_alone(submission, case):
 
 @pytest.mark.cases("feed_forward_alone")
 def test_feed_forward_alone(submission, case):
-    """With a silent attention (output_proj = 0), the block's feed-forward network adds ffn(ln2(x)).
+    """If the attention outputs zero (output_proj = 0), the block adds only ffn(ln2(x)).
 
     Asked: problem transformer_block: each sublayer is a norm, then the operation, then the residual connection.
     """
@@ -92,7 +92,7 @@ def check_what_is_added(submission, case, name):
 
 @pytest.mark.cases("residual")
 def test_residual_connections(submission, case):
-    """With both sublayers silent, gains of 1 and vectors of root mean square 1, the input comes out as it was.
+    """With both sublayers at zero, gains of 1 and vectors of root mean square 1, the input comes out unchanged.
 
     Asked: problem transformer_block, the residual connections.
     """
@@ -106,7 +106,7 @@ def test_residual_connections(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("theta")
 def test_theta(submission, case):
-    """The base of RoPE is the given theta: it matters to every token but the first, which is not turned.
+    """RoPE's base is the given theta: it affects every token except the first, which is not rotated.
 
     Asked: the argument theta of the adapter, and problem multihead_self_attention, "applying RoPE".
     """
@@ -122,7 +122,7 @@ def test_theta(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """Both norms use eps = 1e-5, which shows when the inputs are small.
+    """Both norms use eps = 1e-5; this matters when the inputs are small.
 
     Asked: problem rmsnorm, the default of eps.
     """
@@ -149,7 +149,7 @@ def test_strided_input(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """The block leaves its input as it was.
+    """The block does not modify its input.
 
     Asked: plain safety: inputs belong to the caller.
     """
@@ -161,6 +161,6 @@ def test_inputs_unchanged(submission, case):
 def test_gradients(submission, case):
     """Gradients flow through both sublayers and both residual connections to the input.
 
-    Asked: plain safety: the layers below have to be learned through it.
+    Asked: plain safety: the layers below must be trained through it.
     """
     case.check(submission.gradients(**case.inputs))

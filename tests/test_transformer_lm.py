@@ -40,7 +40,7 @@ def drawn_model(draw: Draw) -> dict[str, Any]:
 
 
 def test_causal(submission):
-    """No logits depend on a later token, and all depend on their own.
+    """No logits depend on a later token, and all depend on their own token.
 
     Asked: problem multihead_self_attention: token i attends to the tokens j <= i.
     """
@@ -77,7 +77,7 @@ def test_sequences_are_independent(submission):
 
 
 def test_every_weight_is_used(submission):
-    """Each weight of each block, of the final norm, the embedding and the head has an influence on the logits.
+    """Each weight of the blocks, the final norm, the embedding and the head affects the logits.
 
     Asked: problem transformer_lm: num_layers blocks, then a norm and a head with weights of their own.
     """
@@ -92,7 +92,7 @@ def test_every_weight_is_used(submission):
 
 
 def test_head_is_not_tied(submission):
-    """The head has a weight of its own: the embedding of a token that does not occur has no influence.
+    """The head has its own weight: the embedding of a token that does not occur has no effect.
 
     Asked: problem transformer_lm: the head is a linear layer, and the adapter's weights name both.
     """
@@ -111,7 +111,7 @@ def test_head_is_not_tied(submission):
 
 @pytest.mark.cases
 def test_matches_reference(submission, case):
-    """The model embeds the tokens, applies every block, normalises once more and gives logits, not probabilities.
+    """The model embeds the tokens, applies every block, then the final norm, and returns logits, not probabilities.
 
     Asked: problem transformer_lm, and the figure of the model.
     """
@@ -120,7 +120,7 @@ def test_matches_reference(submission, case):
 
 @pytest.mark.cases("ends")
 def test_embedding_and_head(submission, case):
-    """With silent blocks, vectors of root mean square 1 and gains of 1, a logit is the head's row times the embedding.
+    """With blocks at zero, vectors of root mean square 1 and gains of 1, a logit is head row times embedding.
 
     Asked: problem transformer_lm: embedding first, head last, unnormalised logits.
     """
@@ -129,7 +129,7 @@ def test_embedding_and_head(submission, case):
 
 @pytest.mark.cases("ranking")
 def test_ranking(submission, case):
-    """Where head and embedding have equal weights, the tokens are ranked as they should be, at every position.
+    """If head and embedding have equal weights, the tokens are ranked correctly at every position.
 
     Asked: problem transformer_lm, and the figure of the model.
     """
@@ -151,7 +151,7 @@ def test_ranking(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("truncated")
 def test_short_sequences(submission, case):
-    """Sequences may be shorter than context_length: they give what they give as the beginning of a longer one.
+    """Sequences may be shorter than context_length: they give the same logits as the start of a longer one.
 
     Asked: problem transformer_lm: context_length is the maximum.
     """
@@ -165,7 +165,7 @@ def test_short_sequences(submission, case):
 @pytest.mark.relation
 @pytest.mark.cases("theta")
 def test_theta(submission, case):
-    """All blocks use RoPE with rope_theta as its base: it matters to every token but the first, which is not turned.
+    """All blocks use RoPE with base rope_theta: it affects every token except the first, which is not rotated.
 
     Asked: the argument rope_theta of the adapter.
     """
@@ -183,7 +183,7 @@ def test_theta(submission, case):
 
 @pytest.mark.cases("trained")
 def test_trained_weights(submission, case):
-    """A model that was trained elsewhere gives its logits here.
+    """The weights of a model trained elsewhere give that model's logits here.
 
     Asked: problem transformer_lm; the public tests load trained weights, too.
     """
@@ -193,7 +193,7 @@ def test_trained_weights(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
-    """The final norm uses eps = 1e-5, which shows when its input is small.
+    """The final norm uses eps = 1e-5; this matters when its input is small.
 
     Asked: problem rmsnorm, the default of eps.
     """
@@ -220,7 +220,7 @@ def test_strided_ids(submission, case):
 @pytest.mark.edge
 @pytest.mark.cases("untouched")
 def test_inputs_unchanged(submission, case):
-    """The model leaves the token ids as they were.
+    """The model does not modify the token ids.
 
     Asked: plain safety: inputs belong to the caller.
     """
@@ -236,7 +236,7 @@ def new_model(submission):
 
 @pytest.mark.edge
 def test_parameters(submission):
-    """A new model registers all of its weights, each once, and all of them can be trained.
+    """A new model registers each of its weights once, and all of them are trainable.
 
     Asked: problem transformer_lm, made of the layers before it; a head of its own; no layer has a bias.
     """
@@ -245,7 +245,7 @@ def test_parameters(submission):
 
 @pytest.mark.edge
 def test_initial_weights(submission):
-    """Every weight of a new model starts as the assignment says: embedding, Linear layers and gains.
+    """Every weight of a new model is initialised as the assignment says: embedding, Linear layers and gains.
 
     Asked: section "parameter initialization".
     """
@@ -257,7 +257,7 @@ def test_initial_weights(submission):
 def test_every_parameter_learns(submission, case):
     """The gradient of the logits reaches every weight.
 
-    Asked: problem transformer_lm: training has to reach all of it.
+    Asked: problem transformer_lm: training must reach all of it.
     """
     check_parameter_gradients(case, submission.parameter_gradients(**case.inputs))
 
@@ -265,7 +265,7 @@ def test_every_parameter_learns(submission, case):
 @pytest.mark.edge
 @pytest.mark.own_adapter
 def test_device_and_dtype(submission):
-    """A new model has all of its parameters on the device and in the dtype that are asked for.
+    """A new model has all of its parameters on the requested device and in the requested dtype.
 
     Asked: the parameters `device` and `dtype` of its layers.
     """

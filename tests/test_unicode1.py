@@ -23,7 +23,7 @@ def test_its_repr(answers, for_staff):
 
 
 def test_it_counts(answers, for_staff):
-    """In the middle of a text, chr(0) is a character like any other.
+    """Inside a text, chr(0) is a character like any other.
 
     Asked: problem unicode1 (c).
     """

@@ -23,7 +23,7 @@ def test_lengths_in_three_encodings(answers, for_staff):
 
 
 def test_byte_by_byte_goes_wrong(answers, for_staff):
-    """Decoding UTF-8 byte by byte goes wrong for the given text.
+    """Decoding UTF-8 byte by byte fails for the given text.
 
     Asked: problem unicode2 (b).
     """
@@ -52,7 +52,7 @@ def test_two_bytes_without_a_character(answers, for_staff):
 
 @pytest.mark.edge
 def test_nothing_that_follows_helps(answers):
-    """Whatever bytes follow the two, there is no character in them.
+    """Whatever bytes follow, the given two decode to no character.
 
     Asked: problem unicode2 (c), read strictly: the bytes decode to no character, whatever follows.
     """

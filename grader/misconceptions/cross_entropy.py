@@ -176,7 +176,7 @@ MISCONCEPTIONS = (
     _wrong(
         "no-shift",
         _no_shift,
-        "takes exp of the logits as they are, which overflows from about 89 on.",
+        "takes exp of the unshifted logits, which overflows from about 89 on.",
         "Add 1000 to every logit: should the loss change, and does it?",
         "common",
     ),
@@ -200,7 +200,7 @@ MISCONCEPTIONS = (
     _wrong(
         "clamped",
         _clamped,
-        "keeps probabilities from falling below 1e-12 (it clamps them, or adds that much), so no loss can exceed 28.",
+        "keeps probabilities above 1e-12 (it clamps them or adds that much), so no loss can exceed 28.",
         "The target's logit is 1000 below the largest: what is the loss?",
     ),
     _wrong(
@@ -235,14 +235,14 @@ MISCONCEPTIONS = (
     _wrong(
         "every-target-for-every-row",
         _every_target_for_every_row,
-        "looks up every target in every row, where each row has one of its own.",
+        "looks up every target in every row, but each row has its own target.",
         "What is the shape of logits[:, targets]?",
         throughout=True,
     ),
     _wrong(
         "best-class",
         _best_class,
-        "looks at the most probable class, not at the target.",
+        "uses the most probable class, not the target.",
         "Change the targets: does the loss change?",
         "rare",
         throughout=True,
@@ -274,7 +274,7 @@ MISCONCEPTIONS = (
     _wrong(
         "one-batch-dimension-only",
         _rows_by_index,
-        "pairs the targets with the indices 0, 1, 2, ... of the first dimension, which fits one batch dimension only.",
+        "pairs the targets with the indices 0, 1, 2, ... of the first dimension, which needs a single batch dimension.",
         "What are the shapes of both indices when the logits are (batch, seq, vocab)?",
         "common",
     ),
@@ -287,21 +287,21 @@ MISCONCEPTIONS = (
     _wrong(
         "detached",
         _detached,
-        "cuts the loss off from the logits, so backward reaches nothing.",
-        "Does loss.requires_grad hold when that of the logits does?",
+        "detaches the loss from the logits, so backward reaches nothing.",
+        "If logits.requires_grad is True, is loss.requires_grad True as well?",
         "rare",
     ),
     _wrong(
         "normaliser-without-gradient",
         _gradient_of_target_only,
-        "lets no gradient through the normaliser, so the gradient is that of the target's logit alone.",
+        "lets no gradient through the normaliser, so only the target's logit gets one.",
         "Compare logits.grad with (softmax - one-hot) / batch size for one row.",
         "rare",
     ),
     _wrong(
         "of-probabilities",
         _softmax_first,
-        "takes a softmax of the logits, and of the result another one.",
+        "applies softmax twice: to the logits, and then to the result.",
         "Does your function expect logits or probabilities, and which does it make of them first?",
         throughout=True,
     ),
@@ -315,15 +315,15 @@ MISCONCEPTIONS = (
     _wrong(
         "first-rows-only",
         _first_rows_only,
-        "looks at the first rows only, when there are thousands.",
-        "Does your code have a size in it that none of its arguments gave it?",
+        "uses only the first rows when there are thousands.",
+        "Does your code contain a size that comes from none of its arguments?",
         "rare",
     ),
     _wrong(
         "first-classes-only",
         _first_classes_only,
-        "looks at a part of the vocabulary only, when it is large.",
-        "What does it give when the last class of 50257 is the right one?",
+        "uses only a part of the vocabulary when it is large.",
+        "What does it return when the last class of 50257 is the target?",
         "rare",
     ),
 )

@@ -181,7 +181,7 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
     return (
         bug(
             "accumulator-not-rescaled", "common",
-            "When a later tile raises the maximum, the output summed so far keeps its old scale.",
+            "When a later tile raises the maximum, the output so far keeps its old scale.",
             "After the second tile, relative to which maximum are the first tile's exponentials in the output?",
             shrink_output=_one,
         ),
@@ -199,21 +199,21 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         ),
         bug(
             "rescaled-upside-down", "occasional",
-            "The factor that carries old sums to a new maximum is exp(new - old), the inverse of what it should be.",
+            "The factor that rescales old sums to a new maximum is exp(new - old), the inverse of the right one.",
             "When the maximum grows, must old exponentials become smaller or larger?",
             shrink_sum=lambda old, new: torch.exp(new - torch.where(old.isinf(), new, old)),
             shrink_output=lambda old, new: torch.exp(new - torch.where(old.isinf(), new, old)),
         ),
         bug(
             "maximum-of-tile-only", "occasional",
-            "The maximum is that of the current tile, so that old sums are carried to a maximum that may be smaller.",
+            "The maximum is that of the current tile, so old sums are rescaled to a maximum that may be smaller.",
             "Which scores should the running maximum cover after the third tile?",
             new_maximum=lambda row_max, scores: scores.amax(-1),
             shrink_sum=_one, shrink_output=_one,
         ),
         bug(
             "maximum-not-subtracted", "common",
-            "Exponentials are taken of the scores themselves, so large scores overflow.",
+            "Exponentials are taken of unshifted scores, so large scores overflow.",
             "What is exp(100) in float32? Try queries and keys that are ten times larger.",
             new_maximum=lambda row_max, scores: torch.zeros_like(row_max),
             shrink_sum=_one, shrink_output=_one,
@@ -250,14 +250,14 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         ),
         bug(
             "sum-saved-for-log-sum-exp", "rare",
-            "What is saved is the sum of shifted exponentials, not its logarithm plus the maximum.",
+            "The saved value is the sum of shifted exponentials, not its logarithm plus the maximum.",
             "Which one number per query lets the backward pass turn scores into probabilities?",
             log_sum_exp=lambda row_max, row_sum: row_sum,
         ),
         bug(
             "log-sum-exp-not-saved-once", "occasional",
             "Of the tensors saved for the backward pass, not exactly one has the shape [batch, queries].",
-            "Look at `output.grad_fn.saved_tensors`: which shapes are there? Can one number per query stand for both "
+            "Look at `output.grad_fn.saved_tensors`: which shapes are there? Can one number per query replace both "
             "maximum and sum?",
             saved=_with_maximum,
         ),
@@ -287,7 +287,7 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         ),
         bug(
             "causal-ignored-backward", "common",
-            "is_causal holds on the way forward only: gradients flow through masked scores.",
+            "is_causal applies only in the forward pass: gradients flow through masked scores.",
             "Where does the backward pass compute the scores again, and is the mask applied there?",
             causal_backward=False,
         ),
@@ -299,7 +299,7 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         ),
         bug(
             "d-from-values", "occasional",
-            "D is taken as sum(dO * V), with the values in the place of the output.",
+            "D is computed as sum(dO * V), with the values in place of the output.",
             "Which two tensors have one row per query?",
             row_products=lambda dO, O, V: (dO * V).sum(-1) if V.shape == dO.shape else (dO * O).sum(-1) * 0,
         ),
@@ -341,7 +341,7 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         ),
         bug(
             "last-tile-dropped", "common",
-            "Only whole tiles are computed; what is left at the end of a sequence is dropped.",
+            "Only whole tiles are computed; the rest at the end of a sequence is dropped.",
             "With 70 queries and tiles of 64, how many tiles are there?",
             tiles=_whole_tiles,
         ),
@@ -353,8 +353,8 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
         ),
         bug(
             "sums-in-half-precision", "occasional",
-            "Sums are kept in the dtype of the inputs, so that float16 loses half of its digits.",
-            "In which dtype does the accumulator start, when the inputs are float16?",
+            "Sums are kept in the inputs' dtype, so float16 loses half of its digits.",
+            "Which dtype does the accumulator have when the inputs are float16?",
             keeps_precision=False,
         ),
     )  # fmt: skip

@@ -93,19 +93,19 @@ MISCONCEPTIONS = (
     _bug(
         "eps-left-out", "occasional",
         "eps is not added to the mean square.",
-        "Try inputs around 0.003: is eps small beside their squares?",
+        "Try inputs around 0.003: is eps small compared with their squares?",
         inverse=lambda mean: torch.rsqrt(mean + 1e-38),
     ),
     _bug(
         "eps-outside-the-root", "occasional",
-        "eps is added to the root mean square, not to the mean square below the root.",
-        "Where in the formula does eps stand, below the root or beside it?",
+        "eps is added to the root mean square, not to the mean square under the root.",
+        "Where is eps in the formula, under the root or outside it?",
         inverse=lambda mean: 1 / (mean.sqrt() + EPS),
     ),
     _bug(
         "mean-over-the-block", "common",
         "The sum of squares is divided by the block's width, a power of two, instead of by d_model.",
-        "For d_model = 50, how many values does the kernel load, and how many count?",
+        "For d_model = 50, how many values does the kernel load, and how many are real?",
         mean_square=lambda x: x.square().sum(-1, keepdim=True) / _padded(x.shape[-1]),
     ),
     _bug(
@@ -142,20 +142,20 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "gain-missing-in-input-gradient", "common",
-        "The gradient of the input is computed from dy as it is, without the gain.",
-        "Between dy and dx lies the product with the gain. Where does it enter?",
+        "The gradient of the input is computed from dy without the gain.",
+        "The forward pass multiplies by the gain. Where does dx use it?",
         upstream=lambda dy, gain: dy,
     ),
     _bug(
         "sum-for-mean-in-gradient", "occasional",
-        "The second term of dx sums over the features where it should average.",
+        "The second term of dx sums over the features instead of averaging.",
         "Where does the 1/d_model of the mean square go when it is differentiated?",
         input_gradient=lambda normed, dnormed, r: r * (dnormed - normed * (dnormed * normed).sum(-1, keepdim=True)),
     ),
     _bug(
         "second-term-added", "rare",
         "The second term of dx is added instead of subtracted.",
-        "dx should be orthogonal to x, but for eps. Is it?",
+        "dx should be orthogonal to x, apart from eps. Is it?",
         input_gradient=lambda normed, dnormed, r: r * (dnormed + normed * (dnormed * normed).mean(-1, keepdim=True)),
     ),
     _bug(
@@ -166,14 +166,14 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "gain-gradient-of-last-vector", "occasional",
-        "The gradient of the gain is that of the last vector alone: programs overwrite each other's part.",
+        "The gradient of the gain is that of the last vector only: programs overwrite each other's part.",
         "How many programs write to the gradient of the gain, and how are their parts put together?",
         gain_gradient=lambda dy, normed: (dy * normed).reshape(-1, dy.shape[-1])[-1],
     ),
     _bug(
         "gain-gradient-from-upstream", "occasional",
         "The gradient of the gain sums dy without the normalised input.",
-        "By what is the gain multiplied on the way forward?",
+        "What multiplies the gain in the forward pass?",
         gain_gradient=lambda dy, normed: dy.reshape(-1, dy.shape[-1]).sum(0),
     ),
     _bug(
@@ -190,8 +190,8 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "no-kernel-backward", "common",
-        "The way forward runs a kernel, the way back is PyTorch.",
-        "How many launches does one step of training make?",
+        "The forward pass runs a kernel, but the backward pass is PyTorch.",
+        "How many kernels does one training step launch?",
         launches_backward=False,
     ),
 )  # fmt: skip

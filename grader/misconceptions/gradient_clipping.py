@@ -143,7 +143,7 @@ MISCONCEPTIONS = (
     _wrong(
         "per-parameter",
         _per_parameter,
-        "looks at the norm of each gradient by itself.",
+        "clips each gradient by its own norm.",
         "Two gradients have norm 0.9 each and the limit is 1: is anything clipped?",
         "common",
     ),
@@ -156,47 +156,47 @@ MISCONCEPTIONS = (
     _wrong(
         "sum-of-norms",
         _clipping(norm_of=lambda gradients: torch.stack([g.norm() for g in gradients]).sum()),
-        "adds up the norms of the gradients; the norm of all together is smaller.",
+        "adds up the norms of the gradients; their joint norm is smaller.",
         "For norms of 3 and 4, is the joint norm 7 or 5?",
     ),
     _wrong(
         "largest-norm",
         _clipping(norm_of=lambda gradients: torch.stack([g.norm() for g in gradients]).max()),
-        "takes the largest of the gradients' norms for the norm of all.",
+        "uses the largest of the gradients' norms as the joint norm.",
         "For norms of 3 and 4, is the joint norm 4 or 5?",
         "rare",
     ),
     _wrong(
         "no-root",
         _clipping(norm_of=lambda gradients: torch.stack([g.square().sum() for g in gradients]).sum()),
-        "takes the sum of squares for the norm, without the square root.",
+        "uses the sum of squares as the norm, without the square root.",
         "What is the norm of (3, 4)?",
     ),
     _wrong(
         "l1-norm",
         _clipping(norm_of=lambda gradients: torch.stack([g.abs().sum() for g in gradients]).sum()),
-        "takes the sum of absolute values for the norm.",
+        "uses the sum of absolute values as the norm.",
         "What is the l2 norm of (3, 4)?",
         "rare",
     ),
     _wrong(
         "largest-element",
         _clipping(norm_of=lambda gradients: torch.stack([g.abs().max() for g in gradients]).max()),
-        "takes the largest absolute value for the norm.",
+        "uses the largest absolute value as the norm.",
         "What is the l2 norm of (3, 4)?",
         "rare",
     ),
     _wrong(
         "first-gradient-only",
         _clipping(scaled=lambda gradients: gradients[:1]),
-        "scales the gradient of the first parameter only.",
+        "scales only the gradient of the first parameter.",
         "After clipping, what is the norm of all gradients together?",
         "rare",
     ),
     _wrong(
         "root-mean-square",
         _clipping(norm_of=lambda gradients: torch.cat([g.flatten() for g in gradients]).square().mean().sqrt()),
-        "takes the root of the mean square for the norm, so large models are clipped less.",
+        "uses the root of the mean square as the norm, so large models are clipped less.",
         "What is the norm of (3, 4): 5, or 3.54?",
         "rare",
     ),
@@ -217,7 +217,7 @@ MISCONCEPTIONS = (
         "norm-of-parameters",
         _norm_of_parameters,
         "measures the parameters, not their gradients.",
-        "Does the outcome change when only the weights are larger?",
+        "Does the result change when only the weights are larger?",
         "common",
     ),
     _wrong(
@@ -237,7 +237,7 @@ MISCONCEPTIONS = (
     _wrong(
         "result-dropped",
         _never_back_in_place,
-        "computes scaled gradients but leaves those of the parameters as they were.",
+        "computes scaled gradients but leaves the parameters' gradients unchanged.",
         "Does `g = g * factor` change the tensor that parameter.grad refers to?",
     ),
     _wrong(
@@ -256,7 +256,7 @@ MISCONCEPTIONS = (
     _wrong(
         "consumes-generator",
         _consumes,
-        "goes through the parameters twice, and a generator such as model.parameters() is empty the second time.",
+        "iterates over the parameters twice, but a generator such as model.parameters() is empty the second time.",
         "What does list(generator) give when you call it twice?",
         "common",
     ),
@@ -264,7 +264,7 @@ MISCONCEPTIONS = (
         "needs-a-gradient",
         _needs_a_gradient,
         "fails when no parameter has a gradient.",
-        "What does torch.stack say to an empty list?",
+        "What does torch.stack do with an empty list?",
         "common",
     ),
     _wrong(
@@ -277,8 +277,8 @@ MISCONCEPTIONS = (
     _wrong(
         "stops-at-none",
         _stops_at_none,
-        "stops at the first parameter without gradient and leaves out those after it.",
-        "What should happen to the parameters behind a frozen one?",
+        "stops at the first parameter without a gradient and skips those after it.",
+        "What should happen to the parameters after a frozen one?",
         "rare",
     ),
     _wrong(
@@ -290,14 +290,14 @@ MISCONCEPTIONS = (
     _wrong(
         "eps-under-root",
         _clipping(norm_of=_eps_under_root, factor=lambda limit, norm: limit / norm),
-        "adds eps to the sum of squares and takes the root of both, where eps is to be added to the norm.",
+        "adds eps to the sum of squares under the root, but eps must be added to the norm.",
         "With a norm of 1e-3 and an eps of 1e-6, is the denominator 1.001e-3 or 1.414e-3?",
         "common",
     ),
     _wrong(
         "large-eps",
         _clipping(factor=lambda limit, norm: limit / (norm + 1e-3)),
-        "adds more than the 1e-6 that was asked for to the norm.",
+        "adds more than the required 1e-6 to the norm.",
         "Which eps does the assignment name?",
         "rare",
     ),
@@ -305,6 +305,6 @@ MISCONCEPTIONS = (
         "views",
         _views,
         "needs gradients that are contiguous in memory.",
-        "What does PyTorch say to x.T.view(-1), and which method has no such condition?",
+        "What does x.T.view(-1) do in PyTorch, and which method works on any layout?",
     ),
 )

@@ -112,13 +112,13 @@ MISCONCEPTIONS = (
     _wrong(
         "warmup-from-minimum",
         _from_minimum,
-        "begins the warm-up at min_learning_rate; it should begin at 0.",
+        "starts the warm-up at min_learning_rate; it should start at 0.",
         "What is the rate at iteration 0?",
     ),
     _wrong(
         "warmup-in-integers",
         _schedule(rising=lambda it, high, warmup: it // warmup * high),
-        "divides whole numbers without fraction during the warm-up, so the rate is 0 there.",
+        "uses integer division during the warm-up, so the rate is 0 there.",
         "What is 3 // 7?",
         "rare",
     ),
@@ -172,20 +172,20 @@ MISCONCEPTIONS = (
     _wrong(
         "quarter-cosine",
         _schedule(falling=lambda progress, high, low: low + math.cos(math.pi / 2 * progress) * (high - low)),
-        "goes through a quarter of the cosine, where half a period was asked for.",
-        "Is the rate half way through the fall the mean of maximum and minimum?",
+        "goes through a quarter period of the cosine instead of half a period.",
+        "Halfway through the fall, is the rate the mean of maximum and minimum?",
         "rare",
     ),
     _wrong(
         "without-half",
         _schedule(falling=lambda progress, high, low: low + (1 + math.cos(math.pi * progress)) * (high - low)),
-        "leaves out the factor 1/2 before 1 + cos, so it begins at twice the range.",
+        "leaves out the factor 1/2 before 1 + cos, so it starts at twice the range.",
         "Is the rate at it = warmup_iters the maximum?",
     ),
     _wrong(
         "rises",
         _schedule(falling=lambda progress, high, low: low + (1 - math.cos(math.pi * progress)) / 2 * (high - low)),
-        "rises along the cosine where it should fall.",
+        "rises along the cosine instead of falling.",
         "What is the rate right after the warm-up?",
         "rare",
     ),
@@ -204,7 +204,7 @@ MISCONCEPTIONS = (
     _wrong(
         "degrees",
         _schedule(falling=lambda progress, high, low: low + (1 + math.cos(180 * progress)) / 2 * (high - low)),
-        "gives the cosine degrees, and math.cos takes radians.",
+        "passes degrees to math.cos, which takes radians.",
         "What is math.cos(180)?",
         "rare",
     ),
@@ -230,7 +230,7 @@ MISCONCEPTIONS = (
                 (it - warmup) % (cycle - warmup) / (cycle - warmup) if cycle > warmup else 1.0, high, low
             ),
         ),
-        "starts a new cycle when one is over.",
+        "starts a new cycle after the first one ends.",
         "What is the rate at it = cosine_cycle_iters + 1?",
         "rare",
     ),
@@ -238,7 +238,7 @@ MISCONCEPTIONS = (
         "divides-by-zero-warmup",
         _divides_first,
         "divides by warmup_iters even when there is no warm-up.",
-        "What is computed at it = 0 when warmup_iters is 0?",
+        "What does your code compute at it = 0 when warmup_iters is 0?",
         "common",
     ),
     _wrong(

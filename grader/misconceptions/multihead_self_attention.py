@@ -280,7 +280,7 @@ MISCONCEPTIONS = (
     _mha(
         "heads-interleaved",
         {"split": _interleaved},
-        diagnosis="Your heads take every num_heads-th feature; here each head owns d_k neighbouring ones.",
+        diagnosis="Your heads take every num_heads-th feature; each head should own d_k consecutive ones.",
         hint='Which of "(heads d_k)" and "(d_k heads)" makes a head own features 0 to d_k - 1?',
         frequency="occasional",
     ),
@@ -288,23 +288,22 @@ MISCONCEPTIONS = (
         "merges-heads-by-reshape",
         {"merge": _merged_by_reshape},
         diagnosis=(
-            "Your attention merges [batch, heads, seq, d_v] without bringing heads next to d_v first, "
-            "which mixes tokens."
+            "Your attention merges [batch, heads, seq, d_v] without first moving heads next to d_v, which mixes tokens."
         ),
-        hint="After merging, does row 0 contain what all heads found for token 0?",
+        hint="After merging, does row 0 contain the outputs of all heads for token 0?",
         frequency="common",
     ),
     _mha(
         "merges-heads-interleaved",
         {"merge": _merged_interleaved},
-        diagnosis="Your attention merges its heads feature by feature and not one head after the other.",
-        hint="Is merging the exact inverse of your splitting?",
+        diagnosis="Your attention merges its heads feature by feature, not one head after the other.",
+        hint="Is your merging the exact inverse of your splitting?",
         frequency="rare",
     ),
     _mha(
         "averages-heads",
         {"merge": _merged_by_mean},
-        diagnosis="Your attention averages its heads where it has to put them side by side.",
+        diagnosis="Your attention averages its heads instead of concatenating them.",
         hint="Which input size does W_O expect, and which part of it belongs to which head?",
         frequency="rare",
     ),
@@ -325,28 +324,28 @@ MISCONCEPTIONS = (
     _mha(
         "queries-and-keys-swapped",
         {"project": _swapped},
-        diagnosis="Your attention makes queries with W_K and keys with W_Q.",
-        hint="Which weight goes where when your adapter loads them?",
+        diagnosis="Your attention computes queries with W_K and keys with W_Q.",
+        hint="Which weight does your adapter load into which layer?",
         frequency="rare",
     ),
     _mha(
         "keys-as-values",
         {"project": _keys_as_values},
-        diagnosis="Your attention uses keys as values and never W_V.",
+        diagnosis="Your attention uses keys as values and never uses W_V.",
         hint="Change W_V: does the output change?",
         frequency="rare",
     ),
     _mha(
         "projections-not-transposed",
         {"project": _weights_not_transposed},
-        diagnosis="Your attention multiplies x by W_Q, W_K and W_V as they are stored and not by their transposes.",
+        diagnosis="Your attention multiplies x by W_Q, W_K and W_V, not by their transposes.",
         hint="A Linear layer computes W x for a column x; what is that for a row?",
         frequency="occasional",
     ),
     _mha(
         "without-causal-mask",
         {"mask": _open},
-        diagnosis="Your attention has no causal mask: every token sees those after it.",
+        diagnosis="Your attention has no causal mask: every token sees later ones.",
         hint="Change the last token: do earlier outputs change?",
         frequency="common",
     ),
@@ -367,14 +366,14 @@ MISCONCEPTIONS = (
     _mha(
         "causal-mask-inverted",
         {"mask": _anticausal},
-        diagnosis="Your causal mask is upside down: every token sees itself and those after it.",
+        diagnosis="Your causal mask is upside down: every token sees itself and all later ones.",
         hint="Print your mask for 4 tokens: how many keys does the first query see?",
         frequency="common",
     ),
     _mha(
         "causal-mask-by-position",
         {"mask": _by_positions},
-        diagnosis="Your causal mask compares token positions; who sees whom follows the order of the tokens.",
+        diagnosis="Your causal mask compares token positions; it should follow the order of the tokens.",
         hint="With the positions 3, 2, 1, 0, how many keys should the first token see?",
         frequency="rare",
     ),
@@ -388,7 +387,7 @@ MISCONCEPTIONS = (
     _mha(
         "scaled-by-d-model",
         {"attend": _scaled_by_d_model},
-        diagnosis="Your attention divides the scores by sqrt(d_model) where each head has d_k features.",
+        diagnosis="Your attention divides the scores by sqrt(d_model), but each head has only d_k features.",
         hint="Over how many features does the score of one head sum?",
         frequency="occasional",
     ),
@@ -410,7 +409,7 @@ MISCONCEPTIONS = (
     _mha(
         "output-not-transposed",
         {"output": _output_not_transposed},
-        diagnosis="Your attention multiplies by W_O as it is stored and not by its transpose.",
+        diagnosis="Your attention multiplies by W_O, not by its transpose.",
         hint="A Linear layer computes W x for a column x; what is that for a row?",
         frequency="rare",
     ),
@@ -427,35 +426,35 @@ MISCONCEPTIONS = (
     _mha(
         "rope-turns-values",
         {"rotate": _rotates_values},
-        diagnosis="Your attention turns the values by RoPE, too.",
+        diagnosis="Your attention applies RoPE to the values, too.",
         hint="Which of queries, keys and values enter the scores?",
         frequency="occasional",
     ),
     _mha(
         "rope-turns-queries-only",
         {"rotate": _rotates_queries_only},
-        diagnosis="Your attention turns the queries by RoPE but not the keys.",
+        diagnosis="Your attention applies RoPE to the queries but not to the keys.",
         hint="Add 20 to all positions: should the output change?",
         frequency="occasional",
     ),
     _mha(
         "rope-never-applied",
         {"rotate": _rotates_never},
-        diagnosis="Your attention with RoPE does not turn anything.",
+        diagnosis="Your attention with RoPE does not rotate anything.",
         hint="Triple all positions: does the output change?",
         frequency="occasional",
     ),
     _mha(
         "rope-always-applied",
         {"rotate": _rotates_always},
-        diagnosis="Your attention applies RoPE even where none is asked for.",
+        diagnosis="Your attention applies RoPE even if the caller asks for none.",
         hint="Does run_multihead_self_attention say anything about positions?",
         frequency="occasional",
     ),
     _mha(
         "rope-before-heads-are-split",
         _rotates_before_split,
-        diagnosis="Your attention turns whole vectors of d_model features before it splits them into heads.",
+        diagnosis="Your attention applies RoPE to whole vectors of d_model features before it splits them into heads.",
         hint=(
             "How many different angles should the features of one head see: d_k / 2 of them, or those of "
             "a longer vector?"
@@ -465,7 +464,7 @@ MISCONCEPTIONS = (
     _mha(
         "ignores-positions",
         {"positions": _counted},
-        diagnosis="Your attention turns tokens by 0, 1, 2, ..., whatever positions it is given.",
+        diagnosis="Your attention rotates tokens by 0, 1, 2, ..., whatever the given positions.",
         hint="Triple all positions: does the output change?",
         frequency="common",
     ),
@@ -473,13 +472,13 @@ MISCONCEPTIONS = (
         "positions-of-first-sequence",
         {"positions": _first_row},
         diagnosis="Your attention uses the positions of the first sequence for all sequences.",
-        hint="Give two sequences different positions: is the second one turned by its own?",
+        hint="Give two sequences different positions: is the second one rotated by its own?",
         frequency="occasional",
     ),
     _mha(
         "positions-beside-heads",
         {"positions": _rows_beside_heads},
-        diagnosis="Your attention lines positions of shape [batch, seq] up with heads, not with sequences.",
+        diagnosis="Your attention aligns positions of shape [batch, seq] with heads, not with sequences.",
         hint="Queries have shape [batch, heads, seq, d_k]: how does [batch, seq] broadcast against the first three?",
         frequency="common",
     ),
@@ -493,14 +492,14 @@ MISCONCEPTIONS = (
     _mha(
         "asks-whether-positions-are-true",
         {"positions": _truth_of_tensor},
-        diagnosis="Your attention asks `if token_positions`, which a tensor of several numbers cannot answer.",
-        hint="How do you find out whether something is None?",
+        diagnosis="Your attention tests `if token_positions`, which fails for a tensor with several numbers.",
+        hint="How do you test whether something is None?",
         frequency="occasional",
     ),
     _mha(
         "three-dimensions-only",
         {"before": _three_dimensions},
-        diagnosis="Your attention takes inputs of shape [batch, seq, d_model] only.",
+        diagnosis="Your attention takes only inputs of shape [batch, seq, d_model].",
         hint='What does "..." in the signature stand for?',
         frequency="common",
     ),
@@ -514,7 +513,7 @@ MISCONCEPTIONS = (
     _mha(
         "causal-mask-of-128",
         {"mask": _mask_of_128},
-        diagnosis="Your causal mask covers 128 tokens; those after them see everything.",
+        diagnosis="Your causal mask covers 128 tokens; later tokens see everything.",
         hint="Where does the size of your mask come from? Try a sequence of 150 tokens.",
         frequency="rare",
     ),
@@ -536,8 +535,8 @@ MISCONCEPTIONS = (
         "heads-interleaved-throughout",
         {"split": _interleaved, "merge": _merged_interleaved},
         diagnosis=(
-            "Your heads take every num_heads-th feature, before attention and after it; here each head owns d_k "
-            "neighbouring ones."
+            "Your heads take every num_heads-th feature, before attention and after it; each head should own d_k "
+            "consecutive ones."
         ),
         hint='Which of "(heads d_k)" and "(d_k heads)" makes a head own features 0 to d_k - 1?',
         frequency="occasional",
@@ -545,14 +544,14 @@ MISCONCEPTIONS = (
     _mha(
         "keys-and-values-swapped",
         {"project": _keys_values_swapped},
-        diagnosis="Your attention uses the projection of the values for the keys, and that of the keys for the values.",
+        diagnosis="Your attention uses the value projection for the keys and the key projection for the values.",
         hint="In which order do you split or unpack the three projections?",
         frequency="occasional",
     ),
     _mha(
         "rope-frequencies-of-d-model",
         {"rotate": _frequencies_of_model},
-        diagnosis="Your RoPE takes its frequencies from d_model, not from the size of one head.",
+        diagnosis="Your RoPE computes its frequencies from d_model, not from the size of one head.",
         hint="Which d_k does your RoPE get: d_model, or d_model / num_heads?",
         frequency="occasional",
     ),

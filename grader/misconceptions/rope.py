@@ -210,21 +210,21 @@ MISCONCEPTIONS = (
     _rope(
         "halves-instead-of-pairs",
         _rotating(turn=_halves),
-        diagnosis=("Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX does; here neighbours form a pair."),
+        diagnosis=("Your RoPE pairs feature k with feature k + d_k/2, as GPT-NeoX does; here, neighbours form a pair."),
         hint="Rotate [1, 0, 0, 0] at position 1: which feature becomes non-zero?",
         frequency="common",
     ),
     _rope(
         "pairs-come-out-as-halves",
         _rotating(turn=_pairs_to_halves),
-        diagnosis="Your RoPE turns neighbouring features and then puts all first ones before all second ones.",
+        diagnosis="Your RoPE rotates neighbouring features but then puts all first ones before all second ones.",
         hint="At position 0 nothing should change: does your output have the features in their old order?",
         frequency="common",
     ),
     _rope(
         "turns-the-other-way",
         _rotating(turn=_other_way_round),
-        diagnosis="Your RoPE turns by the negative angle: the minus sign stands at the other sine.",
+        diagnosis="Your RoPE rotates by the negative angle: the minus sign is at the wrong sine.",
         hint="Rotate [1, 0] at position 1: is the second feature sin(1) or -sin(1)?",
         frequency="occasional",
     ),
@@ -238,7 +238,7 @@ MISCONCEPTIONS = (
     _rope(
         "sine-and-cosine-swapped",
         _rotating(turn=_swaps_sin_and_cos),
-        diagnosis="Your RoPE has sine and cosine in each other's place.",
+        diagnosis="Your RoPE swaps sine and cosine.",
         hint="What should happen at position 0?",
         frequency="rare",
     ),
@@ -252,7 +252,7 @@ MISCONCEPTIONS = (
     _rope(
         "half-of-the-features",
         _rotating(turn=_half_the_features),
-        diagnosis="Your RoPE turns only half of the features.",
+        diagnosis="Your RoPE rotates only half of the features.",
         hint="How many pairs does a vector of d_k features have, and how many of them change?",
         frequency="rare",
         throughout=True,
@@ -260,7 +260,7 @@ MISCONCEPTIONS = (
     _rope(
         "adds-instead-of-turning",
         _rotating(turn=_adds),
-        diagnosis="Your position embedding adds sines and cosines to the input, as the first Transformer did.",
+        diagnosis="Your position embedding adds sines and cosines to the input, as the original Transformer did.",
         hint="What should come out when the input is zero?",
         frequency="rare",
         throughout=True,
@@ -268,66 +268,64 @@ MISCONCEPTIONS = (
     _rope(
         "exponent-not-doubled",
         _rotating(_exponent(lambda k, d: k / d)),
-        diagnosis="Your RoPE uses the exponent k / d_k where 2k / d_k is due, so angles shrink too slowly.",
+        diagnosis="Your RoPE uses the exponent k / d_k instead of 2k / d_k, so angles shrink too slowly.",
         hint="What is the angle of the last pair at position 1, as a power of theta?",
         frequency="common",
     ),
     _rope(
         "exponent-doubled-twice",
         _rotating(_exponent(lambda k, d: 4 * k / d)),
-        diagnosis="Your RoPE doubles k twice: in the range it counts through, and again in the exponent.",
+        diagnosis="Your RoPE doubles k twice: in the range, and again in the exponent.",
         hint="Print the exponents: which one belongs to the last pair?",
         frequency="occasional",
     ),
     _rope(
         "exponent-counts-from-one",
         _rotating(_exponent(lambda k, d: 2 * (k + 1) / d)),
-        diagnosis="Your RoPE counts pairs from 1, so even the first pair turns by less than the position.",
-        hint="By which angle should the first pair turn at position 1?",
+        diagnosis="Your RoPE counts pairs from 1, so even the first pair rotates by less than the position.",
+        hint="By which angle should the first pair rotate at position 1?",
         frequency="occasional",
     ),
     _rope(
         "exponent-shifted-twice",
         _rotating(_exponent(lambda k, d: (2 * k - 2) / d)),
-        diagnosis="Your RoPE subtracts 2 in the exponent although its k begins at 0, so the first pair turns too far.",
-        hint="By which angle should the first pair turn at position 1?",
+        diagnosis="Your RoPE subtracts 2 in the exponent but its k starts at 0, so the first pair rotates too far.",
+        hint="By which angle should the first pair rotate at position 1?",
         frequency="occasional",
     ),
     _rope(
         "frequencies-grow",
         _rotating(_exponent(lambda k, d: -2 * k / d)),
-        diagnosis="Your RoPE multiplies the position by a power of theta where it has to divide.",
-        hint="Do later pairs turn faster or slower than the first?",
+        diagnosis="Your RoPE multiplies the position by a power of theta instead of dividing by it.",
+        hint="Do later pairs rotate faster or slower than the first?",
         frequency="rare",
     ),
     _rope(
         "one-frequency",
         _rotating(_one_frequency),
-        diagnosis="Your RoPE turns all pairs by the same angle.",
+        diagnosis="Your RoPE rotates all pairs by the same angle.",
         hint="Print the angles at position 1: how many different ones are there?",
         frequency="rare",
     ),
     _rope(
         "ignores-theta",
         _rotating(_fixed_base),
-        diagnosis="Your RoPE always uses 10000 as its base, whatever theta it is given.",
+        diagnosis="Your RoPE always uses 10000 as its base and ignores theta.",
         hint="Compare the outputs for theta = 10000 and theta = 100.",
         frequency="occasional",
     ),
     _rope(
         "ignores-positions",
         _rotating(positions=_along(-2)),
-        diagnosis="Your RoPE turns the vectors by 0, 1, 2, ..., whatever positions it is given.",
-        hint="Give every token position 5: do all of them turn by the same angle?",
+        diagnosis="Your RoPE rotates the vectors by 0, 1, 2, ..., whatever the given positions.",
+        hint="Give every token position 5: do all of them rotate by the same angle?",
         frequency="common",
     ),
     _rope(
         "counts-along-second-dimension",
         _rotating(positions=_along(1)),
-        diagnosis=(
-            "Your RoPE counts positions along the second dimension of its input, which is heads when there are heads."
-        ),
-        hint="For an input of shape [batch, heads, seq, d_k], do all heads of a token turn alike?",
+        diagnosis=("Your RoPE counts positions along the second dimension of its input, which may be the heads."),
+        hint="For an input of shape [batch, heads, seq, d_k], do all heads of a token rotate alike?",
         frequency="occasional",
     ),
     _rope(
@@ -341,8 +339,8 @@ MISCONCEPTIONS = (
         "positions-begin-at-zero",
         _rotating(positions=_from_start),
         diagnosis=(
-            "Your RoPE subtracts the smallest position, so a sequence that begins at 11 is treated as one "
-            "that begins at 0."
+            "Your RoPE subtracts the smallest position, so a sequence that starts at 11 is treated as if "
+            "it started at 0."
         ),
         hint="Rotate one vector at position 11: does it change?",
         frequency="rare",
@@ -350,21 +348,21 @@ MISCONCEPTIONS = (
     _rope(
         "sorts-positions",
         _rotating(positions=_sorted),
-        diagnosis="Your RoPE puts the positions in order, so they no longer belong to their vectors.",
-        hint="Give the positions 2, 1, 0: is the last vector left as it was?",
+        diagnosis="Your RoPE sorts the positions, so they no longer match their vectors.",
+        hint="Give the positions 2, 1, 0: does the last vector stay unchanged?",
         frequency="rare",
     ),
     _rope(
         "first-row-for-all",
         _rotating(positions=_first_row),
-        diagnosis="Your RoPE takes the positions of the first sequence for all sequences.",
-        hint="Give two sequences different positions: is the second one turned by its own?",
+        diagnosis="Your RoPE uses the first sequence's positions for all sequences.",
+        hint="Give two sequences different positions: is the second one rotated by its own?",
         frequency="occasional",
     ),
     _rope(
         "one-dimensional-positions-only",
         _rotating(positions=_vectors_only),
-        diagnosis="Your RoPE takes positions of shape [seq] only.",
+        diagnosis="Your RoPE takes only positions of shape [seq].",
         hint='What does "..." stand for in the shape of token_positions?',
         frequency="common",
     ),
@@ -384,21 +382,21 @@ MISCONCEPTIONS = (
     _rope(
         "rows-beside-heads",
         _rotating(positions=_next_to_sequence),
-        diagnosis="Your RoPE lines the batch dimension of the positions up with the heads of the input.",
+        diagnosis="Your RoPE aligns the batch dimension of the positions with the heads of the input.",
         hint="For positions of shape [batch, 1, seq], which dimension of the input does each row belong to?",
         frequency="common",
     ),
     _rope(
         "table-in-half-precision",
         _rotating(turn=_rounded_table),
-        diagnosis="Your RoPE keeps sines and cosines in bfloat16, with two or three digits.",
+        diagnosis="Your RoPE stores sines and cosines in bfloat16, with only two or three digits.",
         hint="Compare your table with torch.cos of the angles in float64.",
         frequency="rare",
     ),
     _rope(
         "angles-in-half-precision",
         _rotating(_half_precision_frequencies),
-        diagnosis="Your RoPE computes angles in bfloat16, so large positions turn by a wrong angle.",
+        diagnosis="Your RoPE computes angles in bfloat16, so large positions rotate by a wrong angle.",
         hint="What is 4001 as a bfloat16?",
         frequency="rare",
     ),
@@ -433,7 +431,7 @@ MISCONCEPTIONS = (
     _rope(
         "views-strided-input",
         _views,
-        diagnosis="Your RoPE calls view on its input, which fails when heads were split off by a transposition.",
+        diagnosis="Your RoPE calls view on its input, which fails when heads were split off by a transpose.",
         hint="Try it on x.transpose(1, 2).",
         frequency="occasional",
     ),
@@ -449,10 +447,10 @@ MISCONCEPTIONS = (
         "table-repeated-not-interleaved",
         _rotating(turn=_repeats_table),
         diagnosis=(
-            "Your RoPE turns neighbouring features, but repeats cos and sin as whole rows (c0 c1 c0 c1), so that the "
-            "two features of a pair are turned by different angles."
+            "Your RoPE rotates neighbouring features, but repeats cos and sin as whole rows (c0 c1 c0 c1), so the "
+            "two features of a pair rotate by different angles."
         ),
-        hint="Which angle should features 0 and 1 share, and which entries of your cos do they meet?",
+        hint="Which angle should features 0 and 1 share, and which entries of your cos do they get?",
         frequency="common",
     ),
     _rope(
@@ -462,27 +460,27 @@ MISCONCEPTIONS = (
             "Your RoPE pairs feature k with feature k + d_k/2, but repeats each cos and sin for neighbours "
             "(c0 c0 c1 c1)."
         ),
-        hint="Which two features form a pair in your code, and do they meet the same cos?",
+        hint="Which two features form a pair in your code, and do they get the same cos?",
         frequency="occasional",
     ),
     _rope(
         "counts-on-from-first-position",
         _rotating(positions=_from_first),
-        diagnosis="Your RoPE takes the first position and counts on from there; the other positions are not looked at.",
+        diagnosis="Your RoPE counts up from the first position and ignores the other positions.",
         hint="Try positions with gaps, such as 0, 3, 6.",
         frequency="occasional",
     ),
     _rope(
         "table-ends-early",
         _rotating(positions=_capped),
-        diagnosis="Your RoPE knows no position beyond 8191, whatever max_seq_len is.",
+        diagnosis="Your RoPE supports no position beyond 8191, whatever max_seq_len is.",
         hint="How many rows does your table have for max_seq_len = 50000?",
         frequency="rare",
     ),
     _rope(
         "angles-in-the-input-dtype",
         _angles_like_input,
-        diagnosis="Your RoPE computes its angles in the dtype of its input, which in half precision is too coarse.",
+        diagnosis="Your RoPE computes its angles in the dtype of its input, which is too coarse in half precision.",
         hint="What is 301 as a bfloat16?",
         frequency="occasional",
     ),
@@ -490,7 +488,7 @@ MISCONCEPTIONS = (
         "inserts-head-dimension",
         _rotating(positions=_inserts_heads),
         diagnosis=(
-            "Your RoPE inserts a dimension for heads into positions of any shape, also where they have one already."
+            "Your RoPE inserts a dimension for heads into positions of any shape, even if they already have one."
         ),
         hint="Give positions of shape [batch, 1, seq] to an input of shape [batch, heads, seq, d_k].",
         frequency="occasional",

@@ -1,6 +1,6 @@
-"""Byte-pair encoding: learning a vocabulary and its merges from a text.
+"""Byte-pair encoding: learn a vocabulary and its merges from a text.
 
-Encoding a text with what was learnt is the business of `tokenizer.py`.
+`tokenizer.py` encodes texts with them.
 """
 
 import heapq
@@ -23,25 +23,24 @@ def train_bpe(
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """Learn a byte-level BPE vocabulary from a text file.
 
-    The file is UTF-8 and is read as it is: line endings are not translated. A malformed sequence of bytes
-    counts as U+FFFD.
+    The file is UTF-8. Do not translate line endings. A malformed byte sequence counts as U+FFFD.
 
-    1. The text is split at the special tokens; where several fit, at the longest. They take no further part:
-       nothing in them is counted, and nothing is merged across them.
-    2. What lies between is split into pre-tokens by `PRETOKEN_PATTERN`. Each pre-token is a sequence of
-       tokens, at first of its UTF-8 bytes. Merges never cross the border of a pre-token.
-    3. The pair of adjacent tokens that is most frequent over all pre-tokens is merged: from left to right,
-       each of its occurrences becomes one new token, whose bytes are those of the two. Of equally frequent
-       pairs the lexicographically greater is taken, comparing the bytes of the first tokens, then those of
-       the second: `max([(b"a", b"z"), (b"ab", b"a")])` is `(b"ab", b"a")`.
-    4. Step 3 is repeated until the vocabulary has `vocab_size` entries, or no pre-token has a pair left.
+    1. Split the text at the special tokens; if several match, at the longest. Drop them: count nothing inside them, and
+       merge nothing across them.
+    2. Split the text between them into pre-tokens with `PRETOKEN_PATTERN`. Each pre-token is a sequence of tokens, at
+       first its UTF-8 bytes. Merges never cross the boundary of a pre-token.
+    3. Merge the pair of adjacent tokens that is most frequent over all pre-tokens: from left to right, each occurrence
+       becomes one new token with the bytes of both. Of equally frequent pairs, take the lexicographically greater:
+       compare the bytes of the first tokens, then those of the second: `max([(b"a", b"z"), (b"ab", b"a")])` is
+       `(b"ab", b"a")`.
+    4. Repeat step 3 until the vocabulary has `vocab_size` entries, or no pre-token has a pair left.
 
     Args:
         input_path: The training text.
-        vocab_size: The largest size of the vocabulary: special tokens, 256 bytes and merges together.
+        vocab_size: The maximum size of the vocabulary: special tokens, 256 bytes and merges together.
         special_tokens: Tokens such as `"<|endoftext|>"`, in the order of their ids. There may be none.
-        num_processes: How many processes may count pre-tokens side by side; None means one for each
-            processor. It has no influence on the result, and small files are not worth a second process.
+        num_processes: How many processes may count pre-tokens in parallel; None means one per processor. It does not
+            change the result, and small files are not worth a second process.
 
     Returns:
         vocab: Maps ids to bytes. Ids count from 0: first the special tokens in the order given, then the 256

@@ -9,11 +9,11 @@ from torch import Tensor
 def get_batch(
     dataset: Int[np.ndarray, " tokens"], batch_size: int, context_length: int, device: str | torch.device
 ) -> tuple[Int[Tensor, "batch_size context_length"], Int[Tensor, "batch_size context_length"]]:
-    """Draw `batch_size` windows of the dataset at random, each with the tokens that follow.
+    """Draw `batch_size` random windows of the dataset, each with the window one token later.
 
     For a window that starts at i, the inputs are dataset[i : i + context_length] and the targets are
-    dataset[i + 1 : i + context_length + 1]. Every start for which both fit is equally likely, drawn
-    independently, from torch's global generator: `torch.manual_seed` makes batches repeatable.
+    dataset[i + 1 : i + context_length + 1]. Draw starts independently and uniformly from all for which both fit.
+    Use torch's global generator, so that `torch.manual_seed` makes batches repeatable.
 
     Args:
         dataset: one-dimensional array of any integer type. It may be memory-mapped and far larger than

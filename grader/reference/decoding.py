@@ -1,4 +1,4 @@
-"""Text out of a language model: from logits to the distribution of the next token, and from there to sequences."""
+"""Text from a language model: from logits to the distribution of the next token, and from there to sequences."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,24 +16,24 @@ def next_token_probabilities(
     """The distribution from which the next token is drawn: temperature first, then nucleus sampling.
 
     Temperature tau turns logits v into q = softmax(v / tau): below 1 it sharpens the distribution, above 1 it
-    flattens it. As tau goes to 0, all probability goes to the largest logit, and that is what temperature = 0 means.
+    flattens it. As tau approaches 0, all probability goes to the largest logit; temperature = 0 means exactly this.
 
-    Nucleus or top-p sampling (Holtzman et al., 2020) keeps the smallest set of tokens whose probabilities q add up
-    to at least `top_p`, the most probable ones, and divides these by their sum; all other tokens get probability 0.
-    The set is never empty, so a tiny `top_p` leaves the most probable token, and top_p = 1 leaves q as it is.
+    Nucleus or top-p sampling (Holtzman et al., 2020) keeps the smallest set of most probable tokens whose probabilities
+    q add up to at least `top_p`, and divides these probabilities by their sum; all other tokens get probability 0. The
+    set is never empty, so a tiny `top_p` keeps the most probable token; top_p = 1 leaves q unchanged.
 
-    Where tokens are equally probable, any of them may be the one that is kept: the set stays as small as possible.
-    The same holds at temperature 0, which always leaves one token.
+    If tokens at the border are equally probable, you may keep any of them, but the set must stay as small as possible.
+    The same holds at temperature 0, which always keeps one token.
 
     Args:
-        logits: any number of leading dimensions, each row with a distribution of its own; minus infinity means
-            probability 0. Not modified.
+        logits: any number of leading dimensions; each row is a separate distribution. Minus infinity means probability
+            0. Not modified.
         temperature: 0 or more.
         top_p: more than 0, at most 1.
 
     Returns:
-        Probabilities in the shape of `logits`. Logits in half precision are widened before anything is computed: the
-        result is float32, or float64 for logits in float64.
+        Probabilities in the shape of `logits`. Half-precision logits are converted first: the result is float32, or
+        float64 for float64 logits.
 
     Raises:
         ValueError: temperature or top_p is outside its range.
@@ -41,9 +41,9 @@ def next_token_probabilities(
     Problem: decoding
     """
     if not temperature >= 0:
-        raise ValueError(f"The temperature is {temperature}; it has to be 0 (greedy) or more.")
+        raise ValueError(f"The temperature is {temperature}; it must be 0 (greedy) or more.")
     if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; it has to be more than 0 and at most 1 (which keeps all tokens).")
+        raise ValueError(f"top_p is {top_p}; it must be more than 0 and at most 1 (which keeps all tokens).")
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
@@ -69,37 +69,35 @@ def generate(
     context_length: int | None = None,
     generator: torch.Generator | None = None,
 ) -> list[list[int]]:
-    """Continue every prompt, one token at a time, each drawn from the model's distribution given all before it.
+    """Continue every prompt, token by token; draw each from the model's distribution given all tokens before it.
 
-    The next token of a sequence is drawn from `next_token_probabilities(logits, temperature, top_p)`, with the
-    logits that the model gives for the sequence's last token. It is appended, and the model is asked again.
+    Draw the next token of a sequence from `next_token_probabilities(logits, temperature, top_p)`, with the model's
+    logits for the sequence's last token. Append it, and call the model again.
 
-    A sequence ends with `stop_token` as soon as that is drawn (one in the prompt ends nothing), or when it has
-    `max_new_tokens` new tokens. Sequences are independent: each is drawn as if it were alone, and one that has ended
-    does not end or disturb the others.
+    A sequence ends when `stop_token` is drawn (a stop token in the prompt does not count), or when it has
+    `max_new_tokens` new tokens. Sequences are independent: each is drawn as if it were alone, and a finished one does
+    not stop or change the others.
 
-    The model knows no padding, but it is causal: what it says about a token depends on that token and those before
-    it only. So prompts of different lengths can share a batch, if shorter ones are padded on the right and every
-    sequence is read at its own last token. (Other arrangements are as good.)
+    The model knows no padding, but it is causal: its logits for a token depend only on that token and those before it.
+    So prompts of different lengths can share a batch, if you pad shorter ones on the right and read each sequence at
+    its own last token. (Other ways are fine, too.)
 
     Args:
-        model: maps token ids, an int64 tensor [batch, seq], to logits [batch, seq, vocab_size]. Any module that does
-            so will do. It is called in evaluation mode and without gradients, and left as it was, in the mode in
-            which it was.
-        prompts: one or more sequences of token ids, each of one token at least, not necessarily equally long. Not
-            modified.
-        max_new_tokens: the most tokens to append to each prompt; 0 appends none.
+        model: maps token ids, an int64 tensor [batch, seq], to logits [batch, seq, vocab_size]. It can be any module
+            that does this. Call it in evaluation mode and without gradients, and restore its previous mode afterwards.
+        prompts: one or more sequences of token ids, each with at least one token; lengths may differ. Not modified.
+        max_new_tokens: the largest number of tokens to append to each prompt; 0 appends none.
         temperature: 0 means greedy decoding: always a token with the largest logit.
-        top_p: the mass of the nucleus, more than 0 and at most 1.
-        stop_token: the id that ends a sequence; None means that none does.
-        context_length: the longest sequence that the model takes. Of a longer one, the last `context_length` tokens
-            alone condition the next token; earlier ones are forgotten. None means that any length will do.
-        generator: where randomness comes from, on the device of the model; None means torch's global generator. The
-            same generator in the same state gives the same tokens again.
+        top_p: the probability mass of the nucleus, more than 0 and at most 1.
+        stop_token: the id that ends a sequence; None means that there is none.
+        context_length: the longest sequence that the model takes. For a longer one, only the last `context_length`
+            tokens determine the next token. None means no limit.
+        generator: the source of randomness, on the model's device; None means torch's global generator. The same
+            generator in the same state gives the same tokens.
 
     Returns:
-        For every prompt the list of its new token ids, without the prompt. Where `stop_token` was drawn, it is the
-        last of them.
+        For every prompt, the list of its new token ids, without the prompt. If `stop_token` was drawn, it is the last
+        one.
 
     Raises:
         ValueError: a prompt is empty, or temperature or top_p is outside its range.
@@ -107,7 +105,7 @@ def generate(
     Problem: decoding
     """
     if not all(prompts):
-        raise ValueError("A prompt is empty, and there is no token to go on from; begin with <|endoftext|>, say.")
+        raise ValueError("A prompt is empty, so there is no token to continue from; start with <|endoftext|>, say.")
     device = next((parameter.device for parameter in model.parameters()), None)
     sequences = [list(prompt) for prompt in prompts]
     running = list(range(len(sequences)))

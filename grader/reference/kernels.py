@@ -1,9 +1,9 @@
 """Kernels (optional): attention and RMSNorm as autograd functions that never write their intermediates to memory.
 
-Triton's kernels run without a GPU, too, in its interpreter: the tests set TRITON_INTERPRET=1, and tensors then stay on
-the CPU. Print in a kernel, set breakpoints; it is slow, so keep tensors small. `tl.make_block_ptr` exists up to Triton
-3.8 only; pointers with masks, and `tl.make_tensor_descriptor`, work in every version. The interpreter cannot compute
-with bfloat16.
+Triton's interpreter runs kernels without a GPU: the tests set TRITON_INTERPRET=1, and tensors then stay on the CPU. You
+can print and set breakpoints in a kernel. The interpreter is slow, so keep tensors small, and it cannot compute with
+bfloat16. `tl.make_block_ptr` exists only up to Triton 3.8; pointers with masks and `tl.make_tensor_descriptor` work in
+every version.
 """
 
 import math
@@ -20,9 +20,9 @@ class FlashAttentionPyTorch(torch.autograd.Function):
 
         S = Q K^T / sqrt(d)        P = softmax(S)        O = P V        L_i = log sum_j e^(S_ij)
 
-    What a GPU would do in its fast memory is done here with slices of tensors, so that the algorithm can be seen and
-    tested: no tensor as large as the whole of S or P may come into being on the way forward. `FlashAttentionPyTorch.
-    apply(Q, K, V, is_causal)` gives O.
+    Slices of tensors stand for the tiles that a GPU would hold in its fast memory, so that you can see and test the
+    algorithm. The forward pass must not create a tensor as large as the whole of S or P.
+    `FlashAttentionPyTorch.apply(Q, K, V, is_causal)` returns O.
 
     Problem: flash_attention_pytorch
     """
@@ -35,12 +35,11 @@ class FlashAttentionPyTorch(torch.autograd.Function):
         V: Float[Tensor, "batch keys d"],
         is_causal: bool = False,
     ) -> Float[Tensor, "batch queries d"]:
-        """Give O in the dtype of Q, and save what the way back needs, L among it.
+        """Return O in the dtype of Q, and save what the backward pass needs, including L.
 
-        L is saved through `ctx.save_for_backward`, once: of the saved tensors exactly one has the shape [batch,
-        queries]. It is the natural logarithm, in float32 (float64 for float64 inputs). With `is_causal`, query i sees
-        the keys 0 to i only. Numbers of queries and keys may differ; they and d need not be powers of two or
-        multiples of a tile.
+        Save L once, with `ctx.save_for_backward`: exactly one saved tensor must have the shape [batch, queries]. L is
+        the natural logarithm, in float32 (float64 for float64 inputs). With `is_causal`, query i sees only the keys 0
+        to i. The numbers of queries and keys may differ; they and d need not be powers of two or multiples of a tile.
         """
         batch, queries, _ = Q.shape
         wide = torch.promote_types(Q.dtype, torch.float32)
@@ -67,7 +66,7 @@ class FlashAttentionPyTorch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dO: Float[Tensor, "batch queries d"]) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Give dQ, dK and dV, from dO and what was saved: P comes back from S and L, without another softmax."""
+        """Return dQ, dK and dV from dO and the saved tensors: recompute P from S and L, without another softmax."""
         Q, K, V, O, L = ctx.saved_tensors
         wide = L.dtype
         scale = 1 / math.sqrt(Q.shape[-1])
@@ -98,11 +97,11 @@ def _scores(q: Tensor, k: Tensor, first_query: int, first_key: int, is_causal: b
 
 
 class FlashAttentionTriton(torch.autograd.Function):
-    """FlashAttention-2 in Triton: what `FlashAttentionPyTorch` computes, in kernels of your own.
+    """FlashAttention-2 in Triton: what `FlashAttentionPyTorch` computes, in your own kernels.
 
-    The same functions with the same contract: `FlashAttentionTriton.apply(Q, K, V, is_causal)` gives O, and L is saved
-    once. One program of the grid takes a tile of queries of one sequence; sums are kept in float32. The backward pass
-    may be Triton as well or PyTorch.
+    It has the same functions with the same contract: `FlashAttentionTriton.apply(Q, K, V, is_causal)` returns O, and
+    saves L once. One program of the grid takes a tile of queries of one sequence. Keep sums in float32. The backward
+    pass may use Triton or PyTorch.
 
     Problem: flash_attention_triton
     """
@@ -115,7 +114,7 @@ class FlashAttentionTriton(torch.autograd.Function):
         V: Float[Tensor, "batch keys d"],
         is_causal: bool = False,
     ) -> Float[Tensor, "batch queries d"]:
-        """Give O in the dtype of Q, and save what the way back needs, L among it: see `FlashAttentionPyTorch`."""
+        """Return O in the dtype of Q, and save what the backward pass needs, with L: see `FlashAttentionPyTorch`."""
         from ._triton_kernels import attention_forward
 
         Q, K, V = Q.contiguous(), K.contiguous(), V.contiguous()
@@ -129,7 +128,7 @@ class FlashAttentionTriton(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dO: Float[Tensor, "batch queries d"]) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Give dQ, dK and dV, from dO and what was saved: P comes back from S and L, without another softmax."""
+        """Return dQ, dK and dV from dO and the saved tensors: recompute P from S and L, without another softmax."""
         from ._triton_kernels import attention_backward_keys, attention_backward_queries
 
         Q, K, V, O, L = ctx.saved_tensors
@@ -143,12 +142,12 @@ class FlashAttentionTriton(torch.autograd.Function):
 
 
 class FusedRMSNorm(torch.autograd.Function):
-    """RMSNorm in Triton, forward and backward in one kernel each:
+    """RMSNorm in Triton, one kernel each for forward and backward:
 
         y_i = x_i / sqrt(mean_j(x_j^2) + eps) * gain_i
 
     over the last dimension of `x`, which may have any number of leading dimensions. `FusedRMSNorm.apply(x, weight)`
-    gives y. A kernel reads every value of x once and writes every value of y once; sums are kept in float32.
+    returns y. A kernel reads every value of x once and writes every value of y once. Keep sums in float32.
 
     Problem: fused_rmsnorm
     """
@@ -157,7 +156,7 @@ class FusedRMSNorm(torch.autograd.Function):
     def forward(
         ctx, x: Float[Tensor, " ... d_model"], weight: Float[Tensor, " d_model"], eps: float = 1e-5
     ) -> Float[Tensor, " ... d_model"]:
-        """Give y with the shape and dtype of x; d_model need not be a power of two."""
+        """Return y with the shape and dtype of x; d_model need not be a power of two."""
         from ._triton_kernels import rmsnorm_forward
 
         x = x.contiguous()
@@ -172,7 +171,7 @@ class FusedRMSNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy: Float[Tensor, " ... d_model"]) -> tuple[Tensor, Tensor, None]:
-        """Give dx, in the shape of x, and the gradient of `weight`, summed over all leading dimensions."""
+        """Return dx, in the shape of x, and the gradient of `weight`, summed over all leading dimensions."""
         from ._triton_kernels import rmsnorm_backward
 
         x, weight, inverse_rms = ctx.saved_tensors

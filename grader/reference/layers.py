@@ -1,6 +1,6 @@
 """The layers that look at one position at a time: Linear, Embedding, RMSNorm, SiLU and the feed-forward networks.
 
-All weights start from a normal distribution with mean 0, cut off at three standard deviations (Linear:
+All weights are initialised from a normal distribution with mean 0, truncated at three standard deviations (Linear:
 variance 2 / (d_in + d_out); Embedding: variance 1). The gains of RMSNorm start at 1. No layer has a bias.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class Linear(nn.Module):
     """A linear map without bias: y = W x.
 
-    The parameter `weight` has shape [out_features, in_features]. It starts from a normal distribution with
+    The parameter `weight` has shape [out_features, in_features]. It is initialised from a normal distribution with
     mean 0 and variance 2 / (in_features + out_features), truncated to [-3 sigma, 3 sigma] (Glorot and Bengio,
     2010).
 
@@ -37,14 +37,14 @@ class Linear(nn.Module):
         self.weight = _truncated_normal((out_features, in_features), std, device, dtype)
 
     def forward(self, x: Float[Tensor, " ... d_in"]) -> Float[Tensor, " ... d_out"]:
-        """Multiply the last dimension of `x` by the weight; all leading dimensions are carried along."""
+        """Multiply the last dimension of `x` by the weight; `x` may have any number of leading dimensions."""
         return x @ self.weight.T
 
 
 class Embedding(nn.Module):
     """A table with one vector of size `embedding_dim` per token id.
 
-    The parameter `weight` has shape [num_embeddings, embedding_dim]. It starts from a normal distribution
+    The parameter `weight` has shape [num_embeddings, embedding_dim]. It is initialised from a normal distribution
     with mean 0 and variance 1, truncated to [-3, 3].
 
     Args:
@@ -69,7 +69,7 @@ class Embedding(nn.Module):
     def forward(self, token_ids: Int[Tensor, " ..."]) -> Float[Tensor, " ... d_model"]:
         """Look up the vector of every token id; `token_ids` is an int64 tensor of any shape.
 
-        An id of num_embeddings or more is an IndexError.
+        An id of num_embeddings or more raises IndexError.
         """
         return self.weight[token_ids]
 
@@ -79,9 +79,8 @@ class RMSNorm(nn.Module):
 
         RMSNorm(a)_i = a_i / RMS(a) * g_i        RMS(a) = sqrt(mean_i(a_i^2) + eps)
 
-    The parameter `weight` is the gain g, of shape [d_model]; it starts at 1. Squares of half-precision
-    numbers overflow, so the computation is done in float32 for float16 and bfloat16 inputs (in float64 for
-    float64 inputs).
+    The parameter `weight` is the gain g, of shape [d_model]; it starts at 1. Squares of float16 numbers overflow, so
+    compute in float32 for float16 and bfloat16 inputs (in float64 for float64 inputs).
 
     Args:
         d_model: size of the last dimension of the input.
@@ -104,7 +103,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(d_model, device=device, dtype=dtype))
 
     def forward(self, x: Float[Tensor, " ... d_model"]) -> Float[Tensor, " ... d_model"]:
-        """Normalise every vector of `x`; shape and dtype of the result are those of `x`."""
+        """Normalise every vector of `x`; the result has the shape and dtype of `x`."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         inverse_rms = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
         return (wide * inverse_rms * self.weight).to(x.dtype)
@@ -113,8 +112,8 @@ class RMSNorm(nn.Module):
 def silu(x: Float[Tensor, " ..."]) -> Float[Tensor, " ..."]:
     """SiLU, also called Swish, element by element: silu(x) = x * sigmoid(x) = x / (1 + e^-x).
 
-    Finite for every finite input: large negative numbers give 0, not an overflow. Shape and dtype are those
-    of `x`.
+    The result is finite for every finite input: large negative numbers give 0, not an overflow. It has the shape and
+    dtype of `x`.
 
     Problem: positionwise_feedforward
     """
@@ -124,10 +123,10 @@ def silu(x: Float[Tensor, " ..."]) -> Float[Tensor, " ..."]:
 class SwiGLU(nn.Module):
     """The position-wise feed-forward network with a gated SiLU (Shazeer, 2020, section 2):
 
-        SwiGLU(x) = W2 (silu(W1 x) * W3 x)        * is element by element
+        SwiGLU(x) = W2 (silu(W1 x) * W3 x)        * multiplies element by element
 
-    The submodules `w1` and `w3` are Linear layers from d_model to d_ff, `w2` is one from d_ff to d_model. In
-    a Transformer d_ff is about 8/3 d_model, rounded to a multiple of 64.
+    The submodules `w1` and `w3` are Linear layers from d_model to d_ff; `w2` goes from d_ff to d_model. In a
+    Transformer, d_ff is about 8/3 d_model, rounded to a multiple of 64.
 
     Args:
         d_model: size of the last dimension of input and output.
@@ -160,8 +159,8 @@ class SiLUFeedForward(nn.Module):
 
         FFN(x) = W2 silu(W1 x)
 
-    The submodules `w1` and `w2` are Linear layers, from d_model to d_ff and back. It has two matrices where
-    SwiGLU has three: to compare the two at equal size, give it a d_ff of 4 d_model.
+    The submodules `w1` and `w2` are Linear layers, from d_model to d_ff and back. There are two matrices instead of
+    SwiGLU's three; to compare both at equal size, use d_ff = 4 d_model.
 
     Args:
         d_model: size of the last dimension of input and output.

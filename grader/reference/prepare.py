@@ -1,8 +1,8 @@
-"""From text to what the training loop reads: a tokenizer, and two files of token ids.
+"""From text to the training loop's input: a tokenizer and two files of token ids.
 
     python -m cs336_basics.prepare data/tiny --train stories.txt --valid stories_valid.txt --vocab-size 1024
 
-The training text makes the tokenizer; both texts are then encoded with it.
+The tokenizer is trained on the training text and then encodes both texts.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def save_tokenizer(
 def encode_file(tokenizer: Tokenizer, text: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
     """Encode a UTF-8 text file into a .npy file: one long array of uint16. Returns the number of tokens.
 
-    Neither the text nor the ids have to fit into memory. Line endings are not translated.
+    Neither the text nor the ids need fit into memory. Do not translate line endings.
 
     Problem: tokenizer_experiments
     """
@@ -75,11 +75,11 @@ def prepare(
 ) -> None:
     """Train a tokenizer on the training text, and encode both texts with it.
 
-    The folder `out` then holds vocab.json, merges.txt, train.npy, valid.npy, and data.toml, which says what they were
-    made of: `train_text` and `valid_text`, the two paths as they were given.
+    The folder `out` then holds vocab.json, merges.txt, train.npy, valid.npy and data.toml. data.toml says where they
+    come from: `train_text` and `valid_text`, the two paths as given.
 
     Raises:
-        ValueError: more than 65,536 token ids do not fit into uint16; nothing is written.
+        ValueError: there are more than 65,536 token ids, which do not fit into uint16; nothing is written.
 
     Problem: tokenizer_experiments
     """
@@ -99,7 +99,7 @@ def prepare(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; gives the exit status, 2 when there is something to correct.
+    """The command line. Returns the exit status: 0, or 2 if the input must be corrected.
 
     Problem: tokenizer_experiments
     """

@@ -1,7 +1,7 @@
-"""How text is cut before byte-pair encoding, in training and in encoding alike.
+"""How text is split before byte-pair encoding, both in training and in encoding.
 
-Special tokens are cut out first; the text between them is split into *pre-tokens* by GPT-2's pattern, and no
-merge ever crosses the border of a pre-token. The pattern is the whole definition.
+Special tokens are cut out first. GPT-2's pattern splits the text between them into *pre-tokens*, and no merge ever
+crosses the boundary of a pre-token. The pattern is the whole definition.
 """
 
 import codecs
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import regex
 
-# GPT-2's pattern. The first alternative that fits wins: a contraction; a run of letters, of digits, or of
-# other visible characters, each with at most one space in front; white space. White space before a visible
-# character leaves its last character behind, so that a word gets its space.
+# GPT-2's pattern. The first alternative that matches wins: a contraction; a run of letters, of digits, or of other
+# visible characters, each with at most one space in front; white space. A run of white space before a visible
+# character does not include its last character, so that a word gets its space.
 PRETOKEN_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 
 # Everything below makes splitting fast (`_units`, `_split_unit`) or lets a text be read in pieces (`_recut`), without

@@ -1,4 +1,4 @@
-"""Text from a trained model: what a run's folder has learnt, in words.
+"""Text from a trained model, written by the model in a run's folder.
 
 python -m cs336_basics.sample runs/tiny --prompt "Once upon a time"
 """
@@ -21,7 +21,7 @@ from .transformer import TransformerLM
 
 
 def load_run(folder: str | os.PathLike[str]) -> tuple[TransformerLM, Tokenizer]:
-    """The model and the tokenizer of a finished training run, from config.toml, model.safetensors, vocab.json and
+    """Load the model and the tokenizer of a finished training run, from config.toml, model.safetensors, vocab.json and
     merges.txt in its folder.
 
     Problem: generate
@@ -43,9 +43,10 @@ def write_sample(
     top_p: float = 0.95,
     seed: int = 0,
 ) -> str:
-    """Let a run's model go on from a prompt, until the text ends or has `max_new_tokens`.
+    """Let a run's model continue a prompt until the text ends or has `max_new_tokens` new tokens.
 
-    The folder then holds sample.txt, the generated text without the prompt, and sample.json, the list of its token ids.
+    The folder then holds sample.txt (the generated text without the prompt) and sample.json (the list of its token
+    ids).
 
     Returns:
         The text.
@@ -70,7 +71,7 @@ def write_sample(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; gives the exit status, 2 when there is something to correct.
+    """The command line. Returns the exit status: 0, or 2 if the input must be corrected.
 
     Problem: generate
     """

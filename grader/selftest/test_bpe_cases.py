@@ -191,3 +191,32 @@ def test_memory_of_a_slow_tokenizer_is_not_assessed():
     submission = submission_with(get_tokenizer=lambda **tables: SlowTokenizer(**tables))
     with pytest.raises(NothingToAssess, match="a long stream takes too long"):
         tokenizer_claims.test_memory_does_not_grow(submission, random.Random(0))
+
+
+class Counting:
+    """Gives as many ids as a tokenizer would, whatever they are, from chunks that are kept for a while.
+
+    kept: characters that are kept before they are let go of.
+    """
+
+    def __init__(self, kept: float):
+        self._kept = kept
+
+    def encode_iterable(self, chunks):
+        chunks, held = iter(chunks), []
+        for chunk in chunks:
+            held.append((chunk + " ")[:-1])  # a string of its own
+            yield from [0] * (chunk.count(tokenizer_claims.END) + 8)
+            if len(held) * len(chunk) > self._kept:
+                held.clear()
+
+
+def test_a_buffer_is_no_growth():
+    submission = submission_with(get_tokenizer=lambda **_: Counting(1 << 20))
+    tokenizer_claims.test_memory_does_not_grow(submission, random.Random(0))
+
+
+def test_whoever_keeps_the_stream_grows():
+    submission = submission_with(get_tokenizer=lambda **_: Counting(float("inf")))
+    with pytest.raises(AssertionError, match=r"more memory for 6\.0 MiB more text"):
+        tokenizer_claims.test_memory_does_not_grow(submission, random.Random(0))

@@ -31,6 +31,7 @@ from grader.wall.own_environment import MOST_REQUIREMENTS, another_python, make_
 from grader.wall.walled import WalledSubmission
 from grader.wall.worker_process import Limits
 from grader.worker.lacking import python_needed
+from grader.worker.operation_table import OPERATIONS
 
 X = torch.linspace(-3, 3, 7)
 
@@ -313,11 +314,12 @@ BROKEN = [
 def lazy(tmp_path_factory):
     """A submission whose adapters each import one of the modules above when they are called."""
     sources = [*FOR_A_NEWER_PYTHON, *BROKEN]
-    adapters = "".join(f"def run_{i}(in_features):\n    import module_{i}\n" for i in range(len(sources)))
+    names = [name for name in OPERATIONS if name.startswith("run_")]
+    adapters = "".join(f"def {name}(in_features):\n    import module_{i}\n" for i, name in enumerate(names))
     modules = {f"module_{i}.py": source for i, source in enumerate(sources)}
     root = written(tmp_path_factory.mktemp("lazy"), {"adapters.py": adapters, **modules})
     with WalledSubmission(locate(root)) as submission:
-        yield lambda source: submission.perform(f"run_{sources.index(source)}", {"in_features": X})
+        yield lambda source: submission.perform(names[sources.index(source)], {"in_features": X})
 
 
 def saying(needed: tuple[int, int]) -> str:

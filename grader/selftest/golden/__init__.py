@@ -99,6 +99,7 @@ def masked(report: Report) -> Report:
     - where the submission and the kit lie;
     - seconds, of the whole and of each test;
     - Python, platform, number of CPUs and versions of packages;
+    - what the level of isolation cannot do here, which depends on the kernel and on who runs the grader;
     - digits of a number beyond the fourth, which depend on the processor.
     """
     places = {report.folder: _NAME, str(KIT): "KIT"}
@@ -115,6 +116,7 @@ def masked(report: Report) -> Report:
             "packages": dict.fromkeys(report.environment["packages"], "*"),
         },
         problems=tuple(_masked_problem(problem, places) for problem in report.problems),
+        isolation={**report.isolation, "missing": []},
         looked_at=tuple(_masked_problem(problem, places) for problem in report.looked_at),
         suspicions=tuple(_masked_suspicion(suspicion, places) for suspicion in report.suspicions),
     )
