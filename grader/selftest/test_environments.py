@@ -335,6 +335,24 @@ def test_a_call_of_code_for_a_newer_python_is_not_assessed(lazy, source):
         lazy(source)
 
 
+CHECKPOINTS = """
+import torch
+
+def run_save_checkpoint(model, optimizer, iteration, out):
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "iteration": iteration}, out)
+
+def run_load_checkpoint(src, model, optimizer):
+    import newer
+"""
+
+
+@pytest.mark.parametrize("source", ["from typing import override\n", "type Ids = list[int]\n"])
+def test_a_newer_python_is_not_charged_in_a_process_of_its_own_either(tmp_path, source):
+    root = written(tmp_path, {"adapters.py": CHECKPOINTS, "newer.py": source})
+    with WalledSubmission(locate(root)) as submission, pytest.raises(NothingToAssess, match=saying((3, 12))):
+        submission.checkpoints_elsewhere(jobs=[{"seed": 1, "iteration": 3}])
+
+
 @pytest.mark.parametrize("source", list(FOR_A_NEWER_PYTHON)[::3])
 def test_adapters_for_a_newer_python_leave_nothing_to_assess(tmp_path, source):
     said = saying(FOR_A_NEWER_PYTHON[source])

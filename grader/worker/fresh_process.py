@@ -31,7 +31,7 @@ def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], 
     """Run a driver in a fresh Python, as `start` makes it; gives what the driver returns, plain data.
 
     Raises:
-        NotImplementedError, ModuleNotFoundError: as the submission raised it there.
+        NotImplementedError, ImportError, SyntaxError: as the submission raised it there.
         ContractBroken: any other exception; the process ended, or took longer than `limit_s` seconds.
     """
     from . import wire
@@ -58,6 +58,10 @@ def perform(adapters: types.ModuleType, driver: str, arguments: dict[str, Any], 
         raise NotImplementedError(answer["message"])
     if answer["kind"] == "missing":
         raise ModuleNotFoundError(answer["message"], name=answer["name"])
+    if answer["kind"] == "import":
+        raise ImportError(answer["message"])
+    if answer["kind"] == "syntax":
+        raise SyntaxError(answer["message"], (answer["name"], answer["line"], None, None))
     if answer["kind"] != "ok":
         raise ContractBroken(f"in a process of its own: {answer['message']}")
     return answer["value"]
@@ -138,6 +142,11 @@ def _run_driver(adapters: types.ModuleType, driver: str, given: Path, answered: 
         answer = wire.encode({"kind": "todo", "message": str(error)})
     except ModuleNotFoundError as error:
         answer = wire.encode({"kind": "missing", "message": str(error), "name": str(error.name)})
+    except ImportError as error:
+        answer = wire.encode({"kind": "import", "message": str(error)[:1000]})
+    except SyntaxError as error:
+        where = {"name": str(error.filename), "line": error.lineno or 0}
+        answer = wire.encode({"kind": "syntax", "message": str(error.msg)[:1000], **where})
     except Exception as error:
         traceback.print_exc()
         answer = wire.encode({"kind": "error", "message": f"{type(error).__name__}: {error}"[:1000]})

@@ -69,10 +69,13 @@ def _save_aside(operations: Operations, folder: Path, how: dict[str, Any]) -> di
 
 
 def _attempt(who: str, work: Callable[..., dict[str, Any]], *arguments: Any, **named: Any) -> dict[str, Any]:
-    """What `work` gives, or {"error": a sentence}; what is not written or not there is for the caller to hear of."""
+    """What `work` gives, or {"error": a sentence}; what is not written or not there is for the caller to hear of.
+
+    So is an import that fails: a package or a newer Python may be all that is missing.
+    """
     try:
         return work(*arguments, **named)
-    except (NotImplementedError, NotProvided):
+    except (NotImplementedError, NotProvided, ImportError, SyntaxError):
         raise
     except Exception as error:
         return {"error": f"{who} raised {type(error).__name__}: {error}"[:1000]}
