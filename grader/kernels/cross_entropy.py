@@ -17,19 +17,16 @@ start, over what the first has left in the caches (132 rows of 131,072 bf16 logi
 
 from __future__ import annotations
 
-from math import e, log2
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from .online_maximum import LOG2_E, maximum_and_sum
 from .rows import MOST_WARPS, as_rows, grid_limits, row_tile, vector_length
 
 WIDEST_TILE = 32_768  # logits that one program keeps in registers
 SWEEP = 16_384  # logits per step over a wider row: 16 in each of 1,024 threads
-LOG2_E = tl.constexpr(log2(e))  # exp2 is one instruction, exp is four
-LOWEST = tl.constexpr(-3.4028234663852886e38)  # float32's; unlike -inf it may be subtracted from itself
 SCALE_BLOCK = 2_048  # elements per step when a gradient is scaled: 16 in each of 128 threads
 
 
@@ -50,19 +47,7 @@ def _cross_entropy(
         largest = tl.max(x, axis=0)
         total = tl.sum(tl.exp2((x - largest) * LOG2_E), axis=0)
     else:
-        # Each vector that a thread loads keeps its own maximum and sum: no step waits for other threads.
-        group_largest = tl.full([BLOCK // VECTOR], LOWEST, tl.float32)
-        group_total = tl.zeros([BLOCK // VECTOR], tl.float32)
-        for start in tl.range(0, columns, BLOCK, loop_unroll_factor=2):
-            inside = start + lane < columns
-            x = tl.load(x_ptr + start + lane, mask=inside, other=float("-inf")).to(tl.float32)
-            x = tl.reshape(x, [BLOCK // VECTOR, VECTOR])
-            new_largest = tl.maximum(group_largest, tl.max(x, axis=1))
-            group_total *= tl.exp2((group_largest - new_largest) * LOG2_E)
-            group_total += tl.sum(tl.exp2((x - new_largest[:, None]) * LOG2_E), axis=1)
-            group_largest = new_largest
-        largest = tl.max(group_largest, axis=0)
-        total = tl.sum(group_total * tl.exp2((group_largest - largest) * LOG2_E), axis=0)
+        largest, total = maximum_and_sum(x_ptr, columns, VECTOR, BLOCK)
 
     tl.store(loss_ptr + row, tl.log(total) + largest - target_logit)
 

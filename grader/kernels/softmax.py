@@ -11,19 +11,16 @@ start, finds what the first read last still in the L2 cache.
 
 from __future__ import annotations
 
-from math import e, log2
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from .online_maximum import LOG2_E, maximum_and_sum
 from .rows import MOST_WARPS, as_rows, row_tile, vector_length
 
 WIDEST_TILE = 32_768  # columns that one program keeps in registers
 SWEEP = 16_384  # columns per step over a wider row: 16 elements in each of 1,024 threads
-LOG2_E = tl.constexpr(log2(e))  # exp2 is one instruction, exp is four
-LOWEST = tl.constexpr(-3.4028234663852886e38)  # float32's; unlike -inf it may be subtracted from itself
 
 
 @triton.jit
@@ -57,19 +54,8 @@ def _forward_wide(x_ptr, y_ptr, columns, x_stride, VECTOR: tl.constexpr, BLOCK: 
     y_ptr += row * columns
     lane = tl.arange(0, BLOCK)
 
-    # Each vector that a thread loads keeps its own maximum and sum: no step waits for other threads.
-    group_largest = tl.full([BLOCK // VECTOR], LOWEST, tl.float32)
-    group_total = tl.zeros([BLOCK // VECTOR], tl.float32)
-    for start in tl.range(0, columns, BLOCK, loop_unroll_factor=2):
-        inside = start + lane < columns
-        x = tl.load(x_ptr + start + lane, mask=inside, other=float("-inf")).to(tl.float32)
-        x = tl.reshape(x, [BLOCK // VECTOR, VECTOR])
-        new_largest = tl.maximum(group_largest, tl.max(x, axis=1))
-        group_total *= tl.exp2((group_largest - new_largest) * LOG2_E)
-        group_total += tl.sum(tl.exp2((x - new_largest[:, None]) * LOG2_E), axis=1)
-        group_largest = new_largest
-    largest = tl.max(group_largest, axis=0)
-    reciprocal = 1.0 / tl.sum(group_total * tl.exp2((group_largest - largest) * LOG2_E), axis=0)
+    largest, total = maximum_and_sum(x_ptr, columns, VECTOR, BLOCK)
+    reciprocal = 1.0 / total
 
     for back in tl.range(0, columns, BLOCK):
         column = (columns - 1) // BLOCK * BLOCK - back + lane
