@@ -101,15 +101,15 @@ def _grade(arguments: list[str]) -> int:
         "--isolation",
         choices=("auto", "bubblewrap", "landlock", "process", "none"),
         default="auto",
-        help="how strongly the code is isolated, strongest first; none: in the grader's own process, for debugging code "
-        "that you trust; auto: the strongest level that works here (default: auto)",
+        help="how strongly the code is isolated, strongest first; none: in the grader's own process, for debugging "
+        "code that you trust; auto: the strongest level that works here (default: auto)",
     )
     add(
         "--environment",
         choices=("kit", "own"),
         default="kit",
-        help="what the code may import besides its own files: kit: the kit's packages (the default); own: also wheels of "
-        "those that its pyproject.toml or requirements.txt lists, and the Python version that it asks for",
+        help="what the code may import besides its own files: kit: the kit's packages (the default); own: also wheels "
+        "of those that its pyproject.toml or requirements.txt lists, and the Python version that it asks for",
     )
     gpu = parser.add_mutually_exclusive_group()
     gpu.add_argument("--gpu", action="store_true", default=None, help="race on the GPU (default: if there is one)")
