@@ -96,17 +96,17 @@ def read_scores(path: Path, report: Mapping[str, Any]) -> dict[str, ManualScore]
 def _manual_score(table: Any, points: float, where: str) -> ManualScore | None:
     """A problem's table; None when nothing is entered yet."""
     if not isinstance(table, dict):
-        raise Refused(f"{where} has to be a table with score and comment.")
+        raise Refused(f"{where} must be a table with score and comment.")
     for key in table:
         if key not in ("score", "comment"):
             raise Refused(f"{where}: unknown key {key!r}.{did_you_mean(key, ('score', 'comment'))}")
     score, comment = table.get("score", ""), table.get("comment", "")
     if not isinstance(comment, str) or len(comment) > _COMMENT_LIMIT:
-        raise Refused(f"{where}: comment has to be text of at most {_COMMENT_LIMIT:,} characters.")
+        raise Refused(f"{where}: comment must be text of at most {_COMMENT_LIMIT:,} characters.")
     if score == "" and isinstance(score, str):
         return ManualScore(None, comment) if comment else None
     if type(score) not in (int, float) or not 0 <= score <= points:
-        raise Refused(f"{where}: score is {score!r}; it has to be a number from 0 to {points:g}.")
+        raise Refused(f"{where}: score is {score!r}; it must be a number from 0 to {points:g}.")
     return ManualScore(float(score), comment)
 
 
