@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shutil
+import signal
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,3 +118,9 @@ def copy_of_kit(folder: Path) -> Path:
     """A copy of the kit that a test may damage."""
     ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
     return Path(shutil.copytree(KIT, folder / "kit", ignore=ignored))
+
+
+def hears_signals() -> None:
+    """For `preexec_fn`: the process hears Ctrl-C and hang-ups, also where `nohup` or a shell's `&` began this one."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

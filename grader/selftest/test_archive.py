@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from grader.kit.paths import KIT
-from grader.selftest.layouts import public_layout
+from grader.selftest.layouts import hears_signals, public_layout
 from grader.selftest.report_contract import checked
 from grader.submission.archive import ArchiveRefused, Bounds, unpacked
 
@@ -250,6 +250,7 @@ def test_nothing_is_left_after_an_interruption(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=hears_signals,
     )
     deadline = time.monotonic() + 30
     while not list(scratch.glob("submission-*")) and time.monotonic() < deadline:

@@ -17,7 +17,7 @@ from grader import __main__ as command_line
 from grader import grading
 from grader.kit.paths import KIT
 from grader.report.output import write_whole
-from grader.selftest.layouts import written
+from grader.selftest.layouts import hears_signals, written
 from grader.selftest.report_contract import checked
 
 SOFTMAX = """
@@ -141,6 +141,7 @@ def test_signals_end_a_grade_as_ctrl_c_does(tmp_path, number):
         env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=hears_signals,
     )
     deadline = time.monotonic() + 60
     while not is_below(scratch, "running") and time.monotonic() < deadline:
