@@ -9,7 +9,7 @@ So it is with fresh cases, for which there is no stored evidence, and with the w
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -19,6 +19,7 @@ from ..scoring.outcome import Explanation, Outcome, Result
 from ..submission.interface import Question, Submission
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
 from .known_bugs import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
+from .planting import has_catalogue, planted
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _explain_by_planting(
         wrong: ids of tests, their cases and what the submission gave.
         hypotheses: ids of bugs that the stored cases revealed.
     """
-    if not hypotheses or not wrong or not _has_catalogue():
+    if not hypotheses or not wrong or not has_catalogue():
         return
     from ..misconceptions.catalogue import load_catalogue
     from ..submission.in_process import InProcess
@@ -123,9 +124,7 @@ def _explain_by_planting(
     for entry in wrong:
         for hypothesis in hypotheses:
             bugs = [catalogue[bug] for bug in hypothesis]
-            with contextlib.ExitStack() as stack:
-                for bug in bugs:
-                    stack.enter_context(bug.planted())
+            with planted(bugs):
                 reference.begin_transcript()
                 for operation, arguments in entry.asked:
                     with contextlib.suppress(Exception):  # whatever a wrong variant raises is in the transcript
@@ -143,7 +142,7 @@ def _explain_by_one_more(
     Args:
         likely: ids of the bugs of the problem to try.
     """
-    if not wrong or not _has_catalogue():
+    if not wrong or not has_catalogue():
         return {}
     together = [[bug, *below] for bug in likely]
     likely_together = [bugs for bugs in together if any(_explain_by_planting(problem, wrong[:1], [bugs]))]
@@ -151,8 +150,3 @@ def _explain_by_one_more(
     most = max(map(len, explained), default=0)
     best = [explanations for explanations in explained if len(explanations) == most]
     return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
-
-
-def _has_catalogue() -> bool:
-    """Whether the misconceptions themselves are here; students have only their evidence."""
-    return importlib.util.find_spec("grader.misconceptions") is not None

@@ -39,10 +39,10 @@ _FAILING = 0.85
 _ALIKE = 2 / 3
 FORESEEN = 0.85
 
-_TIMED = ["time"]
-"""What stands for calls that a test timed, in its transcript."""
+TIMED_CALL = ["time"]
+"""The fingerprint of calls that a test timed."""
 
-_NO_VALUE = ("error", "time")
+_NO_VALUE = ("error", *TIMED_CALL)
 _KINDS = {
     **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
     **dict.fromkeys(("TypeError", "AttributeError"), "another type, such as None"),
@@ -203,7 +203,7 @@ def _says_enough(
     Where every test fails so, the code does not run, and nothing says for what reason, unless the reason was found in
     what the problem builds on. And a test that was about time fails for many reasons.
     """
-    if all(_TIMED in evidence[test] for test in looks):
+    if all(TIMED_CALL in evidence[test] for test in looks):
         return False
     claims = {_claim(test) for test in evidence}
     there = {test for test in failing if _claim(test) in claims}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
+import importlib
 import io
 import random
 import tempfile
@@ -32,6 +32,7 @@ from ..scoring.rubric import load_rubric
 from ..submission.transcript import kept_of
 from .fingerprint import fingerprint
 from .known_bugs import FORESEEN, Fingerprint, same
+from .planting import has_catalogue, planted
 
 _MODEL, _LOOP = "transformer_lm", "training_together"
 _KNOWS_NOTHING = 0.95
@@ -94,7 +95,7 @@ class OwnParts:
     @functools.cached_property
     def known_bugs(self) -> tuple[Any, ...]:
         """The misconceptions that, planted together, give what the submission's parts give."""
-        if self._reference is None or not _has_catalogue():
+        if self._reference is None or not has_catalogue():
             return ()
         from ..misconceptions.catalogue import load_catalogue
 
@@ -112,7 +113,7 @@ class OwnParts:
         import safetensors.torch
 
         loop, configuration = (importlib.import_module(f"grader.reference.{name}") for name in ("train", "config"))
-        with tempfile.TemporaryDirectory() as folder, self._planted(self.known_bugs):
+        with tempfile.TemporaryDirectory() as folder, planted(self.known_bugs):
             paths = {"train_data": f"{folder}/train.npy", "valid_data": f"{folder}/valid.npy", "out": f"{folder}/run"}
             np.save(paths["train_data"], train)
             np.save(paths["valid_data"], valid)
@@ -130,16 +131,8 @@ class OwnParts:
 
     def _rebuilt(self, operation: str, arguments: dict[str, Any]) -> Any:
         assert self._reference is not None
-        with self._planted(self.known_bugs):
+        with planted(self.known_bugs):
             return self._reference(operation, arguments)
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _planted(bugs: Sequence[Any]) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for bug in bugs:
-                stack.enter_context(bug.planted())
-            yield
 
     def _without_idle(self, found: list[Any]) -> list[Any]:
         """Without the bugs of adapters that the submission's model does not go through."""
@@ -152,7 +145,7 @@ class OwnParts:
 
     def _wrong_answers(self, problem: str, bugs: Sequence[Any]) -> list[tuple[Question, Fingerprint]]:
         """The questions of a problem that the submission answers in another way than the reference with these bugs."""
-        with self._planted(bugs):
+        with planted(bugs):
             expected = [_answer(self._reference, question) for question in _questions(problem)]
         return [
             (question, given)
@@ -166,7 +159,7 @@ class OwnParts:
 
     def _explain(self, bugs: Sequence[Any], answers: Sequence[tuple[Question, Fingerprint]]) -> bool:
         """Whether the reference with these bugs gives nearly all of these answers; corners may differ by rounding."""
-        with self._planted(bugs):
+        with planted(bugs):
             alike = sum(same(_answer(self._reference, question), given) for question, given in answers)
         return alike >= FORESEEN * len(answers)
 
@@ -200,7 +193,3 @@ def _answer(oracle: Oracle | None, question: Question) -> Fingerprint:
     except Exception:  # an answer like others: some bugs refuse what they should take
         return ["error"]
     return fingerprint(kept_of(operation, value))
-
-
-def _has_catalogue() -> bool:
-    return importlib.util.find_spec("grader.misconceptions") is not None

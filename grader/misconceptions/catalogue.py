@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -123,6 +124,7 @@ def _owner(name: str) -> tuple[Any, str]:
     return owner, attribute
 
 
+@functools.cache
 def load_catalogue(problem: str | None = None) -> tuple[Misconception, ...]:
     """All misconceptions, or those of one problem: those of the modules here that have a tuple `MISCONCEPTIONS`."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))

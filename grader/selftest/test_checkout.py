@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from grader.kit.handout import write_handout
-
-KIT = Path(__file__).resolve().parents[2]
+from grader.kit.paths import KIT
 
 pytestmark = pytest.mark.skipif(not (KIT / ".git").exists(), reason="this copy is no git repository")
 

@@ -268,26 +268,31 @@ def find(name, ring=SESSION):
 """
 
 
-@linux
-@pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
-def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
-    """A key that whoever runs the grader keeps in the session's keyring is not found by a submission."""
-    source = _KEYS + "\ndef run_silu(in_features):\n    return [find(b'grader-selftest') > 0, add(b'another') > 0]\n"
-    layout = locate(written(tmp_path, source))
+def answer_beside_a_key(folder: Path, level: str, name: bytes, ring: str, answer: str) -> tuple[Isolation, Any]:
+    """What a submission answers while whoever runs the grader keeps a key of this name in one of the keyrings."""
+    layout = locate(written(folder, f"{_KEYS}\ndef run_silu(in_features):\n    return {answer}\n"))
     try:
         isolation = choose(level, layout)
     except Refused as error:
         pytest.skip(str(error))
     keys: dict[str, Any] = {}
     exec(_KEYS, keys)
-    key = keys["add"](b"grader-selftest")
-    if key < 0 or keys["find"](b"grader-selftest") != key:
+    key = keys["add"](name, keys[ring])
+    if key < 0 or keys["find"](name, keys[ring]) != key:
         pytest.skip("no keys can be kept here")
     try:
         with WalledSubmission(layout, isolation=isolation) as submission:
-            found, has_its_own = submission.run_silu(in_features=torch.zeros(1))
+            return isolation, submission.run_silu(in_features=torch.zeros(1))
     finally:
         keys["libc"].syscall(keys["number"][1], keys["REVOKE"], key)
+
+
+@linux
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
+def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
+    """A key that whoever runs the grader keeps in the session's keyring is not found by a submission."""
+    answer = "[find(b'grader-selftest') > 0, add(b'another') > 0]"
+    _, (found, has_its_own) = answer_beside_a_key(tmp_path, level, b"grader-selftest", "SESSION", answer)
     assert not found
     assert has_its_own
 
@@ -295,22 +300,8 @@ def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
 @linux
 @pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
 def test_who_shares_the_keyring_of_his_user_is_told(tmp_path, level):
-    source = _KEYS + "\ndef run_silu(in_features):\n    return find(b'grader-selftest-user', USER) > 0\n"
-    layout = locate(written(tmp_path, source))
-    try:
-        isolation = choose(level, layout)
-    except Refused as error:
-        pytest.skip(str(error))
-    keys: dict[str, Any] = {}
-    exec(_KEYS, keys)
-    key = keys["add"](b"grader-selftest-user", keys["USER"])
-    if key < 0 or keys["find"](b"grader-selftest-user", keys["USER"]) != key:
-        pytest.skip("no keys can be kept here")
-    try:
-        with WalledSubmission(layout, isolation=isolation) as submission:
-            found = submission.run_silu(in_features=torch.zeros(1))
-    finally:
-        keys["libc"].syscall(keys["number"][1], keys["REVOKE"], key)
+    answer = "find(b'grader-selftest-user', USER) > 0"
+    isolation, found = answer_beside_a_key(tmp_path, level, b"grader-selftest-user", "USER", answer)
     assert found == any("(`@u`)" in sentence for sentence in isolation.missing)
 
 

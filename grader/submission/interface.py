@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ..worker.operation_table import OPERATIONS, Kept
+from ..worker.operation_table import OPERATIONS, Kept, Operation
 from .faults import AdapterMissing, NothingToAssess, Todo
 from .files import Files
 from .transcript import TIMED, kept_of
@@ -24,6 +24,12 @@ class UnknownOperation(Exception):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} is no operation: it does not stand in grader/worker/operation_table.py.")
+
+
+def _known(name: str) -> Operation:
+    if name not in OPERATIONS:
+        raise UnknownOperation(name)
+    return OPERATIONS[name]
 
 
 @dataclass
@@ -73,14 +79,13 @@ class Submission(ABC):
         Raises:
             UnknownOperation: when there is no such operation.
         """
-        if operation not in OPERATIONS:
-            raise UnknownOperation(operation)
+        kept = _known(operation).kept
         try:
             value = self._perform(operation, arguments)
         except Exception as error:
             self._note((operation, arguments), error)
             raise
-        if OPERATIONS[operation].kept is not Kept.NOTHING:
+        if kept is not Kept.NOTHING:
             self._note((operation, arguments), kept_of(operation, value))
         return value
 
@@ -90,8 +95,7 @@ class Submission(ABC):
         These are seconds of processor time where they are known and fewer than those on the clock, so that a busy
         machine costs nobody points. Raises a `Fault` as `perform` does.
         """
-        if operation not in OPERATIONS:
-            raise UnknownOperation(operation)
+        _known(operation)
         if not self.transcript or self.transcript[-1] is not TIMED:  # how often, the clock decides
             self._note((operation, arguments), TIMED)
         used, start = self.cpu_seconds(), time.perf_counter()

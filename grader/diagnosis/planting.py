@@ -1,0 +1,25 @@
+"""Known bugs planted into the reference, where the code of both is at hand: with staff. Students have the evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..misconceptions.catalogue import Variant
+
+
+def has_catalogue() -> bool:
+    """Whether the misconceptions themselves are here."""
+    return importlib.util.find_spec("grader.misconceptions") is not None
+
+
+@contextlib.contextmanager
+def planted(bugs: Iterable[Variant]) -> Iterator[None]:
+    """The reference with all of these bugs, for as long as the block lasts."""
+    with contextlib.ExitStack() as stack:
+        for bug in bugs:
+            stack.enter_context(bug.planted())
+        yield
