@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..rules.from_scratch import Effect
-from ..scoring.outcome import Tier
+from ..scoring.outcome import Clue, Tier
 from ..scoring.points import Status
 from ..scoring.rubric import ProblemKind
 from ..streams import say
@@ -157,7 +157,7 @@ def _failures(problem: ProblemReport, report: Report) -> Panel | None:
     for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
             shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
-        shown += [*_describe(trouble.tests[0]), Text()]
+        shown += [*_describe(trouble.tests[0]), *(_clue(trouble.clue) if trouble.clue else ()), Text()]
         if others := ", ".join(test.name for test in trouble.tests[1:]):
             shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
     if hidden:
@@ -184,6 +184,17 @@ def _describe(test: TestReport) -> Iterator[Text]:
     detail = test.outcome.detail.splitlines()
     for line in detail[-_DETAIL_LINES:]:
         yield Text(f"  {line}", style="dim")
+
+
+def _clue(clue: Clue) -> Iterator[Text]:
+    """What was found out about a failure, and the lines of the submission that it is about."""
+    for sentence in clue.says:
+        yield Text(sentence, style="yellow")
+    if clue.file:
+        yield Text(f"  {clue.file}:{clue.line}", style="dim")
+    for number, line in clue.code:
+        mark, style = (">", "") if number == clue.line else (" ", "dim")
+        yield Text(f"  {mark} {number:4d}  {line}", style=style)
 
 
 def _advice(report: Report) -> Panel | None:
