@@ -2,5 +2,27 @@
 
 Each holds a plain form of its algorithm whose steps can be done in other *ways*. A way, or two together, is said when it
 gives the student's wrong answers exactly, and nothing else tried does. Imports what `diagnosis` may; nothing of it
-needs the reference, so it works in a student's copy. Start reading at `ways.py`, then `gradient_scaling.py`.
+needs the reference, so it works in a student's copy. Start reading at `ways.py`, then `clipping_norms.py`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...scoring.outcome import Clue
+from ...submission.interface import Submission
+from . import bpe_training
+
+if TYPE_CHECKING:
+    from ..clues import Failure
+
+_BY_PROBLEM: dict[str, Callable[[Failure, Submission], Clue | None]] = {
+    "train_bpe": bpe_training.find,
+}
+
+
+def find_algorithm(failure: Failure, submission: Submission) -> Clue | None:
+    """A source of clues: see the module."""
+    find = _BY_PROBLEM.get(failure.problem)
+    return find(failure, submission) if find is not None else None

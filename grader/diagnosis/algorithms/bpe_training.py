@@ -31,6 +31,7 @@ _END, _PAD = "<|endoftext|>", "<|pad|>"
 _SEARCH_S = 1.0
 _MOST_BYTES = 400_000
 _MOST_STATES = 6
+_LONG = 100_000  # bytes
 
 _SAYS_TIES = {
     "first seen": "Where counts tie, your training merges the pair that it saw first; the greatest pair, as bytes, should "
@@ -201,18 +202,22 @@ class Trainer:
         self._ids = {bytes([byte]): byte for byte in range(256)}
         self.merged: list[Pair] = []
         self._seen: dict[Pair, int] = {}
+        self.changed: dict[Pair, int] = {}
+        """{pair: number of the last merge that changed its count}"""
+        self._changes: Counter[Pair] = Counter()
         for number, word in enumerate(self.words):
             self._count(number, word, 1)
 
     def __iter__(self) -> Iterator[Pair]:
         """The merges, until no pair is left."""
         while self.pairs:
-            best = self._best()
+            best = self.best()
             yield best
             self.merge(best)
 
     def merge(self, best: Pair) -> None:
         """Make a pair one token, in every word."""
+        self._changes.clear()
         self.merged.append(best)
         self._ids.setdefault(best[0] + best[1], len(self._ids))
         for number in sorted(self._places.pop(best, ())):
@@ -221,6 +226,7 @@ class Trainer:
             self._update(number, old, new, best)
         self.pairs.pop(best, None)
         self._seen.pop(best, None)
+        self.changed |= {pair: len(self.merged) for pair, change in self._changes.items() if change}
 
     # --- what is counted ---
 
@@ -265,6 +271,7 @@ class Trainer:
 
     def _add(self, number: int, pair: Pair, change: int) -> None:
         self.pairs[pair] += change
+        self._changes[pair] += change
         if change > 0:
             self._places[pair].add(number)
         elif self.pairs[pair] <= 0:
@@ -272,7 +279,8 @@ class Trainer:
 
     # --- what is chosen ---
 
-    def _best(self) -> Pair:
+    def best(self) -> Pair:
+        """The pair that is merged next; there has to be one."""
         counts: Mapping[Pair, int] = self.pairs
         if self._way["counts"] == "first ones":
             for pair, count in self.pairs.items():
@@ -555,17 +563,33 @@ def _is_pair(merge: Any) -> bool:
 
 def _about(failure: Failure, asked: Mapping[str, Any], merges: list[Pair], submission: Submission) -> Clue | None:
     corpus, special_tokens = asked["corpus"], asked["special_tokens"]
-    room = asked["vocab_size"] - 256 - len(special_tokens)
-    merges = merges[: max(room, 0)]
+    room = max(asked["vocab_size"] - 256 - len(special_tokens), 0)
+    merges = merges[:room]
     trainer = Trainer(corpus, special_tokens)
+    where: list[str] = []
     for number, merge in enumerate(merges):
-        right = trainer._best() if trainer.pairs else None
+        right = trainer.best() if trainer.pairs else None
         if right != merge:
-            says = [] if failure.bug else _ways_behind(corpus, special_tokens, merges, room, submission)
-            where = _counts_at(trainer, number, right, merge, corpus, special_tokens)
-            return Clue(says=(*says, *where))
+            where = list(_counts_at(trainer, number, right, merge, corpus, special_tokens))
+            break
         trainer.merge(merge)
-    return None
+    else:
+        if len(merges) + 1 < room and trainer.pairs:
+            where = [_pairs_left(trainer, len(merges), room)]
+    if not where:
+        return None
+    ways = () if failure.bug else _ways_behind(corpus, special_tokens, merges, room, submission)
+    if not ways and merges:
+        where += _further_checks(trainer, where, corpus, special_tokens)
+    return Clue(says=(*ways, *where))
+
+
+def _pairs_left(trainer: Trainer, made: int, room: int) -> str:
+    best = trainer.best()
+    count = trainer.pairs[best]
+    once = " A pair that occurs once is merged, too." if count == 1 else ""
+    times = "once" if count == 1 else f"{count} times"
+    return f"Your training ends after {made} of {room} merges, and {_shown(best)} still occurs {times}.{once}"
 
 
 def _ways_behind(
@@ -594,26 +618,43 @@ def _counts_at(
         yield f"{when} no pair is left: every pre-token is one token, so training ends there; yours joins {_shown(got)}."
         return
     counts = trainer.pairs
-    if got not in counts:
-        yield f"{when}, {_shown(right)} occurs {counts[right]} times and {_shown(got)} never within a pre-token. {_why_never(got, corpus, special_tokens)}".rstrip()
-        return
-    if counts[got] == counts[right]:
-        yield f"{when}, {_shown(right)} and {_shown(got)} both occur {counts[right]} times: print yours. It is a tie, and the greater pair of bytes wins."
-        return
-    changed = _last_change(trainer.merged, right, got)
-    told = f" Merge {changed + 1}, {_shown(trainer.merged[changed])}, was the last that changed one of them." if changed is not None else ""
-    yield f"{when}, {_shown(right)} occurs {counts[right]} times and {_shown(got)} {counts[got]} times: print yours.{told}"
-    yield from _where_counts_go_wrong(trainer, right, got)
+    first = f"{when}, {_shown(right)} occurs {counts[right]} times"
+    if got in trainer.changed and got not in counts:
+        yield f"{first}, and {_shown(got)} no more: merge {_told(trainer, got)} used up the last of them. Print yours."
+    elif got not in counts:
+        yield f"{first}, and {_shown(got)} never within a pre-token.{_why_never(got, corpus, special_tokens)}"
+    elif counts[got] == counts[right]:
+        yield (
+            f"{when}, {_shown(right)} and {_shown(got)} both occur {counts[right]} times: print yours. It is a tie, and "
+            "the greater pair of bytes wins."
+        )
+    else:
+        last = max((right, got), key=lambda pair: trainer.changed.get(pair, 0))
+        told = f" Merge {_told(trainer, last)}, was the last that changed one of them." if last in trainer.changed else ""
+        yield f"{first} and {_shown(got)} {counts[got]} times: print yours.{told}"
 
 
-def _last_change(merged: Sequence[Pair], *pairs: Pair) -> int | None:
-    """The last merge that made a part of one of these pairs, or took one of its parts away."""
-    for number in range(len(merged) - 1, -1, -1):
-        left, right = merged[number]
-        for pair in pairs:
-            if left + right in pair or (left == pair[1] or right == pair[0]):
-                return number
-    return None
+def _told(trainer: Trainer, pair: Pair) -> str:
+    number = trainer.changed[pair]
+    return f"{number}, {_shown(trainer.merged[number - 1])}"
+
+
+def _further_checks(
+    trainer: Trainer, said: Sequence[str], corpus: bytes, special_tokens: Sequence[str]
+) -> Iterator[str]:
+    """What else to compare where no other trainer is known that makes these merges."""
+    pairs = [pair for pair in trainer.pairs if any(_shown(pair) in sentence for sentence in said)]
+    yield from _where_counts_go_wrong(trainer, *pairs)
+    yield (
+        f"The text has {sum(trainer.weights):,} pre-tokens, {len(trainer.words):,} of them different: compare that with "
+        "the words that you count."
+    )
+    counts = [trainer.pairs[pair] for pair in pairs]
+    if len(corpus) > _LONG and len(counts) == 2 and max(counts) < 1.01 * min(counts):
+        yield (
+            "So close a call is lost by a few words: if your code reads the file in parts, it may cut a word in two. Cut "
+            "only where a special token begins."
+        )
 
 
 def _where_counts_go_wrong(trainer: Trainer, *pairs: Pair) -> Iterator[str]:
@@ -622,9 +663,7 @@ def _where_counts_go_wrong(trainer: Trainer, *pairs: Pair) -> Iterator[str]:
         for word in trainer.words:
             times = sum(neighbours == pair for neighbours in pairwise(word))
             if times > 1:
-                overlap = any(word[at : at + 3] == (pair[0],) * 3 for at in range(len(word))) and pair[0] == pair[1]
-                how = "overlapping itself" if overlap else "all of which count"
-                yield f"In the pre-token {_word(word)}, {_shown(pair)} occurs {times} times, {how}: does yours count {times} there?"
+                yield f"{_word(word)} is one pre-token, in which {_shown(pair)} occurs {times} times: does yours count so many?"
                 return
 
 
@@ -633,19 +672,19 @@ def _why_never(pair: Pair, corpus: bytes, special_tokens: Sequence[str]) -> str:
     token = pair[0] + pair[1]
     for special in special_tokens:
         if token in special.encode() and special.encode() in corpus:
-            return f"It is part of {special!r}, which is no text to learn from."
+            return f" It is part of {special!r}, which is no text to learn from."
     text = corpus.decode("utf-8", "replace")
     between = plain(parts(text, list(special_tokens), "right"))
     if any(token in part.encode() for part in between):
         if _in_pretokens(token, between):
             return ""
-        return f"{token!r} is in the text only across the border of two pre-tokens, and nothing merges there."
+        return f" {token!r} is in the text only across the border of two pre-tokens, and nothing merges there."
     if token in "".join(between).encode():
-        return f"{token!r} is in the text only across the border of two documents, and nothing merges there."
+        return f" {token!r} is in the text only across the border of two documents, and nothing merges there."
     if any(token in special.encode() + part.encode()[:8] for special in special_tokens for part in between):
-        return f"{token!r} is in the text only where a special token meets a document, and nothing merges there."
+        return f" {token!r} is in the text only where a special token meets a document, and nothing merges there."
     if token not in corpus:
-        return f"{token!r} is nowhere in the text."
+        return f" {token!r} is nowhere in the text."
     return ""
 
 
