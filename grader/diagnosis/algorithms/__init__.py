@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from ...scoring.outcome import Clue
 from ...submission.interface import Submission
-from . import bpe_training
+from . import bpe_encoding, bpe_training
 
 if TYPE_CHECKING:
     from ..clues import Failure
 
 _BY_PROBLEM: dict[str, Callable[[Failure, Submission], Clue | None]] = {
     "train_bpe": bpe_training.find,
+    "tokenizer": bpe_encoding.find,
 }
 
 

@@ -22,6 +22,7 @@ class Way:
     step: str
     name: str
     says: str
+    alone: bool = False
 
 
 Explanation = tuple[Way, ...]
@@ -54,6 +55,8 @@ def explanations(
         for some in itertools.combinations(ways, count):
             if time.monotonic() > ends:
                 return []
+            if count > 1 and any(way.alone for way in some):
+                continue
             if len({way.step for way in some}) == count and fits(some):
                 found.append(some)
         if found:
