@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 from ...scoring.outcome import Clue
 from ...submission.interface import Submission
-from . import bpe_encoding, bpe_training
+from . import adam_steps, bpe_encoding, bpe_training, clipping_norms, schedule_pieces
 
 if TYPE_CHECKING:
     from ..clues import Failure
 
 _BY_PROBLEM: dict[str, Callable[[Failure, Submission], Clue | None]] = {
     "train_bpe": bpe_training.find,
+    "adamw": adam_steps.find,
+    "gradient_clipping": clipping_norms.find,
+    "learning_rate_schedule": schedule_pieces.find,
     "tokenizer": bpe_encoding.find,
 }
 
