@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from ...scoring.outcome import Clue
 from ...submission.interface import Submission
-from . import adam_steps, bpe_encoding, bpe_training, clipping_norms, schedule_pieces
+from . import (
+    adam_steps,
+    bpe_encoding,
+    bpe_training,
+    checkpoint_entries,
+    clipping_norms,
+    schedule_pieces,
+    windows,
+)
 
 if TYPE_CHECKING:
     from ..clues import Failure
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 _BY_PROBLEM: dict[str, Callable[[Failure, Submission], Clue | None]] = {
     "train_bpe": bpe_training.find,
     "adamw": adam_steps.find,
+    "data_loading": windows.find,
+    "checkpointing": checkpoint_entries.find,
     "gradient_clipping": clipping_norms.find,
     "learning_rate_schedule": schedule_pieces.find,
     "tokenizer": bpe_encoding.find,

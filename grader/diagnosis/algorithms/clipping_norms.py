@@ -22,6 +22,8 @@ Clipped = tuple[list[torch.Tensor | None], list[torch.Tensor]]
 _SEARCH_S = 0.5
 _CLOSE = 1e-5
 
+_OTHER_EPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-7, 1e-8)
+
 WAYS = (
     Way("norm", "each its own", "Your code clips each gradient by its own norm; the norm is that of all together."),
     Way("norm", "sum of norms", "Your norm is the sum of the gradients' norms: of 3 and 4 it is 7, and should be 5."),
@@ -37,6 +39,7 @@ WAYS = (
     Way("factor", "upside down", "Your factor is norm / limit, which makes long gradients longer; it is limit / norm."),
     Way("factor", "without limit", "Your factor is 1 / norm; it is limit / norm."),
     Way("factor", "no eps", "Your factor is limit / norm; the assignment's is limit / (norm + 1e-6)."),
+    *(Way("factor", f"eps {eps:g}", f"Your eps beside the norm is {eps:g}; it is 1e-6.") for eps in _OTHER_EPS),
     Way("factor", "root", "Your factor is the square root of limit / norm."),
     Way("factor", "squared", "Your factor is applied twice: each gradient is scaled by (limit / norm)^2."),
     Way("factor", "zero", "Your code sets gradients beyond the limit to zero; scale them down to it."),
@@ -112,7 +115,7 @@ def _norm(tensors: Sequence[torch.Tensor], way: str) -> float:
 
 
 def _factor(limit: float, norm: float, way: str) -> float:
-    factor = limit / (norm + 1e-6)
+    factor = limit / (norm + float(way.removeprefix("eps ") if way.startswith("eps ") else 1e-6))
     match way:
         case "upside down":
             return norm / (limit + 1e-6)

@@ -16,7 +16,7 @@ from .asking import NONE, Asker
 if TYPE_CHECKING:
     from ..clues import Failure
 
-_HIGH, _LOW, _WARM, _CYCLE = 0.8, 0.1, 7, 21
+_HIGH, _LOW, _WARM, _CYCLE = 0.83, 0.11, 7, 24
 _SCHEDULE = {"max_learning_rate": _HIGH, "min_learning_rate": _LOW, "warmup_iters": _WARM, "cosine_cycle_iters": _CYCLE}
 _CLOSE = 1e-5
 
@@ -63,7 +63,6 @@ _PROGRESSES: dict[str, Rate] = {
     "its progress is one iteration behind": lambda it: (it - 1 - _WARM) / (_CYCLE - _WARM),
     "its progress divides by one too many": lambda it: (it - _WARM) / (_CYCLE - _WARM + 1),
     "its progress divides by one too few": lambda it: (it - _WARM) / (_CYCLE - _WARM - 1),
-    "its progress runs backwards": lambda it: 1 - _progress(it),
     "its progress stays 0, as with //": lambda it: float((it - _WARM) // (_CYCLE - _WARM)),
 }
 _SHAPES: dict[str, Callable[[float], float]] = {
@@ -87,6 +86,9 @@ _AFTERWARDS: dict[str, Rate] = {
     "is 0; it stays at min_learning_rate": lambda it: 0.0,
     "is max_learning_rate; it stays at min_learning_rate": lambda it: _HIGH,
     "goes on along the cosine, and rises again; it stays at min_learning_rate": lambda it: _cosine(_progress(it)),
+    "goes on falling until warmup_iters + cosine_cycle_iters; the cycle's end counts from iteration 0": lambda it: _cosine(
+        min((it - _WARM) / _CYCLE, 1.0)
+    ),
     "starts a new cosine; it stays at min_learning_rate": lambda it: _cosine(
         (it - _WARM) % (_CYCLE - _WARM) / (_CYCLE - _WARM)
     ),
@@ -117,6 +119,9 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         return None
     says: list[str] = []
     wrong = {name: [it for it in piece if not _close(rates[it], _right(it))] for name, piece in pieces.items()}
+    about = {"test_warmup": ("warm-up",), "test_after_the_cycle": ("after",), "test_cosine": ("cosine",)}
+    for name in set(wrong) - set(about.get(failure.claim.rpartition("::")[2], wrong)):
+        wrong[name] = []
     if wrong["warm-up"]:
         says.append(_piece(pieces["warm-up"], rates, _WARM_UPS, "Your warm-up", wrong["warm-up"], "the warm-up"))
     if wrong["cosine"]:
