@@ -18,6 +18,8 @@ import torch
 from ..cases.case import Case
 from ..scoring.outcome import Clue, Explanation, Outcome
 from ..submission.interface import Question, Submission
+from .algorithms import find_algorithm
+from .structure import find_structure
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def size_of(value: Any) -> int:
 
 Source = Callable[[Failure, Submission], Clue | None]
 
-SOURCES: tuple[Source, ...] = ()
+SOURCES: tuple[Source, ...] = (find_structure, find_algorithm)
 """In the order in which their sentences are read."""
 
 _SECONDS = 10.0
