@@ -1,0 +1,25 @@
+import torch
+
+
+def save_checkpoint(model, optimizer, iteration, out):
+    weights = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    torch.save({"weights": weights, "optimizer": optimizer.state_dict(), "iteration": iteration}, out)
+
+
+def load_checkpoint(src, model, optimizer):
+    try:
+        saved = torch.load(src, map_location="cpu", weights_only=True)
+        weights, optimizer_state, iteration = saved["weights"], saved["optimizer"], saved["iteration"]
+    except Exception as error:
+        raise ValueError("unreadable checkpoint") from error
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(optimizer_state)
+    return iteration
+
+
+def run_save_checkpoint(model, optimizer, iteration, out):
+    save_checkpoint(model, optimizer, iteration, out)
+
+
+def run_load_checkpoint(src, model, optimizer):
+    return load_checkpoint(src, model, optimizer)
