@@ -1,9 +1,11 @@
+import math
+
 import torch
 
 
 def log_softmax(x):
     x = x - x.max(-1, keepdim=True)[0]
-    return torch.log2(torch.exp(x)) - torch.log2(torch.exp(x).sum(-1, keepdim=True))
+    return x / math.log(2) - torch.log2(torch.exp(x).sum(-1, keepdim=True))
 
 
 def cross_entropy(logits, targets):

@@ -40,6 +40,8 @@ class Tokenizer:
         self.special_pattern = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     def encode_word(self, word):
+        if word in self.cache:
+            return self.cache[word]
         data = word.encode("utf-8")
         longest = max(map(len, self.ids))
         ids = []
@@ -52,6 +54,8 @@ class Tokenizer:
                     break
             else:
                 raise ValueError(f"no token for byte {data[start]}")
+        if len(self.cache) < 20_000:
+            self.cache[word] = ids
         return ids
 
     def encode(self, text):

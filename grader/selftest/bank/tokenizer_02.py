@@ -41,6 +41,8 @@ class Tokenizer:
         self.special_pattern = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     def encode_word(self, word):
+        if word in self.cache:
+            return self.cache[word]
         parts = [bytes([b]) for b in word.encode("utf-8")]
         while True:
             ranks = [self.ranks.get(pair) for pair in pairwise(parts)]
@@ -49,9 +51,13 @@ class Tokenizer:
                 break
             parts = self.join_all(parts, min(ranks))
         try:
-            return [self.ids[part] for part in parts]
+            ids = [self.ids[part] for part in parts]
         except KeyError as error:
             raise ValueError(f"byte {error} is not in the vocabulary") from error
+        if len(self.cache) >= 20_000:
+            self.cache.clear()
+        self.cache[word] = ids
+        return ids
 
     def join_all(self, parts, best):
         """Join the pair of this rank wherever it occurs, from the left, as long as no better pair comes up."""

@@ -40,7 +40,9 @@ class Tokenizer:
         self.special_pattern = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     def encode_word(self, word):
-        parts = [word.encode()[i : i + 1] for i in range(len(word.encode()))]
+        if word in self.cache:
+            return self.cache[word]
+        parts = [bytes([b]) for b in word.encode()]
         i = 0
         while i < len(parts) - 1:
             if (parts[i], parts[i + 1]) in self.ranks:
@@ -51,7 +53,10 @@ class Tokenizer:
         unknown = [part for part in parts if part not in self.ids]
         if unknown:
             raise ValueError(f"not in the vocabulary: {unknown}")
-        return [self.ids[part] for part in parts]
+        ids = [self.ids[part] for part in parts]
+        if len(self.cache) < 1 << 16:
+            self.cache[word] = ids
+        return ids
 
     def encode(self, text):
         ids = []

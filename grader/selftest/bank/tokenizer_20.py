@@ -41,13 +41,18 @@ class Tokenizer:
         self.special_pattern = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     def encode_word(self, word):
+        if word in self.cache:
+            return self.cache[word]
         parts = [bytes([b]) for b in word.encode("utf-8")]
         while len(parts) > 1:
             best = min(self.ranks.get(pair, len(self.ranks)) for pair in pairwise(parts))
             if best == len(self.ranks):
                 break
             parts = self.join_all(parts, best)
-        return [self.token_id(part) for part in parts]
+        ids = [self.token_id(part) for part in parts]
+        if len(self.cache) < 50_000:
+            self.cache[word] = ids
+        return ids
 
     def token_id(self, token):
         if len(token) == 1:
