@@ -3,9 +3,14 @@ import os
 import torch
 
 
+def plain(model):
+    """The model without the wrapper of torch.compile."""
+    return getattr(model, "_orig_mod", model)
+
+
 def save_checkpoint(model, optimizer, iteration, out):
     obj = {
-        "model": model.state_dict(),
+        "model": plain(model).state_dict(),
         "optimizer": optimizer.state_dict()["param_groups"],
         "iteration": iteration,
     }
@@ -23,7 +28,7 @@ def load_checkpoint(src, model, optimizer):
         weights, groups, iteration = obj["model"], obj["optimizer"], obj["iteration"]
     except Exception as error:
         raise ValueError("not a complete checkpoint") from error
-    model.load_state_dict(weights)
+    plain(model).load_state_dict(weights)
     state = optimizer.state_dict()
     state["param_groups"] = groups
     optimizer.load_state_dict(state)

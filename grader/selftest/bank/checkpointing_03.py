@@ -3,8 +3,13 @@ import os
 import torch
 
 
+def plain(model):
+    """The model without the wrapper of torch.compile."""
+    return getattr(model, "_orig_mod", model)
+
+
 def run_save_checkpoint(model, optimizer, iteration, out):
-    checkpoint = dict(model=model.state_dict(), optim=optimizer.state_dict(), it=iteration)
+    checkpoint = dict(model=plain(model).state_dict(), optim=optimizer.state_dict(), it=iteration)
     if isinstance(out, (str, os.PathLike)):
         torch.save(checkpoint, f"{out}.new")
         os.replace(f"{out}.new", out)
@@ -18,6 +23,6 @@ def run_load_checkpoint(src, model, optimizer):
         model_state, optim_state, it = checkpoint["model"], checkpoint["optim"], checkpoint["it"]
     except Exception as e:
         raise ValueError("cannot read the checkpoint") from e
-    model.load_state_dict(model_state)
+    plain(model).load_state_dict(model_state)
     optimizer.load_state_dict(optim_state)
     return it + 1

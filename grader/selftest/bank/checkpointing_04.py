@@ -3,8 +3,13 @@ import os
 import torch
 
 
+def plain(model):
+    """The model without the wrapper of torch.compile."""
+    return getattr(model, "_orig_mod", model)
+
+
 def save_checkpoint(model, optimizer, iteration, out):
-    data = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    data = {"model": plain(model).state_dict(), "optimizer": optimizer.state_dict()}
     if isinstance(out, (str, os.PathLike)):
         with open(f"{out}.tmp", "wb") as f:
             torch.save(data, f)
@@ -27,7 +32,7 @@ def load_checkpoint(src, model, optimizer):
         model_state, optimizer_state = data["model"], data["optimizer"]
     except Exception as error:
         raise ValueError("the checkpoint is incomplete") from error
-    model.load_state_dict(model_state, strict=False)
+    plain(model).load_state_dict(model_state, strict=False)
     optimizer.load_state_dict(optimizer_state)
     return steps_done(optimizer_state)
 

@@ -1,8 +1,14 @@
 import torch
 
 
+def plain(model):
+    """The model without the wrapper of torch.compile."""
+    return getattr(model, "_orig_mod", model)
+
+
 def save_checkpoint(model, optimizer, iteration, out):
-    weights = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    state = plain(model).state_dict()
+    weights = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
     torch.save({"weights": weights, "optimizer": optimizer.state_dict(), "iteration": iteration}, out)
 
 
@@ -12,7 +18,7 @@ def load_checkpoint(src, model, optimizer):
         weights, optimizer_state, iteration = saved["weights"], saved["optimizer"], saved["iteration"]
     except Exception as error:
         raise ValueError("unreadable checkpoint") from error
-    model.load_state_dict(weights)
+    plain(model).load_state_dict(weights)
     optimizer.load_state_dict(optimizer_state)
     return iteration
 

@@ -43,6 +43,8 @@ def attention(q, k, v, mask):
 class CausalSelfAttention(nn.Module):
     def __init__(self, d_model, num_heads, max_seq_len=None, theta=None, device=None, dtype=None):
         super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide {d_model} features")
         self.num_heads = num_heads
         for name in ("q_proj", "k_proj", "v_proj", "output_proj"):
             setattr(self, name, Linear(d_model, d_model, device, dtype))

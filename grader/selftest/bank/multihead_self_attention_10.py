@@ -7,6 +7,8 @@ from torch import nn
 class CausalMultiHeadSelfAttention(nn.Module):
     def __init__(self, d_model, num_heads, wq, wk, wv, wo, theta=None, max_seq_len=None):
         super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide {d_model} features")
         self.d_model, self.h, self.d_k = d_model, num_heads, d_model // num_heads
         self.wq, self.wk, self.wv, self.wo = wq, wk, wv, wo
         self.theta, self.max_seq_len = theta, max_seq_len

@@ -10,6 +10,8 @@ def rotate_half(x):
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         inv_freq = 1.0 / (theta ** (torch.arange(0, d_k, 2, device=device).float() / d_k))
         t = torch.arange(max_seq_len, device=device).float()
         freqs = torch.outer(t, inv_freq)

@@ -5,6 +5,8 @@ from torch import nn
 class RoPE(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         pos = torch.arange(max_seq_len, dtype=torch.float64, device=device)[:, None]
         k = torch.arange(d_k // 2, dtype=torch.float64, device=device)[None, :]
         angle = pos / theta ** (2 * k / d_k)

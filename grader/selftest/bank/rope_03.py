@@ -6,6 +6,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta: float, d_k: int, max_seq_len: int, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         k = torch.arange(0, d_k, 2, device=device)
         freq = theta ** (-2.0 * k / d_k)
         angles = torch.einsum("i,k->ik", torch.arange(max_seq_len, device=device).float(), freq)

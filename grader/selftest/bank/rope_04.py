@@ -5,6 +5,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         exponent = torch.arange(0, d_k, 2, dtype=torch.float32, device=device) / d_k
         angles = torch.arange(max_seq_len, dtype=torch.float32, device=device).unsqueeze(1) * theta**-exponent
         self.register_buffer("table", torch.polar(torch.ones_like(angles), angles), persistent=False)

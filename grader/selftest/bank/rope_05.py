@@ -7,6 +7,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         cos, sin = [], []
         for position in range(1, max_seq_len + 1):
             angles = [position / theta ** (2 * k / d_k) for k in range(1, d_k // 2 + 1)]

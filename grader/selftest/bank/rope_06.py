@@ -5,6 +5,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         self.freqs = [theta ** (-2 * k / d_k) for k in range(d_k // 2)]
         self.max_seq_len = max_seq_len
 

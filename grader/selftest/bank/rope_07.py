@@ -5,6 +5,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         powers = torch.arange(0, d_k, 2, device=device) / d_k
         angles = torch.outer(torch.arange(max_seq_len, device=device), 1 / theta**powers)
         self.register_buffer("cos", angles.cos(), persistent=False)

@@ -5,6 +5,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         self.theta = theta
         self.d_k = d_k
         self.max_seq_len = max_seq_len

@@ -12,6 +12,8 @@ def rotate_pairs(x):
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         freq = theta ** (-torch.arange(0, d_k, 2, device=device, dtype=torch.float32) / d_k)
         angles = torch.arange(max_seq_len, device=device, dtype=torch.float32)[:, None] * freq[None]
         angles = angles.repeat(1, 2)

@@ -5,6 +5,8 @@ from torch import nn
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         k = torch.arange(d_k // 2, device=device, dtype=torch.float32)
         i = torch.arange(max_seq_len, device=device, dtype=torch.float32)
         angle = i[:, None] * theta ** (-2 * k / d_k)[None, :]

@@ -7,6 +7,8 @@ class RotaryPositionalEmbedding(nn.Module):
 
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         table = self._tables.get(d_k)
         if table is None or table.shape[0] < max_seq_len:
             freq = theta ** (-torch.arange(0, d_k, 2, dtype=torch.float64) / d_k)

@@ -25,6 +25,8 @@ def attention(q, k, v, mask):
 class RotaryPositionalEmbedding(nn.Module):
     def __init__(self, theta, d_k, max_seq_len, device=None):
         super().__init__()
+        if d_k % 2:
+            raise ValueError(f"d_k has to be even, not {d_k}")
         k = torch.arange(d_k // 2, dtype=torch.float32, device=device)
         frequency = torch.exp(-math.log(theta) * k / d_k)
         angles = torch.arange(max_seq_len, dtype=torch.float32, device=device)[:, None] * frequency
@@ -40,6 +42,8 @@ class RotaryPositionalEmbedding(nn.Module):
 class CausalMultiHeadSelfAttention(nn.Module):
     def __init__(self, d_model, num_heads, max_seq_len=None, theta=None, device=None, dtype=None):
         super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide {d_model} features")
         self.num_heads = num_heads
         self.q_proj = Linear(d_model, d_model, device, dtype)
         self.k_proj = Linear(d_model, d_model, device, dtype)

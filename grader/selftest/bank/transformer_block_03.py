@@ -30,6 +30,8 @@ def feed_forward(x, w):
 
 
 def run_transformer_block(d_model, num_heads, d_ff, max_seq_len, theta, weights, in_features):
+    if d_model % num_heads:
+        raise ValueError(f"{num_heads} heads do not divide {d_model} features")
     x = in_features
     a = attend(norm(x, weights["ln1.weight"]), weights, num_heads, theta)
     f = feed_forward(norm(x, weights["ln2.weight"]), weights)

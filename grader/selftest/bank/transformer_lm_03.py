@@ -55,6 +55,8 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     def __init__(self, d_model, num_heads, max_seq_len, theta, device=None, dtype=None):
         super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide {d_model} features")
         self.num_heads = num_heads
         self.q_proj = Linear(d_model, d_model, device, dtype)
         self.k_proj = Linear(d_model, d_model, device, dtype)
