@@ -19,7 +19,7 @@ from grader.scoring.rubric import Problem, ProblemKind, load_rubric
 from grader.selftest.readme import SOLVED, all_commands, unseen_commands
 
 RUBRIC = load_rubric()
-TEXTS = ("README.md", "HANDOUT.md")
+TEXTS = ("README.md", "README.zh-CN.md", "HANDOUT.md")
 
 # What KaTeX (GitLab, Codeberg) and MathJax (GitHub) both know, and GitHub does not forbid.
 MACROS = {
@@ -250,3 +250,10 @@ def test_the_commands_that_assistants_are_told_of_exist():
         [sys.executable, "-m", "grader", "--help"], capture_output=True, text=True, check=True, cwd=KIT
     ).stdout
     assert all(f"grader {name} " in listed for name in named)
+
+
+def test_the_chinese_quick_start_shows_the_commands_of_readme():
+    """In their order, up to comments; and it names every file that it links to."""
+    english, chinese = ([command.line for command in all_commands(read(name))] for name in TEXTS[:2])
+    assert chinese == english[: len(chinese)]
+    assert len(chinese) >= 10
