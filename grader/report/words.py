@@ -33,9 +33,10 @@ EFFECT = {
 }
 ADVICE = "Advice costs no points: the assignment does not ask for it, and code that others use is better for it."
 SUSPICIOUS = "This costs no points by itself: a person should look at it."
+LACKING = "Missing here"
 INSTALL = (
-    "What needs them is not assessed. --environment own installs what the submission's own pyproject.toml or "
-    "requirements.txt lists."
+    "Tests that need these are not assessed. --environment own installs what the submission's pyproject.toml or "
+    "requirements.txt lists. The kit's own packages keep their versions."
 )
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

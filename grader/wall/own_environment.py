@@ -48,6 +48,9 @@ from .uv import NotInstalled, Uv, minor
 
 MOST_REQUIREMENTS = 100
 _FILE_BYTES = 256 << 10
+_LOCK_BYTES = 4 << 20
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
+_LOCKED = re.compile(r'^name = "([^"\n]{1,100})"\r?\nversion = "([^"\n]{1,60})"', re.MULTILINE)
 _LONGEST_REQUIREMENT = 300
 _PYTHON_LIMIT_S = 1200.0
 """Seconds to bring torch and the kit's other packages to another Python: up to several gigabytes."""
@@ -140,6 +143,33 @@ def read_wanted(layout: Layout, has: Collection[str] = ()) -> Wanted:
         if canonicalize_name(requirement.name) not in left_out:
             wanted[str(requirement)] = None
     return Wanted(tuple(wanted), refused)
+
+
+def versions_asked(files: Files, distribution: str) -> tuple[SpecifierSet, ...]:
+    """The versions of a distribution that a submission was written for: what its lock file says, else its requirements.
+
+    Several may be given, each for another system. What cannot be read says nothing.
+    """
+    name = canonicalize_name(distribution)
+    for lock in _LOCKS:
+        with contextlib.suppress(NothingToAssess, WrongResult):
+            found = _LOCKED.findall(files.read_text(lock, _LOCK_BYTES))
+            if locked := [version for package, version in found if canonicalize_name(package) == name]:
+                return tuple(SpecifierSet(f"=={version}") for version in locked if _is_version(version))
+    texts = [*_listed(_table(_settings(files), "project")), *_lines(files)][:MOST_REQUIREMENTS]
+    requirements = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            requirements.append(_plain(text))
+    return tuple(r.specifier for r in requirements if canonicalize_name(r.name) == name and r.specifier)
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _plain(text: str) -> Requirement:
