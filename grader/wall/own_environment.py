@@ -133,7 +133,7 @@ def read_wanted(layout: Layout, has: Collection[str] = ()) -> Wanted:
     refused: dict[str, str] = {}
     texts = list(dict.fromkeys([*_listed(project), *_poetry(settings), *_lines(files)]))
     for text in texts[MOST_REQUIREMENTS:]:
-        refused[_short(text)] = f"only the first {MOST_REQUIREMENTS} requirements are looked at"
+        refused[_short(text)] = f"the grader looks at the first {MOST_REQUIREMENTS} requirements only"
     for text in texts[:MOST_REQUIREMENTS]:
         try:
             requirement = _plain(text)
@@ -181,13 +181,13 @@ def _plain(text: str) -> Requirement:
     if len(text) > _LONGEST_REQUIREMENT or not text.isprintable():
         raise ValueError("it is too long, or not plain text")
     if text.startswith("-"):
-        raise ValueError("options of pip are not taken, only names and versions")
+        raise ValueError("it is an option of pip; the grader takes only names and versions")
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
         raise ValueError("it is not the name of a package with its versions") from None
     if requirement.url is not None:
-        raise ValueError("it names an address; packages come from an index only")
+        raise ValueError("it names an address; the grader installs only from an index")
     return requirement
 
 
@@ -255,11 +255,13 @@ def _base(uv: Uv, layout: Layout) -> tuple[_Base, dict[str, str]]:
         return _kits_python(), {}
     python = uv.find_python(wanted)
     if python is None:
-        return _kits_python(), {f"Python {wanted}": "there is none here that uv or pyenv knows of"}
+        return _kits_python(), {f"Python {wanted}": "neither uv nor pyenv finds one on this machine"}
     try:
         return _other_python(uv, python), {}
     except NotInstalled as error:
-        return _kits_python(), {f"Python {wanted}": f"torch and the kit's other packages cannot be had for it: {error}"}
+        return _kits_python(), {
+            f"Python {wanted}": f"torch and the kit's other packages could not be installed for it: {error}"
+        }
 
 
 def _python_wanted(layout: Layout) -> SpecifierSet | None:

@@ -252,7 +252,9 @@ class WalledSubmission(Submission):
 
     def _refuse_tampered(self) -> None:
         if self._tampered:
-            raise WrongResult(f"No answer is taken from this process any more: {self._tampered}, code of the grader's.")
+            raise WrongResult(
+                f"The grader accepts no further answer from this process: {self._tampered}, which is the grader's code."
+            )
 
     def _note_forgery(self, fault: Fault) -> None:
         if isinstance(fault, ChannelBroken):
