@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cases.case import Case
 from ..cases.compare import compare
-from ..submission.faults import NothingToAssess, is_refusal
+from ..submission.faults import NothingToAssess, StudentError, is_refusal
 
 if TYPE_CHECKING:
     from ..submission.interface import Submission
@@ -15,27 +15,32 @@ if TYPE_CHECKING:
 def inputs_after(submission: Submission, case: Case) -> Any:
     """What the driver `inputs_after` says of a call.
 
-    Code that cannot even be called, such as a model that cannot be built, fails the claims on its values for that. It
-    does not lose this claim, too: one cause costs once.
+    A model that cannot be built fails the claims on its values for that. It does not lose this claim, too: one cause
+    costs once. An error in the computation counts as in every other claim, where a known bug may be carried forward.
 
     Raises:
-        NothingToAssess: the call raised, and so does the same call without this driver.
+        NothingToAssess: the call did not come to computing, and neither does the same call without this driver.
     """
     try:
         return submission.inputs_after(**case.inputs)
     except Exception as error:
-        if is_refusal(error):
-            _must_work(submission, **case.inputs)
+        if _is_about_names(error):
+            _must_begin(submission, **case.inputs)
         raise
 
 
-def _must_work(submission: Submission, adapter: str, inputs: dict[str, Any]) -> None:
+def _must_begin(submission: Submission, adapter: str, inputs: dict[str, Any]) -> None:
     try:
         getattr(submission, adapter)(**inputs)
     except Exception as error:
-        if is_refusal(error):
-            raise NothingToAssess("a call that fails does not show whether it modifies its inputs") from error
-        raise
+        if _is_about_names(error):
+            raise NothingToAssess("a call that fails at once does not show what it does to its inputs") from error
+
+
+def _is_about_names(error: Exception) -> bool:
+    """Whether code asked for a name, or passed an argument, that does not exist: it builds something wrongly."""
+    kind = error.type_name if isinstance(error, StudentError) else type(error).__name__
+    return is_refusal(error) and kind in ("AttributeError", "NameError", "TypeError")
 
 
 def check_untouched(submission: Submission, case: Case, *names: str) -> None:

@@ -598,8 +598,8 @@ def run_load_checkpoint(src, model, optimizer):
 
 @pytest.mark.parametrize("source", ["from typing import override\n", "type Ids = list[int]\n"])
 def test_a_newer_python_is_not_charged_in_a_process_of_its_own_either(tmp_path, source):
-    root = written(tmp_path, {"adapters.py": CHECKPOINTS, "newer.py": source})
-    with WalledSubmission(locate(root)) as submission, pytest.raises(NothingToAssess, match=saying((3, 12))):
+    root, limits = written(tmp_path, {"adapters.py": CHECKPOINTS, "newer.py": source}), Limits(call_s=60)
+    with WalledSubmission(locate(root), limits) as submission, pytest.raises(NothingToAssess, match=saying((3, 12))):
         submission.checkpoints_elsewhere(jobs=[{"seed": 1, "iteration": 3}])
 
 

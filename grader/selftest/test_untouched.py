@@ -17,7 +17,9 @@ CASE = Case("one", "inputs_after", {"adapter": "run_silu", "inputs": {"in_featur
 
 
 def check(run_silu):
-    check_untouched(InProcess(types.SimpleNamespace(run_silu=run_silu)), CASE, "in_features")
+    adapters = types.ModuleType("adapters")
+    vars(adapters)["run_silu"] = run_silu
+    check_untouched(InProcess(adapters), CASE, "in_features")
 
 
 def not_built(in_features):
@@ -29,8 +31,13 @@ def not_written(in_features):
 
 
 def test_a_model_that_cannot_be_built_does_not_lose_this_claim_too():
-    with pytest.raises(NothingToAssess, match="a call that fails"):
+    with pytest.raises(NothingToAssess, match="a call that fails at once"):
         check(not_built)
+
+
+def test_an_error_in_the_computation_counts_as_everywhere():
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        check(lambda in_features: torch.ones(2, 2) @ in_features)
 
 
 def test_code_that_changes_its_inputs_fails():

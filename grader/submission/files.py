@@ -195,9 +195,7 @@ def _fault(root: Path, path: str, error: OSError) -> NothingToAssess | WrongResu
         place = place / part
         if place.is_symlink():
             name = place.relative_to(root).as_posix()
-            return WrongResult(
-                f"{name} is a link, and the grader does not follow links. Put the file or folder itself there."
-            )
+            return WrongResult(f"{name} is a link, which is not followed; put the file or folder itself there.")
     if error.errno == errno.ENOENT:
         return NothingToAssess(f"no {path}")
     if error.errno == errno.ENOTDIR:
