@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from ..diagnosis.known_bugs import KnownBug, load_known_bugs
 from ..kit.paths import KIT
 from ..rules.from_scratch import Effect, Finding
 from ..rules.integrity import Suspicion
-from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
+from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..scoring.points import Score, Status, score_problem, withheld
 from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
 from ..scoring.rubric import Problem, ProblemKind, Rubric
@@ -30,6 +32,7 @@ class TestReport:
     """One test and what came of it.
 
     bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
+    clue: what else was found out about a failure;
     charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution, whatever
     came of it.
     """
@@ -41,6 +44,7 @@ class TestReport:
     bug: KnownBug | None = None
     carried: bool = False
     charged: bool = True
+    clue: Clue | None = None
 
     @property
     def name(self) -> str:
@@ -75,6 +79,7 @@ class TestReport:
             "got": difference and difference.got,
             "where": difference and difference.where,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
+            "clue": self.clue and self.clue.as_plain(),
             "carried_forward": self.carried,
             "charged": self.charged,
             "seconds": round(self.outcome.seconds, 4),
@@ -90,6 +95,12 @@ class Trouble:
 
     tests: tuple[TestReport, ...]
     bug: KnownBug | None = None
+
+    @property
+    def clue(self) -> Clue | None:
+        """All that was found out about its tests, beside the bug's name."""
+        clues = [test.clue for test in self.tests if test.clue]
+        return functools.reduce(operator.or_, clues) if clues else None
 
 
 @dataclass(frozen=True)
@@ -388,6 +399,7 @@ def build_report(
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
     own_adapters: Sequence[str] = (),
+    clues: Mapping[str, Clue] | None = None,
     looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
     folder: str = "",
@@ -424,7 +436,7 @@ def build_report(
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
         charged = knows_kit or not test.own_adapter
-        return TestReport(test, outcome, bug, test.id in carried, charged)
+        return TestReport(test, outcome, bug, test.id in carried, charged, (clues or {}).get(test.id))
 
     def upstream(problem: Problem) -> list[str]:
         """The problems from which bugs are carried forward into this one."""
