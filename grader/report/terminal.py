@@ -145,12 +145,12 @@ def _looked_at(report: Report) -> Text:
 
 
 def _missing_packages(report: Report) -> Panel | None:
-    """Each package that is not installed here, once, with the problems that need it."""
+    """Each package, or name of one, that is missing here, once, with the problems that need it."""
     if not report.missing_packages:
         return None
     lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in report.missing_packages.items()]
     return Panel(
-        Text("\n".join([*lines, "", words.INSTALL])), title="Not installed here", title_align="left", border_style="red"
+        Text("\n".join([*lines, "", words.INSTALL])), title=words.LACKING, title_align="left", border_style="red"
     )
 
 

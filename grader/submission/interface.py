@@ -23,7 +23,7 @@ class UnknownOperation(Exception):
     """A test asks for something that is no operation: a mistake in the kit, and never one of the submission's."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is no operation: it does not stand in grader/worker/operation_table.py.")
+        super().__init__(f"{name!r} is not an operation: grader/worker/operation_table.py does not list it.")
 
 
 def _known(name: str) -> Operation:
