@@ -13,6 +13,8 @@ from ..errors import Refused
 from ..escape import visible
 from ..scoring.outcome import Difference, Outcome, PlannedTest, Result, Tier
 from ..submission.faults import Fault
+from ..submission.interface import Submission
+from ..worker.own_frames import one_line, passes_through, traceback_in
 from .pytest_plugin import NothingToTest, problem_of
 
 _TEXT_LIMIT = 4000
@@ -23,9 +25,20 @@ def outcome_of(item: pytest.Item, call: pytest.CallInfo[Any]) -> Outcome:
     if call.excinfo is None:
         return Outcome(id_of(item), Result.PASS, seconds=call.duration)
     error = call.excinfo.value
-    result, message, detail = _judge(error)
+    submission = getattr(item, "funcargs", {}).get("submission")
+    result, message, detail = _of_own_code(error, submission) or _judge(error)
     message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
     return Outcome(id_of(item), result, message, detail, call.duration, _difference(error, case_of(item)))
+
+
+def _of_own_code(error: BaseException, submission: Submission | None) -> tuple[Result, str, str] | None:
+    """The same for an exception of a submission that runs in this process, where it comes through as it is."""
+    if submission is None or not submission.has_files or isinstance(error, (Fault, AssertionError)):
+        return None
+    root = str(submission.files.root)
+    if not passes_through(root, error):
+        return None
+    return Result.ERROR, one_line(error), traceback_in(root, error)
 
 
 def _judge(error: BaseException) -> tuple[Result, str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.kit.paths import KIT, REFERENCE
-from grader.selftest.layouts import public_solution, with_rope_in_halves
+from grader.selftest.layouts import public_solution, with_rope_in_halves, written
 
 
 def run_pytest(submission: Path, *arguments: str, keys: str = "") -> str:
@@ -90,6 +90,19 @@ def test_editors_read_the_message_from_the_report(halves, tmp_path):
     failure = xml.etree.ElementTree.parse(tmp_path / "result.xml").find(".//failure")
     assert failure is not None
     assert "feature 0, alone in a vector" in (failure.text or "")
+
+
+def test_an_exception_shows_only_the_students_frames(tmp_path):
+    root = written(
+        tmp_path / "raises",
+        "def helper(x):\n    return x.no_such_attribute\n\n\n"
+        "def run_softmax(in_features, dim):\n    return helper(in_features)\n",
+    )
+    said = run_pytest(root, "tests/test_softmax.py", "-q")
+    assert said.count("no_such_attribute") < 6
+    assert "adapters.py" in said
+    assert "operations.py" not in said
+    assert "in_process.py" not in said
 
 
 def test_right_code_and_unwritten_code_have_nothing_to_be_told():

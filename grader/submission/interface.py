@@ -67,6 +67,11 @@ class Submission(ABC):
         """What honest code has no reason for, as `worker/audit.py` describes it, and what the judge itself saw."""
 
     @property
+    def has_files(self) -> bool:
+        """Whether it is a folder, rather than code alone."""
+        return self._files is not None
+
+    @property
     def files(self) -> Files:
         """The submission's files, as data: read by the judge, never by way of the submission's code."""
         if self._files is None:

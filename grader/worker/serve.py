@@ -17,15 +17,11 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "grader_worker"
-_TRACEBACK_FRAMES = 12
-_NOBODYS_FRAMES = (str(HERE), "<frozen importlib", str(importlib.__file__))
-"""How the names of files begin that lead to a submission's code and say nothing about it."""
 _TEXT_LIMIT = 4000
 
 
@@ -127,6 +123,7 @@ class Worker:
         """
         from grader_worker.buffers import fill
         from grader_worker.exceptions import ContractBroken, NothingSeen, NotProvided
+        from grader_worker.own_frames import one_line
 
         try:
             if operation == "load":
@@ -148,11 +145,11 @@ class Worker:
         except ContractBroken as error:
             return {"kind": "broken", "message": str(error)}
         except NotImplementedError as error:
-            return {"kind": "todo", "message": _one_line(error)}
+            return {"kind": "todo", "message": one_line(error)}
         except SystemExit as error:
             return self._failure("exit", f"the code called sys.exit({error.code!r})", error)
         except BaseException as error:
-            return self._failure("error", self._explained(error) or _one_line(error), error)
+            return self._failure("error", self._explained(error) or one_line(error), error)
 
     def _warm(self, modules: list[str]) -> dict[str, Any]:
         """Import libraries that a first call would otherwise import on its own time."""
@@ -222,11 +219,13 @@ class Worker:
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
         """An answer about an exception, with what the machine may lack for this code."""
+        from grader_worker.own_frames import traceback_in
+
         return {
             "kind": kind,
             "type": type(error).__name__[:100],
             "message": message,
-            "traceback": _student_traceback(error, self.root),
+            "traceback": traceback_in(self.root, error),
             **self._lacked(error),
         }
 
@@ -242,30 +241,6 @@ class Worker:
             lacked["newer"] = newer_python(error, self.root) or ""
             lacked["missing_name"] = missing_name(error, self.root) or ""
         return lacked
-
-
-def _one_line(error: BaseException) -> str:
-    """What an exception says, in the words of the last line of a traceback."""
-    try:
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
-    except Exception:  # a student's __str__ may itself raise
-        text = type(error).__name__
-    return text[:_TEXT_LIMIT]
-
-
-def _student_traceback(error: BaseException, root: str) -> str:
-    """The traceback in the submission's own files, with paths relative to it; a library's frames help nobody."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOBODYS_FRAMES)
-    ]
-    own = [frame for frame in frames if root and frame.filename.startswith(root)]
-    lines = []
-    for frame in (own or frames)[-_TRACEBACK_FRAMES:]:
-        name = os.path.relpath(frame.filename, root) if own else frame.filename
-        lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
-    # What Python says of a file that it cannot read names its whole path.
-    said = _one_line(error).replace(os.path.join(root, ""), "") if root else _one_line(error)
-    return "\n".join([*lines, said])[-_TEXT_LIMIT:]
 
 
 if __name__ == "__main__":
