@@ -1,7 +1,7 @@
 """What an output shows by its mere form, read off before anything else is tried.
 
-Only what neither the failure's message nor `cases/relations.py` says already. A sentence says what is there, what should
-be, and where to look; of an output that has the right form there is nothing to say.
+Only what neither the failure's message nor `cases/relations.py` says already. A sentence says what is there, what
+should be, and where to look; of an output that has the right form there is nothing to say.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def _seen(failure: Failure, operation: str, arguments: Mapping[str, Any], answer
         yield from _of_rates(answer)
     elif operation.startswith("run_"):
         case = failure.case
-        expected = case.expected if case is not None and case.operation == operation and case.inputs is arguments else None
+        expected = (
+            case.expected if case is not None and case.operation == operation and case.inputs is arguments else None
+        )
         if expected is None and case is not None and case.operation == operation and len(failure.asked) == 1:
             expected = case.expected
         yield from _of_tensor(operation, arguments, expected, answer)
@@ -58,7 +60,10 @@ def _seen(failure: Failure, operation: str, arguments: Mapping[str, Any], answer
 
 def _of_tensor(operation: str, arguments: Mapping[str, Any], expected: Any, answer: Any) -> Iterator[str]:
     if answer is None:
-        yield f"{operation} returns None: a function that ends without `return` does. Is the result computed and not returned?"
+        yield (
+            f"{operation} returns None: a function that ends without `return` does. Is the result computed and "
+            "not returned?"
+        )
         return
     if not isinstance(expected, torch.Tensor):
         return
@@ -75,7 +80,9 @@ def _of_tensor(operation: str, arguments: Mapping[str, Any], expected: Any, answ
         return
     right = _close(expected, answer)
     if answer.dtype != expected.dtype:
-        if right or torch.allclose(expected.double(), answer.double(), rtol=1e-2, atol=1e-2 * float(expected.abs().max())):
+        if right or torch.allclose(
+            expected.double(), answer.double(), rtol=1e-2, atol=1e-2 * float(expected.abs().max())
+        ):
             yield f"The values are right, as {answer.dtype}; only the last conversion, to {expected.dtype}, is missing."
         return
     if right or not answer.numel():
@@ -84,10 +91,13 @@ def _of_tensor(operation: str, arguments: Mapping[str, Any], expected: Any, answ
         yield from _of_infinite(expected, answer)
         return
     for name, given in arguments.items():
-        if isinstance(given, torch.Tensor) and given.shape == answer.shape and torch.equal(given.to(answer.dtype), answer):
-            if not torch.equal(given.to(expected.dtype), expected):
-                yield f"The output is the input {name}, unchanged."
-                return
+        if (
+            isinstance(given, torch.Tensor)
+            and given.shape == answer.shape
+            and torch.equal(given.to(answer.dtype), answer)
+        ):
+            yield f"The output is the input {name}, unchanged."
+            return
     if answer.numel() > 1 and answer.any() and float(answer.max()) == float(answer.min()):
         yield f"Every value of the output is {float(answer.reshape(-1)[0]):.6g}, whatever the input."
         return
@@ -107,19 +117,25 @@ def _of_several(expected: torch.Tensor, answer: Any) -> Iterator[str]:
     if len({one.shape for one in tensors}) == 1:
         stacked = torch.stack(tensors)
         if stacked.shape == expected.shape and _close(expected, stacked):
-            yield f"The {len(tensors)} tensors of the {kind} are the rows of the right answer: torch.stack makes one tensor of them."
+            yield (
+                f"The {len(tensors)} tensors of the {kind} are the rows of the right answer: torch.stack makes one "
+                "tensor of them."
+            )
 
 
 def _of_shape(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[str]:
     for order in _orders(answer.ndim):
-        if answer.ndim == expected.ndim and tuple(answer.shape[i] for i in order) == tuple(expected.shape):
-            if order != _last_two_swapped(answer.ndim) and _close(expected, answer.permute(order)):
-                yield f"The values are right with their dimensions in another order: .permute{order} of yours is what is asked for."
-                return
+        said_already = order == _last_two_swapped(answer.ndim)
+        if answer.ndim == expected.ndim and not said_already and _close(expected, answer.permute(order)):
+            yield f"The values are right in another order of dimensions: .permute{order} of yours is what is asked for."
+            return
     if not expected.ndim and answer.numel() > 1 and answer.is_floating_point():
         for name, value in (("mean", answer.double().mean()), ("sum", answer.double().sum())):
             if _close(expected, value):
-                yield f"The {name} of your {answer.numel()} values is the right answer: it is to be returned, as one number."
+                yield (
+                    f"The {name} of your {answer.numel()} values is the right answer: it is to be returned, as one "
+                    "number."
+                )
                 return
     if answer.ndim == expected.ndim - 1 and expected.shape[:-1] == answer.shape and expected.shape[-1] != 1:
         yield "The last dimension is lost: was it summed up, or indexed with one number?"
@@ -127,7 +143,13 @@ def _of_shape(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[str]:
 
 def _of_infinite(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[str]:
     strange = ~torch.isfinite(answer) & torch.isfinite(expected)
-    kinds = "NaN" if torch.isnan(answer[strange]).all() else "infinite" if not torch.isnan(answer[strange]).any() else "NaN or infinite"
+    kinds = (
+        "NaN"
+        if torch.isnan(answer[strange]).all()
+        else "infinite"
+        if not torch.isnan(answer[strange]).any()
+        else "NaN or infinite"
+    )
     if strange.all():
         yield f"All values are {kinds}."
         return
@@ -151,7 +173,10 @@ def _of_distribution(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[s
         if _close(torch.softmax(right, -1), wide):
             yield "Your output is the softmax of the right one: return logits, without a softmax at the end."
         elif not any(_sums_to_one(right, dim) for dim in range(right.ndim)):
-            yield "Each row of the output sums to 1 and nothing is negative, as probabilities do; what is asked for does not."
+            yield (
+                "Each row of the output sums to 1 and nothing is negative, as probabilities do; what is asked for "
+                "does not."
+            )
     elif should and not sums_to_one and _close(right.log(), wide):
         yield "Your output is the logarithm of the right one (log-softmax)."
     elif not should and _close(torch.log_softmax(right, -1), wide):
@@ -172,7 +197,10 @@ def _of_order(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[str]:
     for order in _orders(answer.ndim):
         turned = answer.permute(order)
         if turned.shape == expected.shape and _close(expected, turned):
-            yield f"The values are right with their dimensions in another order: .permute{order} of yours is what is asked for."
+            yield (
+                f"The values are right with their dimensions in another order: .permute{order} of yours is what is "
+                "asked for."
+            )
             return
 
 
@@ -206,8 +234,14 @@ def _of_vocabulary(arguments: Mapping[str, Any], answer: Any) -> Iterator[str]:
     missing = [byte for byte in range(256) if bytes([byte]) not in set(tokens)]
     if missing:
         some = f"the first of them {bytes([missing[0]])!r}"
-        empty = " bytes(n) makes n zero bytes, and bytes([n]) the byte n." if any(set(one) == {0} and len(one) > 1 for one in tokens) else ""
-        above = " chr(n).encode() is two bytes from 128 on; bytes([n]) is one." if missing == list(range(128, 256)) else ""
+        empty = (
+            " bytes(n) makes n zero bytes, and bytes([n]) the byte n."
+            if any(set(one) == {0} and len(one) > 1 for one in tokens)
+            else ""
+        )
+        above = (
+            " chr(n).encode() is two bytes from 128 on; bytes([n]) is one." if missing == list(range(128, 256)) else ""
+        )
         yield f"Of the 256 single bytes, {len(missing)} are not in the vocabulary, {some}.{empty}{above}"
     lacking = [token for token in special if token.encode() not in set(tokens)]
     if lacking:
@@ -255,11 +289,16 @@ def _of_ids(failure: Failure, arguments: Mapping[str, Any], answer: Any) -> Iter
     elif isinstance(answer, list) and answer:
         first = answer[0]
         if isinstance(first, (list, tuple)):
-            yield "The ids are a list of lists, one for each pre-token or part; they should be one flat list (extend, not append)."
+            yield (
+                "The ids are a list of lists, one for each pre-token or part; they should be one flat list "
+                "(extend, not append)."
+            )
         elif isinstance(first, (bytes, str)):
             yield f"encode returns tokens, such as {first!r}; their ids are asked for."
         elif vocab and all(type(token_id) is int for token_id in answer):
-            yield from _of_spelling(text, answer, vocab, failure.case.inputs.get("special_tokens") if failure.case else ())
+            yield from _of_spelling(
+                text, answer, vocab, failure.case.inputs.get("special_tokens") if failure.case else ()
+            )
 
 
 def _of_spelling(text: str, ids: list[int], vocab: Mapping[int, bytes], special: Any) -> Iterator[str]:
@@ -272,12 +311,20 @@ def _of_spelling(text: str, ids: list[int], vocab: Mapping[int, bytes], special:
     want, got = text.encode("utf-8", "surrogatepass"), b"".join(vocab[token_id] for token_id in ids)
     if want == got:
         return
-    at = next((i for i, (one, other) in enumerate(zip(want, got, strict=False)) if one != other), min(len(want), len(got)))
+    at = next(
+        (i for i, (one, other) in enumerate(zip(want, got, strict=False)) if one != other), min(len(want), len(got))
+    )
     near = repr(want[max(at - 8, 0) : at + 8])
     if len(got) < len(want):
-        yield f"Your tokens do not spell the text: joined, they have {len(got)} bytes, and the text has {len(want)}. The first loss is near {near}."
+        yield (
+            f"Your tokens do not spell the text: joined, they have {len(got)} bytes, and the text has "
+            f"{len(want)}. The first loss is near {near}."
+        )
     elif len(got) > len(want):
-        yield f"Your tokens do not spell the text: joined, they have {len(got)} bytes, and the text has {len(want)}. They part near {near}."
+        yield (
+            f"Your tokens do not spell the text: joined, they have {len(got)} bytes, and the text has "
+            f"{len(want)}. They part near {near}."
+        )
     else:
         yield f"Your tokens do not spell the text: other bytes come near {near}."
 

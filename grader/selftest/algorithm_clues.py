@@ -72,7 +72,11 @@ def failures_of(submission: Submission, problem: str, claims: Sequence[str] = ()
     file = str(TESTS / f"test_{problem}.py")
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(
-            [*PYTEST_OPTIONS, *([f"{file}::{claim}" for claim in claims] or [file]), *(f"--deselect={file}::{claim}" for claim in _SLOW)],
+            [
+                *PYTEST_OPTIONS,
+                *([f"{file}::{claim}" for claim in claims] or [file]),
+                *(f"--deselect={file}::{claim}" for claim in _SLOW),
+            ],
             plugins=[examination, _Session(submission)],
         )
     return attribution.failures({})

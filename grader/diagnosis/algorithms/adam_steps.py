@@ -36,17 +36,27 @@ WAYS = (
     Way(
         "correction",
         "none",
-        "Your steps are those of AdamW without bias correction: the rate of step t is lr sqrt(1 - beta2^t) / (1 - beta1^t).",
+        "Your steps are those of AdamW without bias correction: the rate of step t is lr sqrt(1 - "
+        "beta2^t) / (1 - beta1^t).",
     ),
-    Way("correction", "m only", "Your AdamW corrects m for its start at zero, and not v: sqrt(1 - beta2^t) is missing."),
-    Way("correction", "v only", "Your AdamW corrects v for its start at zero, and not m: 1 / (1 - beta1^t) is missing."),
+    Way(
+        "correction", "m only", "Your AdamW corrects m for its start at zero, and not v: sqrt(1 - beta2^t) is missing."
+    ),
+    Way(
+        "correction", "v only", "Your AdamW corrects v for its start at zero, and not m: 1 / (1 - beta1^t) is missing."
+    ),
     Way("correction", "no root", "Your AdamW multiplies the rate by 1 - beta2^t; it is the square root of that."),
-    Way("correction", "upside down", "Your AdamW multiplies by the bias correction where it has to divide, or the reverse."),
+    Way(
+        "correction",
+        "upside down",
+        "Your AdamW multiplies by the bias correction where it has to divide, or the reverse.",
+    ),
     Way("correction", "betas swapped", "Your AdamW corrects m with beta2 and v with beta1; beta1 belongs to m."),
     Way(
         "correction",
         "kept in m and v",
-        "Your AdamW writes the corrected moments back into its state, so they are corrected again at the next step: keep m "
+        "Your AdamW writes the corrected moments back into its state, so they are corrected again at the "
+        "next step: keep m "
         "and v as they are.",
     ),
     Way("correction", "power of one", "Your AdamW corrects with beta, not with beta to the power of t, at every step."),
@@ -56,17 +66,23 @@ WAYS = (
     Way(
         "count",
         "of all parameters",
-        "Your AdamW counts a step for every parameter it comes to: with three parameters, t is 3 after one step. Each has "
+        "Your AdamW counts a step for every parameter it comes to: with three parameters, t is 3 after "
+        "one step. Each has "
         "its own t.",
     ),
     Way(
         "count",
         "of the optimizer",
-        "Your AdamW counts the calls of step, also for a parameter that has no gradient there; each parameter has its own t.",
+        "Your AdamW counts the calls of step, also for a parameter that has no gradient there; each "
+        "parameter has its own t.",
     ),
     Way("m", "undamped", "Your AdamW adds the whole gradient to m; it is (1 - beta1) times the gradient."),
     Way("m", "weights swapped", "Your AdamW's m is (1 - beta1) m + beta1 g; it is the other way round."),
-    Way("m", "gradient", "Your AdamW moves by the gradient; it is m, the running mean of gradients, that a step follows."),
+    Way(
+        "m",
+        "gradient",
+        "Your AdamW moves by the gradient; it is m, the running mean of gradients, that a step follows.",
+    ),
     Way(
         "m",
         "gradient, corrected",
@@ -92,13 +108,18 @@ WAYS = (
     Way("rate", "none", "Your AdamW leaves lr out of its step."),
     Way("rate", "of the constructor", "Your AdamW reads lr of the constructor, not of the parameter's group."),
     Way(
-        "rate", "first one", "Your AdamW keeps the lr of its first step: a rate that a schedule writes into the group is lost."
+        "rate",
+        "first one",
+        "Your AdamW keeps the lr of its first step: a rate that a schedule writes into the group is lost.",
     ),
-    Way("decay", "none", "Your AdamW applies no weight decay: after a step, theta loses lr * weight_decay times itself."),
+    Way(
+        "decay", "none", "Your AdamW applies no weight decay: after a step, theta loses lr * weight_decay times itself."
+    ),
     Way(
         "decay",
         "through the gradient",
-        "Your AdamW adds weight_decay * theta to the gradient, as Adam with L2 regularisation does; here the decay stays out "
+        "Your AdamW adds weight_decay * theta to the gradient, as Adam with L2 regularisation does; here "
+        "the decay stays out "
         "of m and v.",
     ),
     Way("decay", "without rate", "Your AdamW decays by weight_decay alone; it is lr * weight_decay."),
@@ -110,8 +131,14 @@ WAYS = (
     Way("decay", "up", "Your AdamW's weight decay makes the parameters larger."),
     Way("decay", "twice", "Your AdamW decays twice in a step: before or after the gradient's part is right, not both."),
     Way("decay", "rate squared", "Your AdamW decays by lr^2 * weight_decay; it is lr * weight_decay."),
-    Way("decay", "of the constructor", "Your AdamW reads weight_decay of the constructor, not of the parameter's group."),
-    Way("decay", "rate of the constructor", "Your AdamW decays with the constructor's lr, not with that of the group now."),
+    Way(
+        "decay", "of the constructor", "Your AdamW reads weight_decay of the constructor, not of the parameter's group."
+    ),
+    Way(
+        "decay",
+        "rate of the constructor",
+        "Your AdamW decays with the constructor's lr, not with that of the group now.",
+    ),
     Way("decay", "matrices only", "Your AdamW decays only parameters of two or more dimensions; groups decide that."),
     Way("decay", "of the step", "Your AdamW decays the step, not the parameter."),
     Way("decay", "without gradient, too", "Your AdamW decays parameters that have no gradient; it should skip them."),
@@ -132,7 +159,11 @@ WAYS = (
         "count lost on loading",
         "Your AdamW's step count is not in state_dict: keep it in self.state[p], beside m and v.",
     ),
-    Way("missing gradients", "as zero", "Your AdamW takes a missing gradient for zero; skip a parameter whose grad is None."),
+    Way(
+        "missing gradients",
+        "as zero",
+        "Your AdamW takes a missing gradient for zero; skip a parameter whose grad is None.",
+    ),
     Way(
         "missing gradients",
         "end the step",
@@ -222,17 +253,17 @@ def _walk(inputs: Mapping[str, Any], ways: Explanation, reading: tuple[bool, boo
                     case "none":
                         c1 = c2 = np.float64(1)
                     case "m only":
-                        c2 = 1.0
+                        c2 = np.float64(1)
                     case "v only":
-                        c1 = 1.0
+                        c1 = np.float64(1)
                     case "no root":
                         c2 = c2**2
                     case "upside down":
-                        c1, c2 = 1 / c1, 1 / c2
+                        c1, c2 = np.float64(1) / c1, np.float64(1) / c2
                     case "betas swapped":
                         c1, c2 = c2, c1
                     case "power of one":
-                        c1, c2 = 1 - beta1, 1 - beta2
+                        c1, c2 = np.float64(1 - beta1), np.float64(1 - beta2)
                     case "kept in m and v":
                         state["m"], state["v"] = m, v = m / c1, v / c2
                         c1 = c2 = np.float64(1)
@@ -306,6 +337,7 @@ def _decayed(
 
 # --- the clue --------------------------------------------------------------------------------------------------------
 
+
 def _probe(count: int, eps: float = 1e-12, missing: Sequence[int] = (), **more: Any) -> dict[str, Any]:
     """A small question in which much shows at once; the second parameter has no gradient at the steps `missing`."""
     parameters = [torch.tensor([1.0, -2.0, 0.5, 3.0]), torch.tensor([0.7, -1.1, 2.0, 0.3])]
@@ -340,14 +372,16 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     wrong = [(inputs, path) for inputs, path in walks if not _fits(inputs, (), path)]
     if not wrong and any(isinstance(answer, Exception) for answer in failure.answers):
         probe = _probe(2)
-        answer = Asker(submission)(lambda submission: submission.perform("adamw_trajectory", dict(probe)))
+        answer = Asker(submission).perform("adamw_trajectory", probe)
         path = None if answer is NONE else _path_of(answer)
         wrong = [(probe, path)] if path is not None and not _fits(probe, (), path) else []
     if not wrong:
         return None
     says: tuple[str, ...] = ()
     if not failure.bug:
-        found = explanations(WAYS, lambda ways: all(_fits(inputs, ways, path) for inputs, path in [*wrong, *walks]), _SEARCH_S)
+        found = explanations(
+            WAYS, lambda ways: all(_fits(inputs, ways, path) for inputs, path in [*wrong, *walks]), _SEARCH_S
+        )
         says = sentences(_confirmed(found, submission))
     inputs, path = min(wrong, key=lambda one: len(one[1]) * len(one[1][0]))
     return Clue(says=(*says, *_leaves_at(inputs, path)))
@@ -359,7 +393,7 @@ def _confirmed(found: list[Explanation], submission: Submission) -> list[Explana
         return found
     ask = Asker(submission)
     for probe in _PROBES:
-        answer = ask(lambda submission, probe=probe: submission.perform("adamw_trajectory", dict(probe)))
+        answer = ask.perform("adamw_trajectory", probe)
         path = None if answer is NONE else _path_of(answer)
         if path is not None and (kept := [ways for ways in found if _fits(probe, ways, path)]):
             found = kept
@@ -404,7 +438,9 @@ def _leaves_at(inputs: Mapping[str, Any], path: Path) -> Iterator[str]:
     """The step and the parameter at which the path leaves all right ones, and how long the step is there."""
     right = max(
         ([list(step) for step in _walk(inputs, (), reading)] for reading in _READINGS),
-        key=lambda walked: sum(1 for _ in itertools.takewhile(lambda pair: _all_same(*pair, inputs), zip(walked, path, strict=False))),
+        key=lambda walked: sum(
+            1 for _ in itertools.takewhile(lambda pair: _all_same(*pair, inputs), zip(walked, path, strict=False))
+        ),
     )
     start = [_array(parameter) for parameter in inputs["parameters"]]
     for step, (want, got) in enumerate(zip(right, path, strict=False)):
@@ -413,7 +449,13 @@ def _leaves_at(inputs: Mapping[str, Any], path: Path) -> Iterator[str]:
                 continue
             before, ours = (right[step - 1][index], path[step - 1][index]) if step else (start[index], start[index])
             which = f" of parameter {index}" if len(want) > 1 else ""
-            until = f"The first {step} steps are right; the step{which} that differs is" if step > 1 else "Step 1 is right; the first that differs is" if step else f"It differs from the first step{which} on"
+            until = (
+                f"The first {step} steps are right; the step{which} that differs is"
+                if step > 1
+                else "Step 1 is right; the first that differs is"
+                if step
+                else f"It differs from the first step{which} on"
+            )
             at = f" step {step + 1}" if step else ""
             yield f"{until}{at}{_how_long(one - before, other - ours)}."
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ...submission.faults import CallTimeout, WorkerCrash
@@ -42,6 +42,10 @@ class Asker:
     def __init__(self, submission: Submission) -> None:
         self._submission = submission
         self._left_s = ALL_S
+
+    def perform(self, operation: str, arguments: Mapping[str, Any]) -> Any:
+        """The value of one operation, or `NONE`."""
+        return self(lambda submission: submission.perform(operation, dict(arguments)))
 
     def __call__(self, ask: Callable[[Submission], Any]) -> Any:
         """What `ask(submission)` gives, or `NONE`."""

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import math
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...scoring.outcome import Clue
 from ...submission.interface import OpenTokenizer, Submission
-from .asking import NONE, Asker
+from .asking import Asker
 from .cutting import SAYS_PRETOKENS, parts, pretokens
 from .stream_borders import about_streams
 from .ways import Explanation, Steps, Way, explanations, sentences, told_apart
@@ -32,19 +31,22 @@ WAYS = (
     Way(
         "merges",
         "longest match",
-        "Your tokenizer takes the longest token that fits, from left to right; the merges decide, in the order in which "
+        "Your tokenizer takes the longest token that fits, from left to right; the merges decide, in the "
+        "order in which "
         "they were learnt.",
     ),
     Way(
         "merges",
         "any known token, from the left",
-        "Your tokenizer joins, from the left, any two neighbours that make a token of the vocabulary; of all pairs, the "
+        "Your tokenizer joins, from the left, any two neighbours that make a token of the vocabulary; of "
+        "all pairs, the "
         "one that comes first in the list of merges has to be joined first.",
     ),
     Way(
         "merges",
         "leftmost in the list",
-        "Your tokenizer joins the leftmost pair that is in the list of merges; of all pairs of the word, the one that comes "
+        "Your tokenizer joins the leftmost pair that is in the list of merges; of all pairs of the word, "
+        "the one that comes "
         "first in the list has to be joined first.",
     ),
     Way(
@@ -64,7 +66,11 @@ WAYS = (
         "Your tokenizer makes one merge in a word and stops; go on until no pair of it is in the list of merges.",
     ),
     Way("merges", "none", "Your tokenizer joins nothing: the ids are those of single bytes."),
-    Way("merges", "from the right", "Where a pair occurs several times in a word, your tokenizer joins the last one first."),
+    Way(
+        "merges",
+        "from the right",
+        "Where a pair occurs several times in a word, your tokenizer joins the last one first.",
+    ),
     Way(
         "merges",
         "last symbol lost",
@@ -76,7 +82,11 @@ WAYS = (
         "ids",
         "Your tokenizer joins the pair whose token has the smallest id; the order of the list of merges counts.",
     ),
-    Way("ranks", "last first", "Your tokenizer joins the pair that comes last in the list of merges; the first should be."),
+    Way(
+        "ranks",
+        "last first",
+        "Your tokenizer joins the pair that comes last in the list of merges; the first should be.",
+    ),
     Way(
         "ranks",
         "shortest first",
@@ -97,7 +107,9 @@ WAYS = (
         "left out",
         "Your tokenizer never joins the first two symbols of a word: does your loop begin at 1, or ask for `i > 0`?",
     ),
-    Way("last pair", "left out", "Your tokenizer never joins the last two symbols of a word: where does your loop end?"),
+    Way(
+        "last pair", "left out", "Your tokenizer never joins the last two symbols of a word: where does your loop end?"
+    ),
     Way(
         "whole words",
         "looked up",
@@ -107,7 +119,8 @@ WAYS = (
     Way(
         "symbols",
         "characters",
-        "Your tokenizer begins with characters, not with bytes: a character of several bytes is one symbol from the start.",
+        "Your tokenizer begins with characters, not with bytes: a character of several bytes is one "
+        "symbol from the start.",
     ),
     Way(
         "symbols",
@@ -135,7 +148,8 @@ WAYS = (
     Way(
         "special tokens",
         "in the given order",
-        "Of special tokens that begin alike, your tokenizer takes the one that is first in the list; the longest should be.",
+        "Of special tokens that begin alike, your tokenizer takes the one that is first in the list; the "
+        "longest should be.",
     ),
     Way(
         "special tokens",
@@ -151,7 +165,8 @@ WAYS = (
     Way(
         "special tokens",
         "in one pattern",
-        "Your tokenizer puts special tokens into the pattern for pre-tokens, where the text before one can take its first "
+        "Your tokenizer puts special tokens into the pattern for pre-tokens, where the text before one "
+        "can take its first "
         "characters along: cut at special tokens first.",
     ),
 )
@@ -160,7 +175,9 @@ WAYS = (
 class Encoder:
     """Encodes with the tables of a case; each step is right unless `ways` names another way."""
 
-    def __init__(self, tables: Tables, ranks: Mapping[Pair, int], ids: Mapping[bytes, int], ways: Iterable[Way] = ()) -> None:
+    def __init__(
+        self, tables: Tables, ranks: Mapping[Pair, int], ids: Mapping[bytes, int], ways: Iterable[Way] = ()
+    ) -> None:
         self._way = Steps(ways)
         self._special = list(tables["special_tokens"] or ())
         self._ids, self._ranks = ids, ranks
@@ -265,10 +282,8 @@ class Encoder:
         way = self._way["merges"]
         place = places[-1] if way == "from the right" else places[0]
         joined = [*symbols[:place], symbols[place] + symbols[place + 1], *symbols[place + 2 :]]
-        if way == "last symbol lost" and place + 2 < len(symbols):
-            if ranks[-1] != lowest:
-                return joined[:-1]
-        return joined
+        is_lost = way == "last symbol lost" and place + 2 < len(symbols) and ranks[-1] != lowest
+        return joined[:-1] if is_lost else joined
 
     def _from_the_left(self, symbols: list[bytes], joins: Any) -> list[bytes]:
         symbols = list(symbols)
@@ -314,20 +329,22 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     _append_missing(ids, tables["special_tokens"] or ())
     ranks = {pair: rank for rank, pair in reversed(list(enumerate(tables["merges"])))}
     tokenizer = submission.tokenizer(tables["vocab"], tables["merges"], tables["special_tokens"])
-    asked: dict[str, list[tuple[Any, Any]]] = {"tokenizer_encode": [], "tokenizer_encode_iterable": [], "tokenizer_decode": []}
+    asked: dict[str, list[tuple[Any, Any]]] = {
+        "tokenizer_encode": [],
+        "tokenizer_encode_iterable": [],
+        "tokenizer_decode": [],
+    }
     for (operation, arguments), answer in zip(failure.asked, failure.answers, strict=False):
         if operation in asked:
             given = next(arguments[name] for name in ("text", "chunks", "ids") if name in arguments)
             asked[operation].append((given, answer))
-    about = {
-        "tokenizer_encode": _about_encoding,
-        "tokenizer_encode_iterable": lambda *arguments: about_streams(*arguments[:4]),
-        "tokenizer_decode": _about_decoding,
-    }
-    for operation, given in asked.items():
-        if given and (clue := about[operation](failure, given, Asker(submission), tokenizer, tables, ranks, ids)):
-            return clue
-    return None
+    ask = Asker(submission)
+    encoded, streamed, decoded = asked.values()
+    return (
+        (_about_encoding(failure, encoded, ask, tokenizer, tables, ranks, ids) if encoded else None)
+        or (about_streams(failure, streamed, ask, tokenizer) if streamed else None)
+        or (_about_decoding(failure, decoded, tables, ids) if decoded else None)
+    )
 
 
 def _append_missing(ids: dict[bytes, int], special_tokens: Sequence[str]) -> None:
@@ -392,7 +409,13 @@ def _first_parting(right: Encoder, text: str, answer: Sequence[int], tables: Tab
     got = [vocab.get(token_id) for token_id in answer]
     at = 0
     for piece, special in right.pieces(text):
-        tokens = [piece.encode()] if special else list(right.tokens(piece)) if piece not in right._special else [piece.encode()]
+        tokens = (
+            [piece.encode()]
+            if special
+            else list(right.tokens(piece))
+            if piece not in right._special
+            else [piece.encode()]
+        )
         here = got[at : at + len(tokens)]
         if here == tokens:
             at += len(tokens)
@@ -402,9 +425,15 @@ def _first_parting(right: Encoder, text: str, answer: Sequence[int], tables: Tab
             return
         yours = list(_covering(got[at:], piece.encode()))
         if b"".join(token or b"" for token in yours) != piece.encode():
-            yield f"In {_short(text)} the ids part at the pre-token {piece!r}: it is {_tokens(tokens)}, and yours go on with {_tokens(got[at : at + 4])}."
+            yield (
+                f"In {_short(text)} the ids part at the pre-token {piece!r}: it is {_tokens(tokens)}, and yours go "
+                f"on with {_tokens(got[at : at + 4])}."
+            )
             return
-        yield f"In {_short(text)} the ids part at the pre-token {piece!r}: it is {_tokens(tokens)}, and you have {_tokens(yours)}."
+        yield (
+            f"In {_short(text)} the ids part at the pre-token {piece!r}: it is {_tokens(tokens)}, and you have "
+            f"{_tokens(yours)}."
+        )
         yield from _merge_taken_otherwise(right, piece, yours)
         return
 
@@ -441,10 +470,16 @@ def _merge_taken_otherwise(right: Encoder, piece: str, yours: Sequence[bytes | N
         if middle in borders:
             pair = f"({symbols[place]!r}, {symbols[place + 1]!r})"
             what = "comes first" if step == 1 else f"comes next, after {step - 1}"
-            yield f"Of its merges, {pair}, of rank {int(lowest)}, {what}; yours has not joined these two. Print the ranks of all pairs of the word there."
+            yield (
+                f"Of its merges, {pair}, of rank {int(lowest)}, {what}; yours has not joined these two. Print the "
+                "ranks of all pairs of the word there."
+            )
             return
         symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
-    yield "All merges that apply are made, and yours joins more: a pair that is not in the list of merges must not be joined."
+    yield (
+        "All merges that apply are made, and yours joins more: a pair that is not in the list of merges "
+        "must not be joined."
+    )
 
 
 def _tokens(tokens: Sequence[bytes | None]) -> str:
@@ -460,9 +495,11 @@ def _short(text: str) -> str:
 # --- decoding --------------------------------------------------------------------------------------------------------
 
 _DECODINGS = {
-    "Your decode decodes each token on its own, so a character whose bytes are in two tokens is lost: join the bytes of "
+    "Your decode decodes each token on its own, so a character whose bytes are in two tokens is lost: "
+    "join the bytes of "
     "all tokens first, then decode.": lambda tokens, special: "".join(t.decode("utf-8", "replace") for t in tokens),
-    "Your decode decodes each token on its own and leaves out what is malformed: join the bytes of all tokens first, then "
+    "Your decode decodes each token on its own and leaves out what is malformed: join the bytes of "
+    "all tokens first, then "
     "decode with errors='replace'.": lambda tokens, special: "".join(t.decode("utf-8", "ignore") for t in tokens),
     "Your decode leaves out malformed bytes; errors='replace' puts U+FFFD in their place.": lambda tokens, special: (
         b"".join(tokens).decode("utf-8", "ignore")
@@ -483,10 +520,7 @@ _DECODINGS = {
 def _about_decoding(
     failure: Failure,
     given: list[tuple[list[int], Any]],
-    ask: Asker,
-    tokenizer: OpenTokenizer,
     tables: Tables,
-    ranks: Mapping[Pair, int],
     ids: Mapping[bytes, int],
 ) -> Clue | None:
     vocab = {token_id: token for token, token_id in ids.items()} | dict(tables["vocab"])
@@ -495,7 +529,10 @@ def _about_decoding(
     for tokens, answer in known:
         if isinstance(answer, bytes):
             return Clue(says=("Your decode returns bytes; decode them as UTF-8, with errors='replace'.",))
-        if isinstance(answer, Exception) and "UnicodeDecodeError" in f"{type(answer).__name__}{getattr(answer, 'type_name', '')}":
+        if (
+            isinstance(answer, Exception)
+            and "UnicodeDecodeError" in f"{type(answer).__name__}{getattr(answer, 'type_name', '')}"
+        ):
             shown = b"".join(tokens)
             shown_short = repr(shown if len(shown) < 40 else shown[:40])
             return Clue(

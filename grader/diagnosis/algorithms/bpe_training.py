@@ -33,23 +33,29 @@ _MOST_BYTES = 400_000
 _MOST_STATES = 6
 _LONG = 100_000  # bytes
 
+_FIRST_SEEN = (
+    "Where counts tie, your training merges the pair that it saw first; the greatest pair, as bytes, should win. "
+    "max(counts, key=counts.get) does that: let the key be (count, pair)."
+)
 _SAYS_TIES = {
-    "first seen": "Where counts tie, your training merges the pair that it saw first; the greatest pair, as bytes, should "
-    "win. max(counts, key=counts.get) does that: let the key be (count, pair).",
-    "first seen, counted anew": "Where counts tie, your training merges the pair that it saw first; the greatest pair, as "
-    "bytes, should win. max(counts, key=counts.get) does that: let the key be (count, pair).",
-    "last seen": "Where counts tie, your training merges the pair that it saw last; the greatest pair, as bytes, should win.",
+    "first seen": _FIRST_SEEN,
+    "first seen, counted anew": _FIRST_SEEN,
+    "last seen": "Where counts tie, your training merges the pair that it saw last; the greatest pair, as bytes, "
+    "should win.",
     "smallest": "Where counts tie, your training merges the smallest pair; the greatest one should win. A heap of "
     "(-count, pair) hands out the smallest pair of those that tie.",
-    "greatest ids": "Where counts tie, your training compares token ids; compare the bytes of the two tokens: newer tokens "
+    "greatest ids": "Where counts tie, your training compares token ids; compare the bytes of the two tokens: newer "
+    "tokens "
     "have greater ids, but not greater bytes.",
-    "smallest ids": "Where counts tie, your training takes the pair with the smallest token ids; the greatest pair of bytes "
+    "smallest ids": "Where counts tie, your training takes the pair with the smallest token ids; the greatest pair of "
+    "bytes "
     "should win.",
     "text": "Where counts tie, your training compares tokens as text; half a character decodes to U+FFFD, whatever its "
     "bytes. Compare the bytes.",
     "joined": "Where counts tie, your training compares the merged tokens; compare the pairs: (b, c) is greater than "
     "(ab, z), and so on.",
-    "smallest joined": "Where counts tie, your training takes the smallest merged token; the greatest pair of bytes should "
+    "smallest joined": "Where counts tie, your training takes the smallest merged token; the greatest pair of bytes "
+    "should "
     "win.",
     "longest": "Where counts tie, your training prefers the longer token; the greatest pair of bytes should win.",
     "first token only": "Where counts tie, your training compares only the first token of the pairs, not the second.",
@@ -93,7 +99,8 @@ WAYS = (
     Way(
         "documents",
         "in the given order",
-        "Of special tokens that begin alike, your split finds the one that is first in the list; sort them, the longest "
+        "Of special tokens that begin alike, your split finds the one that is first in the list; sort "
+        "them, the longest "
         "first.",
     ),
     Way(
@@ -129,11 +136,16 @@ WAYS = (
         "Your training counts 'aa' once in 'aaa'; every two neighbours count, even if they share a letter.",
     ),
     Way("joins", "first place", "Your merge joins the pair at the first place of a word only; the others stay apart."),
-    Way("joins", "from the right", "Your merge goes through words from the right: 'aaa' becomes a, aa; it should be aa, a."),
+    Way(
+        "joins",
+        "from the right",
+        "Your merge goes through words from the right: 'aaa' becomes a, aa; it should be aa, a.",
+    ),
     Way(
         "joins",
         "last symbol lost",
-        "Your merge loses the last symbol of a word that does not end in the pair: a loop over range(len(word) - 1) never "
+        "Your merge loses the last symbol of a word that does not end in the pair: a loop over "
+        "range(len(word) - 1) never "
         "comes to it.",
     ),
     Way(
@@ -144,7 +156,8 @@ WAYS = (
     Way(
         "counts",
         "old ones stay",
-        "After a merge your training adds the new pairs, and the old ones that are gone still count: when (c, h) is merged "
+        "After a merge your training adds the new pairs, and the old ones that are gone still count: when "
+        "(c, h) is merged "
         "in 'ache', (a, c) and (h, e) occur once less. (In a heap, compare an entry with the count of now.)",
     ),
     Way(
@@ -155,12 +168,14 @@ WAYS = (
     Way(
         "counts",
         "right side only",
-        "After a merge your training updates the pair with the right neighbour only; the left neighbour's changes, too.",
+        "After a merge your training updates the pair with the right neighbour only; the left neighbour's "
+        "changes, too.",
     ),
     Way(
         "counts",
         "left side only",
-        "After a merge your training updates the pair with the left neighbour only; the right neighbour's changes, too.",
+        "After a merge your training updates the pair with the left neighbour only; the right neighbour's "
+        "changes, too.",
     ),
     Way(
         "counts",
@@ -171,18 +186,21 @@ WAYS = (
     Way(
         "counts",
         "old left neighbour",
-        "Where two occurrences of the pair are side by side, your update takes the left neighbour from the old word; it "
+        "Where two occurrences of the pair are side by side, your update takes the left neighbour from "
+        "the old word; it "
         "has just been merged.",
     ),
     Way(
         "counts",
         "replaced",
-        "After a merge your training sets the count of a new pair to that of the last word that has it; add the words up.",
+        "After a merge your training sets the count of a new pair to that of the last word that has it; "
+        "add the words up.",
     ),
     Way(
         "counts",
         "first ones",
-        "Your training chooses by the count that a pair had when it was first seen: when a count changes, its entry in the "
+        "Your training chooses by the count that a pair had when it was first seen: when a count changes, "
+        "its entry in the "
         "heap (or cache) is out of date.",
     ),
     *(Way("ties", name, says) for name, says in _SAYS_TIES.items()),
@@ -435,7 +453,25 @@ def _rising(words: Iterable[str], by: int = 3) -> dict[str, int]:
 
 
 _WORDS = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op", "qr", "st")
-_OF_MANY_SCRIPTS = ("é", "ñ", "β", "ж", "א", "éñ", "βж", "aβ", "жb", "١٢", "½3", "4²", "é²", "²½", "١!", "u\u0301v", "好")
+_OF_MANY_SCRIPTS = (
+    "é",
+    "ñ",
+    "β",
+    "ж",
+    "א",
+    "éñ",
+    "βж",
+    "aβ",
+    "жb",
+    "١٢",
+    "½3",
+    "4²",
+    "é²",
+    "²½",
+    "١!",
+    "u\u0301v",
+    "好",
+)
 _SIGNS_AND_SPACES = (
     *("a'ss", "b'll", "c'S", "12345", "12", "d7", "8e", "f_g", "_h", "i?!", "j  k", "m\n\n\nn", "o p", "q\t\tr"),
     *("w\r\n\r\nx", "Az", "y ?", "s t u", "v 6", "h_!", "x\u00a0\u00a0y"),
@@ -458,8 +494,10 @@ _PROBES = (
     ),
     _Probe(
         ("ties",),
-        _text({"tu": 55, "sa": 35, "stu": 15, "saz": 15, "mn": 50, "cd": 45, "mnx": 9, "cdy": 9, "gi": 7, "hf": 7}
-            | {"op": 70, "opk": 12, "wv": 12}),
+        _text(
+            {"tu": 55, "sa": 35, "stu": 15, "saz": 15, "mn": 50, "cd": 45, "mnx": 9, "cdy": 9, "gi": 7, "hf": 7}
+            | {"op": 70, "opk": 12, "wv": 12}
+        ),
         11,
     ),
     _Probe(("symbols", "pre-tokens"), _text(_rising(_OF_MANY_SCRIPTS, by=7)), 26),
@@ -475,7 +513,8 @@ _PROBES = (
     ),
     _Probe(
         ("documents",),
-        _text({"ab": 12, "cd": 8, "gc": 6, "hd": 4}, "<|e|>") + _text({"ef": 9, "fc": 5}, "<|e|>ab")
+        _text({"ab": 12, "cd": 8, "gc": 6, "hd": 4}, "<|e|>")
+        + _text({"ef": 9, "fc": 5}, "<|e|>ab")
         + _text({"kl": 7, "mk": 3}, "<|f|>xy"),
         8,
         ("<|e|>", "<|e|>ab", "[gh]", "<|f|>xy", "<|f|>"),
@@ -506,7 +545,7 @@ def ways_of(submission: Submission) -> list[Explanation]:
     for probe in _PROBES:
         size = 256 + len(probe.special_tokens) + probe.merges
         asked = {"corpus": probe.corpus, "vocab_size": size, "special_tokens": list(probe.special_tokens)}
-        answer = ask(lambda submission, asked=asked: submission.perform("train_bpe", asked))
+        answer = ask.perform("train_bpe", asked)
         if answer is NONE or not isinstance(merges := answer["merges"], list) or not all(map(_is_pair, merges)):
             continue
         states = _extended(states, probe, merges[: probe.merges], ends)
@@ -615,7 +654,9 @@ def _counts_at(
     """The counts of both pairs before the merge at which they part, and what changed them last."""
     when = f"Before merge {number + 1}" if number else "Before the first merge"
     if right is None:
-        yield f"{when} no pair is left: every pre-token is one token, so training ends there; yours joins {_shown(got)}."
+        yield (
+            f"{when} no pair is left: every pre-token is one token, so training ends there; yours joins {_shown(got)}."
+        )
         return
     counts = trainer.pairs
     first = f"{when}, {_shown(right)} occurs {counts[right]} times"
@@ -625,12 +666,15 @@ def _counts_at(
         yield f"{first}, and {_shown(got)} never within a pre-token.{_why_never(got, corpus, special_tokens)}"
     elif counts[got] == counts[right]:
         yield (
-            f"{when}, {_shown(right)} and {_shown(got)} both occur {counts[right]} times: print yours. It is a tie, and "
+            f"{when}, {_shown(right)} and {_shown(got)} both occur {counts[right]} times: print yours. It is a "
+            "tie, and "
             "the greater pair of bytes wins."
         )
     else:
         last = max((right, got), key=lambda pair: trainer.changed.get(pair, 0))
-        told = f" Merge {_told(trainer, last)}, was the last that changed one of them." if last in trainer.changed else ""
+        told = (
+            f" Merge {_told(trainer, last)}, was the last that changed one of them." if last in trainer.changed else ""
+        )
         yield f"{first} and {_shown(got)} {counts[got]} times: print yours.{told}"
 
 
@@ -646,13 +690,15 @@ def _further_checks(
     pairs = [pair for pair in trainer.pairs if any(_shown(pair) in sentence for sentence in said)]
     yield from _where_counts_go_wrong(trainer, *pairs)
     yield (
-        f"The text has {sum(trainer.weights):,} pre-tokens, {len(trainer.words):,} of them different: compare that with "
+        f"The text has {sum(trainer.weights):,} pre-tokens, {len(trainer.words):,} of them different: "
+        "compare that with "
         "the words that you count."
     )
     counts = [trainer.pairs[pair] for pair in pairs]
     if len(corpus) > _LONG and len(counts) == 2 and max(counts) < 1.01 * min(counts):
         yield (
-            "So close a call is lost by a few words: if your code reads the file in parts, it may cut a word in two. Cut "
+            "So close a call is lost by a few words: if your code reads the file in parts, it may cut a word "
+            "in two. Cut "
             "only where a special token begins."
         )
 
@@ -663,7 +709,10 @@ def _where_counts_go_wrong(trainer: Trainer, *pairs: Pair) -> Iterator[str]:
         for word in trainer.words:
             times = sum(neighbours == pair for neighbours in pairwise(word))
             if times > 1:
-                yield f"{_word(word)} is one pre-token, in which {_shown(pair)} occurs {times} times: does yours count so many?"
+                yield (
+                    f"{_word(word)} is one pre-token, in which {_shown(pair)} occurs {times} times: does yours count "
+                    "so many?"
+                )
                 return
 
 

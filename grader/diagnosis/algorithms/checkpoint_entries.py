@@ -30,8 +30,8 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     if failure.bug:
         return None
     ask = Asker(submission)
-    plain = ask(lambda submission: submission.perform("checkpoint_round_trip", {"seed": _SEED, "iteration": 17}))
-    given = ask(lambda submission: submission.perform("checkpoint_round_trip", dict(_ASKED)))
+    plain = ask.perform("checkpoint_round_trip", {"seed": _SEED, "iteration": 17})
+    given = ask.perform("checkpoint_round_trip", _ASKED)
     claim = failure.claim.rpartition("::")[2]
     says: list[str] = []
     if plain is not NONE and claim in ("test_weights", "test_buffers"):
@@ -51,7 +51,10 @@ def _of_model(result: Mapping[str, Any]) -> Iterator[str]:
     untouched = [name for name in wrong if name in loaded and torch.equal(loaded[name], before[name])]
     which = "none of the weights is" if len(wrong) == len(saved) else f"{', '.join(wrong)} of the model's state are not"
     if untouched == wrong:
-        yield f"After loading, {which} what was saved: they are as they were before loading. Does model.load_state_dict get them?"
+        yield (
+            f"After loading, {which} what was saved: they are as they were before loading. Does "
+            "model.load_state_dict get them?"
+        )
         return
     rounded = {
         dtype: all(torch.equal(saved[name].to(dtype).to(saved[name].dtype), loaded[name]) for name in wrong)
@@ -59,7 +62,10 @@ def _of_model(result: Mapping[str, Any]) -> Iterator[str]:
     }
     for dtype, fits in rounded.items():
         if fits:
-            yield f"After loading, weights are the saved ones rounded to {str(dtype).removeprefix('torch.')}: save them as they are."
+            yield (
+                f"After loading, weights are the saved ones rounded to {str(dtype).removeprefix('torch.')}: save "
+                "them as they are."
+            )
             return
     yield f"After loading, {which} what was saved, nor what was there before."
 
@@ -83,14 +89,17 @@ def _kind(found: Any) -> str:
 
 def _of_optimizer(result: Mapping[str, Any]) -> Iterator[str]:
     run = _Run()
-    if not _same(run.saved, result["saved"]) or not _same(run.resumed(lambda state, own: state), result["uninterrupted"]):
+    if not _same(run.saved, result["saved"]) or not _same(
+        run.resumed(lambda state, own: state), result["uninterrupted"]
+    ):
         return  # another version of PyTorch there: nothing can be compared
     found = [says for says, lose in _LOSSES.items() if _same(run.resumed(lose), result["resumed"])]
     if len(found) == 1:
         yield found[0]
     elif not found:
         yield (
-            "The optimizer's state is not what was saved: after loading, print optimizer.state_dict() and compare it with "
+            "The optimizer's state is not what was saved: after loading, print optimizer.state_dict() and "
+            "compare it with "
             "the one before saving, entry by entry (step, exp_avg, exp_avg_sq, lr)."
         )
 
@@ -142,7 +151,8 @@ def _without(name: str) -> Callable[[Any, Any], Any]:
 
 
 _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
-    "The optimizer's state does not come back at all: after loading, moments, step count and learning rate are those of a "
+    "The optimizer's state does not come back at all: after loading, moments, step count and learning "
+    "rate are those of a "
     "new optimizer. Save optimizer.state_dict(), and give it to optimizer.load_state_dict.": lambda state, own: None,
     "The optimizer's moments come back, and its learning rate and other options do not: they are in "
     "state_dict()['param_groups'].": lambda state, own: {**own, "state": state["state"]},

@@ -32,7 +32,11 @@ WAYS = (
     Way("norm", "of the last", "Your norm is that of the last gradient only; it is that of all together."),
     Way("norm", "squared", "Your norm lacks the square root: it is the sum of the squares."),
     Way("norm", "l1", "Your norm is the sum of absolute values; the l2 norm is the root of the sum of squares."),
-    Way("norm", "greatest element", "Your norm is the greatest absolute value; the l2 norm is the root of the sum of squares."),
+    Way(
+        "norm",
+        "greatest element",
+        "Your norm is the greatest absolute value; the l2 norm is the root of the sum of squares.",
+    ),
     Way("norm", "root mean square", "Your norm is the root of the mean of the squares; it is the root of their sum."),
     Way("norm", "eps under the root", "Your norm has the eps under the root; it is added to the norm."),
     Way("norm", "of the parameters", "Your norm is that of the parameters; it is that of their gradients."),
@@ -43,10 +47,16 @@ WAYS = (
     Way("factor", "root", "Your factor is the square root of limit / norm."),
     Way("factor", "squared", "Your factor is applied twice: each gradient is scaled by (limit / norm)^2."),
     Way("factor", "zero", "Your code sets gradients beyond the limit to zero; scale them down to it."),
-    Way("condition", "always", "Your code scales every time; a norm within the limit leaves the gradients as they are."),
+    Way(
+        "condition", "always", "Your code scales every time; a norm within the limit leaves the gradients as they are."
+    ),
     Way("condition", "never", "Your code leaves the gradients as they were: write to parameter.grad in place (mul_)."),
     Way("condition", "reversed", "Your code scales gradients within the limit and leaves those beyond it."),
-    Way("scaled", "the long ones", "Your code scales only gradients whose own norm exceeds the limit; one factor scales all."),
+    Way(
+        "scaled",
+        "the long ones",
+        "Your code scales only gradients whose own norm exceeds the limit; one factor scales all.",
+    ),
     Way("scaled", "the first", "Your code scales the first gradient only; one factor scales all."),
     Way("scaled", "parameters", "Your code scales the parameters; it is their gradients that are clipped."),
     Way("scaled", "clamped", "Your code clamps each element to the limit; all are scaled by one factor."),
@@ -69,9 +79,9 @@ def _clipped(inputs: Mapping[str, Any], ways: Explanation) -> Clipped:
             return tensor
         if way["scaled"] == "the first" and number:
             return tensor
-        if way["condition"] == "never" or (norm <= limit) != (way["condition"] == "reversed"):
-            if way["condition"] != "always":
-                return tensor
+        within = (norm <= limit) != (way["condition"] == "reversed")
+        if way["condition"] == "never" or (within and way["condition"] != "always"):
+            return tensor
         if way["scaled"] == "clamped":
             return tensor.clamp(-limit, limit)
         return tensor * _factor(limit, norm, way["factor"])
@@ -166,7 +176,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     ask = Asker(submission)
 
     def answer(question: Any) -> Any:
-        said = ask(lambda submission: submission.perform("clip", dict(question)))
+        said = ask.perform("clip", question)
         return NONE if said is NONE else _Approximately((said["gradients"], said["parameters"]))
 
     found = told_apart(found, _PROBES, lambda ways, probe: _Approximately(_clipped(probe, ways)), answer)
@@ -187,9 +197,9 @@ class _Approximately:
 
 
 def _same(one: Clipped, other: Clipped) -> bool:
+    ours, theirs = [*one[0], *one[1]], [*other[0], *other[1]]
     return all(
         (a is None) == (b is None) and (a is None or b is None or _close(a, b))
-        for ours, theirs in zip(one, other, strict=True)
         for a, b in zip(ours, theirs, strict=True)
     )
 

@@ -93,7 +93,8 @@ def _compiled_for_bytes() -> regex.Pattern[bytes]:
 
 SAYS_PRETOKENS = {
     "none": "Your code does not cut the text into pre-tokens: merges join the end of one word with the next.",
-    "split": "Your pre-tokens are those of str.split(): white space is dropped, and signs stay with their words. GPT-2's "
+    "split": "Your pre-tokens are those of str.split(): white space is dropped, and signs stay with their "
+    "words. GPT-2's "
     "pattern keeps every character; a space belongs to the word after it.",
     "split at spaces": 'Your pre-tokens are those of split(" "): spaces are dropped, and line ends and signs stay with '
     "their words. GPT-2's pattern keeps every character.",
@@ -101,36 +102,39 @@ SAYS_PRETOKENS = {
     "An empty pattern ('|'.join([])) cuts a text so.",
     "bytes": "Your pre-tokens are those of the pattern compiled on bytes, where \\p{L} and \\p{N} know no character of "
     "two or more bytes: é becomes signs. Match the pattern against str, and encode each match as UTF-8.",
-    "line by line": "Your code cuts the text into lines before it looks for pre-tokens, so white space that runs over a "
+    "line by line": "Your code cuts the text into lines before it looks for pre-tokens, so white space that runs over "
+    "a "
     "line end is cut otherwise. Give the pattern the whole text.",
-    "stripped": "Your pre-tokens have no white space: it is stripped off, and a space before a word belongs to the word.",
+    "stripped": "Your pre-tokens have no white space: it is stripped off, and a space before a word belongs to "
+    "the word.",
     "lower case": "Your code lowers the text before it is cut; capital letters are other bytes.",
     "word characters": "Your pattern takes \\w for letters and digits: words hold digits and underscores. \\p{L} and "
     "\\p{N} keep them apart.",
     "letters of re": "Your pattern makes letters and numbers of \\w and \\d, which part them elsewhere than \\p{L} and "
     "\\p{N} do (², ½, combining marks). The module `regex` knows \\p.",
-    "letters of re, no underscore": "Your pattern makes letters and numbers of \\w and \\d, and keeps underscores apart "
-    "from other signs. The module `regex` knows \\p{L} and \\p{N}.",
+    "letters of re, no underscore": "Your pattern makes letters and numbers of \\w and \\d, and keeps underscores "
+    "apart from other signs. The module `regex` knows \\p{L} and \\p{N}.",
     "ascii letters": "Your pattern takes only a-z and A-Z for letters, so words of other scripts are cut to pieces; "
     "\\p{L} has the letters of all.",
     "ascii digits": "Your pattern takes only 0 to 9 for numbers; \\p{N} also has the digits of all scripts, ² and ½.",
-    "ascii": "Your pattern takes only a-z for letters and 0 to 9 for numbers; \\p{L} and \\p{N} have those of all scripts.",
+    "ascii": "Your pattern takes only a-z for letters and 0 to 9 for numbers; \\p{L} and \\p{N} have those of "
+    "all scripts.",
     "decimal digits": "Your pattern takes only decimal digits for numbers; \\p{N} also has ², ½ and Ⅷ.",
     "marks are letters": "Your pattern counts combining marks (\\p{M}) among the letters; \\p{L} has letters only.",
     "no lookahead": "Your pattern lacks \\s+(?!\\S): of several spaces before a word none stays with the word.",
     "no contractions": "Your pattern lacks the contractions ('s, 'll, ...): the apostrophe is cut off from them.",
     "contractions of any case": "Your pattern takes contractions of any case; GPT-2's takes 's, and not 'S.",
-    "no leading space": "Your pattern lacks the ' ?' before letters, numbers and signs: a space is a pre-token of its own "
-    "and never merges with the word after it.",
-    "any leading white space": "Your pattern takes any white space as the beginning of a word; ' ?' takes a space only.",
+    "no leading space": "Your pattern lacks the ' ?' before letters, numbers and signs: a space is a pre-token of its "
+    "own and never merges with the word after it.",
+    "any leading white space": "Your pattern takes any white space as a word's beginning; ' ?' takes a space only.",
     "three digits": "Your pattern cuts numbers after three digits, as later models do; GPT-2's takes all of them.",
     "letters with digits": "Your pattern lets one pre-token hold letters and numbers; GPT-2's keeps them apart.",
     "newer": "Your pre-tokens are those of a later model's pattern (cl100k), not of GPT-2's.",
-    "words and white space": "Your pre-tokens are runs of non-space and runs of white space (\\S+|\\s+); GPT-2's pattern "
-    "parts letters, numbers and signs, and gives a space to the word after it.",
-    "words with a leading space": "Your pre-tokens are words with a space before them ( ?\\S+|\\s+); GPT-2's pattern also "
-    "parts letters, numbers and signs.",
-    "words, signs, white space": "Your pre-tokens are \\w+|[^\\w\\s]+|\\s+: a space never belongs to the word after it.",
+    "words and white space": "Your pre-tokens are runs of non-space and of white space (\\S+|\\s+); GPT-2's "
+    "pattern parts letters, numbers and signs, and gives a space to the word after it.",
+    "words with a leading space": "Your pre-tokens are words with a space before them ( ?\\S+|\\s+); GPT-2's "
+    "pattern also parts letters, numbers and signs.",
+    "words, signs, white space": "Your pre-tokens are \\w+|[^\\w\\s]+|\\s+: no space belongs to the word after it.",
     "words and signs": "Your pre-tokens are \\w+|[^\\w\\s]+, which drops all white space.",
     "words only": "Your pre-tokens are \\w+, which drops white space and signs.",
 }

@@ -1,4 +1,4 @@
-"""The learning-rate schedule: which of its three pieces is wrong, from which iteration on, and which formula it follows.
+"""The learning-rate schedule: which of its three pieces is wrong, from where on, and which formula it follows.
 
 The student's schedule is asked for every iteration of one small cycle, where its pieces lie open.
 """
@@ -50,10 +50,8 @@ _WARM_UPS: dict[str, Rate] = {
 }
 _PROGRESSES: dict[str, Rate] = {
     "": _progress,
-    "its progress is it / cosine_cycle_iters; it is (it - warmup_iters) / (cosine_cycle_iters - warmup_iters)": lambda it: (
-        it / _CYCLE
-    ),
-    "its progress is (it - warmup_iters) / cosine_cycle_iters; the divisor is cosine_cycle_iters - warmup_iters": lambda it: (
+    "its progress is it / cosine_cycle_iters; take warmup_iters off both": lambda it: it / _CYCLE,
+    "its progress is (it - warmup_iters) / cosine_cycle_iters; take warmup_iters off the divisor, too": lambda it: (
         (it - _WARM) / _CYCLE
     ),
     "its progress is it / (cosine_cycle_iters - warmup_iters); the warm-up is not taken off": lambda it: (
@@ -86,7 +84,7 @@ _AFTERWARDS: dict[str, Rate] = {
     "is 0; it stays at min_learning_rate": lambda it: 0.0,
     "is max_learning_rate; it stays at min_learning_rate": lambda it: _HIGH,
     "goes on along the cosine, and rises again; it stays at min_learning_rate": lambda it: _cosine(_progress(it)),
-    "goes on falling until warmup_iters + cosine_cycle_iters; the cycle's end counts from iteration 0": lambda it: _cosine(
+    "falls until warmup_iters + cosine_cycle_iters; cosine_cycle_iters counts from iteration 0": lambda it: _cosine(
         min((it - _WARM) / _CYCLE, 1.0)
     ),
     "starts a new cosine; it stays at min_learning_rate": lambda it: _cosine(
@@ -114,7 +112,8 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     corners = {"top": _WARM, "end": _CYCLE}
     its = sorted({it for piece in pieces.values() for it in piece} | set(corners.values()))
     ask = Asker(submission)
-    rates = ask(lambda submission: submission.perform("learning_rates", {"iterations": its, "schedule": dict(_SCHEDULE)}))
+    asked = {"iterations": its, "schedule": dict(_SCHEDULE)}
+    rates = ask.perform("learning_rates", asked)
     if rates is NONE or not all(isinstance(rate, (int, float)) for rate in rates.values()):
         return None
     says: list[str] = []
@@ -132,14 +131,19 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         if not _close(rates[it], _right(it)) and not any(wrong.values()):
             which = "warmup_iters" if name == "top" else "cosine_cycle_iters"
             says.append(
-                f"Only at it = {which} your rate is another one: {rates[it]:.6g} for {_right(it):.6g}. Both pieces that "
-                "meet there give that value in the formula; which of your comparisons has <, and which <=?"
+                f"Only at it = {which} your rate is another one: {rates[it]:.6g} for {_right(it):.6g}. Both "
+                "pieces that meet there give that value in the formula; which of your comparisons has <, and which <=?"
             )
     return Clue(says=tuple(filter(None, says))) if any(says) else None
 
 
 def _piece(
-    its: Sequence[int], rates: Mapping[int, Any], formulas: Mapping[str, Rate], begins: str, wrong: Sequence[int], what: str
+    its: Sequence[int],
+    rates: Mapping[int, Any],
+    formulas: Mapping[str, Rate],
+    begins: str,
+    wrong: Sequence[int],
+    what: str,
 ) -> str:
     fitting = [says for says, rate in formulas.items() if all(_close(rates[it], rate(it)) for it in its)]
     if len(fitting) == 1:
@@ -168,8 +172,8 @@ def _of_cosine(its: Sequence[int], rates: Mapping[int, Any], wrong: Sequence[int
 def _first_wrong(rates: Mapping[int, Any], wrong: Sequence[int], what: str) -> str:
     it = wrong[0]
     return (
-        f"With max {_HIGH}, min {_LOW}, warmup_iters {_WARM} and cosine_cycle_iters {_CYCLE}, your rate at it = {it} is "
-        f"{rates[it]:.6g}; it should be {_right(it):.6g}. That is the first wrong one of {what}."
+        f"With max {_HIGH}, min {_LOW}, warmup_iters {_WARM} and cosine_cycle_iters {_CYCLE}, your rate at it = {it} "
+        f"is {rates[it]:.6g}; it should be {_right(it):.6g}. That is the first wrong one of {what}."
     )
 
 

@@ -5,13 +5,14 @@ All is compared with what the student's own `encode` gives for the whole text, s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import regex
 
 from ...scoring.outcome import Clue
-from ...submission.interface import OpenTokenizer
+from ...submission.interface import OpenTokenizer, Submission
 from .asking import NONE, Asker
 from .cutting import pretokens
 
@@ -66,7 +67,9 @@ def _holding_back(count: int) -> Segments:
 _JOININGS: dict[str, Segments] = {
     "Your encode_iterable encodes each chunk on its own: what lies across the end of a chunk is cut in two. Hold back "
     "what the next chunk may still change.": list,
-    "Your encode_iterable strips the ends of lines off; they are text.": lambda chunks: [c.rstrip("\n") for c in chunks],
+    "Your encode_iterable strips the ends of lines off; they are text.": lambda chunks: [
+        c.rstrip("\n") for c in chunks
+    ],
     "Your encode_iterable strips white space off each chunk; it is text.": lambda chunks: [c.strip() for c in chunks],
     "Your encode_iterable encodes up to the last newline and holds the rest back; several newlines are one pre-token, "
     "which this cuts in two.": _after_last("\n"),
@@ -78,16 +81,15 @@ _JOININGS: dict[str, Segments] = {
     "pre-token, which this cuts in two.": _before_last(" "),
     "Your encode_iterable encodes what is before the last white space and holds the rest back; a run of white space is "
     "one pre-token, which this cuts in two.": _before_last(" \n"),
-    "Your encode_iterable holds back the last pre-token only; \"'\" and \"l\" are two until one more \"l\" comes, so hold "
+    'Your encode_iterable holds back the last pre-token only; "\'" and "l" are two until one more "l" comes, so hold '
     "back the last two.": _holding_back(1),
     "Your encode_iterable leaves out the last chunk.": lambda chunks: list(chunks[:-1]),
     "Your encode_iterable yields only the first chunk.": lambda chunks: list(chunks[:1]),
     "Your encode_iterable never yields what it holds back when the stream ends (the last pre-token).": lambda chunks: [
         "".join(pretokens("".join(chunks), "right")[:-1])
     ],
-    "Your encode_iterable never yields what it holds back when the stream ends (the last two pre-tokens).": lambda chunks: [
-        "".join(pretokens("".join(chunks), "right")[:-2])
-    ],
+    "Your encode_iterable never yields what it holds back when the stream ends (the last two "
+    "pre-tokens).": lambda chunks: ["".join(pretokens("".join(chunks), "right")[:-2])],
 }
 
 
@@ -103,13 +105,17 @@ def about_streams(
         return own[text]
 
     given = [(chunks, ids) for chunks, ids in given if isinstance(ids, list) and sum(map(len, chunks)) <= 2000]
-    wrong = [(chunks, ids) for chunks, ids in given if encode("".join(chunks)) is not NONE and encode("".join(chunks)) != ids]
+    wrong = [
+        (chunks, ids) for chunks, ids in given if encode("".join(chunks)) is not NONE and encode("".join(chunks)) != ids
+    ]
     if not wrong:
         return None
     wrong.sort(key=lambda one: sum(map(len, one[0])))
     chunks, ids = wrong[0]
     if any(isinstance(one, list) for one in ids):
-        return Clue(says=("Your encode_iterable yields lists; it should yield ids one by one: `yield from` does that.",))
+        return Clue(
+            says=("Your encode_iterable yields lists; it should yield ids one by one: `yield from` does that.",)
+        )
     says: list[str] = []
     if not failure.bug:
         tried = wrong[:6] + [one for one in given if one not in wrong][:4]
@@ -119,7 +125,7 @@ def about_streams(
             if all(_encoded(join(chunks), encode) == ids for chunks, ids in tried)
         ]
         says = found if len(found) == 1 else []
-    special = [token for token in tokenizer._arguments["special_tokens"] or ()]
+    special = list(tokenizer._arguments["special_tokens"] or ())
     where = _border(chunks, ask, tokenizer, encode, special)
     return Clue(says=(*says, *where)) if says or where else None
 
@@ -144,14 +150,19 @@ def _border(
     for chunk in [chunk for chunk in chunks if chunk][:-1][:60]:
         at += len(chunk)
         halves = [text[:at], text[at:]]
-        ids = ask(lambda _, halves=halves: tokenizer.encode_iterable(halves))
+        ids = ask(functools.partial(_streamed, tokenizer, halves))
         if ids is not NONE and ids != whole:
             where = _described(text, at, special)
             return (
-                f"It goes wrong at one border: {_end(halves[0])} and then {_begin(halves[1])} gives other ids than both "
+                f"It goes wrong at one border: {_end(halves[0])} and then {_begin(halves[1])} gives other ids than "
+                "both "
                 f"together. {where}",
             )
     return ()
+
+
+def _streamed(tokenizer: OpenTokenizer, chunks: list[str], _: Submission) -> list[int]:
+    return tokenizer.encode_iterable(chunks)
 
 
 def _described(text: str, at: int, special: Sequence[str]) -> str:

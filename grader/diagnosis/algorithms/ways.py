@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MOST_RIVALS = 3
 """Of more explanations that fit equally well none is worth reading."""
@@ -66,9 +67,9 @@ def explanations(
 
 def told_apart(
     rivals: Sequence[Explanation],
-    questions: Iterable[object],
-    predict: Callable[[Explanation, object], object],
-    ask: Callable[[object], object],
+    questions: Iterable[Any],
+    predict: Callable[[Explanation, Any], object],
+    ask: Callable[[Any], object],
     most: int = 4,
 ) -> list[Explanation]:
     """Those of the rivals that also foresee the answers to questions on which they disagree.

@@ -30,7 +30,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         return None
     ask = Asker(submission)
     asked = {"dataset": _TOKENS, "batch_size": _BATCH, "context_length": _CONTEXT, "calls": _CALLS}
-    result = ask(lambda submission: submission.perform("batches", asked))
+    result = ask.perform("batches", asked)
     if result is NONE:
         return _without_room(ask)
     try:
@@ -45,11 +45,12 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
 def _without_room(ask: Asker) -> Clue | None:
     """Where a dataset of a few windows fails, and a long one does not: some start leaves no next token."""
     asked = {"dataset": np.random.default_rng(12).permutation(60_000), "batch_size": 4, "context_length": _CONTEXT}
-    if ask(lambda submission: submission.perform("batches", asked)) is NONE:
+    if ask.perform("batches", asked) is NONE:
         return None
     return Clue(
         says=(
-            f"With {len(_TOKENS)} tokens and a context of {_CONTEXT}, some of {_BATCH * _CALLS} draws raise; with 60,000 "
+            f"With {len(_TOKENS)} tokens and a context of {_CONTEXT}, some of {_BATCH * _CALLS} draws raise; "
+            "with 60,000 "
             f"tokens none does. The last start that leaves a next token is len(dataset) - context_length - 1, so "
             "torch.randint takes len(dataset) - context_length, which it leaves out.",
         )
@@ -57,10 +58,13 @@ def _without_room(ask: Asker) -> Clue | None:
 
 
 def _seen(pairs: list[tuple[np.ndarray, np.ndarray]], dtypes: Any) -> Iterator[str]:
-    x, y = pairs[0]
+    x = pairs[0][0]
     floats = [name for name, dtype in zip("xy", dtypes, strict=False) if "float" in dtype]
     if floats:
-        yield f"{' and '.join(floats)} {'are' if len(floats) > 1 else 'is'} of floating point: token ids are integers, and torch.Tensor(...) makes floats of them."
+        yield (
+            f"{' and '.join(floats)} {'are' if len(floats) > 1 else 'is'} of floating point: token ids are "
+            "integers, and torch.Tensor(...) makes floats of them."
+        )
     if x.shape == (_CONTEXT, _BATCH):
         yield "x is (context, batch): the batch comes first. torch.stack(rows, dim=0) puts one row below the other."
         return
@@ -92,7 +96,10 @@ def _targets(places: list[np.ndarray], targets: list[np.ndarray]) -> Iterator[st
         }.get(shift, f"the tokens {shift} places after those of x")
         yield f"In every row y has {what}; it has those one place after x: dataset[i + 1 : i + 1 + context_length]."
     elif all((np.roll(one, -1, axis=1) == other).all() for one, other in zip(places, targets, strict=True)):
-        yield "The last target of each row is the row's own first token, as torch.roll does; it is the dataset's next token."
+        yield (
+            "The last target of each row is the row's own first token, as torch.roll does; it is the "
+            "dataset's next token."
+        )
 
 
 def _starts(starts: list[np.ndarray]) -> Iterator[str]:
@@ -102,7 +109,10 @@ def _starts(starts: list[np.ndarray]) -> Iterator[str]:
         yield "All rows of a batch are the same window: draw a start for each row."
     elif all((one == starts[0]).all() for one in starts[1:]):
         how = "0, 1, 2, ..." if (np.diff(starts[0]) == 1).any() and starts[0][0] == 0 else "the same starts"
-        yield f"Every call gives the same batch ({how}): the starts are drawn anew in each call, and nothing is seeded in it."
+        yield (
+            f"Every call gives the same batch ({how}): the starts are drawn anew in each call, and nothing is "
+            "seeded in it."
+        )
     elif all(set(np.diff(one).tolist()) == {1} for one in starts):
         yield "Each row of a batch begins one token after the row before: draw a start for each row."
     elif all(start % _CONTEXT == 0 for start in drawn):
@@ -111,10 +121,15 @@ def _starts(starts: list[np.ndarray]) -> Iterator[str]:
         missed = sorted(set(range(last + 1)) - drawn)
         counted = np.bincount(np.concatenate(starts), minlength=last + 1)
         if missed == [last]:
-            yield "The last window is never drawn: starts go up to len(dataset) - context_length - 1, that one included."
+            yield (
+                "The last window is never drawn: starts go up to len(dataset) - context_length - 1, that one included."
+            )
         elif missed == [0]:
             yield "The first window, which begins at 0, is never drawn."
         elif missed:
             yield f"Of the starts 0 to {last}, {len(missed)} are never drawn, the first of them {missed[0]}."
         elif counted[: last // 2].sum() > 2 * counted[-(last // 2) :].sum():
-            yield "Windows near the beginning of the dataset are drawn more often than others; all starts are equally likely."
+            yield (
+                "Windows near the beginning of the dataset are drawn more often than others; all starts are "
+                "equally likely."
+            )
