@@ -376,16 +376,50 @@ def _about_encoding(
             return all(other.encode(text) == answer for text, answer in ordered)
 
         found = explanations(WAYS, fits, _SEARCH_S)
-        others = {ways: Encoder(tables, ranks, ids, ways) for ways in found}
-        found = told_apart(
-            found,
-            _more_texts([text for text, _ in given], tables),
-            lambda ways, question: others[ways].encode(str(question)),
-            lambda question: ask(lambda _: tokenizer.encode(str(question))),
-        )
+        found = _told_apart_by_more(found, [text for text, _ in given], ask, tokenizer, tables, ranks, ids)
         says = sentences(found)
     where = tuple(_first_parting(right, text, answer, tables))
     return Clue(says=(*says, *where)) if says or where else None
+
+
+def _told_apart_by_more(
+    found: list[Explanation],
+    texts: Sequence[str],
+    ask: Asker,
+    tokenizer: OpenTokenizer,
+    tables: Tables,
+    ranks: Mapping[Pair, int],
+    ids: Mapping[bytes, int],
+) -> list[Explanation]:
+    """Those rivals that also foresee the ids of further texts, with the case's tables or with ours."""
+    others = {
+        (ways, ours): Encoder(_OURS, _OUR_RANKS, _OUR_IDS, ways) if ours else Encoder(tables, ranks, ids, ways)
+        for ways in found
+        for ours in (False, True)
+    }
+
+    def own(text: str, ours: bool) -> Any:
+        return ask(lambda submission: (submission.tokenizer(**_OURS) if ours else tokenizer).encode(text))
+
+    questions = [*((text, False) for text in _more_texts(texts, tables)), *((text, True) for text in _OUR_TEXTS)]
+    return told_apart(
+        found, questions, lambda ways, question: others[ways, question[1]].encode(question[0]), lambda q: own(*q)
+    )
+
+
+def _our_tables() -> dict[str, Any]:
+    """Tables in which the order of merges, that of ids and the vocabulary lead to different tokens."""
+    pairs = "b-c a-b c-d d-e bc-d e-f ab-c f-a cd-e a-a aa-a ab-cd"
+    merges = [(left.encode(), right.encode()) for left, _, right in (pair.partition("-") for pair in pairs.split())]
+    tokens = [left + right for left, right in merges]
+    listed = [b"<|endoftext|>", *(bytes([byte]) for byte in range(256)), *reversed(tokens), b"fe", b"abcde"]
+    return {"vocab": dict(enumerate(listed)), "merges": merges, "special_tokens": ["<|endoftext|>"]}
+
+
+_OURS = _our_tables()
+_OUR_IDS = {token: token_id for token_id, token in reversed(_OURS["vocab"].items())}
+_OUR_RANKS = {pair: rank for rank, pair in enumerate(_OURS["merges"])}
+_OUR_TEXTS = ("abcd", "feabc", "abcde", "bcdef", "faaab", "cdeabc", "aaaaa", "defabcd", "abab", "facdbc", "abcabc")
 
 
 def _is_ids(answer: Any) -> bool:

@@ -28,7 +28,7 @@ Pair = tuple[bytes, bytes]
 Word = tuple[bytes, ...]
 
 _END, _PAD = "<|endoftext|>", "<|pad|>"
-_SEARCH_S = 1.0
+_SEARCH_S = 1.5
 _MOST_BYTES = 400_000
 _MOST_STATES = 6
 _LONG = 100_000  # bytes
@@ -540,7 +540,7 @@ def _agrees(corpus: bytes, special_tokens: Sequence[str], ways: Explanation, mer
 def ways_of(submission: Submission) -> list[Explanation]:
     """What the submission does otherwise on the small texts, as far as known ways explain it."""
     ask = Asker(submission)
-    ends = time.monotonic() + _SEARCH_S
+    ends = time.process_time() + _SEARCH_S
     states: list[Explanation] = [()]
     for probe in _PROBES:
         size = 256 + len(probe.special_tokens) + probe.merges
@@ -548,7 +548,10 @@ def ways_of(submission: Submission) -> list[Explanation]:
         answer = ask.perform("train_bpe", asked)
         if answer is NONE or not isinstance(merges := answer["merges"], list) or not all(map(_is_pair, merges)):
             continue
-        states = _extended(states, probe, merges[: probe.merges], ends)
+        try:
+            states = _extended(states, probe, merges[: probe.merges], ends)
+        except TimeoutError:  # what was not tried might explain it as well
+            return []
     return states
 
 
@@ -558,8 +561,10 @@ def _extended(states: list[Explanation], probe: _Probe, merges: list[Pair], ends
     def fit(candidates: Iterable[Explanation]) -> list[Explanation]:
         found: list[Explanation] = []
         for ways in candidates:
-            if len(found) == _MOST_STATES or time.monotonic() > ends:
+            if len(found) == _MOST_STATES:
                 break
+            if time.process_time() > ends:
+                raise TimeoutError
             if _agrees(probe.corpus, probe.special_tokens, ways, merges, probe.merges):
                 found.append(ways)
         return found

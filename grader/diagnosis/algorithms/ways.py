@@ -47,14 +47,14 @@ def explanations(
 
     Args:
         fits: whether the student's answers are what comes of these ways.
-        seconds: so long may the search take; where it is not done by then, there is nothing to say.
+        seconds: of processor time that the search may take; where it is not done by then, there is nothing to say.
         together: so many ways at most.
     """
-    ends = time.monotonic() + seconds
+    ends = time.process_time() + seconds
     for count in range(1, together + 1):
         found = []
         for some in itertools.combinations(ways, count):
-            if time.monotonic() > ends:
+            if time.process_time() > ends:
                 return []
             if count > 1 and any(way.alone for way in some):
                 continue
