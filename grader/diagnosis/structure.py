@@ -337,7 +337,7 @@ def _of_trajectory(arguments: Mapping[str, Any], answer: Any) -> Iterator[str]:
         steps = [list(step.values()) for step in answer.values()]
         start = arguments["parameters"]
         still = all(torch.equal(value, start[i]) for step in steps for i, value in enumerate(step))
-        moves = any(gradient is not None for step in arguments["gradients"] for gradient in step)
+        moves = any(gradient is not None and gradient.any() for step in arguments["gradients"] for gradient in step)
     except (AttributeError, KeyError, TypeError, IndexError, RuntimeError):
         return
     if steps and still and moves:

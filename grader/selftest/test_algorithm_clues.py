@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import types
 from collections import Counter
@@ -20,10 +21,11 @@ from grader.diagnosis.algorithms.bpe_training import WAYS as WAYS_OF_TRAINING
 from grader.diagnosis.algorithms.bpe_training import Trainer, ways_of
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.structure import find_structure
+from grader.misconceptions.catalogue import load_catalogue
 from grader.reference import adapters as reference
 from grader.reference._simple_bpe import train
 from grader.scoring.outcome import Outcome, Result
-from grader.selftest.algorithm_clues import said_of_submission
+from grader.selftest.algorithm_clues import said_of, said_of_submission, verdict, words_of_clues
 from grader.submission.in_process import InProcess
 from grader.submission.interface import Submission
 
@@ -464,3 +466,31 @@ def test_a_submission_that_never_answers_is_not_asked_again():
     assert (
         said_of_submission(with_adapters(run_train_bpe=run_train_bpe), "train_bpe", ["test_path_as_string"]).clues == {}
     )
+
+
+# --- the catalogue ---------------------------------------------------------------------------------------------------
+
+A_FEW = (
+    *("adamw-decay-through-gradient", "adamw-count-rises-per-parameter", "gradient-clipping-sum-of-norms"),
+    *("learning-rate-schedule-whole-cosine", "data-loading-targets-roll-around"),
+)
+
+
+@pytest.mark.parametrize("id", A_FEW)
+def test_what_is_said_of_a_known_bug_is_true(id):
+    """As if nobody knew it; `python -m grader.selftest.algorithm_clues` has them all."""
+    misconception = next(one for one in load_catalogue() if one.id == id)
+    assert verdict(id, said_of(misconception), words_of_clues()) == "true"
+
+
+@pytest.mark.parametrize("problem", ["adamw", "gradient_clipping"])
+def test_honest_code_that_fails_something_else_gets_no_clue(problem):
+    """Each honest variant, with every case taken for a failure."""
+    module = importlib.import_module(f"grader.selftest.honest.{problem}")
+    for variant in module.VARIANTS:
+        with variant.planted():
+            submission = with_adapters()
+            for case in stored_cases(problem)[:12]:
+                failure = failure_of(submission, problem, case)
+                assert find_structure(failure, submission) is None, (variant.id, case.name)
+                assert find_algorithm(failure, submission) is None, (variant.id, case.name)

@@ -76,6 +76,12 @@ WAYS = (
         "Your AdamW counts the calls of step, also for a parameter that has no gradient there; each "
         "parameter has its own t.",
     ),
+    Way(
+        "count",
+        "of the group",
+        "Your AdamW counts the steps of a group, also for a parameter that has no gradient there; each parameter has its "
+        "own t.",
+    ),
     Way("m", "undamped", "Your AdamW adds the whole gradient to m; it is (1 - beta1) times the gradient."),
     Way("m", "weights swapped", "Your AdamW's m is (1 - beta1) m + beta1 g; it is the other way round."),
     Way(
@@ -184,6 +190,7 @@ def _walk(inputs: Mapping[str, Any], ways: Explanation, reading: tuple[bool, boo
     first_rates: dict[int, float] = {}
     states: dict[Any, dict[str, Any]] = {}
     count_of_all = 0
+    counts_of_groups = [0] * len(groups)
     for step, gradients in enumerate(inputs["gradients"]):
         if step and step == inputs.get("reload_after"):
             if way["state"] == "lost on loading":
@@ -197,6 +204,7 @@ def _walk(inputs: Mapping[str, Any], ways: Explanation, reading: tuple[bool, boo
         for number, (group, chosen) in enumerate(zip(groups, options, strict=True)):
             if (way["groups"] == "first only" and number) or stopped:
                 break
+            counts_of_groups[number] += any(gradients[index] is not None for index in group["members"])
             for index in group["members"]:
                 theta = parameters[index]
                 g = None if gradients[index] is None else _array(gradients[index])
@@ -244,6 +252,7 @@ def _walk(inputs: Mapping[str, Any], ways: Explanation, reading: tuple[bool, boo
                     "stays at one": 1,
                     "of all parameters": count_of_all,
                     "of the optimizer": step + 1,
+                    "of the group": counts_of_groups[number],
                 }.get(way["count"], state["t"])
                 c1, c2 = np.float64(1 - beta1**t), np.float64(1 - beta2**t)
                 mean1, mean2 = (beta2, beta1) if way["betas"] == "swapped in the means" else (beta1, beta2)
