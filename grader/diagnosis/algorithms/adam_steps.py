@@ -79,8 +79,7 @@ WAYS = (
     Way(
         "count",
         "of the group",
-        "Your AdamW counts the steps of a group, also for a parameter that has no gradient there; each parameter has its "
-        "own t.",
+        "Your AdamW counts the steps of a group, also for a parameter that has no gradient there; each has its own t.",
     ),
     Way("m", "undamped", "Your AdamW adds the whole gradient to m; it is (1 - beta1) times the gradient."),
     Way("m", "weights swapped", "Your AdamW's m is (1 - beta1) m + beta1 g; it is the other way round."),

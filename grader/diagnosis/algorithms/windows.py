@@ -81,7 +81,10 @@ def _seen(pairs: list[tuple[np.ndarray, np.ndarray]], dtypes: Any) -> Iterator[s
         return
     targets = [y for _, y in pairs]
     if all(y.shape == x.shape for y in targets):
-        yield from _targets(places, [np.vectorize(lambda token: place.get(int(token), -1))(y) for y in targets])
+        shifted = list(_targets(places, [np.vectorize(lambda token: place.get(int(token), -1))(y) for y in targets]))
+        if shifted:  # what starts there can be depends on where targets end
+            yield from shifted
+            return
     yield from _starts([one[:, 0] for one in places])
 
 
