@@ -26,9 +26,10 @@ _MOST = 3
 
 def find_structure(failure: Failure, submission: Submission) -> Clue | None:
     """What the outputs of a failed test show by their form. A source of clues; it asks the submission nothing."""
-    says: dict[str, None] = {}
+    says: list[str] = []
     for (operation, arguments), answer in zip(failure.asked, failure.answers, strict=False):
-        says |= dict.fromkeys(_seen(failure, operation, arguments, answer))
+        if says := list(_seen(failure, operation, arguments, answer)):
+            break  # others of its answers show the same
     told = failure.outcome.message
     kept = [sentence for sentence in says if sentence not in told][:_MOST]
     return Clue(says=tuple(kept)) if kept else None
@@ -288,7 +289,9 @@ def _of_ids(failure: Failure, arguments: Mapping[str, Any], answer: Any) -> Iter
         yield "encode returns a tensor; it returns a list of int."
     elif isinstance(answer, list) and answer:
         first = answer[0]
-        if isinstance(first, (list, tuple)):
+        if isinstance(first, (list, tuple)) and "chunks" in arguments:
+            yield "Your encode_iterable yields lists; it should yield ids one by one: `yield from` does that."
+        elif isinstance(first, (list, tuple)):
             yield (
                 "The ids are a list of lists, one for each pre-token or part; they should be one flat list "
                 "(extend, not append)."
