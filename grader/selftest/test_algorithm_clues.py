@@ -19,6 +19,7 @@ from grader.cases.store import stored_cases
 from grader.diagnosis.algorithms import find_algorithm
 from grader.diagnosis.algorithms.bpe_training import WAYS as WAYS_OF_TRAINING
 from grader.diagnosis.algorithms.bpe_training import Trainer, ways_of
+from grader.diagnosis.algorithms.ways import Way
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.structure import find_structure
 from grader.misconceptions.catalogue import load_catalogue
@@ -162,6 +163,33 @@ def least_of_the_most(counts):
 )
 def test_another_trainer_is_known_by_its_merges(trainer, case, sentence):
     assert sentence in said(with_adapters(run_train_bpe=trainer), "train_bpe", case)
+
+
+def without_end(trainer):
+    """The same, but it raises when no pair is left."""
+
+    def run_train_bpe(input_path, vocab_size, special_tokens, **_):
+        vocab, merges = trainer(input_path, vocab_size, special_tokens)
+        if len(vocab) < vocab_size:
+            raise ValueError("max() arg is an empty sequence")
+        return vocab, merges
+
+    return run_train_bpe
+
+
+def test_code_that_raises_is_asked_for_less():
+    characters = Way("symbols", "characters", "")
+
+    def of_characters(input_path, vocab_size, special_tokens, **_):
+        merges = itertools.islice(Trainer(input_path.read_bytes(), special_tokens, (characters,)), vocab_size - 257)
+        return dict.fromkeys(range(257 + len(found := list(merges))), b"a"), found
+
+    for case in ("characters", "white_space"):
+        assert "Your merges are of characters" in said(
+            with_adapters(run_train_bpe=without_end(of_characters)), "train_bpe", case
+        )
+    found = said(with_adapters(run_train_bpe=without_end(trains(greatest))), "train_bpe", "few_pairs")
+    assert "no pair is left: training ends there" in found
 
 
 def test_two_ways_at_once_are_both_known():

@@ -11,11 +11,12 @@ import itertools
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...scoring.outcome import Clue
+from ...submission.faults import CallTimeout, WorkerCrash
 from ...submission.interface import Submission
 from .asking import NONE, Asker, remembered
 from .cutting import SAYS_PRETOKENS, parts, plain, pretokens
@@ -543,16 +544,28 @@ def ways_of(submission: Submission) -> list[Explanation]:
     ends = time.process_time() + _SEARCH_S
     states: list[Explanation] = [()]
     for probe in _PROBES:
-        size = 256 + len(probe.special_tokens) + probe.merges
-        asked = {"corpus": probe.corpus, "vocab_size": size, "special_tokens": list(probe.special_tokens)}
-        answer = ask.perform("train_bpe", asked)
-        if answer is NONE or not isinstance(merges := answer["merges"], list) or not all(map(_is_pair, merges)):
+        merges, room = _as_many_as_it_makes(ask, probe.corpus, probe.special_tokens, probe.merges)
+        if not room:
             continue
         try:
-            states = _extended(states, probe, merges[: probe.merges], ends)
+            states = _extended(states, replace(probe, merges=room), merges, ends)
         except TimeoutError:  # what was not tried might explain it as well
             return []
     return states
+
+
+def _as_many_as_it_makes(ask: Asker, corpus: bytes, special_tokens: Sequence[str], most: int) -> tuple[list[Pair], int]:
+    """The merges that the submission learns, and of how many asked for; fewer, where it raises for more.
+
+    Code that does not end when no pair is left hides so what else is wrong with it. ([], 0): it raises for one, too.
+    """
+    for room in dict.fromkeys((most, most // 2, most // 4, 1)):
+        size = 256 + len(special_tokens) + room
+        asked = {"corpus": corpus, "vocab_size": size, "special_tokens": list(special_tokens)}
+        answer: Any = ask.perform("train_bpe", asked) if room else NONE
+        if answer is not NONE and isinstance(answer["merges"], list) and all(map(_is_pair, answer["merges"])):
+            return answer["merges"][:room], room
+    return [], 0
 
 
 def _extended(states: list[Explanation], probe: _Probe, merges: list[Pair], ends: float) -> list[Explanation]:
@@ -593,12 +606,37 @@ def _extended(states: list[Explanation], probe: _Probe, merges: list[Pair], ends
 def find(failure: Failure, submission: Submission) -> Clue | None:
     """What a failure of train_bpe comes from, and where to look."""
     for (operation, arguments), answer in zip(failure.asked, failure.answers, strict=False):
-        if operation != "train_bpe" or not isinstance(answer, dict) or len(arguments["corpus"]) > _MOST_BYTES:
+        if operation != "train_bpe" or len(arguments["corpus"]) > _MOST_BYTES:
             continue
-        merges = answer.get("merges")
+        if isinstance(answer, Exception) and not isinstance(answer, CallTimeout | WorkerCrash):
+            return _where_it_raises(failure, arguments, submission)
+        merges = answer.get("merges") if isinstance(answer, dict) else None
         if isinstance(merges, list) and all(map(_is_pair, merges)):
             return _about(failure, arguments, merges, submission)
     return None
+
+
+def _where_it_raises(failure: Failure, asked: Mapping[str, Any], submission: Submission) -> Clue | None:
+    """What is wrong with the merges before training raises, or that it goes on where no pair is left."""
+    corpus, special_tokens = asked["corpus"], asked["special_tokens"]
+    most = asked["vocab_size"] - 256 - len(special_tokens)
+    right = list(itertools.islice(Trainer(corpus, special_tokens), max(most, 0)))
+    ask = Asker(submission)
+    merges, room = _as_many_as_it_makes(ask, corpus, special_tokens, len(right))
+    if room and merges != right[:room]:
+        return _about(failure, {**asked, "vocab_size": 256 + len(special_tokens) + room}, merges, submission)
+    if room and room == len(right) < most:
+        return Clue(
+            says=(
+                f"After {room} merges every pre-token of this text is one token, and no pair is left: training ends "
+                "there, with a smaller vocabulary. Stop before you look for the best of no pairs.",
+            )
+        )
+    if room and right:
+        return Clue(says=(f"It raises when {most} merges are asked for; with {room}, all of them are right.",))
+    ways = () if failure.bug or not right else remembered(submission, "ways of training", lambda: ways_of(submission))
+    fitting = [state for state in ways if state and next(iter(Trainer(corpus, special_tokens, state)), None) is None]
+    return Clue(says=sentences(fitting)) if fitting and sentences(fitting) else None
 
 
 def _is_pair(merge: Any) -> bool:
