@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+# Before anything imports torch, and for what tests start: files run side by side, one to a core, as examiners and
+# workers do. Two threads of torch each, on tensors as small as these, spend several times their work waiting for one
+# another. A test that is about threads sets their number itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "torch" in sys.modules:
+    sys.modules["torch"].set_num_threads(1)
 
 from grader.report.model import ProblemReport, Report
 from grader.selftest.report_contract import check
