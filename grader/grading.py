@@ -95,6 +95,7 @@ def grade(
         planned=run.planned,
         outcomes=run.outcomes,
         explanations=run.explanations,
+        clues=run.clues,
         policy=find_breaches(examined, mentions, run.uses_seen),
         suspicions=suspicions,
         seed=run.seed,

@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 
 from ..cases.case import Case
 from ..scoring.outcome import Explanation, Outcome, Result
 from ..submission.interface import Question, Submission
+from .clues import Failure, claim_of, size_of
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
 from .known_bugs import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
 from .planting import has_catalogue, planted
@@ -31,6 +32,12 @@ class Wrong:
     asked: tuple[Question, ...]
     answers: Transcript
 
+
+_CLAIMS_EACH = 4
+"""Of so many claims of a problem clues are looked for."""
+
+_VALUES_KEPT = 1 << 20
+"""Failures with more numbers and characters than this are not kept to be looked at again."""
 
 _UNKNOWN = (Result.TODO, Result.SKIP, Result.ABSENT, Result.NOT_RUN)
 """Results that say nothing about what the code does."""
@@ -48,6 +55,8 @@ class Attribution:
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
     _ran: dict[str, set[str]] = field(default_factory=dict)
     _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
+    _simplest: dict[str, dict[str, Failure]] = field(default_factory=dict)
+    """{problem: {claim: of its failures, the one with the smallest inputs}}"""
 
     def follow(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
         """Take note of a test that has finished, and of the calls that it made of the submission."""
@@ -57,6 +66,8 @@ class Attribution:
             asked = tuple(submission.asked[:CALLS_KEPT])
             wrong = Wrong(outcome.id, case.fresh, asked, fingerprint_transcript(transcript))
             self._wrong.setdefault(problem, []).append(wrong)
+        if failed:
+            self._keep_simplest(problem, outcome, case, submission)
         if case is not None and case.fresh:
             return
         if outcome.result in _UNKNOWN:
@@ -64,6 +75,33 @@ class Attribution:
         self._ran.setdefault(problem, set()).add(outcome.id)
         if failed:
             self._failing.setdefault(problem, {})[outcome.id] = fingerprint_transcript(transcript)
+
+    def _keep_simplest(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
+        """Of each claim keep the failure with the smallest inputs, for `clues`."""
+        asked, answers = tuple(submission.asked[:CALLS_KEPT]), tuple((submission.transcript or [])[:CALLS_KEPT])
+        claim = claim_of(outcome.id)
+        kept = self._simplest.setdefault(problem, {})
+        if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
+            claim not in kept or size_of(asked) < size_of(kept[claim].asked)
+        ):
+            kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
+
+    def failures(self, explained: Mapping[str, Explanation]) -> list[Failure]:
+        """The simplest failure of a few claims of each problem: what it builds on first, smallest inputs first.
+
+        Args:
+            explained: as `explain` gives it; what is carried forward is left out.
+        """
+        found = []
+        for problem in TopologicalSorter(self.needs).static_order():
+            here = [
+                replace(failure, bug=explained[failure.test].bug) if failure.test in explained else failure
+                for failure in self._simplest.get(problem, {}).values()
+                if failure.test not in explained or not explained[failure.test].carried
+            ]
+            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked)))
+            found += here[:_CLAIMS_EACH]
+        return found
 
     def explain(self) -> dict[str, Explanation]:
         """{failed test: explanation}, for those that a known bug explains."""

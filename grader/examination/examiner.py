@@ -10,8 +10,8 @@ Events: `loaded` (the submission was imported, or why not), then after the seed 
 test that will run), `started` and `finished` for each of them, `looked_at` (further problems, which one that failed
 builds on: their tests follow, planned in the same way), `uses_seen` (ready-made code that ran), `noticed` (what
 honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
-tests) and `done`. `refused` and `failed` end the run with a sentence for the person who started it, the latter when
-the kit is at fault.
+tests), `clues` (what else was found out about them) and `done`. `refused` and `failed` end the run with a sentence for
+the person who started it, the latter when the kit is at fault.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from ..cases.case import Case, Oracle
 from ..cases.compare import Mismatch
 from ..cases.store import asks_for_cases, has_generators, stored_cases
 from ..diagnosis.attribution import Attribution
+from ..diagnosis.clues import find_clues
 from ..escape import visible
 from ..kit.paths import TESTS
 from ..rules.from_scratch import worth_keeping
@@ -357,7 +358,9 @@ def main() -> int:
             events.send("failed", message=f"A test of the kit's own is wrong. {error}")
             return 3
         explained = attribution.explain()
+        clues = find_clues(attribution.failures(explained), explained, submission)
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
+    events.send("clues", tests={test: clue.legible().as_plain() for test, clue in clues.items()})
     events.send("done", exit_code=code)
     return 0
 

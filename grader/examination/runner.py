@@ -22,7 +22,7 @@ from typing import IO, Any, Protocol
 from ..diagnosis.known_bugs import load_known_bugs
 from ..errors import Failed, Refused
 from ..kit.paths import TESTS
-from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Written
+from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result, Written
 from ..scoring.progress import Progress
 from ..scoring.rubric import Problem
 from ..wall.isolation import Isolation
@@ -49,6 +49,7 @@ class ExaminationResult:
     """What came of running tests.
 
     planned and outcomes agree one to one; explanations: {id of a failed test: the known bug behind it};
+    clues: {id of a failed test: what else was found out about it};
     uses_seen: {problem: uses of ready-made code that were seen while its tests ran}, as the worker reported them;
     noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     for_staff: {problem: free text that a person reads};
@@ -62,6 +63,7 @@ class ExaminationResult:
     planned: tuple[PlannedTest, ...]
     outcomes: tuple[Outcome, ...]
     explanations: dict[str, Explanation]
+    clues: dict[str, Clue]
     uses_seen: dict[str, list[Any]]
     noticed: dict[str, list[Any]]
     for_staff: dict[str, tuple[Written, ...]]
@@ -145,6 +147,7 @@ def run_tests(
         planned=planned,
         outcomes=tuple(outcomes[test.id] for test in planned),
         explanations=crew.explanations,
+        clues=crew.clues,
         uses_seen=crew.uses_seen,
         noticed=crew.noticed,
         for_staff=_for_staff(planned, crew.for_staff),
@@ -284,6 +287,7 @@ class _Crew:
         self.fresh = False
         self.load_fault: str | None = None
         self.explanations: dict[str, Explanation] = {}
+        self.clues: dict[str, Clue] = {}
         self.uses_seen: dict[str, list[Any]] = {}
         self.noticed: dict[str, list[Any]] = {}
         self.for_staff: dict[str, list[Written]] = {}
@@ -353,6 +357,8 @@ class _Crew:
                 self.for_staff[event["id"]] = [Written(**text) for text in event["texts"]]
             case "explained":
                 self.explanations |= {test: Explanation(**fields) for test, fields in event["tests"].items()}
+            case "clues":
+                self.clues |= {test: Clue.from_plain(fields) for test, fields in event["tests"].items()}
             case "refused":
                 raise Refused(event["message"])
             case "failed":

@@ -83,13 +83,16 @@ def most_telling(problem: ProblemReport) -> TestReport | None:
 
 
 def hints(test: TestReport) -> list[str]:
-    """All steps for one failing test: the concept, a check, and the diagnosis if there is one."""
+    """All steps for one failing test: the concept, a check, the diagnosis if there is one, and further clues."""
     texts = [f"This should hold: {test.plan.title}"]
     seen = "\n".join(test.outcome.message.splitlines()[:_HELPFUL_LINES])
     if test.bug:
         texts += [f"{test.bug.hint}\n{seen}", test.bug.diagnosis]
     else:
         texts.append(f"Look at {test.plan.id}:\n{seen}")
+    if test.clue:
+        place = f"\n{test.clue.file}:{test.clue.line}" if test.clue.file else ""
+        texts.append("\n".join(test.clue.says) + place)
     return texts
 
 

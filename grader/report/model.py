@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from ..diagnosis.known_bugs import KnownBug, load_known_bugs
 from ..kit.paths import KIT
 from ..rules.from_scratch import Effect, Finding
 from ..rules.integrity import Suspicion
-from ..scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier, Written
+from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result, Tier, Written
 from ..scoring.points import Score, Status, score_problem, withheld
 from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
 from ..scoring.rubric import Problem, ProblemKind, Rubric
@@ -27,6 +29,7 @@ class TestReport:
     """One test and what came of it.
 
     bug: the known bug that explains a failure; carried: whether it is carried forward from another problem;
+    clue: what else was found out about a failure;
     charged: whether the test counts, which one for an adapter of the kit's own does not in a public solution, whatever
     came of it.
     """
@@ -38,6 +41,7 @@ class TestReport:
     bug: KnownBug | None = None
     carried: bool = False
     charged: bool = True
+    clue: Clue | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +76,7 @@ class TestReport:
             "got": difference and difference.got,
             "where": difference and difference.where,
             "misconception": self.bug and {"id": self.bug.id, "diagnosis": self.bug.diagnosis, "hint": self.bug.hint},
+            "clue": self.clue and self.clue.as_plain(),
             "carried_forward": self.carried,
             "charged": self.charged,
             "seconds": round(self.outcome.seconds, 4),
@@ -87,6 +92,12 @@ class Trouble:
 
     tests: tuple[TestReport, ...]
     bug: KnownBug | None = None
+
+    @property
+    def clue(self) -> Clue | None:
+        """All that was found out about its tests, beside the bug's name."""
+        clues = [test.clue for test in self.tests if test.clue]
+        return functools.reduce(operator.or_, clues) if clues else None
 
 
 @dataclass(frozen=True)
@@ -385,6 +396,7 @@ def build_report(
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
     own_adapters: Sequence[str] = (),
+    clues: Mapping[str, Clue] | None = None,
     looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
     folder: str = "",
@@ -421,7 +433,7 @@ def build_report(
         explanation = explanations.get(test.id)
         bug = bugs.get(explanation.bug) if explanation else None
         charged = knows_kit or not test.own_adapter
-        return TestReport(test, outcome, bug, test.id in carried, charged)
+        return TestReport(test, outcome, bug, test.id in carried, charged, (clues or {}).get(test.id))
 
     def upstream(problem: Problem) -> list[str]:
         """The problems from which bugs are carried forward into this one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..rules.from_scratch import Effect
-from ..scoring.outcome import Tier
+from ..scoring.outcome import Clue, Tier
 from ..scoring.points import Status
 from ..scoring.rubric import ProblemKind
 from ..streams import say
@@ -42,18 +43,26 @@ def show_safely(report: Report, console: Console) -> None:
     Raises:
         Failed: it cannot be written there.
     """
+    with safely(console) as page:
+        show(report, page)
+
+
+@contextlib.contextmanager
+def safely(console: Console) -> Iterator[Console]:
+    """A console like this one, of which everything is written at once when the block ends.
+
+    Raises:
+        Failed: it cannot be written there.
+    """
     page = _Page(console.encoding)
     color = console.color_system
-    show(
-        report,
-        Console(
-            file=page,
-            width=console.width,
-            force_terminal=console.is_terminal,
-            color_system=color if color in ("standard", "256", "truecolor", "windows") else None,  # type: ignore[arg-type]
-            no_color=console.no_color,
-            legacy_windows=False,
-        ),
+    yield Console(
+        file=page,
+        width=console.width,
+        force_terminal=console.is_terminal,
+        color_system=color if color in ("standard", "256", "truecolor", "windows") else None,  # type: ignore[arg-type]
+        no_color=console.no_color,
+        legacy_windows=False,
     )
     say(page.getvalue().removesuffix("\n"), sys.stderr if console.stderr else sys.stdout)
 
@@ -157,7 +166,7 @@ def _failures(problem: ProblemReport, report: Report) -> Panel | None:
     for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
             shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
-        shown += [*_describe(trouble.tests[0]), Text()]
+        shown += [*_describe(trouble.tests[0]), *(_clue(trouble.clue) if trouble.clue else ()), Text()]
         if others := ", ".join(test.name for test in trouble.tests[1:]):
             shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
     if hidden:
@@ -184,6 +193,17 @@ def _describe(test: TestReport) -> Iterator[Text]:
     detail = test.outcome.detail.splitlines()
     for line in detail[-_DETAIL_LINES:]:
         yield Text(f"  {line}", style="dim")
+
+
+def _clue(clue: Clue) -> Iterator[Text]:
+    """What was found out about a failure, and the lines of the submission that it is about."""
+    for sentence in clue.says:
+        yield Text(sentence, style="yellow")
+    if clue.file:
+        yield Text(f"  {clue.file}:{clue.line}", style="dim")
+    for number, line in clue.code:
+        mark, style = (">", "") if number == clue.line else (" ", "dim")
+        yield Text(f"  {mark} {number:4d}  {line}", style=style)
 
 
 def _advice(report: Report) -> Panel | None:

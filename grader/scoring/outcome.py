@@ -160,6 +160,52 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Clue:
+    """What was found out about why a test failed, beyond what its message says. For reading: no point depends on it.
+
+    says: sentences for the student, in the order in which to read them.
+    file, line: the place in the submission, the file relative to its folder; "" and 0 where it is not known.
+    code: the lines around it, each with its number.
+    agrees_until: the last named quantity of the formula that is right; missing: the first that never appears;
+    relation: what stands in its place, as in "0.25 times the scaled scores". "" where nothing of the kind is known.
+    """
+
+    says: tuple[str, ...] = ()
+    file: str = ""
+    line: int = 0
+    code: tuple[tuple[int, str], ...] = ()
+    agrees_until: str = ""
+    missing: str = ""
+    relation: str = ""
+
+    def __or__(self, other: Clue) -> Clue:
+        """Both together: all that is said, and the place of the first that knows one."""
+        place = self if self.file or not other.file else other
+        way = self if self.missing or not other.missing else other
+        says = tuple(dict.fromkeys((*self.says, *other.says)))
+        return Clue(says, place.file, place.line, place.code, way.agrees_until, way.missing, way.relation)
+
+    def legible(self) -> Clue:
+        """Of bounded size, and with what a terminal would obey written out."""
+
+        def short(text: str) -> str:
+            return visible(text[:_TEXT_LIMIT])[:_TEXT_LIMIT]
+
+        code = tuple((number, short(text)) for number, text in self.code[:_MOST_ITEMS])
+        says = tuple(map(short, self.says[:_MOST_ITEMS]))
+        named = map(short, (self.agrees_until, self.missing, self.relation))
+        return Clue(says, short(self.file), self.line, code, *named)
+
+    def as_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> Clue:
+        code = tuple((number, text) for number, text in fields["code"])
+        return cls(**{**fields, "says": tuple(fields["says"]), "code": code})
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why a test failed: a known bug left exactly this trace.
 
