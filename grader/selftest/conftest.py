@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-# Before anything imports torch, and for what tests start: files run side by side, one to a core, as examiners and
-# workers do. Two threads of torch each, on tensors as small as these, spend several times their work waiting for one
-# another. A test that is about threads sets their number itself.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-if "torch" in sys.modules:
-    sys.modules["torch"].set_num_threads(1)
+import torch
 
 from grader.report.model import ProblemReport, Report
 from grader.selftest.report_contract import check
+
+# Files run side by side, one to a core, as examiners and workers do, here and in what tests start. Two threads of torch
+# each, on tensors as small as these, spend several times their work waiting for one another. A test that is about
+# threads sets their number itself.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, so before any test module is imported
 
 FIRST = (
     *("end_to_end", "public_submissions", "wild_submissions", "explanations", "selected_problems", "environments"),
