@@ -33,7 +33,7 @@ def outcome_of(item: pytest.Item, call: pytest.CallInfo[Any]) -> Outcome:
 
 def _of_own_code(error: BaseException, submission: Submission | None) -> tuple[Result, str, str] | None:
     """The same for an exception of a submission that runs in this process, where it comes through as it is."""
-    if submission is None or not submission.has_files or isinstance(error, (Fault, AssertionError)):
+    if submission is None or not submission.has_files or isinstance(error, (Fault, NothingToTest, AssertionError)):
         return None
     root = str(submission.files.root)
     if not passes_through(root, error):
