@@ -33,7 +33,7 @@ class Wrong:
     answers: Transcript
 
 
-_CLAIMS_EACH = 4
+_CLAIMS_EACH = 12
 """Of so many claims of a problem clues are looked for."""
 
 _VALUES_KEPT = 1 << 20
