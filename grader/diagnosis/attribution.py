@@ -34,7 +34,7 @@ class Wrong:
 
 
 _CLAIMS_EACH = 12
-"""Of so many claims of a problem clues are looked for."""
+"""Of so many claims of a problem clues are looked for: those that a report shows first are seldom the smallest."""
 
 _VALUES_KEPT = 1 << 20
 """Failures with more numbers and characters than this are not kept to be looked at again."""
