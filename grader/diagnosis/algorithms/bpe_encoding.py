@@ -93,11 +93,6 @@ WAYS = (
         "Your tokenizer joins the pair that makes the shortest token; the order of the list of merges counts.",
     ),
     Way(
-        "ranks",
-        "longest first",
-        "Your tokenizer joins the pair that makes the longest token; the order of the list of merges counts.",
-    ),
-    Way(
         "first merge",
         "missing",
         "Your tokenizer never applies the first merge of the list: its rank is 0, which `if rank` takes for False.",
@@ -236,8 +231,6 @@ class Encoder:
                 return -rank
             case "shortest first":
                 return len(pair[0] + pair[1])
-            case "longest first":
-                return -len(pair[0] + pair[1])
         return rank
 
     def _merged(self, symbols: list[bytes]) -> list[bytes]:
