@@ -82,7 +82,7 @@ class Attribution:
         claim = claim_of(outcome.id)
         kept = self._simplest.setdefault(problem, {})
         if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
-            claim not in kept or size_of(asked) < size_of(kept[claim].asked)
+            claim not in kept or _order(case, asked) < _order(kept[claim].case, kept[claim].asked)
         ):
             kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
 
@@ -141,6 +141,11 @@ class Attribution:
         """The problems that a problem builds on, directly or not."""
         direct = set(self.needs.get(problem, ()))
         return direct.union(*(self._below(needed) for needed in direct))
+
+
+def _order(case: Case | None, asked: Sequence[Question]) -> tuple[bool, int]:
+    """Stored cases first, which reports show and students can run; then the smallest inputs."""
+    return case is not None and case.fresh, size_of(asked)
 
 
 def _explain_by_planting(
