@@ -18,8 +18,16 @@ def has_catalogue() -> bool:
 
 @contextlib.contextmanager
 def planted(bugs: Iterable[Variant]) -> Iterator[None]:
-    """The reference with all of these bugs, for as long as the block lasts."""
+    """The reference with all of these bugs, for as long as the block lasts.
+
+    Two that no one program can have at once hide each other: then the later one shows.
+    """
+    from ..misconceptions.together import Exclusive, together
+
+    bugs = list(bugs)
     with contextlib.ExitStack() as stack:
+        with contextlib.suppress(Exclusive):
+            bugs = [together(bugs)] if len(bugs) > 1 else bugs
         for bug in bugs:
             stack.enter_context(bug.planted())
         yield

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .catalogue import Misconception
+from .together import assembled
 
 
 def _own_options(optimizer, group):
@@ -53,6 +54,7 @@ def _decay(theta, rate, options):
     return theta * (1 - options["lr"] * options["weight_decay"])
 
 
+@assembled
 def _stepping(
     options_of: Callable[..., Any] = _own_options,
     state_of: Callable[..., Any] = _own_state,

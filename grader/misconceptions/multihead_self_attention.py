@@ -15,6 +15,7 @@ from grader.reference import attention
 from grader.reference.rope import RotaryPositionalEmbedding
 
 from .catalogue import Misconception
+from .together import assembled
 
 
 def _split(x, heads):
@@ -77,6 +78,11 @@ class _Steps:
 
 
 _RIGHT = _Steps()
+
+
+@assembled
+def _stepping(**steps: Callable[..., Any]):
+    return replace(_RIGHT, **steps).forward()
 
 
 def _reshaped(x, heads):
@@ -260,7 +266,7 @@ def _frequencies_of_model(module, q, k, v, positions):
 
 def _mha(id, replacement, diagnosis, hint, frequency, throughout=False):
     """A misconception that replaces one step, or the whole forward pass."""
-    forward = replace(_RIGHT, **replacement).forward() if isinstance(replacement, dict) else replacement
+    forward = _stepping(**replacement) if isinstance(replacement, dict) else replacement
     name = "attention.CausalMultiHeadSelfAttention.forward"
     return Misconception(
         f"mha-{id}", "multihead_self_attention", {name: forward}, diagnosis, hint, frequency, throughout=throughout

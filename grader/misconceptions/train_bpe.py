@@ -15,6 +15,7 @@ from pathlib import Path
 import regex
 
 from .catalogue import Misconception
+from .together import assembled
 
 _PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 
@@ -514,16 +515,21 @@ class _NeedsPathObject(PlainTrainer):
             return super().train(input_path, vocab_size, special_tokens)
 
 
-def _wrong(
-    name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
-) -> Misconception:
+@assembled
+def _training(trainer: type[PlainTrainer]):
     def train_bpe(input_path, vocab_size, special_tokens, **options):
         return trainer().train(input_path, vocab_size, special_tokens, **options)
 
+    return train_bpe
+
+
+def _wrong(
+    name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+) -> Misconception:
     return Misconception(
         id=f"bpe-{name}",
         problem="train_bpe",
-        replaces={"bpe.train_bpe": train_bpe},
+        replaces={"bpe.train_bpe": _training(trainer)},
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,

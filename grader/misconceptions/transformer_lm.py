@@ -13,6 +13,7 @@ from grader.reference import layers, transformer
 
 from .catalogue import Misconception
 from .forgotten_arguments import forgetting
+from .together import assembled
 
 
 def _embed(model, token_ids):
@@ -46,6 +47,11 @@ class _Steps:
 
 
 _RIGHT = _Steps()
+
+
+@assembled
+def _stepping(**steps: Callable[..., Any]):
+    return replace(_RIGHT, **steps).forward()
 
 
 def _scaled_embedding(model, token_ids):
@@ -272,7 +278,7 @@ def _last_token_without_dimension(model, x):
 def _lm(id, replacement, diagnosis, hint, frequency, throughout=False):
     """A misconception that replaces one step of the forward pass, or (a function) the constructor."""
     if isinstance(replacement, dict):
-        replaced = {"transformer.TransformerLM.forward": replace(_RIGHT, **replacement).forward()}
+        replaced = {"transformer.TransformerLM.forward": _stepping(**replacement)}
     else:
         replaced = {"transformer.TransformerLM.__init__": replacement}
     return Misconception(f"lm-{id}", "transformer_lm", replaced, diagnosis, hint, frequency, throughout=throughout)
