@@ -9,18 +9,34 @@ So it is with fresh cases, for which there is no stored evidence, and with the w
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
+from itertools import combinations, product
+from typing import TYPE_CHECKING
 
 from ..cases.case import Case
 from ..scoring.outcome import Explanation, Outcome, Result
 from ..submission.interface import Question, Submission
 from .clues import Failure, claim_of, size_of
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
-from .known_bugs import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
-from .planting import has_catalogue, planted
+from .known_bugs import (
+    FORESEEN,
+    KnownBug,
+    Transcript,
+    alike,
+    contradicted_by_none,
+    diagnose,
+    load_known_bugs,
+    wrong_values,
+)
+from .planting import can_be_together, has_catalogue, planted
+from .time_limit import OutOfTime, TimeLimit
+
+if TYPE_CHECKING:
+    from ..misconceptions.catalogue import Misconception
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,15 @@ class Wrong:
     asked: tuple[Question, ...]
     answers: Transcript
 
+
+_SECONDS = 20.0
+"""So long may planting bugs take in one examination."""
+_SECONDS_EACH = 2.0
+"""So long may one of them take to answer one question; one that takes longer answers otherwise."""
+_SECONDS_FOR_TWO = 3.0
+"""So long may the search for two bugs at once take in one problem."""
+_ANSWERS_OF_TWO = 3
+"""So many different wrong values at least must two bugs foresee together: any two may give one by chance."""
 
 _CLAIMS_EACH = 4
 """Of so many claims of a problem clues are looked for."""
@@ -49,11 +74,14 @@ class Attribution:
     """What one examination has seen so far.
 
     needs: {problem: the problems that it builds on}, for those examined and what lies between them.
+    bugs: those that may be named; what is stored by default.
     """
 
     needs: Mapping[str, tuple[str, ...]]
+    bugs: Sequence[KnownBug] = field(default_factory=load_known_bugs)
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
-    _ran: dict[str, set[str]] = field(default_factory=dict)
+    _ran: dict[str, dict[str, str]] = field(default_factory=dict)
+    """{problem: {test: the operation that it asks for}}"""
     _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
     _simplest: dict[str, dict[str, Failure]] = field(default_factory=dict)
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
@@ -72,7 +100,7 @@ class Attribution:
             return
         if outcome.result in _UNKNOWN:
             return
-        self._ran.setdefault(problem, set()).add(outcome.id)
+        self._ran.setdefault(problem, {})[outcome.id] = _operation(submission.asked)
         if failed:
             self._failing.setdefault(problem, {})[outcome.id] = fingerprint_transcript(transcript)
 
@@ -107,35 +135,66 @@ class Attribution:
         """{failed test: explanation}, for those that a known bug explains."""
         if not self._failing:
             return {}
-        bugs = load_known_bugs()
         explained: dict[str, Explanation] = {}
         found: dict[str, set[str]] = {}
+        trying = _Trying(self.bugs, TimeLimit(_SECONDS))
         for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
-            candidates = [bug for bug in bugs if bug.problem == problem or bug.id in upstream]
-            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, ()), candidates)
+            candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
+            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, {}), candidates)
             found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
             for test, bug in named.items():
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
             here = dict.fromkeys(bug.id for bug in named.values())
             wrong = self._wrong.get(problem, [])
             fresh = [entry for entry in wrong if entry.fresh]
-            explained |= dict(_explain_by_planting(problem, fresh, [[bug] for bug in here]))
+            explained |= trying.explain(problem, fresh, [[bug] for bug in here])
             if upstream:
                 below = sorted(upstream)
                 rest = [entry for entry in wrong if entry.test not in explained]
-                explained |= dict(_explain_by_planting(problem, rest, [below]))
+                explained |= trying.explain(problem, rest, [below])
                 rest = [entry for entry in rest if entry.test not in explained]
-                more = _explain_by_one_more(problem, rest, below, self._likely(problem, bugs))
-                found[problem] |= {explanation.bug for explanation in more.values()}
-                explained |= more
+                more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
+            else:
+                rest = [entry for entry in wrong if entry.test not in explained]
+                more = self._explain_by_two(problem, rest, found[problem], trying)
+            found[problem] |= {explanation.bug for explanation in more.values()}
+            explained |= more
         return explained
 
-    def _likely(self, problem: str, bugs: Sequence[KnownBug]) -> list[str]:
+    def _explain_by_two(
+        self, problem: str, wrong: Sequence[Wrong], found: Collection[str], trying: _Trying
+    ) -> dict[str, Explanation]:
+        """Two bugs of the problem that give together what neither gives alone, where they foresee all that fails."""
+        likely, failing = self._likely(problem), self._failing.get(problem, {})
+        pairs = [pair for pair in combinations(likely, 2) if set(found) <= set(pair) and self._foresee(problem, pair)]
+        stored = [entry for entry in wrong if not entry.fresh]
+        two = trying.two_bugs(stored, pairs) if failing else None
+        if two is None:
+            return {}
+        explained = trying.explain(problem, wrong, [two])
+        return {test: Explanation(self._the_one_of(two, problem, test, i), False) for i, test in enumerate(explained)}
+
+    def _foresee(self, problem: str, pair: Sequence[str]) -> bool:
+        """Whether nearly all of the problem's failing tests are in the evidence of one of these bugs."""
+        failing = self._failing.get(problem, {})
+        evidence = {test for bug in self.bugs if bug.id in pair for form in bug.every_form
+                    for test in form.evidence.get(problem, {})}  # fmt: skip
+        return sum(test in evidence for test in failing) >= FORESEEN * len(failing)
+
+    def _the_one_of(self, two: Sequence[str], problem: str, test: str, turn: int) -> str:
+        """Of two bugs that fail a test together the one that fails it alone, or each in turn."""
+        alone = [bug.id for bug in self.bugs if bug.id in two and test in bug.evidence.get(problem, {})]
+        return alone[0] if len(alone) == 1 else two[turn % 2]
+
+    def _likely(self, problem: str) -> list[str]:
         """Ids of the problem's own bugs that no passing test speaks against."""
-        ran, failing = self._ran.get(problem, set()), self._failing.get(problem, {})
-        own = {bug.id: bug.evidence.get(problem, {}).keys() & ran for bug in bugs if bug.problem == problem}
-        return [bug for bug, evidence in own.items() if evidence and contradicted_by_none(evidence, failing)]
+        ran, failing = self._ran.get(problem, {}), self._failing.get(problem, {})
+        own = [(bug.id, form) for bug in self.bugs if bug.problem == problem for form in bug.every_form]
+        forms = [(bug, form.evidence.get(problem, {}).keys() & ran.keys()) for bug, form in own]
+        return list(
+            dict.fromkeys(bug for bug, evidence in forms if evidence and contradicted_by_none(evidence, failing))
+        )
 
     def _below(self, problem: str) -> set[str]:
         """The problems that a problem builds on, directly or not."""
@@ -143,48 +202,108 @@ class Attribution:
         return direct.union(*(self._below(needed) for needed in direct))
 
 
-def _explain_by_planting(
-    problem: str, wrong: Sequence[Wrong], hypotheses: Sequence[Sequence[str]]
-) -> Iterator[tuple[str, Explanation]]:
-    """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
+def _operation(asked: Sequence[Question]) -> str:
+    """What a test asks for: the first thing, once whatever has to be opened first is open."""
+    operations = [operation for operation, _ in asked]
+    return next((one for one in operations if not one.startswith("open_")), operations[-1] if operations else "")
+
+
+class _Trying:
+    """Known bugs are planted into the reference and asked what the submission was asked; never where it is not here.
 
     Args:
-        wrong: ids of tests, their cases and what the submission gave.
-        hypotheses: ids of bugs that the stored cases revealed.
+        bugs: those that may be tried.
+        limit: for everything together.
     """
-    if not hypotheses or not wrong or not has_catalogue():
-        return
-    from ..misconceptions.catalogue import load_catalogue
-    from ..submission.in_process import InProcess
 
-    catalogue = {m.id: m for m in load_catalogue()}
-    reference = InProcess(importlib.import_module("grader.reference.adapters"))
-    for entry in wrong:
-        for hypothesis in hypotheses:
-            bugs = [catalogue[bug] for bug in hypothesis]
-            with planted(bugs):
-                reference.begin_transcript()
+    def __init__(self, bugs: Iterable[KnownBug], limit: TimeLimit) -> None:
+        self._limit = limit
+        self._may_be_tried = {bug.id for bug in bugs}
+
+    def explain(
+        self, problem: str, wrong: Sequence[Wrong], hypotheses: Sequence[Sequence[str]]
+    ) -> dict[str, Explanation]:
+        """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
+
+        Args:
+            wrong: ids of tests, their cases and what the submission gave.
+            hypotheses: ids of bugs that the stored cases revealed.
+        """
+        if not hypotheses or not wrong or not has_catalogue():
+            return {}
+        explained: dict[str, Explanation] = {}
+        forms = [combination for bugs in hypotheses for combination in self._forms(bugs)]
+        for entry in wrong:
+            if bugs := next((bugs for bugs in forms if self._gives(bugs, entry)), None):
+                explained[entry.test] = Explanation(bugs[0].id, carried=bugs[0].problem != problem)
+        return explained
+
+    def explain_by_one_more(
+        self, problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
+    ) -> dict[str, Explanation]:
+        """The one bug of the problem itself that, together with those found below, explains nearly all that is left.
+
+        Args:
+            likely: ids of the bugs of the problem to try.
+        """
+        if not wrong or not has_catalogue():
+            return {}
+        together = [[bug, *below] for bug in likely]
+        likely_together = [bugs for bugs in together if self.explain(problem, wrong[:1], [bugs])]
+        explained = [self.explain(problem, wrong, [bugs]) for bugs in likely_together]
+        most = max(map(len, explained), default=0)
+        best = [explanations for explanations in explained if len(explanations) == most]
+        return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
+
+    def two_bugs(self, wrong: Sequence[Wrong], pairs: Sequence[Sequence[str]]) -> Sequence[str] | None:
+        """The one pair of bugs that gives nearly all of these wrong outputs; None where none or several do."""
+        values = {value for entry in wrong for value in wrong_values(entry.answers)}
+        if len(values) < _ANSWERS_OF_TWO or not pairs or not has_catalogue():
+            return None
+        simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
+        search, found = TimeLimit(min(_SECONDS_FOR_TWO, self._limit.left)), []
+        for pair in pairs:
+            if search.left <= 0:
+                return None  # another pair might do as well
+            forms = filter(can_be_together, self._forms(pair))
+            if any(self._gives_nearly_all(bugs, simplest_first) for bugs in forms):
+                found.append(pair)
+        return found[0] if len(found) == 1 else None
+
+    def _gives_nearly_all(self, bugs: Sequence[Misconception], wrong: Sequence[Wrong]) -> bool:
+        may_differ = len(wrong) - FORESEEN * len(wrong)
+        for entry in wrong:
+            may_differ -= not self._gives(bugs, entry)
+            if may_differ < 0:
+                return False
+        return True
+
+    def _gives(self, bugs: Sequence[Misconception], entry: Wrong) -> bool:
+        """Whether the reference with these bugs answers what a test asked as the submission did."""
+        try:
+            with planted(bugs), self._limit.within(_SECONDS_EACH):
+                self._reference.begin_transcript()
                 for operation, arguments in entry.asked:
                     with contextlib.suppress(Exception):  # whatever a wrong variant raises is in the transcript
-                        reference.perform(operation, arguments)
-            if alike(fingerprint_transcript(reference.transcript or []), entry.answers):
-                yield entry.test, Explanation(bugs[0].id, carried=bugs[0].problem != problem)
-                break
+                        self._reference.perform(operation, arguments)
+        except OutOfTime:
+            return False
+        return alike(fingerprint_transcript(self._reference.transcript or []), entry.answers)
 
+    def _forms(self, bugs: Sequence[str]) -> list[tuple[Misconception, ...]]:
+        """These bugs in each of their forms."""
+        if not set(bugs) <= self._may_be_tried:
+            return []
+        return list(product(*(self._catalogue[bug].every_form for bug in bugs)))
 
-def _explain_by_one_more(
-    problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
-) -> dict[str, Explanation]:
-    """The one bug of the problem itself that, together with those found below, explains nearly all that is left.
+    @functools.cached_property
+    def _catalogue(self) -> dict[str, Misconception]:
+        from ..misconceptions.catalogue import load_catalogue
 
-    Args:
-        likely: ids of the bugs of the problem to try.
-    """
-    if not wrong or not has_catalogue():
-        return {}
-    together = [[bug, *below] for bug in likely]
-    likely_together = [bugs for bugs in together if any(_explain_by_planting(problem, wrong[:1], [bugs]))]
-    explained = [dict(_explain_by_planting(problem, wrong, [bugs])) for bugs in likely_together]
-    most = max(map(len, explained), default=0)
-    best = [explanations for explanations in explained if len(explanations) == most]
-    return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
+        return {misconception.id: misconception for misconception in load_catalogue()}
+
+    @functools.cached_property
+    def _reference(self) -> Submission:
+        from ..submission.in_process import InProcess
+
+        return InProcess(importlib.import_module("grader.reference.adapters"))

@@ -284,7 +284,7 @@ def _suspect(
     claims = {_claim(test) for test in evidence}
     there = {test for test in failing if test in scope and _claim(test) in claims}
     others = [test for test in scope if test not in evidence]
-    wrong = {value for test in similar for value in _telling(evidence[test], form.wrong.get(test))}
+    wrong = {value for test in similar for value in wrong_values(evidence[test], form.wrong.get(test))}
     return _Suspect(
         bug,
         evidence,
@@ -358,8 +358,12 @@ def _is_discrete(fingerprint: Fingerprint) -> bool:
     return fingerprint[0] not in _NO_VALUE and len(fingerprint) == 1
 
 
-def _telling(transcript: Transcript, wrong: Sequence[int] | None) -> Iterator[tuple[Any, ...]]:
-    """The wrong values of a transcript that say something, as zeros do not; rounded, so that equal ones are equal."""
+def wrong_values(transcript: Transcript, wrong: Sequence[int] | None = None) -> Iterator[tuple[Any, ...]]:
+    """The values of a transcript that say something, as zeros do not; rounded, so that equal ones are equal.
+
+    Args:
+        wrong: places of those to consider; all by default.
+    """
     for place in range(len(transcript)) if wrong is None else wrong:
         hashed, *rest = transcript[place]
         if hashed in _NO_VALUE or (rest and not rest[0]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 def has_catalogue() -> bool:
     """Whether the misconceptions themselves are here."""
     return importlib.util.find_spec("grader.misconceptions") is not None
+
+
+def can_be_together(bugs: Sequence[Variant]) -> bool:
+    """Whether one program can have all of these bugs, none hiding another."""
+    from ..misconceptions.together import Exclusive, together
+
+    try:
+        together(bugs)
+    except Exclusive:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same_transcript
+from grader.diagnosis.known_bugs import KnownBug, diagnose, known_bug, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.scoring.rubric import load_rubric
 from grader.trials.evidence import (
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     honest = [(problem, i) for problem in problems for i in range(len(honest_variants(problem)))]
     trials = dict(zip(honest, in_processes(try_honest, honest, "honest variants", options.processes), strict=True))
     trials |= {(problem, -1): on_reference[problem][0] for problem in problems}
-    bugs = [KnownBug(**record) for record in gather_evidence(problems, options.processes)]
+    bugs = [known_bug(record) for record in gather_evidence(problems, options.processes)]
     recognisable = [bug for bug in bugs if bug.problem not in UNRECOGNISABLE]
     # A training run uses everything, so that there nothing is unrelated.
     apart = {problem: reach for problem, (_, reach) in on_reference.items() if problem not in UNRECOGNISABLE}
