@@ -22,6 +22,7 @@ by planting two at once (`python -m grader.selftest.diagnosis`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,19 +53,22 @@ _STRONG = 3
 """So many different wrong values are no chance."""
 _STRONG_ALONE = 5
 """The same for one operation of several that the evidence is about."""
-_BROKEN = 0.3
-"""Where more than this share of an operation's other tests fails, exceptions say little."""
+_BROKEN = 0.12
+"""Where more than this share of the other tests fails, a few tests say little."""
+_MANY = 4
+"""So many tests that look alike are no chance, either."""
 
 TIMED_CALL = ["time"]
 """The fingerprint of calls that a test timed."""
 
 _NO_VALUE = ("error", *TIMED_CALL)
+SIZES, NONE = "sizes that do not fit", "another type, such as None"
 _KINDS = {
-    **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
-    **dict.fromkeys(("TypeError", "AttributeError", "UnboundLocalError", "NameError"), "another type, such as None"),
+    **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), SIZES),
+    **dict.fromkeys(("TypeError", "AttributeError", "UnboundLocalError", "NameError"), NONE),
 }
 """{type of an exception: what it says}: one thing is refused by exceptions of several types, as each library has it,
-and as the first line has it that cannot do with what it got."""
+and as the first line has it that cannot do with what it got. A fingerprint may say it better, see `fingerprint_error`."""
 
 
 @dataclass(frozen=True)
@@ -239,13 +243,14 @@ class _Suspect:
         if self.is_certain:
             return True
         failing, others = self.elsewhere
-        by_exceptions = (
-            not self.shows_values
-            and len(self.evidence) > 1
-            and sum(self.alike.values()) >= len(self.alike)
-            and failing <= _BROKEN * others
+        return self.whole and (
+            self.strength >= _STRONG
+            or (
+                not self.is_part
+                and failing <= _BROKEN * others
+                and len(self.alike) >= (_MANY if self.shows_values else 2)
+            )
         )
-        return self.whole and (self.strength >= _STRONG or by_exceptions)
 
 
 def _suspects(
@@ -275,14 +280,17 @@ def _suspect(
         return None
     found = [test for test in evidence if test in failing]
     similar = {
-        test: sum(a == b for a, b in zip(evidence[test], failing[test], strict=True) if a[0] == "error")
+        test: sum(a[:2] == b[:2] for a, b in zip(evidence[test], failing[test], strict=True) if a[0] == "error")
         for test in found
         if alike(evidence[test], failing[test])
     }
     if not similar or all(TIMED_CALL in evidence[test] for test in similar):
         return None
     claims = {_claim(test) for test in evidence}
+    foreign = _exceptions_beyond(claims, failing)
     there = {test for test in failing if test in scope and _claim(test) in claims}
+    there -= {test for test in there - similar.keys() if _ends(failing[test]) in foreign}
+    evidence = {test: seen for test, seen in evidence.items() if test not in failing or test in there}
     others = [test for test in scope if test not in evidence]
     wrong = {value for test in similar for value in wrong_values(evidence[test], form.wrong.get(test))}
     return _Suspect(
@@ -290,7 +298,7 @@ def _suspect(
         evidence,
         frozenset(found),
         similar,
-        whole=there == similar.keys() == evidence.keys(),
+        whole=there <= evidence.keys() and len(similar) >= FORESEEN * len(evidence),
         strength=0 if form.right and similar.keys() <= set(form.right) else len(wrong),
         shows_values=any(_has_value(evidence[test]) and test not in form.right for test in similar),
         elsewhere=(sum(test in failing for test in others), len(others)),
@@ -298,6 +306,17 @@ def _suspect(
         is_part=is_part,
         discrete=frozenset(test for test in found if all(map(_is_discrete, failing[test]))),
     )
+
+
+def _exceptions_beyond(claims: Collection[str], failing: Mapping[str, Transcript]) -> set[str]:
+    """Types of exceptions that end several tests of other claims: another bug is there, and may be anywhere."""
+    ends = Counter(_ends(transcript) for test, transcript in failing.items() if _claim(test) not in claims)
+    return {error for error, count in ends.items() if error and count > 1}
+
+
+def _ends(transcript: Transcript) -> str:
+    """The type of the exception that a test ended with; "" if it ended otherwise."""
+    return str(transcript[-1][1]) if transcript and transcript[-1][0] == "error" else ""
 
 
 def _explaining(
@@ -342,7 +361,7 @@ def alike(one: Transcript, other: Transcript) -> bool:
 
 def _kind(error: Fingerprint) -> str:
     name: str = error[1]
-    return _KINDS.get(name, name)
+    return error[2] if len(error) > 2 else _KINDS.get(name, name)
 
 
 def _claim(test: str) -> str:

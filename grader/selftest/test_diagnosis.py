@@ -70,7 +70,7 @@ def test_a_bug_is_not_named_when_some_evidence_is_missing(failing):
 def test_a_corner_may_differ():
     known = bug("x", t1=A, t2=B, t3=C, t4=A)
     failing = {"t1": A, "t2": B, "t3": B, "t4": A}
-    assert diagnose("rope", failing, failing, [known]) == dict.fromkeys(["t1", "t2", "t4"], known)
+    assert diagnose("rope", failing, list(failing), [known]) == dict.fromkeys(["t1", "t2", "t4"], known)
 
 
 def test_a_small_bug_is_not_named_within_a_larger_failure():
