@@ -264,12 +264,35 @@ def _frequencies_of_model(module, q, k, v, positions):
     return rope(q, positions), rope(k, positions), v
 
 
-def _mha(id, replacement, diagnosis, hint, frequency, throughout=False):
-    """A misconception that replaces one step, or the whole forward pass."""
+def _refused(x, positions):
+    if positions is None:
+        raise ValueError("positions are needed")
+    return positions.unsqueeze(-2)
+
+
+def _splits_three(x, heads):
+    return rearrange(x, "batch seq (heads d_k) -> batch heads seq d_k", heads=heads)
+
+
+def _rows_without_heads(x, positions):
+    """Positions of one row are turned alike for all; several are taken for rows of heads."""
+    positions = torch.arange(x.shape[-2]) if positions is None else positions
+    return positions[0] if positions.ndim > 1 and len(positions) == 1 else positions
+
+
+def _mha(id, replacement, diagnosis, hint, frequency, throughout=False, forms=()):
+    """A misconception that replaces one step, or the whole forward pass; forms: other steps."""
     forward = _stepping(**replacement) if isinstance(replacement, dict) else replacement
     name = "attention.CausalMultiHeadSelfAttention.forward"
     return Misconception(
-        f"mha-{id}", "multihead_self_attention", {name: forward}, diagnosis, hint, frequency, throughout=throughout
+        f"mha-{id}",
+        "multihead_self_attention",
+        {name: forward},
+        diagnosis,
+        hint,
+        frequency,
+        throughout=throughout,
+        forms=tuple({name: _stepping(**form)} for form in forms),
     )
 
 
@@ -487,6 +510,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention aligns positions of shape [batch, seq] with heads, not with sequences.",
         hint="Queries have shape [batch, heads, seq, d_k]: how does [batch, seq] broadcast against the first three?",
         frequency="common",
+        forms=[{"positions": _rows_without_heads}],
     ),
     _mha(
         "positions-required",
@@ -494,6 +518,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention fails when no positions are given.",
         hint="What do positions of None mean?",
         frequency="occasional",
+        forms=[{"positions": _refused}],
     ),
     _mha(
         "asks-whether-positions-are-true",
@@ -508,6 +533,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention takes only inputs of shape [batch, seq, d_model].",
         hint='What does "..." in the signature stand for?',
         frequency="common",
+        forms=[{"split": _splits_three}],
     ),
     _mha(
         "views-strided-input",

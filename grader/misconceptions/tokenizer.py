@@ -390,6 +390,12 @@ class _LettersAreAscii(PlainTokenizer):
         return regex.findall(self.pattern, text)
 
 
+class _PatternOnBytes(_LettersAreAscii):
+    """In a pattern of bytes only ASCII has letters, digits and white space; all bytes of a character are signs."""
+
+    pattern = r"""(?a)'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"""
+
+
 class _DigitsAreAscii(_LettersAreAscii):
     pattern = PATTERN.replace(r" ?\p{N}+", " ?[0-9]+").replace(r"\p{N}", "0-9")
 
@@ -728,6 +734,13 @@ MISCONCEPTIONS = (
         "Your pattern treats only a-z as letters, so it splits up words in other scripts.",
         "Into how many pre-tokens do you split 'Äpfel'? What does \\p{L} match, and which module supports it?",
         "occasional",
+    ),
+    _wrong(
+        "pattern-on-bytes",
+        _PatternOnBytes,
+        "Your tokenizer applies the pattern to bytes, where only ASCII has letters: it cuts 'é' and all words with it.",
+        "What does re.findall give for the text 'Äpfel', and for 'Äpfel'.encode()? When do characters become bytes?",
+        "common",
     ),
     _wrong(
         "ascii-digits",

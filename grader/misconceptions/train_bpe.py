@@ -6,9 +6,10 @@ textbook's trainer, right but slower, in steps that a subclass can get wrong one
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -240,6 +241,16 @@ class _WordsAreWordCharacters(_LettersAreAscii):
     pattern = r"""'(?:[sdmt]|ll|ve|re)| ?\w+| ?[^\s\w]+|\s+(?!\S)|\s+"""
 
 
+class _PatternOnBytes(PlainTrainer):
+    """In a pattern of bytes only those of ASCII are letters and digits."""
+
+    def pretokens(self, document):
+        return [word.decode("latin-1") for word in regex.findall(_PATTERN.encode(), document.encode())]
+
+    def symbols(self, word):
+        return tuple(bytes([byte]) for byte in word.encode("latin-1"))
+
+
 class _NoLookahead(PlainTrainer):
     def pretokens(self, document):
         return regex.findall(_PATTERN.replace(r"|\s+(?!\S)", ""), document)
@@ -360,6 +371,13 @@ class _ForgetsLeftNeighbour(_Adjusts):
         return []
 
 
+class _ForgetsFirstNeighbour(_Adjusts):
+    """Asks whether the index before the pair's is above 0, where 0 has a symbol, too."""
+
+    def left(self, old, at, done):
+        return done[-1:] if at > 1 else []
+
+
 class _StaleMaximum(PlainTrainer):
     """Chooses by the count that a pair had when it was first seen, as from a heap whose entries are never renewed."""
 
@@ -368,6 +386,34 @@ class _StaleMaximum(PlainTrainer):
         for pair, count in self.pairs.items():
             seen.setdefault(pair, count)
         return max(self.pairs, key=lambda pair: (seen[pair], pair))
+
+
+class _Entry:
+    """A pair in a heap, with a count that may change while it lies there."""
+
+    def __init__(self, pair: Pair, count: int) -> None:
+        self.pair, self.count = pair, count
+
+    def __lt__(self, other: _Entry) -> bool:
+        return (self.count, self.pair) > (other.count, other.pair)
+
+
+class _UnsiftedHeap(PlainTrainer):
+    """Changes counts inside of a heap, whose order is then that of counts that are no more."""
+
+    def choose(self, merges):
+        heap, known = self.__dict__.setdefault("heap", []), self.__dict__.setdefault("known", {})
+        for pair, count in self.pairs.items():
+            if pair in known:
+                known[pair].count = count
+            else:
+                known[pair] = _Entry(pair, count)
+                heapq.heappush(heap, known[pair])
+        while True:
+            best = heapq.heappop(heap).pair
+            del known[best]
+            if best in self.pairs:
+                return best
 
 
 class _CountsAnew(PlainTrainer):
@@ -439,6 +485,27 @@ class _DropsLastSymbol(PlainTrainer):
 class _FirstSeenWins(PlainTrainer):
     def choose(self, merges):
         return max(self.pairs, key=self.pairs.__getitem__)
+
+
+class _FirstSeenWinsOfFreshCounts(_CountsAnew):
+    """The same where all pairs are counted anew for each merge, and so in the order of the text."""
+
+    def choose(self, merges):
+        super().choose(merges)
+        return max(self.pairs, key=self.pairs.__getitem__)
+
+
+class _FirstSeenWinsOfAllEver(_FirstSeenWins):
+    """The same where a pair keeps its place once its count is 0."""
+
+    def count_pairs(self, i, word, sign):
+        for pair in pairwise(word):
+            self.pairs[pair] += sign * self.counts[i]
+            if sign > 0:
+                self.places[pair].add(i)
+
+    def anything_left(self):
+        return any(self.pairs.values())
 
 
 class _SmallerPairWins(PlainTrainer):
@@ -524,7 +591,13 @@ def _training(trainer: type[PlainTrainer]):
 
 
 def _wrong(
-    name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+    name: str,
+    trainer: type[PlainTrainer],
+    diagnosis: str,
+    hint: str,
+    frequency: str,
+    throughout: bool = False,
+    forms: Sequence[type[PlainTrainer]] = (),
 ) -> Misconception:
     return Misconception(
         id=f"bpe-{name}",
@@ -534,6 +607,7 @@ def _wrong(
         hint=hint,
         frequency=frequency,
         throughout=throughout,
+        forms=tuple({"bpe.train_bpe": _training(form)} for form in forms),
     )
 
 
@@ -666,6 +740,13 @@ MISCONCEPTIONS = (
         "occasional",
     ),
     _wrong(
+        "pattern-on-bytes",
+        _PatternOnBytes,
+        "Your training applies the pattern to bytes, where only ASCII has letters: it cuts 'é' and all words with it.",
+        "What does re.findall give for the text 'Äpfel', and for 'Äpfel'.encode()? When do characters become bytes?",
+        "common",
+    ),
+    _wrong(
         "ascii-digits",
         _DigitsAreAscii,
         "Your pattern treats only 0 to 9 as numbers, but \\p{N} also has the digits of all scripts, ² and ½.",
@@ -764,6 +845,7 @@ MISCONCEPTIONS = (
         "After a merge your training updates the counts on the right of the new token but not on its left.",
         "Merge (h, e) in 'the': which pairs disappear, and which appear? Compare your counts with a fresh count.",
         "occasional",
+        forms=[_ForgetsFirstNeighbour],
     ),
     _wrong(
         "stale-counts-in-heap",
@@ -771,6 +853,7 @@ MISCONCEPTIONS = (
         "Your training chooses pairs by their first counts, not by their current counts.",
         "When a pair's count drops, what happens to its entry in your heap or cache? Check it when you take it out.",
         "occasional",
+        forms=[_UnsiftedHeap],
     ),
     _wrong(
         "counts-everything-anew",
@@ -814,6 +897,7 @@ MISCONCEPTIONS = (
         "Among equally frequent pairs, your training takes the one that it counted first.",
         "What does max(counts, key=counts.get) return for equal counts? Which pair does the assignment ask for?",
         "common",
+        forms=[_FirstSeenWinsOfFreshCounts, _FirstSeenWinsOfAllEver],
     ),
     _wrong(
         "ties-to-smaller-pair",
