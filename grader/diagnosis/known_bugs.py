@@ -49,14 +49,14 @@ _NEW = 0.5
 """A bug explains at least so much of what is like it that no bug named before explains."""
 FORESEEN = 0.85
 
-_STRONG = 3
-"""So many different wrong values are no chance."""
-_STRONG_ALONE = 5
-"""The same for one operation of several that the evidence is about."""
-_BROKEN = 0.12
-"""Where more than this share of the other tests fails, a few tests say little."""
+_BROKEN, _SOUND = 0.12, 0.06
+"""Where more than the first share of the other tests fails, much is unknown; where not more than the second, little."""
 _MANY = 4
-"""So many tests that look alike are no chance, either."""
+"""So many tests that look alike are no chance where most of the rest is right."""
+_STRONG = 3
+"""Nor are so many different wrong values."""
+_STRONG_ALONE = 5
+"""So many are needed where much is unknown, or for one operation of several that the evidence is about."""
 
 TIMED_CALL = ["time"]
 """The fingerprint of calls that a test timed."""
@@ -68,7 +68,8 @@ _KINDS = {
     **dict.fromkeys(("TypeError", "AttributeError", "UnboundLocalError", "NameError"), NONE),
 }
 """{type of an exception: what it says}: one thing is refused by exceptions of several types, as each library has it,
-and as the first line has it that cannot do with what it got. A fingerprint may say it better, see `fingerprint_error`."""
+and as the first line has it that cannot do with what it got. Fingerprints may say it better, see `fingerprint_error`.
+"""
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,11 @@ class _Suspect:
     discrete: frozenset[str]
 
     @property
+    def hides(self) -> frozenset[str]:
+        """The tests in which another bug need not look like itself: not those that look as if this one were alone."""
+        return self.failing - {test for test in self.alike if not _ends(self.evidence[test])}
+
+    @property
     def share(self) -> float:
         return len(self.alike) / len(self.evidence)
 
@@ -243,14 +249,12 @@ class _Suspect:
         if self.is_certain:
             return True
         failing, others = self.elsewhere
-        return self.whole and (
-            self.strength >= _STRONG
-            or (
-                not self.is_part
-                and failing <= _BROKEN * others
-                and len(self.alike) >= (_MANY if self.shows_values else 2)
-            )
+        if self.whole and failing > _BROKEN * others:
+            return len(self.alike) == len(self.evidence) and self.strength >= _STRONG_ALONE
+        many = len(self.alike) >= _MANY or (
+            not self.shows_values and len(self.alike) > 1 and failing <= _SOUND * others
         )
+        return self.whole and (self.strength >= _STRONG or (many and not self.is_part))
 
 
 def _suspects(
@@ -324,7 +328,7 @@ def _explaining(
 ) -> Iterator[tuple[frozenset[str], _Suspect]]:
     """The suspects that newly explain something, each with what."""
     for suspect in suspects:
-        excused = frozenset().union(*(other.failing for other in named if other.bug.id != suspect.bug.id))
+        excused = frozenset().union(*(other.hides for other in named if other.bug.id != suspect.bug.id))
         tests = frozenset(suspect.alike.keys() - set(explained))
         if tests and len(tests) >= _NEW * len(suspect.alike) and suspect.says_enough(excused):
             yield tests, suspect

@@ -735,16 +735,10 @@ MISCONCEPTIONS = (
     _wrong(
         "ascii-letters",
         _LettersAreAscii,
-        "Your pattern treats only a-z as letters, so it splits up words in other scripts.",
-        "Into how many pre-tokens do you split 'Äpfel'? What does \\p{L} match, and which module supports it?",
+        "Your pattern takes only a-z for letters, as any pattern on bytes does, and splits words in other scripts.",
+        "Into how many pre-tokens do you split 'Äpfel'? Is your pattern a bytes object? Which module knows \\p{L}?",
         "occasional",
-    ),
-    _wrong(
-        "pattern-on-bytes",
-        _PatternOnBytes,
-        "Your training applies the pattern to bytes, where only ASCII has letters: it cuts 'é' and all words with it.",
-        "What does re.findall give for the text 'Äpfel', and for 'Äpfel'.encode()? When do characters become bytes?",
-        "common",
+        forms=[_PatternOnBytes],
     ),
     _wrong(
         "ascii-digits",
