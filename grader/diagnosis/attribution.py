@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from itertools import combinations, product
@@ -53,10 +53,10 @@ _SECONDS = 20.0
 """So long may planting bugs take in one examination."""
 _SECONDS_EACH = 2.0
 """So long may one of them take to answer one question; one that takes longer answers otherwise."""
-_SECONDS_FOR_TWO = 3.0
-"""So long may the search for two bugs at once take in one problem."""
-_ANSWERS_OF_TWO = 3
-"""So many different wrong values at least must two bugs foresee together: any two may give one by chance."""
+_SECONDS_FOR_SEVERAL = 3.0
+"""So long may the search for several bugs at once take in one problem."""
+_ANSWERS_OF_SEVERAL = 3
+"""So many different wrong values, or more tests than that, must several bugs give: any may give one by chance."""
 
 _CLAIMS_EACH = 4
 """Of so many claims of a problem clues are looked for."""
@@ -157,35 +157,52 @@ class Attribution:
                 more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
             else:
                 rest = [entry for entry in wrong if entry.test not in explained]
-                more = self._explain_by_two(problem, rest, found[problem], trying)
+                more = self._explain_by_several(problem, rest, list(here), trying)
             found[problem] |= {explanation.bug for explanation in more.values()}
             explained |= more
         return explained
 
-    def _explain_by_two(
-        self, problem: str, wrong: Sequence[Wrong], found: Collection[str], trying: _Trying
+    def _explain_by_several(
+        self, problem: str, wrong: Sequence[Wrong], found: Sequence[str], trying: _Trying
     ) -> dict[str, Explanation]:
-        """Two bugs of the problem that give together what neither gives alone, where they foresee all that fails."""
-        likely, failing = self._likely(problem), self._failing.get(problem, {})
-        pairs = [pair for pair in combinations(likely, 2) if set(found) <= set(pair) and self._foresee(problem, pair)]
+        """Bugs of the problem that give together what none gives alone: one beside those found, or two.
+
+        One more must give nearly all failing tests of its own evidence that are left. Two must foresee, and give,
+        nearly all that fails.
+        """
+        failing, likely = self._failing.get(problem, {}), self._likely(problem)
         stored = [entry for entry in wrong if not entry.fresh]
-        two = trying.two_bugs(stored, pairs) if failing else None
-        if two is None:
-            return {}
-        explained = trying.explain(problem, wrong, [two])
-        return {test: Explanation(self._the_one_of(two, problem, test, i), False) for i, test in enumerate(explained)}
+        hypotheses: dict[tuple[str, ...], list[Wrong]] = {}
+        if found:
+            for bug in likely:
+                if bug not in found:
+                    hypotheses[bug, *found] = [e for e in stored if e.test in self._foreseen(problem, [bug])]
+        else:
+            for pair in combinations(likely, 2):
+                foreseen = self._foreseen(problem, pair)
+                if sum(test in foreseen for test in failing) >= FORESEEN * len(failing):
+                    hypotheses[pair] = stored
+        together = trying.bugs_together(hypotheses)
+        explained = trying.explain(problem, wrong, [together]) if together else {}
+        return {
+            test: Explanation(self._the_one_of(together, problem, test, turn), carried=False)
+            for turn, test in enumerate(explained)
+        }
 
-    def _foresee(self, problem: str, pair: Sequence[str]) -> bool:
-        """Whether nearly all of the problem's failing tests are in the evidence of one of these bugs."""
-        failing = self._failing.get(problem, {})
-        evidence = {test for bug in self.bugs if bug.id in pair for form in bug.every_form
-                    for test in form.evidence.get(problem, {})}  # fmt: skip
-        return sum(test in evidence for test in failing) >= FORESEEN * len(failing)
+    def _foreseen(self, problem: str, bugs: Sequence[str]) -> set[str]:
+        """The tests that are in the evidence of one of these bugs."""
+        return {
+            test
+            for bug in self.bugs
+            if bug.id in bugs
+            for form in bug.every_form
+            for test in form.evidence.get(problem, {})
+        }
 
-    def _the_one_of(self, two: Sequence[str], problem: str, test: str, turn: int) -> str:
-        """Of two bugs that fail a test together the one that fails it alone, or each in turn."""
-        alone = [bug.id for bug in self.bugs if bug.id in two and test in bug.evidence.get(problem, {})]
-        return alone[0] if len(alone) == 1 else two[turn % 2]
+    def _the_one_of(self, bugs: Sequence[str], problem: str, test: str, turn: int) -> str:
+        """Of bugs that give a test's answers together the one that fails it alone, or each in turn."""
+        alone = [bug for bug in bugs if test in self._foreseen(problem, [bug])]
+        return (alone or bugs)[turn % len(alone or bugs)]
 
     def _likely(self, problem: str) -> list[str]:
         """Ids of the problem's own bugs that no passing test speaks against."""
@@ -255,20 +272,26 @@ class _Trying:
         best = [explanations for explanations in explained if len(explanations) == most]
         return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
 
-    def two_bugs(self, wrong: Sequence[Wrong], pairs: Sequence[Sequence[str]]) -> Sequence[str] | None:
-        """The one pair of bugs that gives nearly all of these wrong outputs; None where none or several do."""
-        values = {value for entry in wrong for value in wrong_values(entry.answers)}
-        if len(values) < _ANSWERS_OF_TWO or not pairs or not has_catalogue():
-            return None
-        simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
-        search, found = TimeLimit(min(_SECONDS_FOR_TWO, self._limit.left)), []
-        for pair in pairs:
+    def bugs_together(self, hypotheses: Mapping[tuple[str, ...], Sequence[Wrong]]) -> tuple[str, ...]:
+        """The one hypothesis whose bugs, planted together, give nearly all of its wrong outputs; () where not one does.
+
+        Args:
+            hypotheses: {ids of bugs: what a submission with them must have given}.
+        """
+        if not has_catalogue():
+            return ()
+        search, found = TimeLimit(min(_SECONDS_FOR_SEVERAL, self._limit.left)), []
+        for bugs, wrong in hypotheses.items():
+            values = {value for entry in wrong for value in wrong_values(entry.answers)}
+            if len(values) < _ANSWERS_OF_SEVERAL and len(wrong) <= _ANSWERS_OF_SEVERAL:
+                continue
             if search.left <= 0:
-                return None  # another pair might do as well
-            forms = filter(can_be_together, self._forms(pair))
-            if any(self._gives_nearly_all(bugs, simplest_first) for bugs in forms):
-                found.append(pair)
-        return found[0] if len(found) == 1 else None
+                return ()  # another one might do as well
+            simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
+            forms = filter(can_be_together, self._forms(bugs))
+            if any(self._gives_nearly_all(variants, simplest_first) for variants in forms):
+                found.append(bugs)
+        return found[0] if len(found) == 1 else ()
 
     def _gives_nearly_all(self, bugs: Sequence[Misconception], wrong: Sequence[Wrong]) -> bool:
         may_differ = len(wrong) - FORESEEN * len(wrong)

@@ -55,7 +55,7 @@ _MANY = 4
 """So many tests that look alike are no chance where most of the rest is right."""
 _STRONG = 3
 """Nor are so many different wrong values."""
-_STRONG_ALONE = 5
+_STRONG_ALONE = 4
 """So many are needed where much is unknown, or for one operation of several that the evidence is about."""
 
 TIMED_CALL = ["time"]

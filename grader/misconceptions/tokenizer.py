@@ -653,7 +653,7 @@ MISCONCEPTIONS = (
     _wrong(
         "longest-match",
         _LongestMatch,
-        "Your tokenizer joins whatever makes a known token, longest or from the left, and not the merges in their order.",
+        "Your tokenizer joins whatever makes a known token, longest or leftmost first, not the merges in their order.",
         "Follow the merges by hand for a word that comes out wrong: which pair merges first, and which do you take?",
         "common",
         forms=[_JoinsWhatTheVocabularyHas],
