@@ -104,6 +104,10 @@ class Attribution:
         if failed:
             self._failing.setdefault(problem, {})[outcome.id] = fingerprint_transcript(transcript)
 
+    def asked_for(self, problem: str) -> Mapping[str, str]:
+        """{test: the operation that it asks for}, for those on stored cases that ran."""
+        return self._ran.get(problem, {})
+
     def _keep_simplest(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
         """Of each claim keep the failure with the smallest inputs, for `clues`."""
         asked, answers = tuple(submission.asked[:CALLS_KEPT]), tuple((submission.transcript or [])[:CALLS_KEPT])
