@@ -57,6 +57,8 @@ _STRONG = 3
 """Nor are so many different wrong values."""
 _STRONG_ALONE = 4
 """So many are needed where much is unknown, or for one operation of several that the evidence is about."""
+_TESTS_OF_A_PART = 3
+"""And at least so many tests of that one operation."""
 
 TIMED_CALL = ["time"]
 """The fingerprint of calls that a test timed."""
@@ -234,7 +236,7 @@ class _Suspect:
 
     def says_enough(self, excused: Collection[str]) -> bool:
         """Whether it looks like the bug, leaving aside tests in which another bug has a hand."""
-        if self.is_part and self.strength < _STRONG_ALONE:
+        if self.is_part and (self.strength < _STRONG_ALONE or len(self.alike) < _TESTS_OF_A_PART):
             return False
         if not self.shows_values and not self.strength:
             return self.whole and (self.is_certain or self.elsewhere[0] < self.elsewhere[1])
@@ -358,14 +360,16 @@ def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) ->
 def alike(one: Transcript, other: Transcript) -> bool:
     """The same, but that an exception may be another one of its kind: see `_KINDS`."""
     return len(one) == len(other) and all(
-        _kind(first) == _kind(second) if first[0] == second[0] == "error" else same(first, second)
+        _same_kind(first, second) if first[0] == second[0] == "error" else same(first, second)
         for first, second in zip(one, other, strict=True)
     )
 
 
-def _kind(error: Fingerprint) -> str:
-    name: str = error[1]
-    return error[2] if len(error) > 2 else _KINDS.get(name, name)
+def _same_kind(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether two exceptions say the same: by their messages where both tell, and else by their types."""
+    if len(one) > 2 and len(other) > 2:
+        return bool(one[2] == other[2])
+    return _KINDS.get(one[1], one[1]) == _KINDS.get(other[1], other[1])
 
 
 def _claim(test: str) -> str:
