@@ -49,8 +49,8 @@ class Wrong:
     answers: Transcript
 
 
-_SECONDS = 20.0
-"""So long may planting bugs take in one examination."""
+_SECONDS = 40.0
+"""So long may planting bugs take in one examination: it takes a few, unless one of them loops."""
 _SECONDS_EACH = 2.0
 """So long may one of them take to answer one question; one that takes longer answers otherwise."""
 _SECONDS_FOR_SEVERAL = 3.0
@@ -174,39 +174,32 @@ class Attribution:
         One more must give nearly all failing tests of its own evidence that are left. Two must foresee, and give,
         nearly all that fails.
         """
-        failing, likely = self._failing.get(problem, {}), self._likely(problem)
+        if not has_catalogue() or not wrong:
+            return {}
+        failing = self._failing.get(problem, {})
+        foreseen = {bug: self._foreseen(problem, bug) for bug in [*self._likely(problem), *found]}
         stored = [entry for entry in wrong if not entry.fresh]
         hypotheses: dict[tuple[str, ...], list[Wrong]] = {}
         if found:
-            for bug in likely:
+            for bug in foreseen:
                 if bug not in found:
-                    hypotheses[bug, *found] = [e for e in stored if e.test in self._foreseen(problem, [bug])]
+                    hypotheses[bug, *found] = [entry for entry in stored if entry.test in foreseen[bug]]
         else:
-            for pair in combinations(likely, 2):
-                foreseen = self._foreseen(problem, pair)
-                if sum(test in foreseen for test in failing) >= FORESEEN * len(failing):
-                    hypotheses[pair] = stored
+            for one, other in combinations(foreseen, 2):
+                if sum(t in foreseen[one] or t in foreseen[other] for t in failing) >= FORESEEN * len(failing):
+                    hypotheses[one, other] = stored
         together = trying.bugs_together(hypotheses)
-        explained = trying.explain(problem, wrong, [together]) if together else {}
-        return {
-            test: Explanation(self._the_one_of(together, problem, test, turn), carried=False)
-            for turn, test in enumerate(explained)
-        }
+        explained: dict[str, Explanation] = {}
+        for turn, test in enumerate(trying.explain(problem, wrong, [together] if together else [])):
+            # Of several bugs the one that fails this test alone, or each in turn.
+            possible = [bug for bug in together if test in foreseen[bug]] or together
+            explained[test] = Explanation(possible[turn % len(possible)], carried=False)
+        return explained
 
-    def _foreseen(self, problem: str, bugs: Sequence[str]) -> set[str]:
-        """The tests that are in the evidence of one of these bugs."""
-        return {
-            test
-            for bug in self.bugs
-            if bug.id in bugs
-            for form in bug.every_form
-            for test in form.evidence.get(problem, {})
-        }
-
-    def _the_one_of(self, bugs: Sequence[str], problem: str, test: str, turn: int) -> str:
-        """Of bugs that give a test's answers together the one that fails it alone, or each in turn."""
-        alone = [bug for bug in bugs if test in self._foreseen(problem, [bug])]
-        return (alone or bugs)[turn % len(alone or bugs)]
+    def _foreseen(self, problem: str, bug: str) -> set[str]:
+        """The tests of a problem that are in the evidence of a bug."""
+        forms = (form for known in self.bugs if known.id == bug for form in known.every_form)
+        return {test for form in forms for test in form.evidence.get(problem, {})}
 
     def _likely(self, problem: str) -> list[str]:
         """Ids of the problem's own bugs that no passing test speaks against."""

@@ -49,8 +49,9 @@ _NEW = 0.5
 """A bug explains at least so much of what is like it that no bug named before explains."""
 FORESEEN = 0.85
 
-_BROKEN, _SOUND = 0.12, 0.06
-"""Where more than the first share of the other tests fails, much is unknown; where not more than the second, little."""
+_HALF_BROKEN, _BROKEN, _SOUND = 0.4, 0.12, 0.06
+"""Shares of the other tests that fail. Above the first, exceptions say nothing, and even many of one type; above the
+second, much is unknown; up to the third, little is."""
 _MANY = 4
 """So many tests that look alike are no chance where most of the rest is right."""
 _STRONG = 3
@@ -252,7 +253,10 @@ class _Suspect:
             return True
         failing, others = self.elsewhere
         if self.whole and failing > _BROKEN * others:
-            return len(self.alike) == len(self.evidence) and self.strength >= _STRONG_ALONE
+            same_types = not self.shows_values and sum(self.alike.values()) >= len(self.alike) >= _MANY
+            return len(self.alike) == len(self.evidence) and (
+                self.strength >= _STRONG_ALONE or (same_types and failing <= _HALF_BROKEN * others)
+            )
         many = len(self.alike) >= _MANY or (
             not self.shows_values and len(self.alike) > 1 and failing <= _SOUND * others
         )
