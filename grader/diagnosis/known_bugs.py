@@ -203,7 +203,8 @@ class _Suspect:
     of them that look as it would have them, each with the number of exceptions of exactly its type; whole: whether all
     of them do, and nothing else fails in their claims; strength: how many different wrong values that makes; elsewhere:
     what other tests of the same operations do, (failing, all); is_certain: whether the bug was found in what the
-    problem builds on; is_part: whether other operations speak against it.
+    problem builds on; is_part: whether other operations speak against it; discrete: the failing tests in which nothing
+    can be off by rounding; foresees: how many tests it would have fail, those included that another bug ended early.
     """
 
     bug: KnownBug
@@ -217,6 +218,7 @@ class _Suspect:
     is_certain: bool
     is_part: bool
     discrete: frozenset[str]
+    foresees: int
 
     @property
     def hides(self) -> frozenset[str]:
@@ -225,7 +227,7 @@ class _Suspect:
 
     @property
     def share(self) -> float:
-        return len(self.alike) / len(self.evidence)
+        return len(self.alike) / self.foresees
 
     def weight(self, tests: Collection[str]) -> tuple[Any, ...]:
         """What speaks for this one when it newly explains these tests."""
@@ -300,6 +302,7 @@ def _suspect(
     foreign = _exceptions_beyond(claims, failing)
     there = {test for test in failing if test in scope and _claim(test) in claims}
     there -= {test for test in there - similar.keys() if _ends(failing[test]) in foreign}
+    foresees = len(evidence)
     evidence = {test: seen for test, seen in evidence.items() if test not in failing or test in there}
     others = [test for test in scope if test not in evidence]
     wrong = {value for test in similar for value in wrong_values(evidence[test], form.wrong.get(test))}
@@ -315,6 +318,7 @@ def _suspect(
         is_certain=bug.problem != problem,
         is_part=is_part,
         discrete=frozenset(test for test in found if all(map(_is_discrete, failing[test]))),
+        foresees=foresees,
     )
 
 
@@ -347,7 +351,9 @@ def _is_believed(
     if suspect.stands_alone():
         return True
     claims = {_claim(test) for test in foreseen}
-    if len(foreseen) < FORESEEN * len(failing) or any(_claim(test) not in claims for test in failing):
+    if len(foreseen) < FORESEEN * len(failing):
+        return False
+    if any(_claim(test) not in claims for test in failing) and not (suspect.whole and suspect.share == 1):
         return False
     return len(named) == 1 or suspect.strength > 0 or suspect.whole
 
