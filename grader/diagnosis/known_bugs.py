@@ -128,7 +128,7 @@ def same(one: Fingerprint, other: Fingerprint) -> bool:
     """Whether two fingerprints are of the same output, up to rounding in float32."""
     if len(one) != len(other) or one[0] != other[0]:
         return False
-    if len(one) <= 2:
+    if len(one) <= 2 or one[0] in _NO_VALUE:
         return list(one) == list(other)
     (_, rms, strange, *projections), (_, other_rms, other_strange, *other_projections) = one, other
     return (

@@ -54,6 +54,13 @@ def test_discrete_outputs_must_agree_exactly():
     assert not same(fingerprint(1), fingerprint(True))
 
 
+def test_exceptions_are_the_same_by_type_and_by_what_they_say():
+    size, none = (fingerprint_error(RuntimeError(text)) for text in ("size of tensor a (7)", "NoneType has no"))
+    assert same(size, fingerprint_error(RuntimeError("size of tensor a (8)")))
+    assert not same(size, none)
+    assert not same(size, fingerprint_error(RuntimeError()))
+
+
 def test_a_bug_is_named_when_all_its_evidence_is_there():
     known = bug("x", t1=A, t2=B)
     assert diagnose("rope", {"t1": A, "t2": B}, ["t1", "t2", "t3"], [known]) == {"t1": known, "t2": known}
