@@ -305,14 +305,18 @@ def _suspect(
     foresees = len(evidence)
     evidence = {test: seen for test, seen in evidence.items() if test not in failing or test in there}
     others = [test for test in scope if test not in evidence]
-    wrong = {value for test in similar for value in wrong_values(evidence[test], form.wrong.get(test))}
+    wrong = {
+        value
+        for test in similar
+        for value in wrong_values(evidence[test], form.wrong.get(test, () if test in form.right else None))
+    }
     return _Suspect(
         bug,
         evidence,
         frozenset(found),
         similar,
         whole=there <= evidence.keys() and len(similar) >= FORESEEN * len(evidence),
-        strength=0 if form.right and similar.keys() <= set(form.right) else len(wrong),
+        strength=len(wrong),
         shows_values=any(_has_value(evidence[test]) and test not in form.right for test in similar),
         elsewhere=(sum(test in failing for test in others), len(others)),
         is_certain=bug.problem != problem,
