@@ -469,8 +469,11 @@ MISCONCEPTIONS = (
     _mha(
         "rope-never-applied",
         {"rotate": _rotates_never},
-        diagnosis="Your attention with RoPE does not rotate anything.",
-        hint="Triple all positions: does the output change?",
+        diagnosis=(
+            "RoPE has no effect in your attention: it rotates nothing, or all tokens of a head alike, as when it counts "
+            "along the heads."
+        ),
+        hint="Triple all positions: does the output change? Which dimension of the queries does your RoPE count along?",
         frequency="occasional",
     ),
     _mha(

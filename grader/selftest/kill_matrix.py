@@ -40,7 +40,7 @@ from .reach import Reach, reach_of
 
 Evidence = Mapping[str, Mapping[str, Transcript]]
 
-_NAMED, _MISNAMED, _GUESSED = 0.95, 0.01, 0.02
+_NAMED, _MISNAMED, _GUESSED = 0.95, 0.01, 0.01
 """Least share of bugs that get their own name, and largest of those that get another's: known, and unknown."""
 
 
