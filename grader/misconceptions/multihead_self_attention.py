@@ -469,10 +469,7 @@ MISCONCEPTIONS = (
     _mha(
         "rope-never-applied",
         {"rotate": _rotates_never},
-        diagnosis=(
-            "RoPE has no effect in your attention: it rotates nothing, or all tokens of a head alike, as when it counts "
-            "along the heads."
-        ),
+        diagnosis="RoPE has no effect in your attention: it rotates nothing, or all tokens alike (counting heads).",
         hint="Triple all positions: does the output change? Which dimension of the queries does your RoPE count along?",
         frequency="occasional",
     ),
