@@ -1,0 +1,219 @@
+"""The source of clues that says which small change of a formula gives just what the submission gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from ...scoring.outcome import Clue
+from ...submission.faults import Fault, CallTimeout
+from ...submission.interface import Question, Submission
+from ..clues import Failure, size_of
+from .change import EXPRESSION, Change, Hypothesis, widened
+from .evidence import Evidence, evidence_of, jittered
+from .expressions import expressions
+from .formulas import FORMULAS, space_of
+from .search import Search, same_everywhere
+
+_SECONDS = 2.0
+"""So long may the search for one failure take."""
+_SECONDS_OF_ALL = 6.0
+"""So long may it take for all failures of a submission."""
+_MOST_CALLS = 4
+"""Of so many calls of a test every hypothesis has to give the answers."""
+
+
+@dataclass
+class Known:
+    """What was found out about a submission so far.
+
+    probes: {operation: its answers to the questions that tell changes apart}; found: {operation: hypotheses that
+    explained a failure}; given_up: operations for which no pair of changes was found; seconds: spent so far.
+    """
+
+    probes: dict[str, list[Evidence]] = field(default_factory=dict)
+    found: dict[str, list[Hypothesis]] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    hangs: bool = False
+
+
+class WrongFormula:
+    """A source of clues; remembers what it found out about a submission as long as that lives."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Submission, Known] = WeakKeyDictionary()
+
+    def __call__(self, failure: Failure, submission: Submission) -> Clue | None:
+        known = self._known.setdefault(submission, Known())
+        if failure.bug or known.seconds > _SECONDS_OF_ALL:
+            return None
+        start = time.monotonic()
+        try:
+            says = Investigation(failure, submission, known, start + _SECONDS).says()
+        finally:
+            known.seconds += time.monotonic() - start
+        return Clue(says=(says,)) if says else None
+
+
+class Investigation:
+    """One failure, looked into."""
+
+    def __init__(self, failure: Failure, submission: Submission, known: Known, ends: float) -> None:
+        self._submission = submission
+        self._known = known
+        self._ends = ends
+        self._calls = list(_calls(failure))
+        self._generator = torch.Generator().manual_seed(size_of(failure.asked))
+
+    def says(self) -> str:
+        """The sentence about it; "" where nothing is known."""
+        wrong = [call for call in self._calls if call.is_wrong]
+        if not wrong:
+            return ""
+        first = wrong[0]
+        others = [call for call in self._calls if call is not first][: _MOST_CALLS - 1]
+        search = Search(first, self._ends)
+        for rivals in self._stages(search):
+            left = [rival for rival in rivals if all(call.agrees(rival) for call in others)]
+            if not left:
+                continue
+            more = self._asked_again(first)
+            left = [rival for rival in left if all(call.agrees(rival) for call in more)]
+            if says := self._said(first, left, more):
+                return says
+        return ""
+
+    def _stages(self, search: Search) -> Iterator[list[Hypothesis]]:
+        """Hypotheses that fit the wrong call, the plainest explanations first."""
+        operation = search.wrong.operation
+        below = FORMULAS.below(operation)
+        yield search.fitting(self._known.found.get(operation, []))
+        yield search.fitting(hypothesis for part in below for hypothesis in self._known.found.get(part, []))
+        wrong_parts = [part for part in below if self._is_wrong(part)]
+        own = [self._own(part) for part in wrong_parts]
+        together = [tuple(own)] if len(own) > 1 else []
+        yield search.fitting([*((change,) for change in own), *together])
+        space = _in_order(space_of(operation), below, wrong_parts)
+        yield search.singles(space)
+        yield search.fitting((change,) for change in expressions(FORMULAS, operation, search.wrong.given))
+        bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
+        for base in bases:
+            yield search.fitting((*base, change) for change in search.active)
+        if operation not in self._known.given_up:
+            self._known.given_up.add(operation)
+            yield search.pairs()
+
+    def _said(self, wrong: Evidence, rivals: Sequence[Hypothesis], more: Sequence[Evidence]) -> str:
+        if not rivals:
+            return ""
+        fewest = min(map(len, rivals))
+        rivals = [rival for rival in rivals if len(rival) == fewest]
+        probes = [wrong, *more, *_unanswered(wrong.operation)]
+        if len(rivals) > 1 and not same_everywhere(rivals, probes):
+            places = {tuple(change.place for change in rival) for rival in rivals}
+            ((place, *further),) = places if len(places) == 1 else (("", ""),)
+            step = FORMULAS.steps.get(place)
+            if further or step is None:
+                return ""
+            return f"One step of your code is another one, and all else is right: {step.gives}."
+        best = rivals[0]
+        own = self._known.found.setdefault(wrong.operation, [])
+        if best not in own and not any(change.place in FORMULAS.of for change in best):
+            own.append(best)
+        return sentence(best, of_gradients=bool(wrong.wrt))
+
+    def _asked_again(self, wrong: Evidence) -> list[Evidence]:
+        """The submission's answers to the questions of the formula, and to the failed one with other numbers."""
+        found = list(self._probed(wrong.operation)) if wrong.operation == wrong.question[0] else []
+        question = jittered(wrong.question, self._generator)
+        answer = self._ask(question)
+        return [*found, *filter(None, [evidence_of(question, answer, wrong.close)])]
+
+    def _probed(self, operation: str) -> list[Evidence]:
+        if operation not in self._known.probes:
+            self._known.probes[operation] = [
+                evidence
+                for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))
+                if (evidence := evidence_of((operation, given), self._ask((operation, given)))) is not None
+            ]
+        return self._known.probes[operation]
+
+    def _is_wrong(self, part: str) -> bool:
+        return any(evidence.is_wrong for evidence in self._probed(part))
+
+    def _ask(self, question: Question) -> Any:
+        """The submission's answer; None where it gives none, or took too long once."""
+        if self._known.hangs:
+            return None
+        try:
+            return self._submission.perform(*question)
+        except CallTimeout:
+            self._known.hangs = True
+        except Fault:
+            pass
+        except Exception:  # of a submission in this process
+            pass
+        return None
+
+    def _own(self, part: str) -> Change:
+        """The submission's own code in the place of a formula."""
+
+        def does(**given: Any) -> Tensor:
+            narrow = {name: v.float() if _floats(v) else v for name, v in given.items()}
+            answer = self._ask((part, narrow))
+            if not isinstance(answer, Tensor):
+                raise ValueError("no answer")
+            return widened(answer)
+
+        return Change(part, does, f"`{part}` of your own")
+
+
+def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
+    """What a student reads of a hypothesis."""
+    own = [change for change in hypothesis if change.place in FORMULAS.of]
+    rest = [change for change in hypothesis if change.place not in FORMULAS.of]
+    subject = "Your gradients are" if of_gradients else "Your output is"
+    if not rest:
+        parts = " and ".join(f"`{change.place}`" for change in own)
+        return f"All else is right here: {subject.lower()} what the formula gives with your own {parts} in it. Mend that first."
+    if len(hypothesis) == 1 and rest[0].place == EXPRESSION:
+        return f"{subject} {rest[0].words}."
+    clauses = [*(f"your own `{change.place}` is used" for change in own), *(change.words for change in rest)]
+    if len(clauses) == 1:
+        return f"{subject} what comes out when {clauses[0]}."
+    return f"{subject} what comes out of two mistakes together: {'; and '.join(clauses)}."
+
+
+def _calls(failure: Failure) -> Iterator[Evidence]:
+    """The calls of a failed test that are about formulas, those with the smallest arguments first."""
+    tolerance = failure.case.tolerance.relative if failure.case is not None else 0.0
+    together = sorted(zip(failure.asked, failure.answers, strict=False), key=lambda pair: size_of(pair[0]))
+    for question, answer in together:
+        if not isinstance(answer, BaseException) and (evidence := evidence_of(question, answer, tolerance)):
+            yield evidence
+
+
+def _in_order(space: Sequence[Change], below: Iterable[str], wrong: Sequence[str]) -> list[Change]:
+    """Changes of parts that are right by themselves come last."""
+    right = {step for part in below if part not in wrong for step in FORMULAS.of[part].steps}
+    return sorted(space, key=lambda change: change.place in right)
+
+
+def _unanswered(operation: str) -> Iterator[Evidence]:
+    """The questions of a formula, whether or not the submission answers them."""
+    for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1)):
+        yield Evidence((operation, given), operation, widened(given), (), 0.0)
+
+
+def _floats(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+wrong_formula = WrongFormula()
