@@ -77,7 +77,7 @@ def find_clues(
         sources: those of `sources.py` by default.
     """
     if sources is None:
-        from .sources import SOURCES as sources  # noqa: N811  (they build on this module)
+        from .sources import SOURCES as sources
     ends = time.monotonic() + _SECONDS
     found: dict[str, Clue] = {}
     for failure in failures:

@@ -73,7 +73,7 @@ class _Follower:
 def failures_in_process(adapters: Any, problems: Sequence[str]) -> tuple[list[Failure], InProcess]:
     """The failures of a submission that are looked into, on stored cases, and the submission to ask again."""
     submission = InProcess(adapters)
-    attribution = Attribution({problem: () for problem in problems})
+    attribution = Attribution(dict.fromkeys(problems, ()))
     files = [str(TESTS / f"test_{problem}.py") for problem in problems]
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[_Follower(submission, attribution)])
@@ -114,7 +114,8 @@ def main() -> int:
             explained += bool(sentences)
             silent += not sentences
             print(
-                f"{misconception.id}  ({len(said.of)} claims, {said.seconds:.1f} s)\n    is:   {misconception.diagnosis}"
+                f"{misconception.id}  ({len(said.of)} claims, {said.seconds:.1f} s)\n"
+                f"    is:   {misconception.diagnosis}"
             )
             for sentence in sentences:
                 claims = [claim.partition("::")[2] for claim, found in said.of.items() if sentence in found]

@@ -306,7 +306,7 @@ ROPE = Formula(
 # Scaled dot-product attention
 
 
-def _attention(do: Steps, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: N803
+def _attention(do: Steps, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None = None) -> Tensor:
     scores = do.scaled(do.scores(Q, K), Q, K, V)
     masked = do.masked(scores, do.mask(mask, scores))
     weights = do.weights(masked, lambda dim: do.part("run_softmax", in_features=masked, dim=dim))
@@ -356,7 +356,7 @@ def _left_aligned(mask: Tensor | None, scores: Tensor) -> Tensor | None:
     return None if mask is None else mask.reshape(*mask.shape, *[1] * (scores.ndim - mask.ndim))
 
 
-def _product(weights: Tensor, V: Tensor, K: Tensor, Q: Tensor) -> Tensor:  # noqa: N803
+def _product(weights: Tensor, V: Tensor, K: Tensor, Q: Tensor) -> Tensor:
     return weights @ V
 
 

@@ -40,6 +40,11 @@ class Evidence:
     wrt: tuple[str, ...] = ()
     cotangent: Tensor | None = None
 
+    @property
+    def is_of_adapter(self) -> bool:
+        """Whether it is the adapter of the formula that was asked, and not something else of the same formula."""
+        return self.question[0] not in _KERNELS
+
     def predicted(self, hypothesis: Hypothesis = ()) -> tuple[Tensor, ...]:
         """What the formula gives with these changes; raises whatever comes of changes that do not fit."""
         if self.cotangent is None:
@@ -120,7 +125,7 @@ def evidence_of(question: Question, answer: Any, tolerance: float = 0.0) -> Evid
 
 
 def _flash(arguments: dict[str, Any]) -> tuple[str, Given, tuple[str, ...]]:
-    Q, K = arguments["Q"], arguments["K"]  # noqa: N806
+    Q, K = arguments["Q"], arguments["K"]
     causal = torch.ones(Q.shape[-2], K.shape[-2], dtype=torch.bool).tril() if arguments["is_causal"] else None
     given = {"Q": Q, "K": K, "V": arguments["V"], "mask": causal}
     return "run_scaled_dot_product_attention", given, ("Q", "K", "V") if "cotangent" in arguments else ()

@@ -56,21 +56,23 @@ def quantities(formulas: Formulas, operation: str, given: Given) -> dict[str, Te
 
 def expressions(formulas: Formulas, operation: str, given: Given) -> Iterator[Change]:
     """What the formula passes through, and functions of one or two of these quantities; the simplest first."""
-    names = list(quantities(formulas, operation, given))
+    latest: list[tuple[Given, dict[str, Tensor]]] = []
+
+    def found_in(given: Given) -> dict[str, Tensor]:
+        if not latest or latest[0][0] is not given:
+            latest[:] = [(given, quantities(formulas, operation, given))]
+        return latest[0][1]
+
+    def over(function: Any, *names: str) -> Any:
+        return lambda output, given: function(*(found_in(given)[name] for name in names))
+
+    names = list(found_in(given))
     for template, function in _OF_ONE.items():
         for name in names:
             words = template.format(name) if template != "{}" else name
-            yield Change(EXPRESSION, _over(formulas, operation, function, name), words)
+            yield Change(EXPRESSION, over(function, name), words)
     for template, function in _OF_TWO.items():
         for one, other in itertools.permutations(names, 2):
             if function in (torch.add, torch.mul) and one > other:
                 continue
-            yield Change(EXPRESSION, _over(formulas, operation, function, one, other), template.format(one, other))
-
-
-def _over(formulas: Formulas, operation: str, function: Any, *names: str) -> Any:
-    def does(output: Tensor, given: Given) -> Tensor:
-        found = quantities(formulas, operation, given)
-        return function(*(found[name] for name in names))
-
-    return does
+            yield Change(EXPRESSION, over(function, one, other), template.format(one, other))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .change import Change, Formula, Given, Step, Steps, normal
+from .change import OUTPUT, Change, Formula, Given, Step, Steps, normal
 
 # Linear: W x
 
@@ -111,10 +110,12 @@ def _softmax(do: Steps, in_features: Tensor, dim: int) -> Tensor:
 
 
 def _draw_softmax(generator: torch.Generator) -> Sequence[Given]:
-    return [
-        {"in_features": normal(generator, *shape, scale=1.5), "dim": dim}
-        for shape, dim in (((3, 5), -1), ((4, 4, 4), 1))
-    ]
+    plain, cube = normal(generator, 3, 5, scale=1.5), normal(generator, 4, 4, 4, scale=1.5)
+    levels = plain + torch.tensor([[-300.0], [0.0], [300.0]])  # where it shows what is subtracted
+    wide, closed = plain + torch.linspace(-60, 60, 5), plain.clone()
+    closed[torch.arange(3), torch.arange(3)] = -torch.inf
+    along_last = [plain, plain + 200, plain - 200, levels, wide, closed]
+    return [{"in_features": x, "dim": dim} for x, dim in (*((x, -1) for x in along_last), (cube, 1))]
 
 
 SOFTMAX = Formula(
@@ -122,12 +123,13 @@ SOFTMAX = Formula(
     _softmax,
     {
         "dimension": Step("the dimension", lambda x, dim: dim),
-        "shifted": Step("x less its maximum", lambda x, dim: x - x.amax(dim, keepdim=True)),
+        "shifted": Step("x less its maximum", lambda x, dim: x - x.detach().amax(dim, keepdim=True)),
         "powers": Step("e^x", torch.exp),
         "sum_of_powers": Step("the sum of e^x", lambda e, dim: e.sum(dim, keepdim=True)),
         "quotient": Step("the probabilities", lambda e, total: e / total),
     },
     (
+        Change("quotient", lambda e, total: e, "e^x is not divided by its sum"),
         Change("dimension", lambda x, dim: -1, "softmax always goes along the last dimension, whatever `dim` says"),
         Change("dimension", lambda x, dim: 0, "softmax goes along the first dimension"),
         Change("dimension", lambda x, dim: 1, "softmax goes along the second dimension"),
@@ -159,8 +161,19 @@ SOFTMAX = Formula(
         Change(
             "sum_of_powers", lambda e, dim: e.norm(dim=dim, keepdim=True), "e^x is divided by its length, not its sum"
         ),
-        Change("sum_of_powers", lambda e, dim: e.sum(dim, keepdim=True) + 1, "1 is added to the sum of e^x"),
-        Change("quotient", lambda e, total: e, "e^x is not divided by its sum"),
+        *(
+            Change(
+                "sum_of_powers",
+                lambda e, dim, more=more: e.sum(dim, keepdim=True) + more,
+                f"{more:g} is added to the sum of e^x, so that the probabilities do not add up to 1",
+            )
+            for more in (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+        ),
+        Change(
+            "sum_of_powers",
+            lambda e, dim: e.sum(dim, keepdim=True).detach(),
+            "no gradient passes the sum of e^x",
+        ),
         Change("quotient", lambda e, total: e * total, "e^x is multiplied by its sum and not divided by it"),
         Change("quotient", lambda e, total: (e / total).log(), "the logarithm of the probabilities is returned"),
         Change("quotient", lambda e, total: total.log().expand_as(e), "only the logarithm of the sum is returned"),
@@ -192,15 +205,38 @@ SOFTMAX = Formula(
             lambda x, dim: _as_float32_sees(x - x.amin(dim, keepdim=True)),
             "the minimum is subtracted instead of the maximum",
         ),
+        Change(
+            "shifted",
+            lambda x, dim: _as_float32_sees(x - x.abs().amax(dim, keepdim=True)),
+            "the largest absolute value is subtracted instead of the maximum",
+        ),
+        Change(
+            "shifted",
+            lambda x, dim: _as_float32_sees(x - x.abs().amax()),
+            "the largest absolute value of the whole tensor is subtracted instead of each row's maximum",
+        ),
+        *(
+            Change(
+                "shifted",
+                lambda x, dim, most=most: x.clamp(-most, most),
+                f"x is limited to -{most:g} .. {most:g} before e^x is taken",
+            )
+            for most in (10.0, 20.0, 30.0, 50.0, 60.0, 80.0, 88.0, 100.0)
+        ),
         Change("shifted", lambda x, dim: x - x.amax(dim), "the maximum loses its dimension (no keepdim)"),
         Change("shifted", lambda x, dim: x / x.amax(dim, keepdim=True), "x is divided by its maximum"),
         Change(
             "shifted",
-            lambda x, dim: (x - x.mean(dim, keepdim=True)) / x.std(dim, keepdim=True),
+            lambda x, dim: (x - x.mean(dim, keepdim=True)) / x.std(dim, keepdim=True, correction=0),
             "x is standardised before e^x is taken",
         ),
         Change("shifted", lambda x, dim: x.softmax(dim), "softmax is applied twice"),
         Change("shifted", lambda x, dim: x.nan_to_num(neginf=0.0), "minus infinity is taken for 0"),
+        Change(
+            OUTPUT,
+            lambda y, given: y.movedim(given["dim"], -1),
+            "the dimension is moved to the end, and not moved back",
+        ),
     ),
     _draw_softmax,
     "softmax",
@@ -227,13 +263,20 @@ def _pick(values: Tensor, targets: Tensor) -> Tensor:
 
 
 def _draw_cross_entropy(generator: torch.Generator) -> Sequence[Given]:
-    return [
-        {
-            "inputs": normal(generator, rows, 7, scale=1.5),
-            "targets": torch.randint(1, 6, (rows,), generator=generator),
-        }
-        for rows in (5, 7)
-    ]
+    def given(logits: Tensor) -> Given:
+        return {"inputs": logits, "targets": torch.randint(1, 6, (len(logits),), generator=generator)}
+
+    plain, square = normal(generator, 5, 7, scale=1.5), normal(generator, 7, 7, scale=1.5)
+    levels = plain + torch.tensor([-300.0, -40.0, 0.0, 40.0, 300.0])[:, None]  # where it shows what is subtracted
+    return given(plain), given(square), given(12 * plain), given(levels), given(plain + 200), given(plain - 200)
+
+
+_OR = " (or they are kept above it), so that no loss can exceed -log of it"
+
+
+def _log_softmax_of(shifted: Tensor) -> Tensor:
+    """With the sum of e^x as float32 sees it, 0 where all of it is too small."""
+    return shifted - shifted.float().exp().sum(-1, keepdim=True).log().double()
 
 
 def _log_of(eps: float) -> Callable[[Tensor], Tensor]:
@@ -256,15 +299,23 @@ CROSS_ENTROPY = Formula(
     },
     (
         Change("reduced", torch.sum, "the losses are added up and not averaged"),
+        Change(
+            OUTPUT,
+            lambda loss, given: loss * given["targets"].numel() / given["inputs"].shape[-1],
+            "the sum of the losses is divided by the number of classes, not of losses",
+        ),
         Change("loss_of_each", lambda p: p, "the minus sign before the logarithm is missing"),
         Change("loss_of_each", lambda p: -p / math.log(2), "the logarithm has base 2 instead of e"),
         Change("loss_of_each", lambda p: -p / math.log(10), "the logarithm has base 10 instead of e"),
         Change("loss_of_each", lambda p: -p.exp(), "the logarithm is left out: -p is averaged instead of -log p"),
+        Change("loss_of_each", lambda p: -p.detach(), "no gradient reaches the logits"),
         Change("loss_of_each", torch.exp, "p is averaged instead of -log p"),
         Change("loss_of_each", lambda p: 1 - p.exp(), "1 - p is averaged instead of -log p"),
         Change("reduced", lambda losses: losses.mean().exp(), "the perplexity e^loss is returned, not the loss"),
         Change(
-            "reduced", lambda losses: losses.sum(-1).mean(), "losses are averaged over the batch only, and summed up"
+            "reduced",
+            lambda losses: losses.sum() / len(losses),
+            "the sum is divided by the size of the first dimension only",
         ),
         Change("reduced", lambda losses: losses, "the loss of each row is returned, not their mean"),
         Change("reduced", lambda losses: losses.median(), "the median of the losses is returned, not their mean"),
@@ -330,16 +381,53 @@ CROSS_ENTROPY = Formula(
         ),
         Change(
             "log_probabilities",
+            _log_softmax_of,
+            "the sum of e^x is taken without subtracting the maximum first, and overflows",
+        ),
+        Change(
+            "log_probabilities",
+            lambda x: x - x.logsumexp(-1, keepdim=True).detach(),
+            "no gradient passes the logarithm of the sum",
+        ),
+        Change(
+            "log_probabilities",
+            lambda x: _log_softmax_of(x - x.amax()),
+            "the maximum of the whole batch is subtracted and not that of each row, so that e^x of low rows is 0",
+        ),
+        Change(
+            "log_probabilities",
+            lambda x: _log_softmax_of(x - x.amax(0, keepdim=True)),
+            "the maximum is taken over the batch and not over the vocabulary, which changes the softmax",
+        ),
+        Change(
+            "log_probabilities",
+            lambda x: x - x.amax(0, keepdim=True) - x.logsumexp(-1, keepdim=True),
+            "the maximum over the batch is subtracted from the logit of the target",
+        ),
+        Change(
+            "log_probabilities",
             lambda x: (x.float().exp() / x.float().exp().sum(-1, keepdim=True)).log().double(),
             "e^x is taken without subtracting the maximum, and overflows",
         ),
         *(
+            Change("log_probabilities", _log_of(eps), f"{eps:g} is added to probabilities before the logarithm{_OR}")
+            for eps in (1e-8, 1e-10, 1e-9, 1e-12, 1e-20)
+        ),
+        *(
+            Change(
+                "log_probabilities",
+                _clamped_log(eps),
+                f"probabilities are kept above {eps:g} (or it is added to them), so that no loss can exceed -log of it",
+            )
+            for eps in (1e-8, 1e-10, 1e-9, 1e-12, 1e-20)
+        ),
+        *(
             Change("log_probabilities", _log_of(eps), f"{eps:g} is added to the probability before the logarithm")
-            for eps in (1e-8, 1e-10, 1e-9, 1e-12, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-20)
+            for eps in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
         ),
         *(
             Change("log_probabilities", _clamped_log(eps), f"probabilities below {eps:g} are raised to {eps:g}")
-            for eps in (1e-8, 1e-10, 1e-9, 1e-12, 1e-7, 1e-6, 1e-5, 1e-4)
+            for eps in (1e-7, 1e-6, 1e-5, 1e-4)
         ),
         Change("at_targets", lambda p, t: p.mean(-1), "the mean over all classes is taken, not the target's value"),
         Change("at_targets", lambda p, t: p.sum(-1), "the sum over all classes is taken, not the target's value"),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...scoring.outcome import Clue
-from ...submission.faults import Fault, CallTimeout
+from ...submission.faults import CallTimeout, Fault
 from ...submission.interface import Question, Submission
 from ..clues import Failure, size_of
 from .change import EXPRESSION, Change, Hypothesis, widened
@@ -122,7 +122,7 @@ class Investigation:
             step = FORMULAS.steps.get(place)
             if further or step is None:
                 return ""
-            return f"One step of your code is another one, and all else is right: {step.gives}."
+            return f"The difference lies in one step of the formula: {step.gives}."
         best = rivals[0]
         own = self._known.found.setdefault(wrong.operation, [])
         if best not in own and not any(change.place in FORMULAS.of for change in best):
@@ -131,7 +131,7 @@ class Investigation:
 
     def _asked_again(self, wrong: Evidence) -> list[Evidence]:
         """The submission's answers to the questions of the formula, and to the failed one with other numbers."""
-        found = list(self._probed(wrong.operation)) if wrong.operation == wrong.question[0] else []
+        found = list(self._probed(wrong.operation)) if wrong.is_of_adapter else []
         question = jittered(wrong.question, self._generator)
         answer = self._ask(question)
         return [*found, *filter(None, [evidence_of(question, answer, wrong.close)])]
@@ -182,7 +182,7 @@ def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
     subject = "Your gradients are" if of_gradients else "Your output is"
     if not rest:
         parts = " and ".join(f"`{change.place}`" for change in own)
-        return f"All else is right here: {subject.lower()} what the formula gives with your own {parts} in it. Mend that first."
+        return f"{subject} what the formula gives with your own {parts} in it. Mend that first: all else is right here."
     if len(hypothesis) == 1 and rest[0].place == EXPRESSION:
         return f"{subject} {rest[0].words}."
     clauses = [*(f"your own `{change.place}` is used" for change in own), *(change.words for change in rest)]
