@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import torch
 
 from ..cases.case import Case
 from ..diagnosis.attribution import Attribution
@@ -104,6 +105,7 @@ def main() -> int:
     parser.add_argument("--problem", nargs="+", default=PROBLEMS, choices=PROBLEMS, metavar="ID")
     parser.add_argument("--only", default="", help="misconceptions whose id holds this")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # as in the examiner
     explained = silent = 0
     for problem in arguments.problem:
         for misconception in load_catalogue(problem):

@@ -1,4 +1,4 @@
-"""Changes that any formula may suffer: arguments ignored or mistaken for each other, an output that goes one step on."""
+"""Changes that any formula may suffer: arguments ignored or mistaken for each other, an output taken one step on."""
 
 from __future__ import annotations
 
@@ -88,6 +88,13 @@ def changes_of_output() -> Iterator[Change]:
         (torch.trunc, "the output is cut off to whole numbers"),
     ):
         yield Change(OUTPUT, _on(function), words)
+    yield Change(OUTPUT, _with_input, "the input is added to the output (a residual connection)")
+
+
+def _with_input(output: Tensor, given: Given) -> Tensor:
+    if given["in_features"].shape != output.shape:
+        raise ValueError("of different shapes")
+    return output + given["in_features"]
 
 
 SIZES = {

@@ -309,14 +309,19 @@ ROPE = Formula(
 def _attention(do: Steps, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None = None) -> Tensor:
     scores = do.scaled(do.scores(Q, K), Q, K, V)
     masked = do.masked(scores, do.mask(mask, scores))
-    weights = do.weights(masked, lambda dim: do.part("run_softmax", in_features=masked, dim=dim))
+
+    def softmax(dim: int, of: Tensor = masked) -> Tensor:
+        return do.part("run_softmax", in_features=of, dim=dim)
+
+    weights = do.weights(masked, softmax, scores, mask, math.sqrt(Q.shape[-1]))
     return do.averaged(do.kept(weights, mask, Q, V), V, K, Q)
 
 
 def _draw_attention(generator: torch.Generator) -> Sequence[Given]:
     def given(*leading: int, queries: int, keys: int, d_k: int, d_v: int) -> Given:
         mask = torch.rand(*leading, queries, keys, generator=generator) < 0.5
-        mask[..., torch.arange(queries), torch.arange(queries) % keys] = True
+        some = torch.arange(queries)
+        mask[..., some, some % keys], mask[..., some, (some + 1) % keys] = True, False
         return {
             "Q": normal(generator, *leading, queries, d_k, scale=1.5),
             "K": normal(generator, *leading, keys, d_k, scale=1.5),
@@ -324,7 +329,11 @@ def _draw_attention(generator: torch.Generator) -> Sequence[Given]:
             "mask": mask,
         }
 
-    return given(2, queries=4, keys=5, d_k=6, d_v=6), given(4, 4, queries=4, keys=4, d_k=4, d_v=4)
+    plain = given(2, queries=4, keys=5, d_k=6, d_v=6)
+    along = torch.ones(6) / 6
+    low = plain | {"Q": plain["Q"] + 60 * along, "K": plain["K"] - 60 * along}  # every score is far below 0
+    narrow = given(2, queries=3, keys=4, d_k=8, d_v=5)
+    return plain, given(4, 4, queries=4, keys=4, d_k=4, d_v=4), low, narrow
 
 
 def _filled(value: float) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -373,7 +382,7 @@ _MASKS: tuple[Change, ...] = (
     ),
     *(
         Change("masked", _filled(value), f"closed keys get a score of {value:g} and not minus infinity")
-        for value in (0.0, -100.0, -10.0, -1.0, 1e-9, -1e-9, -1000.0, -1e4, -50.0, -20.0, -1e3, -99.0, -9.0, -1e5)
+        for value in (0.0, -100.0, -10.0, -1.0, -1000.0, -1e4, -50.0, -20.0, -1e5)
     ),
     Change("masked", _with(lambda scores, mask: scores + mask), "the mask is added to the scores as 1 and 0"),
     Change(
@@ -408,14 +417,21 @@ _MASKS: tuple[Change, ...] = (
     Change("mask", _keys_of_first_query, "the mask of the first query serves for all queries"),
     Change("mask", _left_aligned, "the mask's dimensions are lined up from the left"),
     Change(
-        "kept",
-        lambda weights, mask, Q, V: weights if mask is None else weights * mask,
+        "weights",
+        lambda masked, softmax, scores, mask, root: softmax(-1, scores) * (1 if mask is None else mask),
         "the weights of closed keys are set to 0 after the softmax, so that the others no longer add up to 1",
     ),
     Change(
-        "kept",
-        lambda weights, mask, Q, V: weights if mask is None else weights.masked_fill(~mask, -torch.inf),
+        "weights",
+        lambda masked, softmax, scores, mask, root: softmax(-1, scores).masked_fill(
+            torch.zeros_like(scores).bool() if mask is None else ~mask, -torch.inf
+        ),
         "minus infinity is put in after the softmax and not before it",
+    ),
+    Change(
+        "weights",
+        lambda masked, softmax, scores, mask, root: softmax(-1, masked * root) / root,
+        "the division by √d_k comes after the softmax and not before it, so that weights do not add up to 1",
     ),
 )
 
@@ -427,7 +443,7 @@ ATTENTION = Formula(
         "scaled": Step("the scaled scores Q Kᵀ / √d_k", lambda scores, Q, K, V: scores / math.sqrt(Q.shape[-1])),
         "mask": Step("the mask", lambda mask, scores: mask),
         "masked": Step("the masked scores", _filled(-torch.inf)),
-        "weights": Step("the weights softmax(Q Kᵀ / √d_k)", lambda masked, softmax: softmax(-1)),
+        "weights": Step("the weights softmax(Q Kᵀ / √d_k)", lambda masked, softmax, *_: softmax(-1)),
         "kept": Step("the attention weights", lambda weights, mask, Q, V: weights),
         "averaged": Step("the weights times V", _product),
     },
@@ -465,23 +481,25 @@ ATTENTION = Formula(
         Change("scaled", _scale(lambda Q, K, V: Q.shape[-1] ** -2.0), "the scores are divided by d_k²"),
         Change("scaled", _scale(lambda Q, K, V: -(Q.shape[-1] ** -0.5)), "the scores have the wrong sign"),
         *_MASKS,
-        Change("weights", lambda masked, softmax: softmax(-2), "softmax goes over the queries, not over the keys"),
-        Change("weights", lambda masked, softmax: softmax(0), "softmax goes over the batch, not over the keys"),
-        Change(
-            "weights", lambda masked, softmax: softmax(1), "softmax goes along the second dimension, not over the keys"
-        ),
-        Change("weights", lambda masked, softmax: softmax(-3), "softmax goes over the heads, not over the keys"),
-        Change("weights", lambda masked, softmax: masked, "softmax is left out"),
-        Change("weights", lambda masked, softmax: softmax(-1).detach(), "no gradient passes the weights"),
-        Change("weights", lambda masked, softmax: torch.sigmoid(masked), "the sigmoid is taken instead of softmax"),
-        Change("weights", lambda masked, softmax: masked.relu(), "ReLU is taken instead of softmax"),
-        Change("weights", lambda masked, softmax: softmax(-1).transpose(-1, -2), "the weights are transposed"),
-        Change("weights", lambda masked, softmax: softmax(-1).softmax(-1), "softmax is applied twice"),
-        Change("weights", lambda masked, softmax: softmax(-1).log(), "log softmax is taken instead of softmax"),
-        Change("weights", lambda masked, softmax: masked.exp(), "e^score is not divided by its sum"),
+        Change("weights", lambda masked, softmax, *_: softmax(-2), "softmax goes over the queries, not over the keys"),
+        Change("weights", lambda masked, softmax, *_: softmax(0), "softmax goes over the batch, not over the keys"),
         Change(
             "weights",
-            lambda masked, softmax: torch.nn.functional.one_hot(masked.argmax(-1), masked.shape[-1]).double(),
+            lambda masked, softmax, *_: softmax(1),
+            "softmax goes along the second dimension, not over the keys",
+        ),
+        Change("weights", lambda masked, softmax, *_: softmax(-3), "softmax goes over the heads, not over the keys"),
+        Change("weights", lambda masked, softmax, *_: masked, "softmax is left out"),
+        Change("weights", lambda masked, softmax, *_: softmax(-1).detach(), "no gradient passes the weights"),
+        Change("weights", lambda masked, softmax, *_: torch.sigmoid(masked), "the sigmoid is taken instead of softmax"),
+        Change("weights", lambda masked, softmax, *_: masked.relu(), "ReLU is taken instead of softmax"),
+        Change("weights", lambda masked, softmax, *_: softmax(-1).transpose(-1, -2), "the weights are transposed"),
+        Change("weights", lambda masked, softmax, *_: softmax(-1).softmax(-1), "softmax is applied twice"),
+        Change("weights", lambda masked, softmax, *_: softmax(-1).log(), "log softmax is taken instead of softmax"),
+        Change("weights", lambda masked, softmax, *_: masked.exp(), "e^score is not divided by its sum"),
+        Change(
+            "weights",
+            lambda masked, softmax, *_: torch.nn.functional.one_hot(masked.argmax(-1), masked.shape[-1]).double(),
             "only the key with the highest score is taken",
         ),
         Change(
@@ -556,6 +574,7 @@ ATTENTION = Formula(
     _draw_attention,
     "attention",
     {"Q": "Q", "K": "K", "V": "V"},
+    (Change("masked", _filled(-1e9), "closed keys get a score of -1e9"),),
     ("run_softmax",),
 )
 
@@ -577,7 +596,7 @@ def _multihead(
     token_positions: Tensor | None = None,
 ) -> Tensor:
     heads, d_k, seq = do.number_of_heads(num_heads), d_model // num_heads, in_features.shape[-2]
-    positions = torch.arange(seq) if token_positions is None else token_positions
+    positions = do.told_positions(torch.arange(seq) if token_positions is None else token_positions, seq)
 
     def rotate(z: Tensor, base: float | None = theta, width: int = 0) -> Tensor:
         if base is None:
@@ -592,8 +611,10 @@ def _multihead(
             token_positions=own,
         )
 
+    splits, merges = do.layout(_split, _merge)
+
     def split(z: Tensor) -> Tensor:
-        return do.split(z, heads)
+        return do.split(z, heads) if splits is _split else splits(z, heads)
 
     x = do.features(in_features, rotate)
     weights = {"q": q_proj_weight, "k": k_proj_weight, "v": v_proj_weight}
@@ -606,14 +627,15 @@ def _multihead(
         V=v,
         mask=do.causal(seq, positions),
     )
-    return do.mixed(do.merged(attended), o_proj_weight, in_features)
+    merged = do.merged(attended, heads) if merges is _merge else merges(attended, heads)
+    return do.mixed(merged, o_proj_weight, in_features)
 
 
 def _split(z: Tensor, heads: int) -> Tensor:
     return z.unflatten(-1, (heads, -1)).transpose(-2, -3)
 
 
-def _merge(z: Tensor) -> Tensor:
+def _merge(z: Tensor, heads: int) -> Tensor:
     return z.transpose(-2, -3).flatten(-2)
 
 
@@ -641,6 +663,18 @@ def _reversed_heads(z: Tensor, heads: int) -> Tensor:
     return _split(z, heads).flip(-3)
 
 
+def _straight_merge(z: Tensor, heads: int) -> Tensor:
+    return z.reshape(*z.shape[:-3], z.shape[-2], -1)
+
+
+def _interleaved_split(z: Tensor, heads: int) -> Tensor:
+    return z.unflatten(-1, (-1, heads)).movedim(-1, -3)
+
+
+def _interleaved_merge(z: Tensor, heads: int) -> Tensor:
+    return z.movedim(-3, -1).flatten(-2)
+
+
 _HEADS: tuple[Change, ...] = (
     Change(
         "split",
@@ -649,7 +683,7 @@ _HEADS: tuple[Change, ...] = (
     ),
     Change(
         "merged",
-        lambda z: z.reshape(*z.shape[:-3], z.shape[-2], -1),
+        lambda z, heads: z.reshape(*z.shape[:-3], z.shape[-2], -1),
         "heads are merged by a reshape of [..., heads, seq, d_v], without moving the heads next to d_v first, which mixes "
         "tokens",
     ),
@@ -660,16 +694,38 @@ _HEADS: tuple[Change, ...] = (
     ),
     Change(
         "merged",
-        lambda z: z.movedim(-3, -1).flatten(-2),
+        lambda z, heads: z.movedim(-3, -1).flatten(-2),
         "heads are merged feature by feature ([d_v, heads]) and not one after the other",
     ),
     Change("number_of_heads", lambda heads: 1, "there is only one head of size d_model, whatever num_heads says"),
-    Change("merged", lambda z: z.mean(-3), "heads are averaged and not put side by side"),
-    Change("merged", lambda z: z.sum(-3), "heads are added up and not put side by side"),
-    Change("merged", lambda z: z.flip(-3).transpose(-2, -3).flatten(-2), "heads are merged in the reverse order"),
+    Change("merged", lambda z, heads: z.mean(-3), "heads are averaged and not put side by side"),
     Change(
         "merged",
-        lambda z: z[..., :1, :, :].expand_as(z).transpose(-2, -3).flatten(-2),
+        lambda z, heads: z.mean(-3).repeat_interleave(heads, -1),
+        "heads are averaged and not put side by side",
+    ),
+    Change(
+        "merged",
+        lambda z, heads: z.mean(-3).repeat(*[1] * (z.ndim - 2), heads),
+        "heads are averaged and not put side by side",
+    ),
+    Change(
+        "layout",
+        lambda split, merge: (_interleaved_split, _interleaved_merge),
+        "a head takes every num_heads-th feature, and not d_k consecutive ones, and gives them back in that order",
+    ),
+    Change(
+        "layout",
+        lambda split, merge: (_straight_split, _straight_merge),
+        "heads are split off and merged by a reshape alone, without a transposition, which mixes tokens",
+    ),
+    Change("merged", lambda z, heads: z.sum(-3), "heads are added up and not put side by side"),
+    Change(
+        "merged", lambda z, heads: z.flip(-3).transpose(-2, -3).flatten(-2), "heads are merged in the reverse order"
+    ),
+    Change(
+        "merged",
+        lambda z, heads: z[..., :1, :, :].expand_as(z).transpose(-2, -3).flatten(-2),
         "the output of the first head stands in the place of all of them",
     ),
     Change(
@@ -684,7 +740,7 @@ _HEADS: tuple[Change, ...] = (
     ),
     Change(
         "merged",
-        lambda z: z.transpose(-1, -2).flatten(-3, -2).transpose(-1, -2),
+        lambda z, heads: z.transpose(-1, -2).flatten(-3, -2).transpose(-1, -2),
         "heads are merged after d_v and seq changed places",
     ),
 )
@@ -694,6 +750,8 @@ MULTIHEAD = Formula(
     "run_multihead_self_attention",
     _multihead,
     {
+        "told_positions": Step("the positions", lambda positions, seq: positions),
+        "layout": Step("how heads are split and merged", lambda split, merge: (split, merge)),
         "number_of_heads": Step("the number of heads", lambda heads: heads),
         "rope_width": Step("the width that RoPE is told", lambda width, d_model: width),
         "features": Step("x", lambda x, rotate: x),
@@ -713,6 +771,17 @@ MULTIHEAD = Formula(
             "causal", _triangle(0, below=False), "the causal mask is upside down: a token sees itself and later ones"
         ),
         Change("causal", _triangle(1, below=False), "the causal mask is inverted: a token sees later ones only"),
+        Change(
+            "told_positions",
+            lambda positions, seq: torch.arange(seq),
+            "RoPE takes the positions 0, 1, 2 and so on, whatever positions are given",
+        ),
+        Change(
+            "told_positions",
+            lambda positions, seq: positions.reshape(-1, seq)[0],
+            "the positions of the first sequence serve for all sequences",
+        ),
+        Change("told_positions", lambda positions, seq: positions + 1, "positions are counted from 1"),
         Change("in_heads", _rotating(), "RoPE is not applied"),
         Change("in_heads", _rotating("q", "k", "v"), "RoPE is applied to the values, too"),
         Change("in_heads", _rotating("q"), "RoPE is applied to the queries, but not to the keys"),
@@ -785,6 +854,7 @@ MULTIHEAD = Formula(
         "o_proj_weight": "W_O",
         "in_features": "x",
     },
+    (),
     ("run_rope", "run_scaled_dot_product_attention"),
 )
 
@@ -810,6 +880,7 @@ MULTIHEAD_WITH_ROPE = Formula(
     lambda generator: _draw_multihead(generator, rope=True),
     MULTIHEAD.title,
     MULTIHEAD.names,
+    MULTIHEAD.neutral,
     MULTIHEAD.parts,
 )
 

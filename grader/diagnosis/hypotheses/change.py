@@ -59,6 +59,7 @@ class Formula:
     changes: of its steps, the likely ones first.
     draw: inputs that tell its changes from each other, of the plainest shapes first.
     title: what a student calls it.
+    neutral: changes that right code may have made, and that show only beside another one, where that gives NaN.
     names: {argument: what a student calls it}, of those that may be mistaken or ignored.
     """
 
@@ -69,6 +70,7 @@ class Formula:
     draw: Callable[[torch.Generator], Sequence[Given]]
     title: str
     names: Mapping[str, str] = field(default_factory=dict)
+    neutral: tuple[Change, ...] = ()
     parts: tuple[str, ...] = ()
 
 
@@ -95,6 +97,10 @@ class Formulas:
             if change.place in (OUTPUT, EXPRESSION):
                 output = change.does(output, given)
         return output, steps.gave
+
+    def neutral(self, operation: str) -> list[Change]:
+        """The neutral changes of a formula and of what it is made of."""
+        return [change for name in (operation, *self.below(operation)) for change in self.of[name].neutral]
 
     def below(self, operation: str) -> list[str]:
         """The operations that one is made of, directly or not; those that others are made of come last."""

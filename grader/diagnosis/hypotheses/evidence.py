@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...submission.interface import Question
-from .change import Given, Hypothesis, widened
+from .change import Given, Hypothesis, go_together, widened
 from .formulas import FORMULAS
 
 _CLOSE = 1e-4
@@ -61,7 +61,16 @@ class Evidence:
     def agrees(self, hypothesis: Hypothesis) -> bool:
         """Whether the answer is what the formula gives with these changes."""
         try:
-            return self.distance(self.predicted(hypothesis)) <= self.close
+            prediction = self.predicted(hypothesis)
+            if self.distance(prediction) <= self.close:
+                return True
+            if not any(part.isnan().any() for part in prediction):
+                return False
+            return any(
+                self.distance(self.predicted((*hypothesis, neutral))) <= self.close
+                for neutral in FORMULAS.neutral(self.operation)
+                if all(go_together(neutral, change) for change in hypothesis)
+            )
         except Exception:  # whatever a change does to arguments that it does not fit
             return False
 

@@ -21,9 +21,14 @@ def space_of(operation: str) -> Sequence[Change]:
     formula = FORMULAS.of[operation]
     own = [*formula.changes]
     below = [
-        replace(change, words=f"in {FORMULAS.of[part].title}, {change.words}")
+        replace(change, words=_within(FORMULAS.of[part].title, change.words))
         for part in FORMULAS.below(operation)
         if FORMULAS.of[part].changes is not formula.changes
         for change in FORMULAS.of[part].changes
     ]
     return (*own, *changes_of_arguments(formula), *changes_of_output(), *below, *changes_by_sizes(formula))
+
+
+def _within(title: str, words: str) -> str:
+    """The words of a change where the formula is but a part of another."""
+    return words if title in words else f"in {title}, {words}"

@@ -581,7 +581,7 @@ def _draw_silu(generator: torch.Generator) -> Sequence[Given]:
 
 
 _ACTIVATIONS: tuple[tuple[Callable[[Tensor], Tensor], str], ...] = (
-    (torch.sigmoid, "the activation is sigmoid(x): the product with x is missing"),
+    (torch.sigmoid, "the activation is sigmoid(x) instead of SiLU: the product with x is missing"),
     (torch.relu, "the activation is ReLU instead of SiLU"),
     (torch.nn.functional.gelu, "the activation is GELU instead of SiLU"),
     (
@@ -712,6 +712,7 @@ SWIGLU = Formula(
     _draw_swiglu,
     "SwiGLU",
     {"w1_weight": "W1", "w2_weight": "W2", "w3_weight": "W3", "in_features": "x"},
+    (),
     ("run_silu",),
 )
 

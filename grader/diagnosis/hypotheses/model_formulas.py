@@ -242,6 +242,7 @@ BLOCK = Formula(
     _draw_block,
     "the block",
     {},
+    (),
     ("run_multihead_self_attention_with_rope", "run_swiglu", "run_rmsnorm"),
 )
 
@@ -425,6 +426,7 @@ MODEL = Formula(
     _draw_model,
     "the model",
     {},
+    (),
     ("run_embedding", "run_transformer_block", "run_rmsnorm"),
 )
 

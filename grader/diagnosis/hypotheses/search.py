@@ -10,6 +10,10 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from .change import Change, Hypothesis, go_together
 from .evidence import Evidence, distance
@@ -29,6 +33,10 @@ class Search:
     wrong: Evidence
     ends: float
     active: list[Change] = field(default_factory=list)
+    _seen: set[Any] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._seen.add(_key(self.wrong.predicted()))
 
     @property
     def is_over(self) -> bool:
@@ -44,26 +52,38 @@ class Search:
                 found.append(hypothesis)
         return found
 
-    def singles(self, space: Sequence[Change]) -> list[Hypothesis]:
+    def singles(self, space: Iterable[Change]) -> list[Hypothesis]:
         """The single changes that give the wrong answer; takes note of those that do anything at all."""
-        found, seen = [], [self.wrong.predicted()]
+        found = []
         for change in space:
             if self.is_over:
                 break
             try:
-                prediction = self.wrong.predicted((change,))
+                key = _key(self.wrong.predicted((change,)))
             except Exception:  # a change that does not fit these arguments
                 continue
-            if self.wrong.distance(prediction) <= self.wrong.close:
+            if self.wrong.agrees((change,)):
                 found.append((change,))
-            if not any(max(map(distance, prediction, other)) < 1e-9 for other in seen):
-                seen.append(prediction)
+            if key not in self._seen:
+                self._seen.add(key)
                 self.active.append(change)
         return found
 
     def pairs(self) -> list[Hypothesis]:
         """Two changes together that give the wrong answer: the likely ones first, as long as there is time."""
         return self.fitting(_pairs(self.active))
+
+
+def _key(prediction: Sequence[Tensor]) -> tuple[Any, ...]:
+    """The same for predictions that are the same up to rounding."""
+    flat = [part.reshape(-1).nan_to_num(1e30, 1e31, -1e31) for part in prediction]
+    return tuple(
+        (tuple(part.shape), f"{_projected(values):.8e}") for part, values in zip(prediction, flat, strict=True)
+    )
+
+
+def _projected(values: Tensor) -> float:
+    return float((values * torch.linspace(1, 2, len(values), dtype=torch.float64).square()).sum())
 
 
 def _pairs(changes: Sequence[Change]) -> Iterator[Hypothesis]:

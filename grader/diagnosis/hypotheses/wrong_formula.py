@@ -100,15 +100,16 @@ class Investigation:
         own = [self._own(part) for part in wrong_parts]
         together = [tuple(own)] if len(own) > 1 else []
         yield search.fitting([*((change,) for change in own), *together])
-        space = _in_order(space_of(operation), below, wrong_parts)
-        yield search.singles(space)
+        near, far = _by_likelihood(space_of(operation), below, wrong_parts)
+        for space in (near, far):
+            yield search.singles(space)
         yield search.fitting((change,) for change in expressions(FORMULAS, operation, search.wrong.given))
         bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
         for base in bases:
             yield search.fitting((*base, change) for change in search.active)
         if operation not in self._known.given_up:
-            self._known.given_up.add(operation)
             yield search.pairs()
+            self._known.given_up.add(operation)
 
     def _said(self, wrong: Evidence, rivals: Sequence[Hypothesis], more: Sequence[Evidence]) -> str:
         if not rivals:
@@ -200,10 +201,12 @@ def _calls(failure: Failure) -> Iterator[Evidence]:
             yield evidence
 
 
-def _in_order(space: Sequence[Change], below: Iterable[str], wrong: Sequence[str]) -> list[Change]:
-    """Changes of parts that are right by themselves come last."""
+def _by_likelihood(
+    space: Sequence[Change], below: Iterable[str], wrong: Sequence[str]
+) -> tuple[list[Change], list[Change]]:
+    """The changes of a formula and of those of its parts that are wrong by themselves; and those of the others."""
     right = {step for part in below if part not in wrong for step in FORMULAS.of[part].steps}
-    return sorted(space, key=lambda change: change.place in right)
+    return [change for change in space if change.place not in right], [c for c in space if c.place in right]
 
 
 def _unanswered(operation: str) -> Iterator[Evidence]:
