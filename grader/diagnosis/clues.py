@@ -76,12 +76,12 @@ def find_clues(
         explained: the known bugs behind failed tests.
         sources: those of `sources.py` by default.
     """
-    if sources is None:
-        from .sources import SOURCES as sources
+    from .sources import SOURCES  # they build on this module
+
     ends = time.monotonic() + _SECONDS
     found: dict[str, Clue] = {}
     for failure in failures:
-        for source in sources:
+        for source in SOURCES if sources is None else sources:
             if time.monotonic() > ends:
                 return found
             if clue := source(failure, submission):

@@ -340,6 +340,10 @@ def _filled(value: float) -> Callable[[Tensor, Tensor | None], Tensor]:
     return lambda scores, mask: scores if mask is None else scores.masked_fill(~mask, value)
 
 
+def _added(value: float) -> Callable[[Tensor, Tensor | None], Tensor]:
+    return lambda scores, mask: scores if mask is None else scores + value * ~mask
+
+
 def _with(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
     """What a change does with a mask; without one nothing."""
     return lambda scores, mask: scores if mask is None else function(scores, mask)
@@ -391,7 +395,7 @@ _MASKS: tuple[Change, ...] = (
     *(
         Change(
             "masked",
-            _with(lambda scores, mask, value=value: scores + value * ~mask),
+            _added(value),
             f"{value:g} is added to the scores of closed keys, and not minus infinity",
         )
         for value in (-1.0, -10.0, -100.0, -1e3, -1e4)
@@ -679,13 +683,12 @@ _HEADS: tuple[Change, ...] = (
     Change(
         "split",
         _straight_split,
-        "heads are split off by a reshape straight to [..., heads, seq, d_k], without a transposition, which mixes tokens",
+        "heads are split off by a reshape to [..., heads, seq, d_k], without a transposition, which mixes tokens",
     ),
     Change(
         "merged",
         lambda z, heads: z.reshape(*z.shape[:-3], z.shape[-2], -1),
-        "heads are merged by a reshape of [..., heads, seq, d_v], without moving the heads next to d_v first, which mixes "
-        "tokens",
+        "heads are merged by a reshape alone, without moving them next to d_v first, which mixes tokens",
     ),
     Change(
         "split",

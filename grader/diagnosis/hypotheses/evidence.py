@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,7 +29,8 @@ class Evidence:
     """One call of a submission.
 
     question: as it was put; operation, given: the formula that it is about, with arguments in float64; answer: the
-    output, or the gradients with respect to `wrt` of sum(output * cotangent); close: how near a prediction must be.
+    output, or the gradients with respect to `wrt` of sum(output * cotangent); close: how near a prediction must be;
+    is_refused: whether the code raised an exception instead of an answer.
     """
 
     question: Question
@@ -39,6 +40,7 @@ class Evidence:
     close: float
     wrt: tuple[str, ...] = ()
     cotangent: Tensor | None = None
+    is_refused: bool = False
 
     @property
     def is_of_adapter(self) -> bool:
@@ -62,6 +64,8 @@ class Evidence:
         """Whether the answer is what the formula gives with these changes."""
         try:
             prediction = self.predicted(hypothesis)
+            if self.is_refused:
+                return False
             if self.distance(prediction) <= self.close:
                 return True
             if not any(part.isnan().any() for part in prediction):
@@ -72,12 +76,12 @@ class Evidence:
                 if all(go_together(neutral, change) for change in hypothesis)
             )
         except Exception:  # whatever a change does to arguments that it does not fit
-            return False
+            return self.is_refused
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the answer is clearly another than the formula's."""
-        return self.distance(self.predicted()) > _APART * self.close
+        """Whether there is an answer, and it is clearly another than the formula's."""
+        return not self.is_refused and self.distance(self.predicted()) > _APART * self.close
 
 
 def distance(one: Tensor, other: Tensor) -> float:
@@ -104,6 +108,7 @@ def evidence_of(question: Question, answer: Any, tolerance: float = 0.0) -> Evid
     """A call as evidence; None where it is about no formula, too large, or no answer came.
 
     Args:
+        answer: the value, or the exception that the code raised.
         tolerance: how far off the test lets right answers be.
     """
     operation, arguments = question
@@ -117,11 +122,13 @@ def evidence_of(question: Question, answer: Any, tolerance: float = 0.0) -> Evid
         if operation == "gradients":
             wrt, cotangent = tuple(arguments["wrt"]), arguments["cotangent"]
         if operation == "inputs_after":
-            answer = answer.get("output") if isinstance(answer, Mapping) else None
+            answer = answer.get("output") if isinstance(answer, Mapping) else answer
     else:
         formula, given = operation, arguments
     if formula not in FORMULAS.of:
         return None
+    if isinstance(answer, Exception):
+        return Evidence(question, formula, widened(dict(given)), (), 0.0, is_refused=True)
     answers = list(answer.values()) if wrt and isinstance(answer, Mapping) else [answer]
     values = [torch.as_tensor(value) if isinstance(value, (Tensor, float)) else None for value in answers]
     if any(value is None or not value.is_floating_point() or value.numel() > _MOST_NUMBERS for value in values):
@@ -169,9 +176,3 @@ def jittered(question: Question, generator: torch.Generator) -> Question:
 
     operation, arguments = question
     return operation, change(arguments)
-
-
-def answered(evidence: Evidence, answer: Any) -> Evidence | None:
-    """The same evidence with another answer."""
-    again = evidence_of(evidence.question, answer)
-    return replace(again, close=max(again.close, evidence.close)) if again is not None else None

@@ -446,7 +446,7 @@ def _draw_probabilities(generator: torch.Generator) -> Sequence[Given]:
     return (
         {"logits": logits, "temperature": 0.7, "top_p": 0.6},
         {"logits": logits[:2].clone(), "temperature": 2.0, "top_p": 0.8},
-        {"logits": logits[2:4].clone(), "temperature": 1.0, "top_p": 1.0},
+        {"logits": logits[2:4].clone(), "temperature": 1.0, "top_p": 0.93},
     )
 
 
@@ -479,6 +479,10 @@ def _first_too(kept: Tensor) -> Tensor:
 
 def _usual(ranked: Tensor, mass: Tensor, top_p: float) -> Tensor:
     return mass - ranked < top_p - 1e-12
+
+
+def _softmax_of_all(p: Tensor, top_p: float) -> Tensor:
+    return _left(p, lambda ranked, mass: _usual(ranked, mass, top_p)).softmax(-1)
 
 
 def _softmax_of_kept(p: Tensor, top_p: float) -> Tensor:
@@ -547,6 +551,16 @@ PROBABILITIES = Formula(
             "the probabilities of the nucleus are not divided by their sum",
         ),
         Change("nucleus", _softmax_of_kept, "softmax is taken of the probabilities that are left, not of logits"),
+        Change(
+            "nucleus",
+            _softmax_of_all,
+            "softmax is taken once more, of the probabilities that are left and the zeros beside them",
+        ),
+        Change(
+            "nucleus",
+            _keeping(lambda ranked, mass, top_p: _first_too(ranked >= top_p)),
+            "tokens are kept whose own probability is at least top_p, and not those whose sum reaches it",
+        ),
         Change(
             "nucleus",
             _least_probable,

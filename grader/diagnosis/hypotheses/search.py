@@ -6,7 +6,6 @@ with other inputs; so what is said has held for three calls or so, and is no coi
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +43,7 @@ class Search:
 
     def fitting(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
         """Those that give the wrong answer."""
-        found = []
+        found: list[Hypothesis] = []
         for hypothesis in hypotheses:
             if self.is_over or len(found) >= _MOST_FOUND:
                 break
@@ -54,7 +53,7 @@ class Search:
 
     def singles(self, space: Iterable[Change]) -> list[Hypothesis]:
         """The single changes that give the wrong answer; takes note of those that do anything at all."""
-        found = []
+        found: list[Hypothesis] = []
         for change in space:
             if self.is_over:
                 break
@@ -96,12 +95,17 @@ def _pairs(changes: Sequence[Change]) -> Iterator[Hypothesis]:
 
 
 def same_everywhere(hypotheses: Sequence[Hypothesis], evidence: Iterable[Evidence]) -> bool:
-    """Whether hypotheses give the same output for all of these arguments."""
-    for one, call in itertools.product([hypotheses[0]], evidence):
-        for other in hypotheses[1:]:
-            try:
-                if max(map(distance, call.predicted(one), call.predicted(other))) > 1e-7:
-                    return False
-            except Exception:  # one of them fits these arguments and the other does not
+    """Whether hypotheses give the same output for all of these arguments, or fit none of them."""
+    for call in evidence:
+        first, *others = (_predicted(call, hypothesis) for hypothesis in hypotheses)
+        for other in others:
+            if len(first) != len(other) or max(map(distance, first, other), default=0.0) > 1e-7:
                 return False
     return True
+
+
+def _predicted(call: Evidence, hypothesis: Hypothesis) -> Sequence[Tensor]:
+    try:
+        return call.predicted(hypothesis)
+    except Exception:  # a change that does not fit these arguments
+        return ()

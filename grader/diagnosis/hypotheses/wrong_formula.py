@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...scoring.outcome import Clue
-from ...submission.faults import CallTimeout, Fault
+from ...submission.faults import CallTimeout, Fault, is_refusal
 from ...submission.interface import Question, Submission
 from ..clues import Failure, size_of
 from .change import EXPRESSION, Change, Hypothesis, widened
@@ -75,6 +75,9 @@ class Investigation:
     def says(self) -> str:
         """The sentence about it; "" where nothing is known."""
         wrong = [call for call in self._calls if call.is_wrong]
+        refused = [call for call in self._calls if call.is_refused]
+        if not wrong and refused:  # what it gives where it gives anything may say why it fails here
+            wrong = [probe for probe in self._probed(refused[0].operation) if probe.is_wrong]
         if not wrong:
             return ""
         first = wrong[0]
@@ -87,7 +90,7 @@ class Investigation:
             more = self._asked_again(first)
             left = [rival for rival in left if all(call.agrees(rival) for call in more)]
             if says := self._said(first, left, more):
-                return says
+                return says if first in self._calls else f"{says} Where that does not fit, as here, your code fails."
         return ""
 
     def _stages(self, search: Search) -> Iterator[list[Hypothesis]]:
@@ -95,7 +98,7 @@ class Investigation:
         operation = search.wrong.operation
         below = FORMULAS.below(operation)
         yield search.fitting(self._known.found.get(operation, []))
-        yield search.fitting(hypothesis for part in below for hypothesis in self._known.found.get(part, []))
+        yield search.fitting(hypothesis for found in self._known.found.values() for hypothesis in found)
         wrong_parts = [part for part in below if self._is_wrong(part)]
         own = [self._own(part) for part in wrong_parts]
         together = [tuple(own)] if len(own) > 1 else []
@@ -197,7 +200,9 @@ def _calls(failure: Failure) -> Iterator[Evidence]:
     tolerance = failure.case.tolerance.relative if failure.case is not None else 0.0
     together = sorted(zip(failure.asked, failure.answers, strict=False), key=lambda pair: size_of(pair[0]))
     for question, answer in together:
-        if not isinstance(answer, BaseException) and (evidence := evidence_of(question, answer, tolerance)):
+        if isinstance(answer, Exception) and not is_refusal(answer):
+            continue
+        if evidence := evidence_of(question, answer, tolerance):
             yield evidence
 
 
