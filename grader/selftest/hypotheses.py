@@ -1,9 +1,9 @@
-"""What the search for small changes of a formula says of the catalogue's bugs, as if none of them were known.
+"""What the search for small changes of a formula says of wrong code, as if none of its bugs were known.
 
-    python -m grader.selftest.hypotheses [--problem ID ...] [--verbose]
+    python -m grader.selftest.hypotheses [--bank] [--problem ID ...] [--only PART]
 
-Plants each misconception into the reference, in this process, runs its problem's tests, and prints what is said of
-every failed claim that is looked into. Whether it is true is for a reader to judge.
+Plants each misconception into the reference, or takes each submission of the bank, runs its problem's tests in this
+process, and prints what is said of every failed claim that is looked into. Whether it is true is for a reader to judge.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import contextlib
 import importlib
 import io
 import time
+import tomllib
+import types
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +29,7 @@ from ..diagnosis.clues import Failure, find_clues
 from ..diagnosis.hypotheses.wrong_formula import WrongFormula
 from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from ..kit.paths import TESTS
-from ..misconceptions.catalogue import Variant, load_catalogue
+from ..misconceptions.catalogue import load_catalogue
 from ..scoring.outcome import Outcome, Result
 from ..submission.in_process import InProcess
 
@@ -36,11 +39,15 @@ PROBLEMS = (
 )  # fmt: skip
 
 
+BANK = Path(__file__).with_name("bank")
+
+
 @dataclass(frozen=True)
 class Said:
-    """What was said of a variant: {claim: sentences}, of those looked into; seconds: what the search took."""
+    """What was said of wrong code: {claim: sentences}, of those looked into; seconds: what the search took."""
 
-    variant: Variant
+    id: str
+    what: str
     of: dict[str, tuple[str, ...]]
     seconds: float
 
@@ -81,44 +88,47 @@ def failures_in_process(adapters: Any, problems: Sequence[str]) -> tuple[list[Fa
     return attribution.failures({}), submission
 
 
-def said_of(variant: Variant) -> Said:
-    """Plant a variant, run its problem's tests, and search."""
-    with variant.planted():
-        adapters = importlib.import_module("grader.trials.planted")
-        failures, submission = failures_in_process(adapters, [variant.problem])
-        start = time.monotonic()
-        clues = find_clues(failures, {}, submission, [WrongFormula()])
-        seconds = time.monotonic() - start
-    said = {failure.claim: clues[failure.test].says if failure.test in clues else () for failure in failures}
-    return Said(variant, said, seconds)
+def said_of(id: str, what: str, problem: str, adapters: Any) -> Said:
+    """Run a problem's tests against wrong code, and search."""
+    failures, submission = failures_in_process(adapters, [problem])
+    start = time.monotonic()
+    clues = find_clues(failures, {}, submission, [WrongFormula()])
+    seconds = time.monotonic() - start
+    return Said(id, what, {f.claim: clues[f.test].says if f.test in clues else () for f in failures}, seconds)
 
 
-def of_catalogue(problems: Sequence[str]) -> Iterator[Said]:
-    """What is said of every misconception of these problems."""
-    for problem in problems:
-        for misconception in load_catalogue(problem):
-            yield said_of(misconception)
+def of_catalogue(problem: str, only: str = "") -> Iterator[Said]:
+    """What is said of the misconceptions of a problem whose id holds `only`."""
+    for bug in load_catalogue(problem):
+        if only in bug.id:
+            with bug.planted():
+                yield said_of(bug.id, bug.diagnosis, problem, importlib.import_module("grader.trials.planted"))
+
+
+def of_bank(problem: str, only: str = "") -> Iterator[Said]:
+    """What is said of the bank's wrong submissions for a problem."""
+    for entry in tomllib.loads((BANK / "bank.toml").read_text("utf-8"))["entry"]:
+        if entry["problem"] == problem and only in entry["file"]:
+            adapters = types.ModuleType("adapters")
+            own = importlib.import_module(f"{__package__}.bank.{entry['file'].removesuffix('.py')}")
+            adapters.__dict__.update(vars(importlib.import_module("grader.reference.adapters")) | vars(own))
+            yield said_of(entry["file"], entry["what"], problem, adapters)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", nargs="+", default=PROBLEMS, choices=PROBLEMS, metavar="ID")
-    parser.add_argument("--only", default="", help="misconceptions whose id holds this")
+    parser.add_argument("--only", default="", help="wrong code whose id holds this")
+    parser.add_argument("--bank", action="store_true", help="the bank's wrong submissions, not the catalogue")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as in the examiner
     explained = silent = 0
     for problem in arguments.problem:
-        for misconception in load_catalogue(problem):
-            if arguments.only not in misconception.id:
-                continue
-            said = said_of(misconception)
+        for said in (of_bank if arguments.bank else of_catalogue)(problem, arguments.only):
             sentences = list(dict.fromkeys(sentence for found in said.of.values() for sentence in found))
             explained += bool(sentences)
             silent += not sentences
-            print(
-                f"{misconception.id}  ({len(said.of)} claims, {said.seconds:.1f} s)\n"
-                f"    is:   {misconception.diagnosis}"
-            )
+            print(f"{said.id}  ({len(said.of)} claims, {said.seconds:.1f} s)\n    is:   {said.what}")
             for sentence in sentences:
                 claims = [claim.partition("::")[2] for claim, found in said.of.items() if sentence in found]
                 print(f"    said: {sentence}  [{', '.join(claims)}]")

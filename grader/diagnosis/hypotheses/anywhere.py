@@ -21,11 +21,19 @@ def changes_of_arguments(formula: Formula) -> Iterator[Change]:
         yield Change(GIVEN, _put({other: one}), f"{a} is used in the place of {b}, too")
     for name, word in formula.names.items():
         yield Change(GIVEN, _changed(name, lambda t: t.transpose(-1, -2)), f"{word} is transposed")
+        if name != "in_features":
+            yield Change(GIVEN, _changed(name, _poured), f"{word} is reshaped where it should be transposed")
         yield Change(GIVEN, _changed(name, torch.neg), f"{word} has the wrong sign")
         yield Change(GIVEN, _changed(name, torch.ones_like), f"{word} is ignored: ones stand in its place")
         yield Change(
             GIVEN, _changed(name, lambda t: t.transpose(0, 1)), f"the first two dimensions of {word} are swapped"
         )
+
+
+def _poured(matrix: Tensor) -> Tensor:
+    if matrix.ndim != 2:
+        raise ValueError("no matrix")
+    return matrix.reshape(matrix.T.shape).T
 
 
 def _put(sources: Mapping[str, str]) -> Callable[[Given], Given]:

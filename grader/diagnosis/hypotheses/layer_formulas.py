@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .change import OUTPUT, Change, Formula, Given, Step, Steps, normal
+from .change import GIVEN, OUTPUT, Change, Formula, Given, Step, Steps, normal
 
 # Linear: W x
 
@@ -255,7 +255,7 @@ def _as_float32_sees(x: Tensor) -> Tensor:
 
 def _cross_entropy(do: Steps, inputs: Tensor, targets: Tensor) -> Tensor:
     logarithms = do.log_probabilities(inputs)
-    return do.reduced(do.loss_of_each(do.at_targets(logarithms, do.targets(targets))))
+    return do.reduced(do.counted(do.loss_of_each(do.at_targets(logarithms, do.targets(targets))), targets))
 
 
 def _pick(values: Tensor, targets: Tensor) -> Tensor:
@@ -264,7 +264,7 @@ def _pick(values: Tensor, targets: Tensor) -> Tensor:
 
 def _draw_cross_entropy(generator: torch.Generator) -> Sequence[Given]:
     def given(logits: Tensor) -> Given:
-        return {"inputs": logits, "targets": torch.randint(1, 6, (len(logits),), generator=generator)}
+        return {"inputs": logits, "targets": torch.randint(0, 6, (len(logits),), generator=generator)}
 
     plain, square = normal(generator, 5, 7, scale=1.5), normal(generator, 7, 7, scale=1.5)
     levels = plain + torch.tensor([-300.0, -40.0, 0.0, 40.0, 300.0])[:, None]  # where it shows what is subtracted
@@ -295,6 +295,7 @@ CROSS_ENTROPY = Formula(
         "log_probabilities": Step("log softmax(logits)", lambda x: x.log_softmax(-1)),
         "at_targets": Step("the logarithms at the targets", _pick),
         "loss_of_each": Step("-log p of each target", torch.neg),
+        "counted": Step("the losses", lambda losses, targets: losses),
         "reduced": Step("the mean", torch.mean),
     },
     (
@@ -316,6 +317,16 @@ CROSS_ENTROPY = Formula(
             "reduced",
             lambda losses: losses.sum() / len(losses),
             "the sum is divided by the size of the first dimension only",
+        ),
+        Change(
+            "counted",
+            lambda losses, targets: losses[targets != 0],
+            "rows whose target is 0 are left out, as if it were padding",
+        ),
+        Change(
+            "counted",
+            lambda losses, targets: losses * (targets != 0),
+            "rows whose target is 0 count as a loss of 0, as if it were padding",
         ),
         Change("reduced", lambda losses: losses, "the loss of each row is returned, not their mean"),
         Change("reduced", lambda losses: losses.median(), "the median of the losses is returned, not their mean"),
@@ -432,6 +443,15 @@ CROSS_ENTROPY = Formula(
         Change("at_targets", lambda p, t: p.mean(-1), "the mean over all classes is taken, not the target's value"),
         Change("at_targets", lambda p, t: p.sum(-1), "the sum over all classes is taken, not the target's value"),
         Change("at_targets", lambda p, t: p.amax(-1), "the largest probability is taken, not that of the target"),
+        *(
+            Change(
+                "at_targets",
+                lambda p, t, share=share: (1 - share) * _pick(p, t) + share * p.mean(-1),
+                f"targets are smoothed: a share of {share:g} goes to all classes alike",
+            )
+            for share in (0.1, 0.05, 0.2, 0.01)
+        ),
+        Change("reduced", lambda losses: losses.square().mean(), "the losses are squared before they are averaged"),
         Change("at_targets", lambda p, t: p[..., 0], "the first class is always taken for the target"),
         Change("at_targets", lambda p, t: p[:, t], "every row looks up the targets of all rows: [batch, batch] values"),
         Change("at_targets", lambda p, t: p.gather(0, t.unsqueeze(-1)), "targets are looked up along the batch"),
@@ -539,6 +559,19 @@ RMSNORM = Formula(
             "to_normalise",
             lambda x: x - x.mean(-1, keepdim=True),
             "the mean is subtracted before x is normalised, as in LayerNorm",
+        ),
+        Change(
+            GIVEN,
+            lambda given: (
+                given
+                | {"in_features": given["in_features"] * given["weights"], "weights": torch.ones_like(given["weights"])}
+            ),
+            "the gain is multiplied in before the RMS is taken, and so is part of it",
+        ),
+        Change(
+            GIVEN,
+            lambda given: given | {"in_features": given["in_features"] * given["weights"]},
+            "the gain is multiplied in before the RMS is taken, and once more after it",
         ),
         Change("normalised", lambda x, rms: x * rms, "x is multiplied by the RMS and not divided by it"),
         Change("normalised", lambda x, rms: x, "x is not divided by its RMS"),

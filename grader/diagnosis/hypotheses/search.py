@@ -26,7 +26,7 @@ class Search:
     """The search for what explains one wrong call.
 
     ends: of the clock of `time.monotonic`, when it has to stop. active: single changes that do something to the call's
-    output, and no two the same, once `singles` was asked.
+    output, and no two of one step the same, once `singles` was asked.
     """
 
     wrong: Evidence
@@ -35,7 +35,7 @@ class Search:
     _seen: set[Any] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._seen.add(_key(self.wrong.predicted()))
+        self._right = _key(self.wrong.predicted())
 
     @property
     def is_over(self) -> bool:
@@ -63,8 +63,8 @@ class Search:
                 continue
             if self.wrong.agrees((change,)):
                 found.append((change,))
-            if key not in self._seen:
-                self._seen.add(key)
+            if (change.place, key) not in self._seen and key != self._right:
+                self._seen.add((change.place, key))
                 self.active.append(change)
         return found
 

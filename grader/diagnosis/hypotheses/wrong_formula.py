@@ -111,8 +111,18 @@ class Investigation:
         for base in bases:
             yield search.fitting((*base, change) for change in search.active)
         if operation not in self._known.given_up:
-            yield search.pairs()
+            yield self._pairs(search, near, far)
             self._known.given_up.add(operation)
+
+    def _pairs(self, search: Search, *spaces: Sequence[Change]) -> list[Hypothesis]:
+        """Pairs of changes that fit the wrong call: searched where both show, in a question made for that."""
+        rich = [probe for probe in self._probed(search.wrong.operation) if probe.is_wrong]
+        if not rich or not search.wrong.is_of_adapter:
+            return search.pairs()
+        elsewhere = Search(rich[0], self._ends)
+        for space in spaces:
+            elsewhere.singles(space)
+        return [pair for pair in elsewhere.pairs() if search.wrong.agrees(pair)]
 
     def _said(self, wrong: Evidence, rivals: Sequence[Hypothesis], more: Sequence[Evidence]) -> str:
         if not rivals:
