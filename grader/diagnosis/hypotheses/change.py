@@ -36,8 +36,8 @@ class Change:
     """One small change of a formula.
 
     place: the step or the operation in whose place it stands; or `GIVEN`, and `does` makes other arguments of the
-        arguments; or `OUTPUT`, and `does` makes another output of output and arguments; or `EXPRESSION`, the same
-        where nothing is left of the formula.
+        arguments; or `OUTPUT`, and `does` makes another output of output and arguments; or `EXPRESSION`, and
+        nothing is left of the formula: `does` makes the output of None and the arguments.
     words: what the code does, to go on from "Your output is what comes out when ..."; of an expression, what it is, to
         go on from "Your output is ...".
     """
@@ -92,9 +92,12 @@ class Formulas:
         for change in hypothesis:
             if change.place == GIVEN:
                 given = change.does(given)
+        *_, last = hypothesis or (None,)
+        if last is not None and last.place == EXPRESSION:
+            return last.does(None, given), {}
         output = self.of[operation].compute(steps, **given)
         for change in hypothesis:
-            if change.place in (OUTPUT, EXPRESSION):
+            if change.place == OUTPUT:
                 output = change.does(output, given)
         return output, steps.gave
 

@@ -64,19 +64,19 @@ class Evidence:
         """Whether the answer is what the formula gives with these changes."""
         try:
             prediction = self.predicted(hypothesis)
-            if self.is_refused:
-                return False
-            if self.distance(prediction) <= self.close:
-                return True
-            if not any(part.isnan().any() for part in prediction):
-                return False
-            return any(
-                self.distance(self.predicted((*hypothesis, neutral))) <= self.close
-                for neutral in FORMULAS.neutral(self.operation)
-                if all(go_together(neutral, change) for change in hypothesis)
-            )
         except Exception:  # whatever a change does to arguments that it does not fit
             return self.is_refused
+        return not self.is_refused and self.fits(prediction, hypothesis)
+
+    def fits(self, prediction: Sequence[Tensor], hypothesis: Hypothesis) -> bool:
+        """Whether the answer is this prediction; or, if that has NaN, the one with a neutral change besides."""
+        if self.distance(prediction) <= self.close:
+            return True
+        return any(part.isnan().any() for part in prediction) and any(
+            self.distance(self.predicted((*hypothesis, neutral))) <= self.close
+            for neutral in FORMULAS.neutral(self.operation)
+            if all(go_together(neutral, change) for change in hypothesis)
+        )
 
     @property
     def is_wrong(self) -> bool:

@@ -64,7 +64,7 @@ def expressions(formulas: Formulas, operation: str, given: Given) -> Iterator[Ch
         return latest[0][1]
 
     def over(function: Any, *names: str) -> Any:
-        return lambda output, given: function(*(found_in(given)[name] for name in names))
+        return lambda _, given: function(*(found_in(given)[name] for name in names))
 
     names = list(found_in(given))
     for template, function in _OF_ONE.items():

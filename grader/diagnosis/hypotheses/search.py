@@ -25,8 +25,8 @@ _MOST_FOUND = 24
 class Search:
     """The search for what explains one wrong call.
 
-    ends: of the clock of `time.monotonic`, when it has to stop. active: single changes that do something to the call's
-    output, and no two of one step the same, once `singles` was asked.
+    ends: of the clock of `time.process_time`, when it has to stop. active: single changes that do something to the
+    call's output, and no two of one step the same, once `singles` was asked.
     """
 
     wrong: Evidence
@@ -39,7 +39,7 @@ class Search:
 
     @property
     def is_over(self) -> bool:
-        return time.monotonic() > self.ends
+        return time.process_time() > self.ends
 
     def fitting(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
         """Those that give the wrong answer."""
@@ -58,11 +58,12 @@ class Search:
             if self.is_over:
                 break
             try:
-                key = _key(self.wrong.predicted((change,)))
+                prediction = self.wrong.predicted((change,))
             except Exception:  # a change that does not fit these arguments
                 continue
-            if self.wrong.agrees((change,)):
+            if self.wrong.fits(prediction, (change,)):
                 found.append((change,))
+            key = _key(prediction)
             if (change.place, key) not in self._seen and key != self._right:
                 self._seen.add((change.place, key))
                 self.active.append(change)

@@ -15,16 +15,19 @@ from ...scoring.outcome import Clue
 from ...submission.faults import CallTimeout, Fault, is_refusal
 from ...submission.interface import Question, Submission
 from ..clues import Failure, size_of
-from .change import EXPRESSION, Change, Hypothesis, widened
+from .change import EXPRESSION, Change, Hypothesis, go_together, widened
 from .evidence import Evidence, evidence_of, jittered
 from .expressions import expressions
 from .formulas import FORMULAS, space_of
 from .search import Search, same_everywhere
 
-_SECONDS = 2.0
-"""So long may the search for one failure take."""
-_SECONDS_OF_ALL = 6.0
-"""So long may it take for all failures of a submission."""
+_SECONDS = 1.5
+"""So much processor time may the search for one failure take."""
+_SECONDS_OF_ALL = 5.0
+"""So much may it take for all failures of a submission."""
+_SECONDS_OF_ASKING = 3.0
+"""So long may a submission's answers to further questions take, on the clock and together."""
+_MOST_HALVES = 6
 _MOST_CALLS = 4
 """Of so many calls of a test every hypothesis has to give the answers."""
 
@@ -34,13 +37,17 @@ class Known:
     """What was found out about a submission so far.
 
     probes: {operation: its answers to the questions that tell changes apart}; found: {operation: hypotheses that
-    explained a failure}; given_up: operations for which no pair of changes was found; seconds: spent so far.
+    explained a failure}; halves: {operation: single changes that fit some of its answers and not others}; given_up:
+    operations for which no pair of changes was found; seconds: of processor time, spent so far; asking: seconds that
+    its answers took, and hangs: whether one of them took too long.
     """
 
     probes: dict[str, list[Evidence]] = field(default_factory=dict)
     found: dict[str, list[Hypothesis]] = field(default_factory=dict)
+    halves: dict[str, list[Hypothesis]] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     seconds: float = 0.0
+    asking: float = 0.0
     hangs: bool = False
 
 
@@ -54,11 +61,11 @@ class WrongFormula:
         known = self._known.setdefault(submission, Known())
         if failure.bug or known.seconds > _SECONDS_OF_ALL:
             return None
-        start = time.monotonic()
+        start = time.process_time()
         try:
             says = Investigation(failure, submission, known, start + _SECONDS).says()
         finally:
-            known.seconds += time.monotonic() - start
+            known.seconds += time.process_time() - start
         return Clue(says=(says,)) if says else None
 
 
@@ -70,6 +77,8 @@ class Investigation:
         self._known = known
         self._ends = ends
         self._calls = list(_calls(failure))
+        self._evidence: list[Evidence] = []
+        self._halves = known.halves.setdefault(self._calls[0].operation if self._calls else "", [])
         self._generator = torch.Generator().manual_seed(size_of(failure.asked))
 
     def says(self) -> str:
@@ -84,13 +93,13 @@ class Investigation:
         others = [call for call in self._calls if call is not first][: _MOST_CALLS - 1]
         search = Search(first, self._ends)
         for rivals in self._stages(search):
-            left = [rival for rival in rivals if all(call.agrees(rival) for call in others)]
-            if not left:
+            if not rivals:
                 continue
-            more = self._asked_again(first)
-            left = [rival for rival in left if all(call.agrees(rival) for call in more)]
-            if says := self._said(first, left, more):
+            self._evidence = self._evidence or [first, *others, *self._asked_again(first)]
+            left = [rival for rival in rivals if all(call.agrees(rival) for call in self._evidence)]
+            if says := self._said(first, left, self._evidence):
                 return says if first in self._calls else f"{says} Where that does not fit, as here, your code fails."
+            self._halves += [rival for rival in rivals if len(rival) == 1][:_MOST_HALVES]
         return ""
 
     def _stages(self, search: Search) -> Iterator[list[Hypothesis]]:
@@ -104,8 +113,9 @@ class Investigation:
         together = [tuple(own)] if len(own) > 1 else []
         yield search.fitting([*((change,) for change in own), *together])
         near, far = _by_likelihood(space_of(operation), below, wrong_parts)
-        for space in (near, far):
-            yield search.singles(space)
+        yield search.singles(near)
+        yield self._completed(near)
+        yield search.singles(far)
         yield search.fitting((change,) for change in expressions(FORMULAS, operation, search.wrong.given))
         bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
         for base in bases:
@@ -113,6 +123,17 @@ class Investigation:
         if operation not in self._known.given_up:
             yield self._pairs(search, near, far)
             self._known.given_up.add(operation)
+
+    def _completed(self, space: Sequence[Change]) -> list[Hypothesis]:
+        """Pairs of a change that fits some call of the submission and of one that makes it fit the others, too."""
+        found = []
+        for half in self._halves[: 2 * _MOST_HALVES]:
+            against = next((call for call in self._evidence if call.is_wrong and not call.agrees(half)), None)
+            if against is None:
+                continue
+            pairs = ((*half, change) for change in space if go_together(half[0], change))
+            found += Search(against, self._ends).fitting(pairs)
+        return found
 
     def _pairs(self, search: Search, *spaces: Sequence[Change]) -> list[Hypothesis]:
         """Pairs of changes that fit the wrong call: searched where both show, in a question made for that."""
@@ -129,7 +150,7 @@ class Investigation:
             return ""
         fewest = min(map(len, rivals))
         rivals = [rival for rival in rivals if len(rival) == fewest]
-        probes = [wrong, *more, *_unanswered(wrong.operation)]
+        probes = [*more, *_unanswered(wrong.operation)]
         if len(rivals) > 1 and not same_everywhere(rivals, probes):
             places = {tuple(change.place for change in rival) for rival in rivals}
             ((place, *further),) = places if len(places) == 1 else (("", ""),)
@@ -164,8 +185,9 @@ class Investigation:
 
     def _ask(self, question: Question) -> Any:
         """The submission's answer; None where it gives none, or took too long once."""
-        if self._known.hangs:
+        if self._known.hangs or self._known.asking > _SECONDS_OF_ASKING:
             return None
+        start = time.monotonic()
         try:
             return self._submission.perform(*question)
         except CallTimeout:
@@ -174,6 +196,8 @@ class Investigation:
             pass
         except Exception:  # of a submission in this process
             pass
+        finally:
+            self._known.asking += time.monotonic() - start
         return None
 
     def _own(self, part: str) -> Change:
