@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,8 +17,8 @@ from .formulas import FORMULAS
 _CLOSE = 1e-4
 """So far apart, in relation to the size of the values, may two computations of one thing be in float32."""
 _CLOSE_IN_HALF = {torch.float16: 4e-3, torch.bfloat16: 3e-2}
-_APART = 3.0
-"""A right output is further from a wrong answer than a hypothesis may be, by this factor at least."""
+_NEARER = 10.0
+"""So many times nearer to a wrong answer than the right output is what explains it."""
 
 _MOST_NUMBERS = 1 << 15
 """Of the output of a call that is worth looking at: hundreds of hypotheses are computed for the same inputs."""
@@ -78,10 +78,14 @@ class Evidence:
             if all(go_together(neutral, change) for change in hypothesis)
         )
 
+    def to_explain(self) -> Evidence:
+        """The same, but that a prediction must be much nearer than the right output is."""
+        return replace(self, close=min(self.close, self.distance(self.predicted()) / _NEARER))
+
     @property
     def is_wrong(self) -> bool:
         """Whether there is an answer, and it is clearly another than the formula's."""
-        return not self.is_refused and self.distance(self.predicted()) > _APART * self.close
+        return not self.is_refused and self.distance(self.predicted()) > self.close
 
 
 def distance(one: Tensor, other: Tensor) -> float:

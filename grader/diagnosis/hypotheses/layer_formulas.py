@@ -52,7 +52,7 @@ def _embedding(do: Steps, vocab_size: int, d_model: int, weights: Tensor, token_
 
 def _draw_embedding(generator: torch.Generator) -> Sequence[Given]:
     def given(vocab_size: int, d_model: int) -> Given:
-        ids = torch.randint(1, vocab_size - 1, (2, 5), generator=generator)
+        ids = torch.randint(0, vocab_size - 1, (3, 7), generator=generator)
         weights = normal(generator, vocab_size, d_model)
         return {"vocab_size": vocab_size, "d_model": d_model, "weights": weights, "token_ids": ids}
 
@@ -115,7 +115,7 @@ def _draw_softmax(generator: torch.Generator) -> Sequence[Given]:
     wide, closed = plain + torch.linspace(-60, 60, 5), plain.clone()
     closed[torch.arange(3), torch.arange(3)] = -torch.inf
     along_last = [plain, plain + 200, plain - 200, levels, wide, closed]
-    return [{"in_features": x, "dim": dim} for x, dim in (*((x, -1) for x in along_last), (cube, 1))]
+    return [{"in_features": x, "dim": dim} for x, dim in (*((x, -1) for x in along_last), (cube, 1), (cube, -1))]
 
 
 SOFTMAX = Formula(
@@ -268,7 +268,15 @@ def _draw_cross_entropy(generator: torch.Generator) -> Sequence[Given]:
 
     plain, square = normal(generator, 5, 7, scale=1.5), normal(generator, 7, 7, scale=1.5)
     levels = plain + torch.tensor([-300.0, -40.0, 0.0, 40.0, 300.0])[:, None]  # where it shows what is subtracted
-    return given(plain), given(square), given(12 * plain), given(levels), given(plain + 200), given(plain - 200)
+    return (
+        given(plain),
+        given(square),
+        given(12 * plain),
+        given(40 * plain),
+        given(levels),
+        given(plain + 200),
+        given(plain - 200),
+    )
 
 
 _OR = " (or they are kept above it), so that no loss can exceed -log of it"
@@ -610,7 +618,8 @@ def _silu(do: Steps, in_features: Tensor) -> Tensor:
 
 
 def _draw_silu(generator: torch.Generator) -> Sequence[Given]:
-    return ({"in_features": normal(generator, 3, 5, scale=2.0)},)
+    plain, far = normal(generator, 3, 5, scale=2.0), torch.tensor([[-300.0, -60.0, -1.0, 60.0, 300.0]])
+    return {"in_features": plain}, {"in_features": far}
 
 
 _ACTIVATIONS: tuple[tuple[Callable[[Tensor], Tensor], str], ...] = (

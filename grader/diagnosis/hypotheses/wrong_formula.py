@@ -91,11 +91,11 @@ class Investigation:
             return ""
         first = wrong[0]
         others = [call for call in self._calls if call is not first][: _MOST_CALLS - 1]
-        search = Search(first, self._ends)
+        search = Search(first.to_explain(), self._ends)
         for rivals in self._stages(search):
             if not rivals:
                 continue
-            self._evidence = self._evidence or [first, *others, *self._asked_again(first)]
+            self._evidence = self._evidence or [search.wrong, *others, *self._asked_again(first)]
             left = [rival for rival in rivals if all(call.agrees(rival) for call in self._evidence)]
             if says := self._said(first, left, self._evidence):
                 return says if first in self._calls else f"{says} Where that does not fit, as here, your code fails."
