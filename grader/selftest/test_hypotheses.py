@@ -15,8 +15,8 @@ import torch.nn.functional as F
 
 from grader.cases.case import Case
 from grader.diagnosis.clues import Failure
+from grader.diagnosis.hypotheses.asked_call import AskedCall, asked_call
 from grader.diagnosis.hypotheses.change import OUTPUT, Change, widened
-from grader.diagnosis.hypotheses.evidence import Evidence, evidence_of
 from grader.diagnosis.hypotheses.formulas import FORMULAS, space_of
 from grader.diagnosis.hypotheses.search import Search, same_everywhere
 from grader.diagnosis.hypotheses.wrong_formula import WrongFormula
@@ -77,7 +77,7 @@ NOT_DRAWN = {
 
 @pytest.mark.parametrize("operation", FORMULAS.of)
 def test_every_change_changes_something(operation):
-    calls = [Evidence((operation, given), operation, widened(given), (), 0.0) for given in drawn(operation)]
+    calls = [AskedCall((operation, given), operation, widened(given), (), 0.0) for given in drawn(operation)]
     idle = [change.words for change in FORMULAS.of[operation].changes if same_everywhere([(), (change,)], calls)]
     words = {*NOT_DRAWN[""].split(), *NOT_DRAWN.get(operation, "").split()}
     assert [clause for clause in idle if not words & set(re.findall(r"[-\w.]+", clause))] == []
@@ -279,7 +279,7 @@ def test_a_submission_that_answers_otherwise_when_asked_again_is_not_explained()
 
 def test_the_search_stops_in_time():
     given = drawn("run_rope")[0]
-    wrong = evidence_of(("run_rope", given), torch.zeros(2, 5, 8) + 1.23)
+    wrong = asked_call(("run_rope", given), torch.zeros(2, 5, 8) + 1.23)
     assert wrong is not None
     search = Search(wrong, ends=0.0)
     assert search.singles(space_of("run_rope")) == []
@@ -287,9 +287,32 @@ def test_the_search_stops_in_time():
     assert search.pairs() == []
 
 
+@pytest.mark.parametrize(
+    "answer", [None, "text", {}, {"output": 1}, [1.0], math.nan, torch.zeros(0), torch.zeros(2, 5)]
+)
+def test_answers_of_any_kind_are_borne(answer):
+    given = drawn("run_silu")[0]
+    for operation, arguments in (
+        ("run_silu", given),
+        ("inputs_after", {"adapter": "run_silu", "inputs": given}),
+        (
+            "gradients",
+            {"adapter": "run_silu", "inputs": given, "wrt": ["in_features"], "cotangent": torch.ones(3, 5)},
+        ),
+    ):
+        failure = Failure("problem", Outcome("t", Result.FAIL), "t", None, ((operation, arguments),), (answer,))
+        assert WrongFormula()(failure, InProcess(REFERENCE)) is None
+
+
+def test_arguments_that_a_formula_refuses_are_borne():
+    given = drawn("run_embedding")[0] | {"token_ids": torch.tensor([[999]])}
+    assert said("run_embedding", given, run_embedding=lambda **given: torch.zeros(1, 1, 4)) == ""
+    assert said("run_embedding", given) == ""
+
+
 def test_large_outputs_are_not_searched():
     x = torch.zeros(1000, 1000)
-    assert evidence_of(("run_silu", {"in_features": x}), x) is None
+    assert asked_call(("run_silu", {"in_features": x}), x) is None
 
 
 def test_a_change_of_the_output_sees_the_arguments():

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .asked_call import AskedCall, distance
 from .change import Change, Hypothesis, go_together
-from .evidence import Evidence, distance
 
 _MOST_FOUND = 24
 """So many hypotheses that fit one call are kept to be tried on others."""
@@ -29,7 +29,7 @@ class Search:
     call's output, and no two of one step the same, once `singles` was asked.
     """
 
-    wrong: Evidence
+    wrong: AskedCall
     ends: float
     active: list[Change] = field(default_factory=list)
     _seen: set[Any] = field(default_factory=set)
@@ -95,7 +95,7 @@ def _pairs(changes: Sequence[Change]) -> Iterator[Hypothesis]:
                 yield one, other
 
 
-def same_everywhere(hypotheses: Sequence[Hypothesis], evidence: Iterable[Evidence]) -> bool:
+def same_everywhere(hypotheses: Sequence[Hypothesis], evidence: Iterable[AskedCall]) -> bool:
     """Whether hypotheses give the same output for all of these arguments, or fit none of them."""
     for call in evidence:
         first, *others = (_predicted(call, hypothesis) for hypothesis in hypotheses)
@@ -105,7 +105,7 @@ def same_everywhere(hypotheses: Sequence[Hypothesis], evidence: Iterable[Evidenc
     return True
 
 
-def _predicted(call: Evidence, hypothesis: Hypothesis) -> Sequence[Tensor]:
+def _predicted(call: AskedCall, hypothesis: Hypothesis) -> Sequence[Tensor]:
     try:
         return call.predicted(hypothesis)
     except Exception:  # a change that does not fit these arguments

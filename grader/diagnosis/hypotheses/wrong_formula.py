@@ -15,8 +15,8 @@ from ...scoring.outcome import Clue
 from ...submission.faults import CallTimeout, Fault, is_refusal
 from ...submission.interface import Question, Submission
 from ..clues import Failure, size_of
+from .asked_call import AskedCall, asked_call, jittered
 from .change import EXPRESSION, Change, Hypothesis, go_together, widened
-from .evidence import Evidence, evidence_of, jittered
 from .expressions import expressions
 from .formulas import FORMULAS, space_of
 from .search import Search, same_everywhere
@@ -42,7 +42,7 @@ class Known:
     its answers took, and hangs: whether one of them took too long.
     """
 
-    probes: dict[str, list[Evidence]] = field(default_factory=dict)
+    probes: dict[str, list[AskedCall]] = field(default_factory=dict)
     found: dict[str, list[Hypothesis]] = field(default_factory=dict)
     halves: dict[str, list[Hypothesis]] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
@@ -77,7 +77,7 @@ class Investigation:
         self._known = known
         self._ends = ends
         self._calls = list(_calls(failure))
-        self._evidence: list[Evidence] = []
+        self._evidence: list[AskedCall] = []
         self._halves = known.halves.setdefault(self._calls[0].operation if self._calls else "", [])
         self._generator = torch.Generator().manual_seed(size_of(failure.asked))
 
@@ -145,7 +145,7 @@ class Investigation:
             elsewhere.singles(space)
         return [pair for pair in elsewhere.pairs() if search.wrong.agrees(pair)]
 
-    def _said(self, wrong: Evidence, rivals: Sequence[Hypothesis], more: Sequence[Evidence]) -> str:
+    def _said(self, wrong: AskedCall, rivals: Sequence[Hypothesis], more: Sequence[AskedCall]) -> str:
         if not rivals:
             return ""
         fewest = min(map(len, rivals))
@@ -164,19 +164,19 @@ class Investigation:
             own.append(best)
         return sentence(best, of_gradients=bool(wrong.wrt))
 
-    def _asked_again(self, wrong: Evidence) -> list[Evidence]:
+    def _asked_again(self, wrong: AskedCall) -> list[AskedCall]:
         """The submission's answers to the questions of the formula, and to the failed one with other numbers."""
         found = list(self._probed(wrong.operation)) if wrong.is_of_adapter else []
         question = jittered(wrong.question, self._generator)
         answer = self._ask(question)
-        return [*found, *filter(None, [evidence_of(question, answer, wrong.close)])]
+        return [*found, *filter(None, [asked_call(question, answer, wrong.close)])]
 
-    def _probed(self, operation: str) -> list[Evidence]:
+    def _probed(self, operation: str) -> list[AskedCall]:
         if operation not in self._known.probes:
             self._known.probes[operation] = [
                 evidence
                 for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))
-                if (evidence := evidence_of((operation, given), self._ask((operation, given)))) is not None
+                if (evidence := asked_call((operation, given), self._ask((operation, given)))) is not None
             ]
         return self._known.probes[operation]
 
@@ -229,14 +229,14 @@ def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
     return f"{subject} what comes out of two mistakes together: {'; and '.join(clauses)}."
 
 
-def _calls(failure: Failure) -> Iterator[Evidence]:
+def _calls(failure: Failure) -> Iterator[AskedCall]:
     """The calls of a failed test that are about formulas, those with the smallest arguments first."""
     tolerance = failure.case.tolerance.relative if failure.case is not None else 0.0
     together = sorted(zip(failure.asked, failure.answers, strict=False), key=lambda pair: size_of(pair[0]))
     for question, answer in together:
         if isinstance(answer, Exception) and not is_refusal(answer):
             continue
-        if evidence := evidence_of(question, answer, tolerance):
+        if evidence := asked_call(question, answer, tolerance):
             yield evidence
 
 
@@ -248,10 +248,10 @@ def _by_likelihood(
     return [change for change in space if change.place not in right], [c for c in space if c.place in right]
 
 
-def _unanswered(operation: str) -> Iterator[Evidence]:
+def _unanswered(operation: str) -> Iterator[AskedCall]:
     """The questions of a formula, whether or not the submission answers them."""
     for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1)):
-        yield Evidence((operation, given), operation, widened(given), (), 0.0)
+        yield AskedCall((operation, given), operation, widened(given), (), 0.0)
 
 
 def _floats(value: Any) -> bool:

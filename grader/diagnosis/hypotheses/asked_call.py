@@ -25,7 +25,7 @@ _MOST_NUMBERS = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class AskedCall:
     """One call of a submission.
 
     question: as it was put; operation, given: the formula that it is about, with arguments in float64; answer: the
@@ -58,6 +58,8 @@ class Evidence:
 
     def distance(self, prediction: Sequence[Tensor]) -> float:
         """How far a prediction is from the answer, in relation to the size of the values."""
+        if len(prediction) != len(self.answer):
+            return math.inf
         return max(map(distance, prediction, self.answer), default=math.inf)
 
     def agrees(self, hypothesis: Hypothesis) -> bool:
@@ -78,14 +80,19 @@ class Evidence:
             if all(go_together(neutral, change) for change in hypothesis)
         )
 
-    def to_explain(self) -> Evidence:
+    def to_explain(self) -> AskedCall:
         """The same, but that a prediction must be much nearer than the right output is."""
         return replace(self, close=min(self.close, self.distance(self.predicted()) / _NEARER))
 
     @property
     def is_wrong(self) -> bool:
         """Whether there is an answer, and it is clearly another than the formula's."""
-        return not self.is_refused and self.distance(self.predicted()) > self.close
+        if self.is_refused:
+            return False
+        try:
+            return self.distance(self.predicted()) > self.close
+        except Exception:  # arguments that the formula refuses, too
+            return False
 
 
 def distance(one: Tensor, other: Tensor) -> float:
@@ -108,7 +115,7 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float(((one - other).abs() / size.clamp(min=1e-300)).max())
 
 
-def evidence_of(question: Question, answer: Any, tolerance: float = 0.0) -> Evidence | None:
+def asked_call(question: Question, answer: Any, tolerance: float = 0.0) -> AskedCall | None:
     """A call as evidence; None where it is about no formula, too large, or no answer came.
 
     Args:
@@ -132,7 +139,7 @@ def evidence_of(question: Question, answer: Any, tolerance: float = 0.0) -> Evid
     if formula not in FORMULAS.of:
         return None
     if isinstance(answer, Exception):
-        return Evidence(question, formula, widened(dict(given)), (), 0.0, is_refused=True)
+        return AskedCall(question, formula, widened(dict(given)), (), 0.0, is_refused=True)
     answers = list(answer.values()) if wrt and isinstance(answer, Mapping) else [answer]
     values = [torch.as_tensor(value) if isinstance(value, (Tensor, float)) else None for value in answers]
     if any(value is None or not value.is_floating_point() or value.numel() > _MOST_NUMBERS for value in values):
@@ -141,7 +148,7 @@ def evidence_of(question: Question, answer: Any, tolerance: float = 0.0) -> Evid
     kinds = {value.dtype for value in values if value is not None}
     close = max(_CLOSE, tolerance, *(_CLOSE_IN_HALF.get(kind, 0.0) for kind in kinds))
     wide = cotangent.double() if cotangent is not None else None
-    return Evidence(question, formula, widened(dict(given)), found, close, wrt, wide)
+    return AskedCall(question, formula, widened(dict(given)), found, close, wrt, wide)
 
 
 def _flash(arguments: dict[str, Any]) -> tuple[str, Given, tuple[str, ...]]:
