@@ -21,9 +21,9 @@ from .expressions import expressions
 from .formulas import FORMULAS, space_of
 from .search import Search, same_everywhere
 
-_SECONDS = 1.5
+_SECONDS = 1.2
 """So much processor time may the search for one failure take."""
-_SECONDS_OF_ALL = 5.0
+_SECONDS_OF_ALL = 4.0
 """So much may it take for all failures of a submission."""
 _SECONDS_OF_ASKING = 3.0
 """So long may a submission's answers to further questions take, on the clock and together."""
