@@ -1,6 +1,7 @@
 """What the search for small changes of a formula says of wrong code, as if none of its bugs were known.
 
     python -m grader.selftest.hypotheses [--bank] [--problem ID ...] [--only PART]
+    python -m grader.selftest.hypotheses --pairs N
 
 Plants each misconception into the reference, or takes each submission of the bank, runs its problem's tests in this
 process, and prints what is said of every failed claim that is looked into. Whether it is true is for a reader to judge.
@@ -12,6 +13,7 @@ import argparse
 import contextlib
 import importlib
 import io
+import random
 import time
 import tomllib
 import types
@@ -26,6 +28,8 @@ import torch
 from ..cases.case import Case
 from ..diagnosis.attribution import Attribution
 from ..diagnosis.clues import Failure, find_clues
+from ..diagnosis.hypotheses.change import go_together, widened
+from ..diagnosis.hypotheses.formulas import FORMULAS
 from ..diagnosis.hypotheses.wrong_formula import WrongFormula
 from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from ..kit.paths import TESTS
@@ -115,16 +119,52 @@ def of_bank(problem: str, only: str = "") -> Iterator[Said]:
             yield said_of(entry["file"], entry["what"], problem, adapters)
 
 
+def of_pairs(operation: str, count: int) -> Iterator[Said]:
+    """What is said of two changes of a formula, drawn at random, that both show and go together."""
+    given = FORMULAS.of[operation].draw(torch.Generator().manual_seed(5))[0]
+    draw, drawn = random.Random(operation), 0
+    while drawn < count:
+        pair = tuple(draw.sample(FORMULAS.of[operation].changes, 2))
+        adapters = types.ModuleType("adapters")
+        adapters.__dict__.update(vars(importlib.import_module("grader.reference.adapters")))
+        setattr(
+            adapters, operation, lambda pair=pair, **own: _float32(FORMULAS.evaluate(operation, widened(own), pair)[0])
+        )
+        submission, question = InProcess(adapters), (operation, given)
+        calls = []
+        for hypothesis in (pair, pair[:1], pair[1:], ()):
+            with contextlib.suppress(Exception):
+                calls.append(_float32(FORMULAS.evaluate(operation, widened(given), hypothesis)[0]))
+        shows = len(calls) == 4 and all(
+            one.shape != calls[0].shape or not torch.allclose(one, calls[0], rtol=1e-2, equal_nan=True)
+            for one in calls[1:]
+        )
+        if not shows or not go_together(*pair):
+            continue
+        drawn += 1
+        failure = Failure(operation, Outcome("test", Result.FAIL), "test", None, (question,), (calls[0],))
+        start = time.monotonic()
+        clue = WrongFormula()(failure, submission)
+        says = {"test::test": clue.says if clue else ()}
+        yield Said(operation, "; and ".join(change.words for change in pair), says, time.monotonic() - start)
+
+
+def _float32(value: torch.Tensor) -> torch.Tensor:
+    return value.detach().float()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", nargs="+", default=PROBLEMS, choices=PROBLEMS, metavar="ID")
     parser.add_argument("--only", default="", help="wrong code whose id holds this")
     parser.add_argument("--bank", action="store_true", help="the bank's wrong submissions, not the catalogue")
+    parser.add_argument("--pairs", type=int, default=0, help="so many random pairs of changes of each formula instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as in the examiner
     explained = silent = 0
-    for problem in arguments.problem:
-        for said in (of_bank if arguments.bank else of_catalogue)(problem, arguments.only):
+    of = of_bank if arguments.bank else of_catalogue
+    for subject in FORMULAS.of if arguments.pairs else arguments.problem:
+        for said in of_pairs(subject, arguments.pairs) if arguments.pairs else of(subject, arguments.only):
             sentences = list(dict.fromkeys(sentence for found in said.of.values() for sentence in found))
             explained += bool(sentences)
             silent += not sentences
