@@ -8,7 +8,7 @@ believe the answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,8 @@ import numpy as np
 import torch
 
 from ..cases.case import Case
-from ..scoring.outcome import Clue, Explanation, Outcome
+from ..scoring.outcome import Clue, Outcome
 from ..submission.interface import Question, Submission
-from .algorithms import find_algorithm
-from .structure import find_structure
 
 
 @dataclass(frozen=True)
@@ -61,30 +59,21 @@ def size_of(value: Any) -> int:
 
 Source = Callable[[Failure, Submission], Clue | None]
 
-SOURCES: tuple[Source, ...] = (find_structure, find_algorithm)
-"""In the order in which their sentences are read."""
-
 _SECONDS = 10.0
 """So long may the search for clues take in one examination; what is left then goes without."""
 
 
-def find_clues(
-    failures: Iterable[Failure],
-    explained: Mapping[str, Explanation],
-    submission: Submission,
-    sources: Sequence[Source] | None = None,
-) -> dict[str, Clue]:
+def find_clues(failures: Iterable[Failure], submission: Submission, sources: Sequence[Source]) -> dict[str, Clue]:
     """{failed test: what was found out about it}.
 
     Args:
         failures: the most telling ones first, at most one a claim; what is carried forward is not among them.
-        explained: the known bugs behind failed tests.
-        sources: those of this module by default.
+        sources: in the order in which their sentences are read; `sources.py` has them all.
     """
     ends = time.monotonic() + _SECONDS
     found: dict[str, Clue] = {}
     for failure in failures:
-        for source in SOURCES if sources is None else sources:
+        for source in sources:
             if time.monotonic() > ends:
                 return found
             if clue := source(failure, submission):

@@ -53,9 +53,11 @@ class TestReport:
 
     @property
     def cause(self) -> tuple[str, ...]:
-        """What tests that failed for one reason have in common: a known bug, or the exception and where it arose."""
+        """What tests that failed for one reason have in common: a known bug, what was found out, or where it arose."""
         if self.bug:
             return ("bug", self.bug.id)
+        if self.clue and self.clue.says:
+            return ("clue", *self.clue.says)
         if self.outcome.result is Result.ERROR and self.outcome.detail:
             places = [line for line in self.outcome.detail.splitlines() if line.startswith("  File ")]
             kind = self.outcome.message.partition(":")[0]
@@ -157,8 +159,9 @@ class ProblemReport:
 
     @property
     def _first_failures(self) -> list[TestReport]:
+        """One failing case of each claim: one with a clue if there is any."""
         first: dict[str, TestReport] = {}
-        for test in sorted(self.tests, key=lambda test: test.outcome.result is Result.NOT_RUN):
+        for test in sorted(self.tests, key=lambda test: (test.outcome.result is Result.NOT_RUN, test.clue is None)):
             if test.charged and not test.carried and test.outcome.result not in (Result.PASS, Result.ABSENT):
                 first.setdefault(test.plan.claim, test)
         return list(first.values())
@@ -168,15 +171,15 @@ class ProblemReport:
         """What to look at, most telling first: known bugs, each once, then what none explains.
 
         What failed in the same way, by one bug or with the same words at the same place, is one trouble. Core claims
-        come before edge ones, and what is named before what is not. Tests that only lack a package are left to
-        `Report.missing_packages`.
+        come before edge ones, what is named before what is not, and what has a clue before what has none. Tests that
+        only lack a package are left to `Report.missing_packages`.
         """
         troubles: dict[tuple[str, ...], list[TestReport]] = {}
         for test in self.failing:
             if not test.missing_package:
                 troubles.setdefault(test.cause, []).append(test)
         found = [Trouble(tuple(tests), tests[0].bug) for tests in troubles.values()]
-        return sorted(found, key=lambda trouble: (trouble.tests[0].plan.tier is Tier.EDGE, trouble.bug is None))
+        return sorted(found, key=lambda one: (one.tests[0].plan.tier is Tier.EDGE, one.bug is None, one.clue is None))
 
     @property
     def lost(self) -> float:

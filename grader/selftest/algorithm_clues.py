@@ -112,7 +112,7 @@ def said_of(variant: Variant, claims: Sequence[str] = ()) -> Said:
 def said_of_submission(submission: Submission, problem: str, claims: Sequence[str] = ()) -> Said:
     failures = failures_of(submission, problem, claims)
     start = time.perf_counter()
-    clues = find_clues(failures, {}, submission, SOURCES)
+    clues = find_clues(failures, submission, SOURCES)
     return Said(clues, len(failures), time.perf_counter() - start)
 
 

@@ -1,0 +1,261 @@
+"""The source of clues that says which small change of a formula gives just what the submission gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from ...scoring.outcome import Clue
+from ...submission.faults import CallTimeout, Fault, is_refusal
+from ...submission.interface import Question, Submission
+from ..clues import Failure, size_of
+from .asked_call import AskedCall, asked_call, jittered
+from .change import EXPRESSION, Change, Hypothesis, go_together, widened
+from .expressions import expressions
+from .formulas import FORMULAS, space_of
+from .search import Search, same_everywhere
+
+_SECONDS = 1.2
+"""So much processor time may the search for one failure take."""
+_SECONDS_OF_ALL = 4.0
+"""So much may it take for all failures of a submission."""
+_SECONDS_OF_ASKING = 3.0
+"""So long may a submission's answers to further questions take, on the clock and together."""
+_MOST_HALVES = 6
+_MOST_CALLS = 4
+"""Of so many calls of a test every hypothesis has to give the answers."""
+
+
+@dataclass
+class Known:
+    """What was found out about a submission so far.
+
+    probes: {operation: its answers to the questions that tell changes apart}; found: {operation: hypotheses that
+    explained a failure}; halves: {operation: single changes that fit some of its answers and not others}; given_up:
+    operations for which no pair of changes was found; seconds: of processor time, spent so far; asking: seconds that
+    its answers took, and hangs: whether one of them took too long.
+    """
+
+    probes: dict[str, list[AskedCall]] = field(default_factory=dict)
+    found: dict[str, list[Hypothesis]] = field(default_factory=dict)
+    halves: dict[str, list[Hypothesis]] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    asking: float = 0.0
+    hangs: bool = False
+
+
+class WrongFormula:
+    """A source of clues; remembers what it found out about a submission as long as that lives."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Submission, Known] = WeakKeyDictionary()
+
+    def __call__(self, failure: Failure, submission: Submission) -> Clue | None:
+        known = self._known.setdefault(submission, Known())
+        if failure.bug or known.seconds > _SECONDS_OF_ALL:
+            return None
+        start = time.process_time()
+        try:
+            says = Investigation(failure, submission, known, start + _SECONDS).says()
+        finally:
+            known.seconds += time.process_time() - start
+        return Clue(says=(says,)) if says else None
+
+
+class Investigation:
+    """One failure, looked into."""
+
+    def __init__(self, failure: Failure, submission: Submission, known: Known, ends: float) -> None:
+        self._submission = submission
+        self._known = known
+        self._ends = ends
+        self._calls = list(_calls(failure))
+        self._evidence: list[AskedCall] = []
+        self._halves = known.halves.setdefault(self._calls[0].operation if self._calls else "", [])
+        self._generator = torch.Generator().manual_seed(size_of(failure.asked))
+
+    def says(self) -> str:
+        """The sentence about it; "" where nothing is known."""
+        wrong = [call for call in self._calls if call.is_wrong]
+        refused = [call for call in self._calls if call.is_refused]
+        if not wrong and refused:  # what it gives where it gives anything may say why it fails here
+            wrong = [probe for probe in self._probed(refused[0].operation) if probe.is_wrong]
+        if not wrong:
+            return ""
+        first = wrong[0]
+        others = [call for call in self._calls if call is not first][: _MOST_CALLS - 1]
+        search = Search(first.to_explain(), self._ends)
+        for rivals in self._stages(search):
+            if not rivals:
+                continue
+            self._evidence = self._evidence or [search.wrong, *others, *self._asked_again(first)]
+            left = [rival for rival in rivals if all(call.agrees(rival) for call in self._evidence)]
+            if says := self._said(first, left, self._evidence):
+                return says if first in self._calls else f"{says} Where that does not fit, as here, your code fails."
+            self._halves += [rival for rival in rivals if len(rival) == 1][:_MOST_HALVES]
+        return ""
+
+    def _stages(self, search: Search) -> Iterator[list[Hypothesis]]:
+        """Hypotheses that fit the wrong call, the plainest explanations first."""
+        operation = search.wrong.operation
+        below = FORMULAS.below(operation)
+        yield search.fitting(self._known.found.get(operation, []))
+        yield search.fitting(hypothesis for found in self._known.found.values() for hypothesis in found)
+        wrong_parts = [part for part in below if self._is_wrong(part)]
+        own = [self._own(part) for part in wrong_parts]
+        together = [tuple(own)] if len(own) > 1 else []
+        yield search.fitting([*((change,) for change in own), *together])
+        near, far = _by_likelihood(space_of(operation), below, wrong_parts)
+        yield search.singles(near)
+        yield self._completed(near)
+        yield search.singles(far)
+        yield search.fitting((change,) for change in expressions(FORMULAS, operation, search.wrong.given))
+        bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
+        for base in bases:
+            yield search.fitting((*base, change) for change in search.active)
+        if operation not in self._known.given_up:
+            yield self._pairs(search, near, far)
+            self._known.given_up.add(operation)
+
+    def _completed(self, space: Sequence[Change]) -> list[Hypothesis]:
+        """Pairs of a change that fits some call of the submission and of one that makes it fit the others, too."""
+        found = []
+        for half in self._halves[: 2 * _MOST_HALVES]:
+            against = next((call for call in self._evidence if call.is_wrong and not call.agrees(half)), None)
+            if against is None:
+                continue
+            pairs = ((*half, change) for change in space if go_together(half[0], change))
+            found += Search(against, self._ends).fitting(pairs)
+        return found
+
+    def _pairs(self, search: Search, *spaces: Sequence[Change]) -> list[Hypothesis]:
+        """Pairs of changes that fit the wrong call: searched where both show, in a question made for that."""
+        rich = [probe for probe in self._probed(search.wrong.operation) if probe.is_wrong]
+        if not rich or not search.wrong.is_of_adapter:
+            return search.pairs()
+        elsewhere = Search(rich[0], self._ends)
+        for space in spaces:
+            elsewhere.singles(space)
+        return [pair for pair in elsewhere.pairs() if search.wrong.agrees(pair)]
+
+    def _said(self, wrong: AskedCall, rivals: Sequence[Hypothesis], more: Sequence[AskedCall]) -> str:
+        if not rivals:
+            return ""
+        fewest = min(map(len, rivals))
+        rivals = [rival for rival in rivals if len(rival) == fewest]
+        probes = [*more, *_unanswered(wrong.operation)]
+        if len(rivals) > 1 and not same_everywhere(rivals, probes):
+            places = {tuple(change.place for change in rival) for rival in rivals}
+            ((place, *further),) = places if len(places) == 1 else (("", ""),)
+            step = FORMULAS.steps.get(place)
+            if further or step is None:
+                return ""
+            return f"The difference lies in one step of the formula: {step.gives}."
+        best = rivals[0]
+        own = self._known.found.setdefault(wrong.operation, [])
+        if best not in own and not any(change.place in FORMULAS.of for change in best):
+            own.append(best)
+        return sentence(best, of_gradients=bool(wrong.wrt))
+
+    def _asked_again(self, wrong: AskedCall) -> list[AskedCall]:
+        """The submission's answers to the questions of the formula, and to the failed one with other numbers."""
+        found = list(self._probed(wrong.operation)) if wrong.is_of_adapter else []
+        question = jittered(wrong.question, self._generator)
+        answer = self._ask(question)
+        return [*found, *filter(None, [asked_call(question, answer, wrong.close)])]
+
+    def _probed(self, operation: str) -> list[AskedCall]:
+        if operation not in self._known.probes:
+            self._known.probes[operation] = [
+                evidence
+                for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))
+                if (evidence := asked_call((operation, given), self._ask((operation, given)))) is not None
+            ]
+        return self._known.probes[operation]
+
+    def _is_wrong(self, part: str) -> bool:
+        return any(evidence.is_wrong for evidence in self._probed(part))
+
+    def _ask(self, question: Question) -> Any:
+        """The submission's answer; None where it gives none, or took too long once."""
+        if self._known.hangs or self._known.asking > _SECONDS_OF_ASKING:
+            return None
+        start = time.monotonic()
+        try:
+            return self._submission.perform(*question)
+        except CallTimeout:
+            self._known.hangs = True
+        except Fault:
+            pass
+        except Exception:  # of a submission in this process
+            pass
+        finally:
+            self._known.asking += time.monotonic() - start
+        return None
+
+    def _own(self, part: str) -> Change:
+        """The submission's own code in the place of a formula."""
+
+        def does(**given: Any) -> Tensor:
+            narrow = {name: v.float() if _floats(v) else v for name, v in given.items()}
+            answer = self._ask((part, narrow))
+            if not isinstance(answer, Tensor):
+                raise ValueError("no answer")
+            return widened(answer)
+
+        return Change(part, does, f"`{part}` of your own")
+
+
+def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
+    """What a student reads of a hypothesis."""
+    own = [change for change in hypothesis if change.place in FORMULAS.of]
+    rest = [change for change in hypothesis if change.place not in FORMULAS.of]
+    subject = "Your gradients are" if of_gradients else "Your output is"
+    if not rest:
+        parts = " and ".join(f"`{change.place}`" for change in own)
+        return f"{subject} what the formula gives with your own {parts} in it. Mend that first: all else is right here."
+    if len(hypothesis) == 1 and rest[0].place == EXPRESSION:
+        return f"{subject} {rest[0].words}."
+    clauses = [*(f"your own `{change.place}` is used" for change in own), *(change.words for change in rest)]
+    if len(clauses) == 1:
+        return f"{subject} what comes out when {clauses[0]}."
+    return f"{subject} what comes out of two mistakes together: {'; and '.join(clauses)}."
+
+
+def _calls(failure: Failure) -> Iterator[AskedCall]:
+    """The calls of a failed test that are about formulas, those with the smallest arguments first."""
+    tolerance = failure.case.tolerance.relative if failure.case is not None else 0.0
+    together = sorted(zip(failure.asked, failure.answers, strict=False), key=lambda pair: size_of(pair[0]))
+    for question, answer in together:
+        if isinstance(answer, Exception) and not is_refusal(answer):
+            continue
+        if evidence := asked_call(question, answer, tolerance):
+            yield evidence
+
+
+def _by_likelihood(
+    space: Sequence[Change], below: Iterable[str], wrong: Sequence[str]
+) -> tuple[list[Change], list[Change]]:
+    """The changes of a formula and of those of its parts that are wrong by themselves; and those of the others."""
+    right = {step for part in below if part not in wrong for step in FORMULAS.of[part].steps}
+    return [change for change in space if change.place not in right], [c for c in space if c.place in right]
+
+
+def _unanswered(operation: str) -> Iterator[AskedCall]:
+    """The questions of a formula, whether or not the submission answers them."""
+    for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1)):
+        yield AskedCall((operation, given), operation, widened(given), (), 0.0)
+
+
+def _floats(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+wrong_formula = WrongFormula()
