@@ -197,7 +197,8 @@ class Clue:
         return Clue(says, short(self.file), self.line, code, *named)
 
     def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        code = [[number, text] for number, text in self.code]
+        return {**asdict(self), "says": list(self.says), "code": code}
 
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Clue:
