@@ -1,0 +1,332 @@
+"""Is this array that quantity? Up to what honest code may differ in, and if not, how far off?
+
+Honest code may hold a quantity transposed, reshaped, with heads split or merged, with dimensions that broadcast, or only
+a part of it at a time (a head, a row, the even features), or beside other quantities in one array (three projections
+fused). All of these *gather* one array from the other: each axis of the part picks places along axes of the whole that
+no other axis of the part touches. A reshape where a transposition belongs does not: there one axis runs over two.
+
+Numbers tell where a part lies, as real-valued ones hardly ever repeat. Where they do (zeros, whole numbers, constants)
+nothing is said.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+_CLOSED = -9_000.0
+"""Scores from here downwards stand for minus infinity, as which code may take any large negative number."""
+
+_PRECISION = 2e-5
+"""Relative to a value and to the root mean square of all: what float32 and another order of operations may change."""
+
+_DISTINCT = 4
+"""So many different numbers, none of them whole, does an array need to be known by."""
+
+_SAMPLES = 12
+_MOST_LAYOUTS = 200
+_MOST_SHIFTS = 1e-9
+
+
+def _squeezed(value: Array) -> Array:
+    """Without axes of size 1, and without those along which nothing changes."""
+    value = value.reshape([n for n in value.shape if n != 1])
+    for axis in reversed(range(value.ndim)):
+        first = np.take(value, [0], axis)
+        if np.array_equal(np.broadcast_to(first, value.shape), value, equal_nan=True):
+            value = first.squeeze(axis)
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """An array, made ready to be compared with many.
+
+    value: without axes that say nothing, with minus infinity for what counts as closed; in_order: two of its axes, of
+    which the first has to stay before the second.
+    """
+
+    value: Array
+    in_order: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, value: Array, in_order: tuple[int, int] | None = None) -> Pattern:
+        """As negative numbers, `in_order` names axes of `value`."""
+        value = np.where(value <= _CLOSED, -np.inf, value) if np.isneginf(value).any() or in_order else value
+        kept = _squeezed(value)
+        axes = None
+        if in_order is not None and kept.ndim >= 2 and kept.shape[-2:] == value.shape[-2:]:
+            axes = kept.ndim - 2, kept.ndim - 1
+        return cls(kept, axes)
+
+    @functools.cached_property
+    def finite(self) -> Array:
+        return self.value[np.isfinite(self.value)]
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """The root mean square."""
+        return float(np.sqrt(np.mean(self.finite**2))) if self.finite.size else 0.0
+
+    @functools.cached_property
+    def ordered(self) -> tuple[Array, Array]:
+        """All values from the smallest to the largest, and where they stand."""
+        flat = self.value.reshape(-1)
+        order = np.argsort(flat, kind="stable")
+        return flat[order], order
+
+    @functools.cached_property
+    def sums(self) -> tuple[float, float]:
+        return float(self.finite.sum()), float((self.finite**2).sum())
+
+    @functools.cached_property
+    def is_telling(self) -> bool:
+        """Whether it holds enough different real numbers to be known by them."""
+        rounded = self.finite[np.abs(self.finite - np.round(self.finite)) > 1e-6]
+        return len(np.unique(np.round(rounded / (self.scale or 1), 4))) >= _DISTINCT
+
+    @property
+    def size(self) -> int:
+        return self.value.size
+
+
+def is_number(pattern: Pattern) -> bool:
+    """Whether it is one real number, which can be recognised too if it is not a plain one."""
+    if pattern.size != 1 or not pattern.finite.size:
+        return False
+    number = abs(float(pattern.value.reshape(-1)[0]))
+    return number > 0 and abs(number * 64 - round(number * 64)) > 1e-4 * number
+
+
+def same(one: Pattern, other: Pattern) -> bool:
+    """Whether two arrays are the same quantity, in whatever layout, or one is a part of the other."""
+    if is_number(one) and is_number(other):
+        return bool(np.isclose(one.value.reshape(-1)[0], other.value.reshape(-1)[0], rtol=2 * _PRECISION, atol=0))
+    if not one.is_telling or not other.is_telling:
+        return False
+    if one.size == other.size:
+        return _sums_agree(one, other) and any(close(one.value, laid) for laid in layouts(other, one.value.shape))
+    part, whole = (one, other) if one.size < other.size else (other, one)
+    return _is_gathered(part, whole)
+
+
+def close(one: Array, other: Array) -> bool:
+    """Whether two arrays of one shape hold the same numbers."""
+    finite = np.isfinite(other)
+    if not np.array_equal(np.where(finite, 0, other), np.where(np.isfinite(one), 0, _closed(one)), equal_nan=True):
+        return False
+    good = other[finite]
+    if not good.size:
+        return False
+    slack = _PRECISION * np.sqrt(np.mean(good**2))
+    return bool((np.abs(one[finite] - good) <= slack + _PRECISION * np.abs(good)).all())
+
+
+def _closed(value: Array) -> Array:
+    return np.where(value <= _CLOSED, -np.inf, value)
+
+
+def _sums_agree(one: Pattern, other: Pattern) -> bool:
+    if one.finite.size != other.finite.size:
+        return False
+    slack = _PRECISION * 3 * one.finite.size * max(one.scale, other.scale)
+    return abs(one.sums[0] - other.sums[0]) <= slack and abs(one.sums[1] - other.sums[1]) <= slack * 2 * other.scale
+
+
+def layouts(pattern: Pattern, shape: tuple[int, ...], strict: bool = True) -> Iterator[Array]:
+    """The array in this shape, in all ways of ordering its axes and joining or splitting neighbours.
+
+    Args:
+        strict: keep the axes in order that have to be.
+    """
+    value = pattern.value
+    found = 0
+    for order in itertools.permutations(range(value.ndim)):
+        if strict and pattern.in_order and order.index(pattern.in_order[0]) > order.index(pattern.in_order[1]):
+            continue
+        if _joins([value.shape[axis] for axis in order], shape):
+            yield value.transpose(order).reshape(shape)
+            found += 1
+            if found == _MOST_LAYOUTS:
+                return
+
+
+def _joins(sizes: list[int], shape: tuple[int, ...]) -> bool:
+    """Whether joining neighbours among the sizes gives the shape."""
+    at, product = 0, 1
+    for size in sizes:
+        product *= size
+        if at == len(shape):
+            return False
+        if product == shape[at]:
+            at, product = at + 1, 1
+        elif product > shape[at]:
+            return False
+    return at == len(shape) and product == 1
+
+
+def _is_gathered(part: Pattern, whole: Pattern) -> bool:
+    """Whether each axis of the part picks places along axes of the whole of its own."""
+    if whole.size > part.size and not _all_found(part, whole):
+        return False
+    shape = part.value.shape
+    for corner in itertools.islice(itertools.product(*((n - 1, 0) for n in shape)), 16):
+        lines = [_line(part.value, corner, axis) for axis in range(len(shape))]
+        places = [_places(line, whole) for line in lines]
+        if any(p is None for p in places):
+            continue
+        if _fits(part.value, whole, corner, [p for p in places if p is not None]):
+            return True
+    return False
+
+
+def _all_found(part: Pattern, whole: Pattern) -> bool:
+    finite = part.finite
+    if not finite.size:
+        return False
+    samples = finite[np.linspace(0, finite.size - 1, _SAMPLES).astype(int)]
+    values, _ = whole.ordered
+    at = np.searchsorted(values, samples).clip(1, len(values) - 1)
+    with np.errstate(invalid="ignore"):
+        off = np.minimum(np.abs(values[at] - samples), np.abs(values[at - 1] - samples))
+    return bool((off <= _PRECISION * (np.abs(samples) + whole.scale)).all())
+
+
+def _line(value: Array, corner: tuple[int, ...], axis: int) -> Array:
+    return value[tuple(slice(None) if i == axis else at for i, at in enumerate(corner))]
+
+
+def _places(line: Array, whole: Pattern) -> Array | None:
+    """Where in the whole the numbers of a line stand, as multi-indices; None if that is not certain for each."""
+    values, order = whole.ordered
+    slack = _PRECISION * (np.abs(line) + whole.scale)
+    if not np.isfinite(line).all():
+        return None
+    first, last = np.searchsorted(values, line - slack), np.searchsorted(values, line + slack)
+    if not (last - first == 1).all():
+        return None
+    return np.stack(np.unravel_index(order[first], whole.value.shape))
+
+
+def _fits(part: Array, whole: Pattern, corner: tuple[int, ...], places: list[Array]) -> bool:
+    origin = places[0][:, corner[0]] if places else None
+    if origin is None:
+        return False
+    touched: set[int] = set()
+    index = [np.full([1] * part.ndim, at) for at in origin]
+    for axis, place in enumerate(places):
+        if not np.array_equal(place[:, corner[axis]], origin):
+            return False
+        moves = {i for i in range(len(origin)) if (place[i] != origin[i]).any()}
+        if moves & touched:
+            return False
+        touched |= moves
+        along = [1] * part.ndim
+        along[axis] = part.shape[axis]
+        for i in moves:
+            index[i] = index[i] + (place[i] - origin[i]).reshape(along)
+    if whole.in_order is not None and part.ndim >= 2:
+        first, second = (_axis_of(places, origin, axis) for axis in whole.in_order)
+        if first is not None and second is not None and first > second:
+            return False
+    return close(part, np.broadcast_to(whole.value[tuple(index)], part.shape))
+
+
+def _axis_of(places: list[Array], origin: Array, moved: int) -> int | None:
+    return next((axis for axis, place in enumerate(places) if (place[moved] != origin[moved]).any()), None)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# How far off
+
+
+def relation(wrong: Pattern, right: Pattern, name: str) -> str:
+    """What an array is, in terms of the quantity that it should be: "0.25 times the scaled scores"; "" if unknown."""
+    if is_number(wrong) and is_number(right):
+        return _factor(float(wrong.value.reshape(-1)[0] / right.value.reshape(-1)[0]), name)
+    if wrong.size != right.size or not right.is_telling or not wrong.is_telling:
+        return ""
+    shape = wrong.value.shape
+    if any(close(wrong.value, laid) for laid in layouts(right, shape, strict=False)):
+        return f"the transpose of {name}" if right.in_order else ""
+    for laid in layouts(right, shape):
+        if said := _pointwise(wrong.value, laid, name):
+            return said
+    ours, theirs = np.sort(wrong.value.reshape(-1)), np.sort(right.value.reshape(-1))
+    if close(ours, theirs):
+        return f"the numbers of {name} in other places (a reshape or view where a transpose belongs?)"
+    return ""
+
+
+def _pointwise(wrong: Array, right: Array, name: str) -> str:
+    both = np.isfinite(wrong) & np.isfinite(right)
+    if both.sum() < _DISTINCT:
+        return ""
+    a, b = wrong[both], right[both]
+    all_finite = both.all() or np.array_equal(np.isfinite(wrong), np.isfinite(right))
+    scale = float(np.sqrt(np.mean(b**2))) or 1.0
+    if all_finite:
+        large = np.abs(b) > 0.05 * scale
+        if large.sum() >= _DISTINCT:
+            factor = float(np.median(a[large] / b[large]))
+            if math.isfinite(factor) and abs(factor) > 1e-6 and close(a, factor * b):
+                return _factor(factor, name)
+        shift = float(np.median(a - b))
+        if abs(shift) > 1e-3 * scale and close(a, b + shift):
+            return f"{name} {'plus' if shift > 0 else 'minus'} {_number(abs(shift))}"
+        with np.errstate(all="ignore"):
+            for said, changed in _changes(b):
+                if np.isfinite(changed).all() and close(a, changed):
+                    return f"{said} {name}"
+        if (rows := _by_rows(wrong, right, name)) and both.all():
+            return rows
+    agree = np.zeros(wrong.shape, bool)
+    agree[both] = np.abs(a - b) <= _PRECISION * (np.abs(b) + scale)
+    agree |= ~np.isfinite(right) & (_closed(wrong) == right)
+    if 0.25 * agree.size <= agree.sum() < agree.size:
+        at = tuple(int(i) for i in np.argwhere(~agree)[0])
+        return (
+            f"{name} except in {int((~agree).sum())} of {agree.size} places; the first is {list(at)}: "
+            f"{_number(wrong[at])} instead of {_number(right[at])}"
+        )
+    return ""
+
+
+def _changes(b: Array) -> Iterator[tuple[str, Array]]:
+    yield "the square of", b**2
+    yield "the root of", np.sqrt(b)
+    yield "the inverse of", 1 / b
+    yield "e to the power of", np.exp(b)
+    yield "the logarithm of", np.log(b)
+    yield "the size, without its sign, of", np.abs(b)
+
+
+def _by_rows(wrong: Array, right: Array, name: str) -> str:
+    """Right up to a factor of each row's own: a division by something else."""
+    if wrong.ndim < 2 or wrong.shape[-1] < 3:
+        return ""
+    with np.errstate(all="ignore"):
+        factors = (wrong * right).sum(-1, keepdims=True) / (right**2).sum(-1, keepdims=True)
+    if np.isfinite(factors).all() and close(wrong, factors * right):
+        low, high = float(factors.min()), float(factors.max())
+        return f"{name} times a number of each row's own, from {_number(low)} to {_number(high)}"
+    return ""
+
+
+def _factor(factor: float, name: str) -> str:
+    if not math.isfinite(factor) or abs(factor - 1) < 4 * _PRECISION:
+        return ""
+    return f"the negative of {name}" if abs(factor + 1) < 1e-4 else f"{_number(factor)} times {name}"
+
+
+def _number(value: float) -> str:
+    if np.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    return f"{value:.4g}"
