@@ -59,9 +59,6 @@ def size_of(value: Any) -> int:
 
 Source = Callable[[Failure, Submission], Clue | None]
 
-SOURCES: tuple[Source, ...] = ()
-"""In the order in which their sentences are read."""
-
 _SECONDS = 10.0
 """So long may the search for clues take in one examination; what is left then goes without."""
 
@@ -77,12 +74,14 @@ def find_clues(
     Args:
         failures: the most telling ones first, at most one a claim; what is carried forward is not among them.
         explained: the known bugs behind failed tests.
-        sources: those of this module by default.
+        sources: those of `sources.py` by default.
     """
+    if sources is None:
+        from .sources import SOURCES as sources
     ends = time.monotonic() + _SECONDS
     found: dict[str, Clue] = {}
     for failure in failures:
-        for source in SOURCES if sources is None else sources:
+        for source in sources:
             if time.monotonic() > ends:
                 return found
             if clue := source(failure, submission):

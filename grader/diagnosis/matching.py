@@ -1,9 +1,10 @@
 """Is this array that quantity? Up to what honest code may differ in, and if not, how far off?
 
-Honest code may hold a quantity transposed, reshaped, with heads split or merged, with dimensions that broadcast, or only
-a part of it at a time (a head, a row, the even features), or beside other quantities in one array (three projections
-fused). All of these *gather* one array from the other: each axis of the part picks places along axes of the whole that
-no other axis of the part touches. A reshape where a transposition belongs does not: there one axis runs over two.
+Honest code may hold a quantity transposed, reshaped, with heads split or merged, with dimensions that broadcast, or
+only a part of it at a time (a head, a row, the even features), or beside other quantities in one array (three
+projections fused). All of these *gather* one array from the other: each axis of the part picks places along axes of
+the whole that no other axis of the part touches. A reshape where a transposition belongs does not: there one axis runs
+over two.
 
 Numbers tell where a part lies, as real-valued ones hardly ever repeat. Where they do (zeros, whole numbers, constants)
 nothing is said.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,6 @@ _DISTINCT = 4
 
 _SAMPLES = 12
 _MOST_LAYOUTS = 200
-_MOST_SHIFTS = 1e-9
 
 
 def _squeezed(value: Array) -> Array:
@@ -117,6 +117,64 @@ def same(one: Pattern, other: Pattern) -> bool:
     return _is_gathered(part, whole)
 
 
+class Shelf:
+    """Many patterns, of which those that may be a given array are found quickly, by a few of its numbers."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = patterns
+        telling = [i for i, pattern in enumerate(patterns) if pattern.is_telling]
+        values = [patterns[i].finite for i in telling]
+        owners = [np.full(len(value), i) for i, value in zip(telling, values, strict=True)]
+        joined = np.concatenate([*values, np.empty(0)])
+        order = np.argsort(joined, kind="stable")
+        self._values = joined[order]
+        self._owners = np.concatenate([*owners, np.empty(0, int)])[order].astype(int)
+        self._scales = np.array([pattern.scale for pattern in patterns])
+        self._telling = np.array(telling, int)
+        self._samples = np.array([_samples(patterns[i]) for i in telling]).reshape(len(telling), _SAMPLES)
+
+    def candidates(self, pattern: Pattern) -> list[int]:
+        """Indices of the patterns of which this one may be the whole or a part, or which may be a part of it."""
+        if not pattern.is_telling or not len(self._telling):
+            return [i for i, other in enumerate(self._patterns) if is_number(pattern) and is_number(other)]
+        found: set[int] | None = None
+        slack = _PRECISION * (self._scales.max() + pattern.scale)
+        for sample in _samples(pattern):
+            near = slice(*np.searchsorted(self._values, [sample - slack, sample + slack]))
+            off = np.abs(self._values[near] - sample) <= _PRECISION * (abs(sample) + self._scales[self._owners[near]])
+            owners = set(self._owners[near][off].tolist())
+            found = owners if found is None else found & owners
+            if not found:
+                break
+        smaller = np.array([self._patterns[i].size < pattern.size for i in self._telling])
+        if smaller.any():
+            values, _ = pattern.ordered
+            samples = self._samples[smaller]
+            at = np.searchsorted(values, samples).clip(1, len(values) - 1)
+            with np.errstate(invalid="ignore"):
+                off = np.minimum(np.abs(values[at] - samples), np.abs(values[at - 1] - samples))
+            inside = (off <= _PRECISION * (np.abs(samples) + pattern.scale)).all(-1)
+            found = (found or set()) | set(self._telling[smaller][inside].tolist())
+        return sorted(found or ())
+
+
+def _samples(pattern: Pattern) -> Array:
+    return pattern.finite[np.linspace(0, pattern.finite.size - 1, _SAMPLES).astype(int)]
+
+
+def same_but_for_factors(one: Pattern, other: Pattern) -> bool:
+    """Whether one array is the other times a positive number, or a positive number for each row."""
+    if one.size != other.size or not one.is_telling or not other.is_telling:
+        return False
+    for laid in layouts(other, one.value.shape):
+        with np.errstate(all="ignore"):
+            for axis in (None, -1):
+                factors = (one.value * laid).sum(axis, keepdims=True) / (laid**2).sum(axis, keepdims=True)
+                if np.isfinite(factors).all() and (factors > 0).all() and close(one.value, factors * laid):
+                    return True
+    return False
+
+
 def close(one: Array, other: Array) -> bool:
     """Whether two arrays of one shape hold the same numbers."""
     finite = np.isfinite(other)
@@ -174,8 +232,6 @@ def _joins(sizes: list[int], shape: tuple[int, ...]) -> bool:
 
 def _is_gathered(part: Pattern, whole: Pattern) -> bool:
     """Whether each axis of the part picks places along axes of the whole of its own."""
-    if whole.size > part.size and not _all_found(part, whole):
-        return False
     shape = part.value.shape
     for corner in itertools.islice(itertools.product(*((n - 1, 0) for n in shape)), 16):
         lines = [_line(part.value, corner, axis) for axis in range(len(shape))]
@@ -185,18 +241,6 @@ def _is_gathered(part: Pattern, whole: Pattern) -> bool:
         if _fits(part.value, whole, corner, [p for p in places if p is not None]):
             return True
     return False
-
-
-def _all_found(part: Pattern, whole: Pattern) -> bool:
-    finite = part.finite
-    if not finite.size:
-        return False
-    samples = finite[np.linspace(0, finite.size - 1, _SAMPLES).astype(int)]
-    values, _ = whole.ordered
-    at = np.searchsorted(values, samples).clip(1, len(values) - 1)
-    with np.errstate(invalid="ignore"):
-        off = np.minimum(np.abs(values[at] - samples), np.abs(values[at - 1] - samples))
-    return bool((off <= _PRECISION * (np.abs(samples) + whole.scale)).all())
 
 
 def _line(value: Array, corner: tuple[int, ...], axis: int) -> Array:
@@ -247,8 +291,12 @@ def _axis_of(places: list[Array], origin: Array, moved: int) -> int | None:
 # How far off
 
 
-def relation(wrong: Pattern, right: Pattern, name: str) -> str:
-    """What an array is, in terms of the quantity that it should be: "0.25 times the scaled scores"; "" if unknown."""
+def relation(wrong: Pattern, right: Pattern, name: str, loosely: bool = False) -> str:
+    """What an array is, in terms of the quantity that it should be: "0.25 times the scaled scores"; "" if unknown.
+
+    Args:
+        loosely: also where it is right in some places only, or up to a factor of each row's own.
+    """
     if is_number(wrong) and is_number(right):
         return _factor(float(wrong.value.reshape(-1)[0] / right.value.reshape(-1)[0]), name)
     if wrong.size != right.size or not right.is_telling or not wrong.is_telling:
@@ -259,43 +307,63 @@ def relation(wrong: Pattern, right: Pattern, name: str) -> str:
     for laid in layouts(right, shape):
         if said := _pointwise(wrong.value, laid, name):
             return said
-    ours, theirs = np.sort(wrong.value.reshape(-1)), np.sort(right.value.reshape(-1))
-    if close(ours, theirs):
+    if close(np.sort(wrong.value.reshape(-1)), np.sort(right.value.reshape(-1))):
         return f"the numbers of {name} in other places (a reshape or view where a transpose belongs?)"
+    if loosely:
+        if said := _other_axis(wrong.value, right.value, name):
+            return said
+        for laid in layouts(right, shape):
+            if said := _by_rows(wrong.value, laid, name) or _in_some_places(wrong.value, laid, name):
+                return said
     return ""
 
 
 def _pointwise(wrong: Array, right: Array, name: str) -> str:
-    both = np.isfinite(wrong) & np.isfinite(right)
-    if both.sum() < _DISTINCT:
+    finite = np.isfinite(right)
+    if finite.sum() < _DISTINCT or not np.array_equal(np.isfinite(_closed(wrong)), finite):
         return ""
-    a, b = wrong[both], right[both]
-    all_finite = both.all() or np.array_equal(np.isfinite(wrong), np.isfinite(right))
+    a, b = wrong[finite], right[finite]
     scale = float(np.sqrt(np.mean(b**2))) or 1.0
-    if all_finite:
-        large = np.abs(b) > 0.05 * scale
-        if large.sum() >= _DISTINCT:
-            factor = float(np.median(a[large] / b[large]))
-            if math.isfinite(factor) and abs(factor) > 1e-6 and close(a, factor * b):
-                return _factor(factor, name)
-        shift = float(np.median(a - b))
-        if abs(shift) > 1e-3 * scale and close(a, b + shift):
-            return f"{name} {'plus' if shift > 0 else 'minus'} {_number(abs(shift))}"
-        with np.errstate(all="ignore"):
-            for said, changed in _changes(b):
-                if np.isfinite(changed).all() and close(a, changed):
-                    return f"{said} {name}"
-        if (rows := _by_rows(wrong, right, name)) and both.all():
-            return rows
-    agree = np.zeros(wrong.shape, bool)
-    agree[both] = np.abs(a - b) <= _PRECISION * (np.abs(b) + scale)
-    agree |= ~np.isfinite(right) & (_closed(wrong) == right)
-    if 0.25 * agree.size <= agree.sum() < agree.size:
-        at = tuple(int(i) for i in np.argwhere(~agree)[0])
-        return (
-            f"{name} except in {int((~agree).sum())} of {agree.size} places; the first is {list(at)}: "
-            f"{_number(wrong[at])} instead of {_number(right[at])}"
-        )
+    large = np.abs(b) > 0.05 * scale
+    if large.sum() >= _DISTINCT:
+        factor = float(np.median(a[large] / b[large]))
+        if math.isfinite(factor) and abs(factor) > 1e-6 and close(a, factor * b):
+            return _factor(factor, name)
+    shift = float(np.median(a - b))
+    if 1e-3 * scale < abs(shift) < 1e3 * scale and close(a, b + shift):
+        return f"{name} {'plus' if shift > 0 else 'minus'} {_number(abs(shift))}"
+    with np.errstate(all="ignore"):
+        for said, changed in _changes(b):
+            if np.isfinite(changed).all() and close(a, changed):
+                return f"{said} {name}"
+    return ""
+
+
+def _in_some_places(wrong: Array, right: Array, name: str) -> str:
+    """Right where it counts in many places, and not in others: a mask, a border, a first row."""
+    finite = np.isfinite(right)
+    scale = float(np.sqrt(np.mean(right[finite] ** 2))) or 1.0
+    with np.errstate(invalid="ignore"):
+        agree = np.abs(wrong - right) <= _PRECISION * (np.abs(right) + scale)
+    agree |= ~finite & (_closed(wrong) == right)
+    telling = agree & finite & (right != 0)
+    if telling.sum() < max(_DISTINCT, 0.4 * finite.sum()) or agree.all():
+        return ""
+    at = tuple(int(i) for i in np.argwhere(~agree)[0])
+    return (
+        f"{name} except in {int((~agree).sum())} of {agree.size} places; the first is {list(at)}: "
+        f"{_number(wrong[at])} instead of {_number(right[at])}"
+    )
+
+
+def _other_axis(wrong: Array, right: Array, name: str) -> str:
+    """Shares that add up to 1, though not along the axis along which they should."""
+    if wrong.ndim < 2 or not np.allclose(right.sum(-1), 1, atol=1e-5) or (wrong < 0).any():
+        return ""
+    for axis in range(wrong.ndim):
+        if np.allclose(wrong.sum(axis), 1, atol=1e-5):
+            along = "" if wrong.shape != right.shape else f", but taken over dimension {axis - wrong.ndim}"
+            return f"{name}{along}" if along and axis != wrong.ndim - 1 else ""
     return ""
 
 

@@ -2,8 +2,8 @@
 
 A call that gave a wrong answer is recorded once more (`worker/recorder.py`), and what it computed is matched with the
 quantities that the formula passes through (`reference/quantities.py`). Walking back from the wrong answer, past values
-that are no quantity, one comes to values that are: what lies between is where the mistake is. The first step there, what
-the code had before it, and what should have come next is what a student is told.
+that are no quantity, one comes to values that are: what lies between is where the mistake is. The first step there,
+what the code had before it, and what should have come next is what a student is told.
 
 It is said only where it holds: the answer is wrong again, it was computed from values that are known to be right, and
 what is said to be missing is nowhere, in no layout. Where right code may do without a quantity, only the one that it
@@ -12,24 +12,30 @@ cannot do without is missed.
 
 from __future__ import annotations
 
-import collections
 import functools
 import importlib
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import os
+import re
+import traceback
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ..cases.store import asks_for_cases, stored_cases
+from ..kit.paths import KIT
 from ..scoring.outcome import Clue
-from ..submission.faults import Fault
+from ..submission.faults import Fault, StudentError
 from ..submission.interface import Question, Submission
-from ..submission.recording import Recording, Step
+from ..submission.recording import Recording
 from .clues import Failure, size_of
-from .matching import Pattern, is_number, relation, same
+from .first_wrong import Finding, Place, find, match, missing_after
+from .matching import Pattern, is_number
 
 if TYPE_CHECKING:
     from ..reference.quantities import Quantity
@@ -51,38 +57,33 @@ _QUESTIONS = 3
 _GOOD_SIZE = 200
 """Numbers in a question that is large enough to tell quantities apart, and small enough to be quick."""
 
-_CONE = 40
 _AROUND = 2
 _SOURCE_BYTES = 1 << 20
-_UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
-_ASSEMBLES = frozenset({"__setitem__", "index_copy_"})
+_FRAME = re.compile(r'^  File "([^"\n]+)", line (\d{1,6}), in ', re.MULTILINE)
+_NOBODYS = tuple(str(KIT / "grader" / room) + os.sep for room in ("worker", "submission", "diagnosis", "selftest"))
+"""Where the kit's own code lies that leads to a submission's in this process."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Where a call leaves the formula.
-
-    had: the last right quantity before, "" if there is none but the arguments; had_at: the step that gave it;
-    first: the first step that gives something else; missing: what should have come, the one that right code cannot be
-    without last; relation: what stands in its place; related: the step that gives that.
-    returned: whether the answer itself is a known quantity, though not the one that was asked for.
-    """
-
-    had: str
-    had_at: Step | None
-    first: Step
-    missing: tuple[str, ...]
-    relation: str = ""
-    related: Step | None = None
-    returned: bool = False
+_LINEAR, _SOFTMAX, _ROPE = ("linear", "run_linear"), ("softmax", "run_softmax"), ("rope", "run_rope")
+_EMBEDDING, _NORM = ("embedding", "run_embedding"), ("rmsnorm", "run_rmsnorm")
+_SILU, _SWIGLU = (("positionwise_feedforward", name) for name in ("run_silu", "run_swiglu"))
+_ATTENTION = ("scaled_dot_product_attention", "run_scaled_dot_product_attention")
+_HEADS = ("multihead_self_attention", "run_multihead_self_attention")
+_HEADS_WITH_ROPE = ("multihead_self_attention", "run_multihead_self_attention_with_rope")
+_BLOCK = ("transformer_block", "run_transformer_block")
+_LAYERS = (_LINEAR, _NORM, _SILU, _SWIGLU, _SOFTMAX, _ATTENTION, _ROPE)
 
 
 def locate(failure: Failure, submission: Submission) -> Clue | None:
     """A source of clues: the place in the code where a wrong answer of a formula begins to be wrong."""
+    seen = _seen.setdefault(submission, _Seen()).clues
     for question in _questions(failure):
-        if clue := _look_into(question, submission):
+        key = id(question[1])
+        if key not in seen:
+            seen[key] = question, _look_into(question, submission)
+        if clue := seen[key][1]:
             return clue
-    return None
+    return _raised(failure, submission)
 
 
 def _look_into(question: Question, submission: Submission) -> Clue | None:
@@ -93,20 +94,82 @@ def _look_into(question: Question, submission: Submission) -> Clue | None:
     if recording.ended is not None:
         return stopped(known, recording, submission)
     wrong = wrong_output(known, recording.answer)
-    finding = find(known, recording, *wrong) if wrong is not None else None
+    if wrong is None:
+        return None
+    trusted = _trusted(question[0], submission)
+    finding = find(known, recording, *wrong, trusted)
     return tell(finding, submission) if finding is not None else None
 
 
-def _questions(failure: Failure) -> Iterator[Question]:
-    """What the failed test asked and got a wrong answer to, and then stored questions of the kind."""
+def _questions(failure: Failure) -> list[Question]:
+    """One of the failed test that got a wrong answer, and stored ones of the kind; the most telling ones first."""
     fit = [pair for pair in zip(failure.asked, failure.answers, strict=False) if _is_fit(pair[0])]
     wrong = [question for question, answer in fit if _is_wrong(question, answer)]
-    yield from sorted(wrong, key=size_of)[:_QUESTIONS]
-    if fit and asks_for_cases(failure.problem):
-        operation = fit[0][0][0]
-        cases = [case for case in stored_cases(failure.problem) if case.operation == operation]
-        others = [(operation, case.inputs) for case in cases if _is_fit((operation, case.inputs))]
-        yield from sorted(others, key=lambda question: abs(size_of(question) - _GOOD_SIZE))[:_QUESTIONS]
+    if not wrong:
+        return []
+    own = min(wrong, key=_blur)
+    others = _stored_questions(failure.problem, own[0])[:_QUESTIONS]
+    return sorted([own, *others], key=_blur)
+
+
+@functools.cache
+def _stored_questions(problem: str, operation: str) -> tuple[Question, ...]:
+    """Stored questions for an operation, the most telling ones first."""
+    if not asks_for_cases(problem):
+        return ()
+    cases = [(case.operation, case.inputs) for case in stored_cases(problem) if case.operation == operation]
+    return tuple(sorted(filter(_is_fit, cases), key=_blur))
+
+
+def _blur(question: Question) -> tuple[int, float]:
+    """How little a question tells quantities apart: those that are alike or constant, then how odd its size is."""
+    named = [Pattern.of(q.value) for q in quantities_of(*question) if q.kind.name in ("STEP", "OPTIONAL")]
+    known = [pattern for pattern in named if pattern.is_telling or is_number(pattern)]
+    different = {(pattern.size, round(pattern.sums[0], 6), round(pattern.sums[1], 6)) for pattern in known}
+    return len(named) - len(different), abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
+
+
+_PARTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "run_swiglu": (_LINEAR, _SILU),
+    "run_scaled_dot_product_attention": (_SOFTMAX,),
+    "run_multihead_self_attention": (_LINEAR, _SOFTMAX, _ATTENTION),
+    "run_multihead_self_attention_with_rope": (_LINEAR, _SOFTMAX, _ATTENTION, _ROPE, _HEADS),
+    "run_transformer_block": (*_LAYERS, _HEADS_WITH_ROPE),
+    "run_transformer_lm": (_EMBEDDING, *_LAYERS, _HEADS_WITH_ROPE, _BLOCK),
+    "run_next_token_probabilities": (_SOFTMAX,),
+}
+"""{operation: (problem, operation) of what it is made of}"""
+
+
+@dataclass
+class _Seen:
+    """What is known of one submission: lines that are run where a part is right, and what was found for a question."""
+
+    lines: dict[tuple[str, str], frozenset[Place]] = field(default_factory=dict)
+    clues: dict[int, tuple[Question, Clue | None]] = field(default_factory=dict)
+    """By the id of the question's arguments, which are kept."""
+
+
+_seen: weakref.WeakKeyDictionary[Submission, _Seen] = weakref.WeakKeyDictionary()
+"""So that each question is asked once."""
+
+
+def _trusted(operation: str, submission: Submission) -> frozenset[Place]:
+    """The lines that are run where the parts of an operation, each by itself, come out right."""
+    known = _seen.setdefault(submission, _Seen()).lines
+    for part in _PARTS.get(operation, ()):
+        if part not in known:
+            known[part] = _right_lines(*part, submission)
+    return frozenset().union(*(known[part] for part in _PARTS.get(operation, ())))
+
+
+def _right_lines(problem: str, operation: str, submission: Submission) -> frozenset[Place]:
+    for question in _stored_questions(problem, operation)[:1]:
+        recording = submission.record(*question)
+        known = quantities_of(*question)
+        if recording and recording.ended is None and known and wrong_output(known, recording.answer) is None:
+            return frozenset(place for step in recording.steps for place in step.places)
+    return frozenset()
 
 
 def _is_wrong(question: Question, answer: Any) -> bool:
@@ -133,7 +196,14 @@ def has_quantities() -> bool:
 
 @functools.cache
 def _formulas() -> frozenset[str]:
-    return frozenset(importlib.import_module("grader.reference.quantities").FORMULAS) if has_quantities() else frozenset()
+    return (
+        frozenset(importlib.import_module("grader.reference.quantities").FORMULAS) if has_quantities() else frozenset()
+    )
+
+
+def is_formula(operation: str) -> bool:
+    """Whether the quantities of an operation are declared."""
+    return operation in _formulas()
 
 
 def quantities_of(operation: str, arguments: Mapping[str, Any]) -> list[Quantity]:
@@ -180,253 +250,39 @@ def wrong_output(known: Sequence[Quantity], answer: Any) -> tuple[Quantity, np.n
 
 
 # ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Matched:
-    """The steps of a recording, each with what it is known to be.
-
-    patterns: of those with a value; match: {step: index of the quantity}; open: steps that hold numbers which are none
-    of the quantities.
-    """
-
-    patterns: dict[int, Pattern]
-    match: dict[int, int]
-    open: set[int]
-
-
-def find(known: Sequence[Quantity], recording: Recording, wrong: Quantity, answer: np.ndarray) -> Finding | None:
-    """Where a recorded call leaves the formula.
-
-    Args:
-        wrong: the quantity that the answer should be; answer: what it is.
-    """
-    steps = recording.steps
-    matched = _match(known, steps)
-    final = _final(steps, answer)
-    if final is None:
-        return None
-    present = set(matched.match.values())
-    if final in matched.match:
-        return _returned(known, steps, matched, final, wrong, present)
-    cone = _cone(steps, matched, final)
-    origin = _origin(steps, matched, cone)
-    if origin is None:
-        return None
-    first, before = origin
-    latest = max(before, key=lambda step: (_rank(known, matched.match[step]), step), default=None)
-    had = matched.match[latest] if latest is not None else -1
-    missing = _missing(known, present, had, wrong)
-    if not missing:
-        return None
-    said, related = _related(known, steps, matched, cone, had, missing)
-    named = [str(known[i]) for i in missing]
-    is_given = latest is None or known[had].kind.name == "GIVEN"
-    if related is not None and _scales(known, matched, first, before):
-        return Finding("" if is_given else str(known[had]), _at(steps, latest), steps[first], (*named,), said, steps[related])
-    place = first if related is None else related
-    return Finding("" if is_given else str(known[had]), _at(steps, latest), steps[place], (*named,), said, _at(steps, related))
-
-
-def _at(steps: Sequence[Step], index: int | None) -> Step | None:
-    return None if index is None else steps[index]
-
-
-def _rank(known: Sequence[Quantity], index: int) -> int:
-    """How far along the formula a quantity is; arguments are before all of it."""
-    return -1 if known[index].kind.name == "GIVEN" else index
-
-
-def _match(known: Sequence[Quantity], steps: Sequence[Step]) -> _Matched:
-    targets = [Pattern.of(quantity.value, quantity.in_order) for quantity in known]
-    order = sorted(range(len(known)), key=lambda i: (known[i].kind.name == "BESIDE", i))
-    telling = [i for i in order if targets[i].is_telling or is_number(targets[i])]
-    found = _Matched({}, {}, set())
-    loops: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
-    assembled = _assembled(steps)
-    for at, step in enumerate(steps):
-        if step.value is None or step.name in _UNWRITTEN or at in assembled:
-            continue
-        pattern = Pattern.of(step.value)
-        found.patterns[at] = pattern
-        if np.isnan(step.value).any() or np.isposinf(step.value).any():
-            found.open.add(at)
-        elif pattern.is_telling or is_number(pattern):
-            best = _best(pattern, targets, telling)
-            if best is not None:
-                found.match[at] = best
-            elif pattern.is_telling:
-                found.open.add(at)
-        if at not in found.match and at not in found.open:
-            loops[step.file, step.line, step.name, step.value.shape].append(at)
-    for members in loops.values():
-        if 2 <= len(members):
-            together = Pattern.of(np.stack([steps[at].value for at in members]))
-            if together.is_telling:
-                best = _best(together, targets, telling)
-                found.match.update(dict.fromkeys(members, best) if best is not None else {})
-                found.open.update(members if best is None else ())
-    return found
-
-
-def _best(pattern: Pattern, targets: Sequence[Pattern], telling: Sequence[int]) -> int | None:
-    """Which quantity a value is: the whole of one rather than a part."""
-    for whole in (True, False):
-        for i in telling:
-            if (targets[i].size == pattern.size) is whole and same(pattern, targets[i]):
-                return i
-    return None
-
-
-def _assembled(steps: Sequence[Step]) -> set[int]:
-    """Steps that leave a tensor half written, which only the next writing step takes up."""
-    users: dict[int, list[Step]] = collections.defaultdict(list)
-    for step in steps:
-        for source in step.sources:
-            users[source].append(step)
-    return {
-        at
-        for at, step in enumerate(steps)
-        if step.writes and step.name in _ASSEMBLES and users[at] and all(u.name in _ASSEMBLES for u in users[at])
-    }
-
-
-def _final(steps: Sequence[Step], answer: np.ndarray) -> int | None:
-    """The last step that gave the answer."""
-    for at in range(len(steps) - 1, -1, -1):
-        value = steps[at].value
-        if value is not None and value.size == answer.size:
-            if np.allclose(value.reshape(-1), answer.reshape(-1), rtol=1e-6, atol=0, equal_nan=True):
-                return at
-    return None
-
-
-def _returned(
-    known: Sequence[Quantity],
-    steps: Sequence[Step],
-    matched: _Matched,
-    final: int,
-    wrong: Quantity,
-    present: set[int],
-) -> Finding | None:
-    """The answer is a quantity of the formula, but not the one that was asked for."""
-    had = matched.match[final]
-    if known[had] is wrong:
-        return None
-    missing = _missing(known, present, had if known[had].kind.name != "GIVEN" else -1, wrong)
-    name = str(known[had])
-    named = tuple(str(known[i]) for i in missing) or (str(wrong),)
-    return Finding(name, steps[final], steps[final], named, returned=True)
-
-
-def _cone(steps: Sequence[Step], matched: _Matched, final: int) -> list[int]:
-    """The steps between the answer and what is known to be right, in order of time."""
-    seen, waiting = {final}, [final]
-    while waiting:
-        for source in steps[waiting.pop()].sources:
-            if source not in seen and source not in matched.match:
-                seen.add(source)
-                waiting.append(source)
-    return sorted(at for at in seen if at in matched.open)
-
-
-def _origin(steps: Sequence[Step], matched: _Matched, cone: Sequence[int]) -> tuple[int, list[int]] | None:
-    """The first step of the cone, and the known ones that it was computed from."""
-    for at in cone:
-        before: list[int] = []
-        seen, waiting = {at}, [at]
-        is_first = True
-        while waiting:
-            for source in steps[waiting.pop()].sources:
-                if source in seen:
-                    continue
-                seen.add(source)
-                if source in matched.match:
-                    before.append(source)
-                elif source in matched.open:
-                    is_first = False
-                else:
-                    waiting.append(source)
-        if is_first:
-            return at, before
-    return None
-
-
-def _missing(known: Sequence[Quantity], present: set[int], had: int, wrong: Quantity) -> list[int]:
-    """What should come next: quantities that the formula names, up to the first that right code cannot do without."""
-    missing = []
-    for i in range(had + 1, len(known)):
-        kind = known[i].kind.name
-        if kind in ("STEP", "OPTIONAL") and i not in present:
-            missing.append(i)
-            if kind == "STEP":
-                return missing
-        elif kind == "STEP":
-            missing.clear()  # it was passed, so what was optional before it was left out
-        if known[i] is wrong:
-            break
-    return [i for i in missing if known[i].kind.name == "STEP"]
-
-
-def _related(
-    known: Sequence[Quantity],
-    steps: Sequence[Step],
-    matched: _Matched,
-    cone: Sequence[int],
-    had: int,
-    missing: Sequence[int],
-) -> tuple[str, int | None]:
-    """What the first step that has to do with a missing quantity makes of it."""
-    present = set(matched.match.values())
-    beside = [i for i in range(had + 1, missing[-1]) if known[i].kind.name == "BESIDE" and i not in present]
-    targets = [(i, Pattern.of(known[i].value, known[i].in_order)) for i in (*missing, *beside)]
-    for at in cone[:_CONE]:
-        for i, target in targets:
-            if said := relation(matched.patterns[at], target, known[i].name):
-                return said, at
-    return "", None
-
-
-def _scales(known: Sequence[Quantity], matched: _Matched, first: int, before: Sequence[int]) -> bool:
-    """Whether the first step only multiplies what is known by a number."""
-    for step in before:
-        target = Pattern.of(known[matched.match[step]].value)
-        if " times " in relation(matched.patterns[first], target, "it") or "negative" in relation(
-            matched.patterns[first], target, "it"
-        ):
-            return True
-    return False
-
-
-# ------------------------------------------------------------------------------------------------------------
 # In words
 
 
-def tell(finding: Finding, submission: Submission) -> Clue | None:
+def tell(finding: Finding, submission: Submission) -> Clue:
     """A finding for the student."""
-    first, had_at = finding.first, finding.had_at
-    one = " and then ".join(finding.missing[:1] + finding.missing[-1:]) if len(finding.missing) > 1 else finding.missing[0]
-    says = []
+    had, near = finding.had, finding.had_at or finding.first
+    named = [str(quantity) for quantity in finding.missing]
     if finding.returned:
-        says.append(f"What your code returns, from line {first.line} of {first.file}, is {finding.had}.")
-        says.append(f"What is asked for is {finding.missing[-1]}.")
-        return _placed(submission, says, first.file, first.line, finding.had, finding.missing[0], finding.had)
-    if finding.had and had_at is not None:
-        says.append(f"Up to {had_at.file}:{had_at.line} your code has {finding.had}.")
-        says.append(f"Next would come {one}; nothing that it computes is that.")
-    else:
-        says.append(f"The first value to look at is {one}; nothing that your code computes is that.")
+        place = f", from {_at(finding.first)} on," if finding.first[0] else ""
+        says = [f"What your code gives{place} is {had}.", f"What is asked for is {named[-1]}."]
+        return _clue(submission, says, finding.first, str(had), named[0], str(had))
+    if not named:
+        says = [
+            f"Up to {_at(near)} your code has {had}, and that is what is asked for.",
+            f"{_at(finding.first, near)} makes something else of it.",
+        ]
+        return _clue(submission, says, finding.first, str(had), "", "")
+    then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
+    none = "either of them" if len(named) > 1 else "that"
+    begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
+    says = [f"{begins} {then}; nothing that your code computes is {none}."]
     if finding.relation and finding.related is not None:
-        says.append(f"{_line(finding.related, had_at or first)} gives {finding.relation}.")
+        says.append(f"{_at(finding.related, near)} gives {finding.relation}.")
+    elif finding.skipped:
+        says.append(f"{_at(finding.first, near)} goes on from {finding.skipped}.")
     else:
-        says.append(f"From {_line(first, had_at or first, small=True)} on it computes something else.")
-    return _placed(submission, says, first.file, first.line, finding.had, finding.missing[0], finding.relation)
+        says.append(f"{_at(finding.first, near)} is the first that computes something else.")
+    return _clue(submission, says, finding.first, str(had or ""), named[0], finding.relation or finding.skipped)
 
 
-def _line(step: Step, near: Step, small: bool = False) -> str:
-    if step.file == near.file:
-        return f"{'line' if small else 'Line'} {step.line}"
-    return f"{step.file}:{step.line}"
+def _at(place: Place, near: Place | None = None) -> str:
+    """`attention.py:41`, or "Line 41" at the beginning of a sentence about a place near it."""
+    return f"Line {place[1]}" if near is not None and place[0] == near[0] else f"{place[0]}:{place[1]}"
 
 
 def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission) -> Clue | None:
@@ -434,24 +290,51 @@ def stopped(known: Sequence[Quantity], recording: Recording, submission: Submiss
     ended = recording.ended
     if ended is None or not ended.file:
         return None
-    matched = _match(known, recording.steps)
-    named = {i: at for at, i in sorted(matched.match.items(), reverse=True) if known[i].kind.name in ("STEP", "OPTIONAL")}
-    if not named:
+    matched = match(known, recording.steps)
+    steps = {
+        i: at for at, i in sorted(matched.match.items(), reverse=True) if known[i].kind.name in ("STEP", "OPTIONAL")
+    }
+    if not steps:
         return None
-    had = max(named)
-    step = recording.steps[named[had]]
+    had = max(steps)
+    step, place = recording.steps[steps[had]], (ended.file, ended.line)
     says = [
         f"Up to {step.file}:{step.line} your code has {known[had]}.",
-        f"{'Line ' if ended.file == step.file else ended.file + ':'}{ended.line} then ends with {ended.type}.",
+        f"{_at(place, (step.file, step.line))} then ends with {ended.type}.",
     ]
-    missing = _missing(known, set(matched.match.values()), had, known[-1])
-    return _placed(submission, says, ended.file, ended.line, str(known[had]), str(known[missing[0]]) if missing else "", "")
+    missing = missing_after(known, matched, had, known[-1])
+    return _clue(submission, says, place, str(known[had]), str(known[missing[0]]) if missing else "", "")
 
 
-def _placed(
-    submission: Submission, says: Sequence[str], file: str, line: int, had: str, missing: str, relation: str
-) -> Clue:
-    return Clue(tuple(says), file, line, lines_around(submission, file, line), had, missing, relation)
+def _raised(failure: Failure, submission: Submission) -> Clue | None:
+    """Where the submission's code stopped, if it did."""
+    error = next((answer for answer in reversed(failure.answers) if isinstance(answer, Exception)), None)
+    place = _place_of(error, submission) if error is not None else None
+    if error is None or place is None:
+        return None
+    kind = error.type_name if isinstance(error, StudentError) else type(error).__name__
+    return _clue(submission, [f"It stops at {_at(place)}, with {kind}."], place, "", "", "")
+
+
+def _place_of(error: Exception, submission: Submission) -> Place | None:
+    """The innermost line of the submission on an exception's way."""
+    if isinstance(error, StudentError):
+        found = _FRAME.findall(error.detail)
+        return (found[-1][0], int(found[-1][1])) if found and submission.files.has(found[-1][0]) else None
+    if isinstance(error, Fault):
+        return None
+    root = os.path.join(os.path.realpath(submission.files.root), "")
+    inside = [
+        (file.removeprefix(root).replace(os.sep, "/"), line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if (file := os.path.realpath(frame.f_code.co_filename)).startswith(root)
+        if "site-packages" not in file and not file.startswith(_NOBODYS)
+    ]
+    return inside[-1] if inside else None
+
+
+def _clue(submission: Submission, says: Sequence[str], place: Place, had: str, missing: str, relation: str) -> Clue:
+    return Clue(tuple(says), *place, lines_around(submission, *place), had, missing, relation)
 
 
 def lines_around(submission: Submission, file: str, line: int) -> tuple[tuple[int, str], ...]:

@@ -11,7 +11,7 @@ an exponential before its division, is `BESIDE`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,7 @@ class Quantity:
     says it.
     value: float64, in the layout that the formula suggests; honest code may hold it in another.
     in_order: two axes, as negative numbers, that cannot change places without another meaning; None if all may.
+    free: whether any multiple of it, each row by a factor of its own, is as good, as what a division takes out again.
     at: where in the operation's answer it stands, as keys; () for the answer itself; None if it is no part of it.
     """
 
@@ -47,6 +48,7 @@ class Quantity:
     kind: Kind = Kind.STEP
     in_order: tuple[int, int] | None = None
     at: tuple[str | int, ...] | None = None
+    free: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.formula}".strip()
@@ -122,7 +124,12 @@ def _norm(x: Array, gain: Array, eps: float) -> Quantities:
 def _rmsnorm(inputs: Inputs) -> Quantities:
     x, gain = _wide(inputs["in_features"]), _wide(inputs["weights"])
     steps = _norm(x, gain, inputs["eps"])
-    return [_given("a", x), _given("the gain g", gain), *steps, _step("the output", "aᵢ / RMS(a) · gᵢ", steps[-1].value * gain)]
+    return [
+        _given("a", x),
+        _given("the gain g", gain),
+        *steps,
+        _step("the output", "aᵢ / RMS(a) · gᵢ", steps[-1].value * gain),
+    ]
 
 
 def _sigmoid(x: Array) -> Array:
@@ -176,11 +183,11 @@ def _exponentials(x: Array, axis: int, of: str, in_order: tuple[int, int] | None
     total = shifted.sum(axis, keepdims=True)
     return [
         _beside("the largest of each row", top),
-        _optional(f"{of} less the largest", "", x - top, in_order),
+        _beside(f"the {of} less the largest", x - top, in_order),
         _beside(f"e^({of})", np.exp(x), in_order),
-        _optional("the exponentials", f"e^({of} - max)", shifted, in_order),
+        replace(_beside("the exponentials", shifted, in_order), free=True),
         _beside("the sum of e^x", np.exp(x).sum(axis, keepdims=True)),
-        _optional("the sum of the exponentials", "", total),
+        _beside("the sum of the exponentials", total),
         _beside("1 / sum", 1 / total),
         _beside("the logarithm of the sum", np.log(total)),
         _beside("the logarithm of the sum of e^x", np.log(total) + top),
@@ -213,8 +220,6 @@ def _attend(q: Array, k: Array, v: Array, mask: Array | None) -> Quantities:
     steps = [
         _beside("Q / √d_k", q / root),
         _beside("K / √d_k", k / root),
-        _beside("Q / d_k^¼", q / np.sqrt(root)),
-        _beside("K / d_k^¼", k / np.sqrt(root)),
         _optional("the scores", "Q Kᵀ", scores, _QK),
         _beside("the products of queries and keys", q[..., :, None, :] * k[..., None, :, :]),
         _step("the scaled scores", "Q Kᵀ / √d_k", scaled, _QK),
@@ -250,7 +255,12 @@ def _attend(q: Array, k: Array, v: Array, mask: Array | None) -> Quantities:
 def _attention(inputs: Inputs) -> Quantities:
     q, k, v = (_wide(inputs[name]) for name in "QKV")
     mask = inputs.get("mask")
-    return [_given("Q", q), _given("K", k), _given("V", v), *_attend(q, k, v, None if mask is None else np.asarray(mask))]
+    return [
+        _given("Q", q),
+        _given("K", k),
+        _given("V", v),
+        *_attend(q, k, v, None if mask is None else np.asarray(mask)),
+    ]
 
 
 def _turn(x: Array, positions: Array, theta: float, longest: int, what: str = "the output") -> Quantities:
@@ -377,7 +387,12 @@ def _block(x: Array, weights: Mapping[str, Array], num_heads: int, theta: float,
         *_renamed([*first, _step("", "", normed)], f"the input of the attention{of}", "ln1(x)", f" in ln1{of}"),
         *_renamed(attended, f"the output of the attention{of}", "attn(ln1(x))", of),
         _step(f"the residual stream after the attention{of}", "y = x + attn(ln1(x))", y),
-        *_renamed([*second, _step("", "", normed_again)], f"the input of the feed-forward network{of}", "ln2(y)", f" in ln2{of}"),
+        *_renamed(
+            [*second, _step("", "", normed_again)],
+            f"the input of the feed-forward network{of}",
+            "ln2(y)",
+            f" in ln2{of}",
+        ),
         *_renamed(fed, f"the output of the feed-forward network{of}", "ffn(ln2(y))", of),
         _step(f"the residual stream after the feed-forward network{of}", "y + ffn(ln2(y))", y + fed[-1].value),
     ]
@@ -450,15 +465,16 @@ def _adamw(inputs: Inputs) -> Quantities:
             for i in group["members"]:
                 if gradients[i] is None:
                     continue
-                one, *moments[i] = _adamw_step(parameters[i], _wide(gradients[i]), *moments[i], group, step, i)
+                one, moments[i] = _adamw_step(parameters[i], _wide(gradients[i]), moments[i], group, step, i)
                 found += one
                 parameters[i] = one[-1].value
     return found
 
 
 def _adamw_step(
-    theta: Array, g: Array, m: Array, v: Array, t: int, group: Mapping[str, Any], step: int, index: int
-) -> tuple[Any, ...]:
+    theta: Array, g: Array, moments: tuple[Array, Array, int], group: Mapping[str, Any], step: int, index: int
+) -> tuple[Quantities, tuple[Array, Array, int]]:
+    m, v, t = moments
     lr, (b1, b2), eps, decay = group["lr"], group["betas"], group["eps"], group["weight_decay"]
     t += 1
     of = f" at step {step + 1}"
@@ -502,9 +518,7 @@ def _adamw_step(
             _beside("all at once", theta - alpha * ratio - lr * decay * theta),
             Quantity(f"{name}, decayed", "θ − lr λ θ", result, at=(f"after step {step + 1}", f"parameter {index}")),
         ],
-        m,
-        v,
-        t,
+        (m, v, t),
     )
 
 

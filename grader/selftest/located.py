@@ -1,8 +1,8 @@
-"""How often the place of a planted mistake is found: `python -m grader.selftest.located [--problem ID ...] [--verbose]`.
+"""How often the place of a planted mistake is found: `python -m grader.selftest.located [--problem ID ...]`.
 
 Each misconception is planted into the reference, in this process, and the stored cases of its problem are asked until
 one is answered wrongly enough. What `diagnosis/tracing.py` says of it is *located* when it points into the planted
-code, *elsewhere* when into the reference, which is right. Whether it is the very line a person has to read: `--verbose`.
+code, *elsewhere* when into the reference, which is right. Whether it is the very line to read, `--verbose` shows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ..cases.store import asks_for_cases, stored_cases
 from ..diagnosis.clues import Failure, claim_of, size_of
-from ..diagnosis.tracing import FORMULA_PROBLEMS, locate
+from ..diagnosis.tracing import FORMULA_PROBLEMS, is_formula, locate
 from ..kit.paths import KIT
 from ..misconceptions.catalogue import Variant, load_catalogue
 from ..scoring.outcome import Clue, Outcome, Result
@@ -58,7 +58,7 @@ def failures(problem: str, submission: InProcess) -> Iterator[Failure]:
         return
     groups: dict[str, Failure] = {}
     for case in sorted(stored_cases(problem), key=lambda case: size_of(case.inputs)):
-        if case.group in groups:
+        if case.group in groups or not is_formula(case.operation):
             continue
         submission.begin_transcript()
         wrong = False

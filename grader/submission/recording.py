@@ -21,17 +21,25 @@ class Step:
 
     file, line: where, the file relative to the submission's folder; name: of the operation, such as "matmul";
     value: float64, what came of it; None where that is unknown, or no real numbers.
-    sources: indices of the steps that it was computed from; given: names of the call's own tensors among its arguments;
-    writes: whether it wrote into a tensor that was there before.
+    sources: indices of the steps that it was computed from; writes: whether it wrote into a tensor that was there
+    before.
+    call: counts the calls of functions that the line was run in; callers: files and lines of the submission's calls
+    that led there, from the innermost outwards.
     """
 
     file: str
     line: int
     name: str
     value: np.ndarray | None
-    sources: tuple[int, ...]
-    given: tuple[str, ...]
-    writes: bool
+    sources: tuple[int, ...] = ()
+    writes: bool = False
+    call: int = 0
+    callers: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Where it is, and the calls that led there."""
+        return (self.file, self.line), *self.callers
 
 
 @dataclass(frozen=True)
@@ -72,19 +80,29 @@ class Recording:
 
 
 def _step(said: Any, index: int) -> Step:
-    fields = _fields(said, file=str, line=int, name=str, given=list, writes=bool, **{"from": list})
-    value, sources = said.get("value"), fields["from"]
+    fields = _fields(said, file=str, line=int, call=int, callers=list, name=str, writes=bool, **{"from": list})
+    value, sources, callers = said.get("value"), fields["from"], fields["callers"]
     if not all(type(source) is int and 0 <= source < index for source in sources):
         raise WireError("a step that comes of none before it")
-    if not all(type(name) is str for name in fields["given"]) or fields["line"] not in _LINES:
+    if not all(type(place) is list and list(map(type, place)) == [str, int] for place in callers[:_MOST_SOURCES]):
+        raise WireError("malformed callers")
+    if fields["line"] not in _LINES:
         raise WireError("a malformed step")
     if value is not None:
         if type(value) is not np.ndarray or value.dtype.kind != "f" or not 0 < value.size <= _MOST_NUMBERS:
             raise WireError("a value that is no array of numbers")
-        value = value.astype(np.float64)
-    given = tuple(fields["given"][:_MOST_SOURCES])
-    sources = tuple(sources[-_MOST_SOURCES:])
-    return Step(fields["file"], fields["line"], fields["name"], value, sources, given, fields["writes"])
+        with np.errstate(invalid="ignore"):
+            value = value.astype(np.float64)
+    return Step(
+        fields["file"],
+        fields["line"],
+        fields["name"],
+        value,
+        tuple(sources[-_MOST_SOURCES:]),
+        fields["writes"],
+        fields["call"],
+        tuple((file, line) for file, line in callers[:_MOST_SOURCES]),
+    )
 
 
 def _fields(said: Any, **kinds: type) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Operations:
         """
         monitor, self._monitor = self._monitor, None
         try:
-            return Recorder(root, arguments).record(lambda: self._perform(operation, arguments))
+            return Recorder(root).record(lambda: self._perform(operation, arguments))
         finally:
             self._monitor = monitor
 

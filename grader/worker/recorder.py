@@ -32,18 +32,23 @@ _MOST_NUMBERS = 1 << 15
 
 _MOST_BYTES = 16 << 20
 _SECONDS = 3.0
+_CALLERS = 8
 _NAME_LIMIT = 60
 _PATH_LIMIT = 300
 _ARGUMENT_DEPTH = 3
 
 _HERE = os.path.dirname(os.path.realpath(__file__)) + os.sep
+_OVERWRITES = frozenset({"copy_", "__set__", "set_", "fill_", "zero_", "normal_", "uniform_"})
+"""After these, nothing is left of what a tensor held before."""
+
 _WRITES = frozenset({"__setitem__", "copy_", "index_put_", "index_copy_", "index_fill_", "scatter_", "set_"})
 
 Recording = dict[str, Any]
-"""steps: a list of {"file", "line", "name" of the operation, "value": array or None, "from": indices of earlier steps
-that it was computed from, "given": names of the call's own tensors among its arguments, "writes": whether it wrote into
-a tensor that was there before}; answer: what the call gave; ended: what the call raised, as {"type", "file", "line"}, or None; full: whether
-something was left out as a bound was reached."""
+"""steps: a list of {"file", "line", "call": which call of a function, counted, the line belongs to, "callers": [file,
+line] of the submission's calls that led there, from the innermost outwards, "name" of the operation, "value": array or
+None, "from": indices of earlier steps that it was computed from, "writes": whether it wrote into a tensor that was
+there before}; answer: what the call gave; ended: what the call raised, as {"type", "file", "line"}, or None; full:
+whether something was left out as a bound was reached."""
 
 
 class Recorder(TorchFunctionMode):
@@ -51,7 +56,6 @@ class Recorder(TorchFunctionMode):
 
     Args:
         root: the submission's folder.
-        given: the arguments of the call, whose tensors are known by name.
     """
 
     @classmethod
@@ -59,7 +63,7 @@ class Recorder(TorchFunctionMode):
         """Compiled code is not run under it; to protect it from the compiler would import all of that: 1 s."""
         return False
 
-    def __init__(self, root: str, given: dict[str, Any]) -> None:
+    def __init__(self, root: str) -> None:
         super().__init__()
         self._root = os.path.realpath(root) + os.sep
         self._own: dict[str, str] = {}
@@ -70,13 +74,7 @@ class Recorder(TorchFunctionMode):
         """What ids and addresses below stand for: kept, so that none is given away again."""
         self._step_of: dict[int, int] = {}
         self._writer_of: dict[int, int] = {}
-        self._given: dict[int, str] = {}
-        for name, value in given.items():
-            items = value.items() if isinstance(value, dict) else [("", value)]
-            for key, item in items:
-                if isinstance(item, torch.Tensor):
-                    self._given[id(item)] = key or name
-                    self._kept.append(item)
+        self._calls: dict[int, int] = {}
         self._ends = time.monotonic() + _SECONDS
 
     def record(self, call: Callable[[], Any]) -> Recording:
@@ -99,20 +97,22 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not self._full and (place := self._place(sys._getframe(1))):
-            with contextlib.suppress(RuntimeError, TypeError, NotImplementedError):  # tensors without values, as in vmap
+        if not self._full and (place := self._own_frame(sys._getframe(1))):
+            with contextlib.suppress(
+                RuntimeError, TypeError, NotImplementedError
+            ):  # tensors without values, as in vmap
                 self._note(str(getattr(func, "__name__", "")), place, [*args, *kwargs.values()], result)
         return result
 
     def _on_return(self, frame: types.FrameType, event: str, returned: Any) -> None:
-        if event == "return" and type(returned) is np.ndarray and not self._full and id(returned) not in self._step_of:
-            file = self._file(frame.f_code.co_filename)
-            if file:
-                self._add(frame.f_code.co_name, (file, frame.f_lineno), [], [], returned, returned, False)
+        if event != "return" or type(returned) is not np.ndarray or self._full or id(returned) in self._step_of:
+            return
+        if self._file(frame.f_code.co_filename):
+            self._add(frame.f_code.co_name, frame, [], returned, False)
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _note(self, name: str, place: tuple[str, int], arguments: list[Any], result: Any) -> None:
+    def _note(self, name: str, frame: types.FrameType, arguments: list[Any], result: Any) -> None:
         if time.monotonic() > self._ends:
             self._full = True
             return
@@ -123,11 +123,11 @@ class Recorder(TorchFunctionMode):
             results = [result]
         if name == "__get__" and any(self._step_of.get(id(r)) is not None for r in results):
             return  # an attribute, such as the gradient, that is known
-        origins = sorted({step for tensor in sources for step in self._steps_of(tensor)})
-        given = sorted({self._given[id(tensor)] for tensor in sources if id(tensor) in self._given})
+        read = sources[1:] if name in _OVERWRITES else sources
+        origins = sorted({step for tensor in read for step in self._steps_of(tensor)})
         writes = writes or any(any(r is s for s in sources) for r in results)
         for one in results:
-            self._add(name, place, origins, given, one, one, writes)
+            self._add(name, frame, origins, one, writes)
 
     def _steps_of(self, value: Any) -> Iterator[int]:
         """The steps that an argument came from: that which made it, and the last one that wrote into its memory."""
@@ -135,27 +135,37 @@ class Recorder(TorchFunctionMode):
             if key in known:
                 yield known[key]
 
-    def _add(
-        self, name: str, place: tuple[str, int], origins: list[int], given: list[str], value: Any, of: Any, writes: bool
-    ) -> None:
+    def _add(self, name: str, frame: types.FrameType, origins: list[int], value: Any, writes: bool) -> None:
         if len(self._steps) >= _MOST_STEPS:
             self._full = True
             return
+        if id(frame) not in self._calls:
+            self._calls[id(frame)] = len(self._calls)
+            self._kept.append(frame)
         step = {
-            "file": place[0][:_PATH_LIMIT],
-            "line": place[1],
+            "file": self._file(frame.f_code.co_filename)[:_PATH_LIMIT],
+            "line": frame.f_lineno,
+            "call": self._calls[id(frame)],
+            "callers": self._callers(frame),
             "name": name[:_NAME_LIMIT],
             "value": self._copied(value),
             "from": origins,
-            "given": given,
             "writes": writes,
         }
         index = len(self._steps)
         self._steps.append(step)
-        self._kept.append(of)
-        self._step_of[id(of)] = index
+        self._kept.append(value)
+        self._step_of[id(value)] = index
         if writes:
-            self._writer_of[_address(of)] = index
+            self._writer_of[_address(value)] = index
+
+    def _callers(self, frame: types.FrameType) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        outer = self._own_frame(frame.f_back)
+        while outer is not None and len(found) < _CALLERS:
+            found.append([self._file(outer.f_code.co_filename)[:_PATH_LIMIT], outer.f_lineno])
+            outer = self._own_frame(outer.f_back)
+        return found
 
     def _copied(self, value: Any) -> np.ndarray | None:
         """A copy of a value, if it is a number or numbers and there is room for it."""
@@ -181,14 +191,14 @@ class Recorder(TorchFunctionMode):
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _place(self, frame: types.FrameType | None) -> tuple[str, int] | None:
-        """The innermost line of the submission that led to a frame; None when the worker's own code comes first."""
+    def _own_frame(self, frame: types.FrameType | None) -> types.FrameType | None:
+        """The innermost frame of the submission from here on; None when the worker's own code comes first."""
         while frame is not None:
             if frame.f_code is not _OWN_CODE:
                 name = frame.f_code.co_filename
-                if file := self._file(name):
-                    return file, frame.f_lineno
-                if self._own[name] == "" and os.path.realpath(name).startswith(_HERE):
+                if self._file(name):
+                    return frame
+                if os.path.realpath(name).startswith(_HERE):
                     return None
             frame = frame.f_back
         return None
