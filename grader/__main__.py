@@ -21,10 +21,12 @@ and say first what is wrong. The submission's code runs in a separate process, b
 _EPILOG = """\
 other commands (each explains itself with --help):
   python -m grader hint rope                one hint for a problem, and no more
+  python -m grader explain rope             what a problem asks, and how it is tested
+  python -m grader doctor                   is this machine ready, and what mends it
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
   python -m grader manual REPORT SCORES     add scores given by a person to a report (staff)
-  python -m grader explain tolerances       how far honest code deviates, and how close known bugs come (staff)
+  python -m grader explain tolerances       how far honest code deviates, how close known bugs come (staff)
 
 examples:
   python -m grader                          grade the code in this folder
@@ -44,7 +46,14 @@ interrupted by Ctrl-C, SIGTERM, SIGHUP."""
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    commands = {"data": _data, "explain": _explain, "handout": _handout, "hint": _hint, "manual": _manual}
+    commands = {
+        "data": _data,
+        "doctor": _doctor,
+        "explain": _explain,
+        "handout": _handout,
+        "hint": _hint,
+        "manual": _manual,
+    }
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from . import streams
@@ -300,17 +309,58 @@ def _data(arguments: list[str]) -> int:
     return GRADED
 
 
+def _doctor(arguments: list[str]) -> int:
+    parser = _parser(
+        " doctor",
+        "Look at what a grade needs: Python and packages, fixtures, disk and memory, devices, isolation; and say\n"
+        "what is wrong, what mends it, and what cannot be assessed on this machine.\n"
+        "Exit code 1 if something is wrong.",
+    )
+    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    options = parser.parse_args(arguments)
+
+    from .guide.doctor import Health, examine
+    from .streams import say
+
+    wrong = False
+    for finding in examine(Path(options.submission)):
+        say(f"{finding.state} {finding.says}" + (f"\n    {finding.do}" if finding.do else ""))
+        wrong |= finding.state is Health.WRONG
+    return BELOW if wrong else GRADED
+
+
 def _explain(arguments: list[str]) -> int:
     parser = _parser(
         " explain",
-        "tolerances: for every stored case with floating-point outputs, how far honest implementations\n"
-        "deviate from the truth, what is allowed, and how close the nearest known bug comes. Staff only.\n"
-        "Exit code 1 if these are too close to each other.",
+        "Explain a problem: what it asks, in the handout's words, and how it is tested: each claim with its\n"
+        "points, core before edge before advice. It shows no solution and runs nothing.\n\n"
+        "Staff: `explain tolerances [--problem ID ...]` shows for every stored case with floating-point outputs\n"
+        "how far honest implementations deviate from the truth, what is allowed, and how close the nearest known\n"
+        "bug comes. Exit code 1 if these are too close to each other.",
     )
-    parser.add_argument("what", choices=("tolerances",))
-    parser.add_argument("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
+    parser.add_argument("what", metavar="ID", help="the problem, such as rope; or: tolerances")
+    parser.add_argument("--problem", nargs="+", default=[], metavar="ID", help="for tolerances: only these problems")
     options = parser.parse_args(arguments)
+    if options.what == "tolerances":
+        return _explain_tolerances(options.problem)
+    if options.problem:
+        parser.error("--problem is for tolerances; name the problem itself: python -m grader explain rope")
 
+    from rich.console import Console
+
+    from .guide.explanation import HANDOUT, explain, render
+    from .report.terminal import safely
+    from .scoring.rubric import load_rubric
+
+    rubric = load_rubric()
+    problem = rubric[options.what]
+    text = HANDOUT.read_text("utf-8") if HANDOUT.is_file() else ""
+    with safely(Console()) as page:
+        page.print(render(explain(problem, rubric, text)))
+    return GRADED
+
+
+def _explain_tolerances(named: list[str]) -> int:
     import importlib.util
 
     from .cases.store import problems_with_cases
@@ -320,9 +370,9 @@ def _explain(arguments: list[str]) -> int:
     if importlib.util.find_spec("grader.selftest") is None:
         raise Refused("tolerances are measured with the staff's copy of the kit; this one has no grader/selftest.")
     known = problems_with_cases()
-    selected = [problem.id for problem in load_rubric().select(options.problem)]
+    selected = [problem.id for problem in load_rubric().select(named)]
     problems = [problem for problem in selected if problem in known]
-    if options.problem and (without := [problem for problem in selected if problem not in known]):
+    if named and (without := [problem for problem in selected if problem not in known]):
         raise Refused(
             f"{', '.join(without)}: no cases, so no tolerances; grader/cases/generators/{without[0]}.py would draw "
             "some."

@@ -24,10 +24,15 @@ _UNKNOWN = dict.fromkeys(("index", "differing", "of", "largest"))
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a value may be off: |actual - expected| <= relative * (|expected| + rms(expected)) + absolute."""
+    """How far a value may be off: |actual - expected| <= relative * (|expected| + rms(expected)) + absolute.
+
+    typical: how far all values of a tensor may be off together: rms(actual - expected) <= typical * rms(expected). The
+    worst of many values is a matter of luck, above all in half precision; what they have in common is not.
+    """
 
     relative: float = 2e-5
     absolute: float = 0.0
+    typical: float | None = None
 
 
 class Mismatch(AssertionError):
@@ -131,6 +136,21 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
             mismatch.add(f"largest difference {largest:.3g} at {worst} (allowed there: {limit:.3g})")
             mismatch.place["largest"] = {"difference": largest, "allowed": limit, "index": worst}
         raise mismatch
+    if tolerance.typical is not None and finite.any():
+        _compare_typical(float((got - wide)[finite].square().mean().sqrt()), float(rms), tolerance.typical, where)
+
+
+def _compare_typical(off: float, rms: float, typical: float, where: str) -> None:
+    """Raise `Mismatch` where values that are all close to what they should be are too far from it on the whole."""
+    if off <= typical * rms:
+        return
+    message = (
+        f"{where}: every value is close, but all together are less precise than they should be\n"
+        f"the differences are {off / rms:.2g} of the size of the values (root mean squares; allowed: {typical:.2g})"
+        if rms
+        else f"{where}: expected zeros, got values of the size {off:.2g} (root mean square)"
+    )
+    raise Mismatch(message, where, "value")
 
 
 def _different_values(expected: torch.Tensor, actual: torch.Tensor, wrong: torch.Tensor, where: str) -> Mismatch:

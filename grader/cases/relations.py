@@ -29,7 +29,7 @@ def _of_other_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[st
 
 
 def _of_same_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str]:
-    if not torch.isfinite(actual).all():
+    if not torch.isfinite(actual).all() or _close(expected, actual):  # then only digits are missing
         return
     if not actual.any():
         yield "Every value is zero."

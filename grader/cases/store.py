@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def _to_record(case: Case, oracle: Oracle) -> dict[str, Any]:
         "operation": case.operation,
         "inputs": _name_assets(case.inputs),
         "group": case.group,
-        "tolerance": [case.tolerance.relative, case.tolerance.absolute],
+        "tolerance": list(astuple(case.tolerance)),
         "expected": truth(oracle, resolved),
     }
     if case.peers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Iterator
@@ -42,18 +43,26 @@ def show_safely(report: Report, console: Console) -> None:
     Raises:
         Failed: it cannot be written there.
     """
+    with safely(console) as page:
+        show(report, page)
+
+
+@contextlib.contextmanager
+def safely(console: Console) -> Iterator[Console]:
+    """A console like this one, of which everything is written at once when the block ends.
+
+    Raises:
+        Failed: it cannot be written there.
+    """
     page = _Page(console.encoding)
     color = console.color_system
-    show(
-        report,
-        Console(
-            file=page,
-            width=console.width,
-            force_terminal=console.is_terminal,
-            color_system=color if color in ("standard", "256", "truecolor", "windows") else None,  # type: ignore[arg-type]
-            no_color=console.no_color,
-            legacy_windows=False,
-        ),
+    yield Console(
+        file=page,
+        width=console.width,
+        force_terminal=console.is_terminal,
+        color_system=color if color in ("standard", "256", "truecolor", "windows") else None,  # type: ignore[arg-type]
+        no_color=console.no_color,
+        legacy_windows=False,
     )
     say(page.getvalue().removesuffix("\n"), sys.stderr if console.stderr else sys.stdout)
 

@@ -1,4 +1,4 @@
-"""Does every known bug fail on fresh inputs too, whatever the seed draws?
+"""Does every known bug fail on fresh inputs too, and all right code pass, whatever the seed draws?
 
     python -m grader.selftest.seeds [--problem ID ...] [--seeds 200]
 
@@ -6,6 +6,10 @@ Stored cases are the same for everyone, so that a submission may have been made 
 on are the cases that it draws from its own seed. A bug that only some draws show is caught by luck. Here every
 misconception is planted into the reference, and for every seed the claims that its stored evidence names are tried on
 the cases of that seed alone, until one of them fails. A claim that draws nothing is the same for every seed.
+
+The other way round, right code has to pass what every seed draws, advice excepted: a tolerance that one draw in a
+hundred oversteps costs one student in a hundred their points. The reference is tried on every seed, and of the honest
+variants of a problem one in turn.
 """
 
 from __future__ import annotations
@@ -29,9 +33,12 @@ from grader.cases.generators import reference_oracle
 from grader.cases.store import fresh_cases, problems_with_cases
 from grader.diagnosis.known_bugs import load_known_bugs
 from grader.kit.paths import TESTS
-from grader.misconceptions.catalogue import Misconception, load_catalogue
+from grader.misconceptions.catalogue import Variant, load_catalogue
+from grader.submission.faults import NothingToAssess
 from grader.submission.in_process import InProcess
 from grader.trials.evidence import UNRECOGNISABLE, in_processes, problems_with_misconceptions
+
+from .kill_matrix import honest_variants
 
 _SHOWN = 5
 _DRAWN = frozenset({"submission", "case", "chance"})
@@ -42,11 +49,12 @@ _DRAWN = frozenset({"submission", "case", "chance"})
 class Claim:
     """A test function.
 
-    groups: of the cases that it is tried on; none where it takes no case.
+    groups: of the cases that it is tried on; none where it takes no case; advice: whether it is worth nothing.
     """
 
     function: Callable[..., None]
     groups: tuple[str, ...]
+    advice: bool = False
 
     @property
     def asks_for(self) -> frozenset[str]:
@@ -69,8 +77,9 @@ def claims_of(problem: str) -> dict[str, Claim]:
     found = {}
     for name, function in vars(module).items():
         if name.startswith("test_"):
-            marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "cases"]
-            found[name] = Claim(function, (marks[0].args or ("reference",)) if marks else ())
+            marks = {mark.name: mark for mark in getattr(function, "pytestmark", ())}
+            groups = (marks["cases"].args or ("reference",)) if "cases" in marks else ()
+            found[name] = Claim(function, groups, "advice" in marks)
     return found
 
 
@@ -122,14 +131,37 @@ def survivals(problem: str, seeds: Sequence[int]) -> dict[str, list[int]]:
     return survived
 
 
-def _killer(bug: Misconception, claims: Sequence[tuple[str, Claim]], cases: Sequence[Case], seed: int) -> str | None:
-    """The first of the claims that the planted bug fails on the cases of one seed."""
+def refusals(problem: str, seeds: Sequence[int]) -> dict[str, list[tuple[int, str]]]:
+    """{right code: (seed, a claim that it fails on what this seed draws)}; empty lists where it never fails."""
+    claims = [
+        (name, claim)
+        for name, claim in claims_of(problem).items()
+        if not claim.advice and claim.asks_for <= _DRAWN and claim.asks_for & {"case", "chance"}
+    ]
+    honest, as_it_is = honest_variants(problem), Variant("the reference", problem, {})
+    reference = reference_oracle()
+    refused: dict[str, list[tuple[int, str]]] = {}
+    for seed in seeds:
+        cases = fresh_cases(problem, seed, reference) if problem in problems_with_cases() else []
+        for case in cases:  # before anything is planted, as above
+            _ = case.expected, case.other_answers()
+        for variant in (as_it_is, *([honest[seed % len(honest)]] if honest else [])):
+            refused.setdefault(variant.id, [])
+            if failed := _killer(variant, claims, cases, seed):
+                refused[variant.id].append((seed, failed))
+    return refused
+
+
+def _killer(bug: Variant, claims: Sequence[tuple[str, Claim]], cases: Sequence[Case], seed: int) -> str | None:
+    """The first of the claims that the planted variant fails on the cases of one seed."""
     with bug.planted(), contextlib.redirect_stdout(io.StringIO()):
         submission = InProcess(importlib.import_module("grader.trials.planted"))
         for name, claim in claims:
             for arguments in claim.trials(cases, seed):
                 try:
                     claim.function(submission=submission, **arguments)
+                except NothingToAssess:  # speaks neither for nor against it
+                    pass
                 except Exception:  # a failed claim, or whatever the wrong code raised
                     return name
     return None
@@ -149,11 +181,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in options.problem
         for first in range(1, options.seeds + 1, share)
     ]
-    found: dict[str, dict[str, list[int]]] = {problem: {} for problem in options.problem}
-    for (problem, _), survived in zip(jobs, in_processes(survivals, jobs, "seeds", options.processes), strict=True):
-        for id, seeds in survived.items():
-            found[problem].setdefault(id, []).extend(seeds)
-    return _report(found, options.seeds)
+    found = {
+        work: _gathered(jobs, in_processes(work, jobs, title, options.processes))
+        for work, title in ((survivals, "known bugs"), (refusals, "right code"))
+    }
+    return max(_report(found[survivals], options.seeds), _report_refused(found[refusals], options.seeds))
+
+
+def _gathered(jobs: Sequence[tuple[Any, ...]], results: Sequence[dict[str, list[Any]]]) -> dict[str, dict[str, list]]:
+    """{problem: {id of a variant: what all of its seeds found}}"""
+    found: dict[str, dict[str, list]] = {}
+    for (problem, _), result in zip(jobs, results, strict=True):
+        for id, noted in result.items():
+            found.setdefault(problem, {}).setdefault(id, []).extend(noted)
+    return found
 
 
 def _report(found: Mapping[str, Mapping[str, list[int]]], seeds: int) -> int:
@@ -167,6 +208,19 @@ def _report(found: Mapping[str, Mapping[str, list[int]]], seeds: int) -> int:
     tried = sum(map(len, found.values()))
     print(f"caught whatever the seed  {tried - lucky} of {tried} that what is drawn has to catch; {seeds} seeds")
     return int(bool(lucky))
+
+
+def _report_refused(found: Mapping[str, Mapping[str, list[tuple[int, str]]]], seeds: int) -> int:
+    unlucky = 0
+    for problem, refused in found.items():
+        for id, failed in refused.items():
+            if failed:
+                unlucky += 1
+                shown = ", ".join(f"{seed}: {claim}" for seed, claim in failed[:_SHOWN])
+                print(f"refused: {id} of {problem} fails for {len(failed)} of {seeds} seeds ({shown})")
+    tried = sum(map(len, found.values()))
+    print(f"right whatever the seed   {tried - unlucky} of {tried}; {seeds} seeds")
+    return int(bool(unlucky))
 
 
 if __name__ == "__main__":

@@ -41,9 +41,10 @@ ROOMS = {
     "streams": "",
     "signals": "",
     "report": "diagnosis rules scoring streams submission kit",
+    "guide": "cases.store kit scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "selftest": "",  # everything: see `LIMITED`
-    "__main__": "cases.store grading kit report scoring selftest signals streams submission",
+    "__main__": "cases.store grading guide kit report scoring selftest signals streams submission",
 }
 LIMITED = [room for room in ROOMS if room != "selftest"]
 

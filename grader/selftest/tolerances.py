@@ -177,8 +177,11 @@ def _strain_of_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance
     if not wide.numel():
         return 0.0
     allowed = tolerance.relative * (wide.abs() + wide.square().mean().sqrt()) + tolerance.absolute
+    strains = [(got - wide).abs() / allowed]
+    if tolerance.typical is not None:
+        strains.append((got - wide).square().mean().sqrt() / (tolerance.typical * wide.square().mean().sqrt()))
     # Where nothing is allowed and nothing differs, 0 / 0 is no strain.
-    return float(((got - wide).abs() / allowed).nan_to_num(nan=0.0, posinf=math.inf).max())
+    return max(float(one.nan_to_num(nan=0.0, posinf=math.inf).max()) for one in strains)
 
 
 def _is_half(value: Any) -> bool:

@@ -15,9 +15,10 @@ from ..case import Case, Draw
 from ..compare import Tolerance
 
 _PRECISE = Tolerance(1e-4)
-# float16 has 11 bits, and tiles of P and dS may be rounded to it, too. Honest code strays by up to 1e-3 (output) and
-# 6e-3 (gradients), with sums in float16 it is 6e-3 and 2e-2.
-_HALF, _HALF_GRADIENTS = Tolerance(3e-3), Tolerance(1.2e-2)
+# float16 has 11 bits, and tiles of P and dS may be rounded to it, too. Over 200 seeds, honest code strays by up to
+# 2.3e-4 (output) and 1.3e-3 (gradients) of the values' size (root mean squares), and with sums in float16 by at least
+# 1.2e-3 and 4.7e-3. The worst single value does not tell them apart.
+_HALF, _HALF_GRADIENTS = Tolerance(1e-2, typical=5e-4), Tolerance(5e-2, typical=2.4e-3)
 OUTPUT, LOG_SUM_EXP, GRADIENTS = "attention_output", "attention_log_sum_exp", "attention_gradients"
 
 
@@ -95,8 +96,9 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
         yield from cases(name, "lengths_gradients", operations=[GRADIENTS], **lengths)
     yield from cases("one_key", "lengths", queries=16, keys=1, operations=[OUTPUT])
 
-    # Scores of 10 and more: rounded to float16, they would be off by a hundredth.
-    half: dict[str, Any] = {"queries": 48, "keys": 96, "dtype": torch.float16, "scale": 3.0}
+    # Scores of 10 and more: rounded to float16, they would be off by a hundredth. And many keys: a sum over them in
+    # float16 loses more with each.
+    half: dict[str, Any] = {"queries": 80, "keys": 320, "dtype": torch.float16, "scale": 3.0}
     yield from cases("half", "half", _HALF, operations=[OUTPUT], **half)
     yield from cases("half", "half_gradients", _HALF_GRADIENTS, operations=[GRADIENTS], **half)
 

@@ -55,9 +55,11 @@ def generate(draw: Draw) -> Iterator[Case]:
         tolerance=coarse,
     )
 
-    yield case("long_row", draw.recipe(1, 12_000, scale=3), -1, group="large")
+    # Whoever adds 40,000 terms one by one in float32 is off by 4e-5, and does what was asked.
+    many = Tolerance(5e-4)
+    yield case("long_row", draw.recipe(1, 12_000, scale=3), -1, group="large", tolerance=many)
     yield case("many_rows", draw.recipe(2100, 4, scale=2), -1, group="large")
-    yield case("much_larger", draw.recipe(16, 40_000, scale=3), -1, group="large", stored=False)
+    yield case("much_larger", draw.recipe(16, 40_000, scale=3), -1, group="large", tolerance=many, stored=False)
     yield case("many_more_rows", draw.recipe(120, 1100, 3, scale=2), -1, group="large", stored=False)
 
     # A logarithm of the sum, rounded to bfloat16 before it is subtracted, is off by some hundredths.

@@ -1,0 +1,48 @@
+import torch
+
+
+def next_token_probabilities(logits, temperature=1.0, top_p=1.0):
+    if not temperature >= 0:
+        raise ValueError("the temperature has to be 0 or more")
+    if not 0 < top_p <= 1:
+        raise ValueError("top_p has to be above 0 and at most 1")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    p = torch.exp((logits - logits.amax(-1, keepdim=True)) / temperature)
+    p = p / p.sum(-1, keepdim=True)
+    if top_p == 1:
+        return p
+    s, idx = p.sort(dim=-1, descending=True, stable=True)
+    s = s.masked_fill(s.cumsum(-1) - s >= top_p, 0.0)
+    return torch.zeros_like(p).scatter(-1, idx, s / s.sum(-1, keepdim=True))
+
+
+def generate(model, prompts, max_new_tokens, temperature, top_p, stop_token, context_length, generator):
+    if any(len(prompt) == 0 for prompt in prompts):
+        raise ValueError("a prompt is empty")
+    device = next((p.device for p in model.parameters()), "cpu")
+    training = model.training
+    model.eval()
+    outputs = []
+    with torch.no_grad():
+        for prompt in prompts:
+            ids = list(prompt)
+            while len(ids) < len(prompt) + max_new_tokens:
+                window = ids[-context_length:] if context_length is not None else ids
+                logits = model(torch.tensor([window], device=device))[0, -1]
+                p = next_token_probabilities(logits, temperature, top_p)
+                ids.append(torch.multinomial(p, 1, generator=generator).item())
+                if stop_token in ids:
+                    break
+            outputs.append(ids[len(prompt) :])
+    model.train(training)
+    return outputs
+
+
+def run_next_token_probabilities(logits, temperature, top_p):
+    return next_token_probabilities(logits, temperature, top_p)
+
+
+def run_generate(model, prompts, max_new_tokens, temperature, top_p, stop_token, context_length, generator):
+    return generate(model, prompts, max_new_tokens, temperature, top_p, stop_token, context_length, generator)

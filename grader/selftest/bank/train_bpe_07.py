@@ -1,0 +1,90 @@
+import re
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import regex
+
+PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+
+
+def check_arguments(vocab_size, special_tokens, num_processes):
+    if "" in special_tokens or len(set(special_tokens)) < len(special_tokens):
+        raise ValueError("special tokens must be different and not empty")
+    if vocab_size < 256 + len(special_tokens):
+        raise ValueError(f"a vocabulary of {vocab_size} has no room for the bytes and the special tokens")
+    if num_processes is not None and num_processes < 1:
+        raise ValueError("num_processes must be at least 1")
+
+
+def count_words(input_path, special_tokens):
+    with open(input_path, "rb") as f:
+        text = f.read().decode("utf-8", errors="replace")
+    documents = [text]
+    if special_tokens:
+        longest_first = sorted(special_tokens, key=len, reverse=True)
+        documents = re.split("|".join(re.escape(token) for token in longest_first), text)
+    counts = Counter()
+    for document in documents:
+        counts.update(regex.findall(PATTERN, document))
+    return counts
+
+
+def apply_merge(word, pair, weight, pair_counts):
+    """Merge the pair in one word, and keep the counts of its neighbours right."""
+    new = pair[0] + pair[1]
+    out = []
+    i = 0
+    while i < len(word):
+        if tuple(word[i : i + 2]) == pair:
+            if i > 0:
+                left = word[i - 1]
+                pair_counts[(left, pair[0])] -= weight
+                pair_counts[(left, new)] += weight
+            if i + 2 < len(word):
+                right = word[i + 2]
+                pair_counts[(pair[1], right)] -= weight
+                pair_counts[(new, right)] += weight
+            pair_counts[pair] -= weight
+            out.append(new)
+            i += 2
+        else:
+            out.append(word[i])
+            i += 1
+    return out
+
+
+def learn(word_counts, num_merges):
+    words = [[bytes([b]) for b in word.encode("utf-8")] for word in word_counts]
+    weights = list(word_counts.values())
+    pair_counts = Counter()
+    where = defaultdict(set)
+    for index, word in enumerate(words):
+        for pair in pairwise(word):
+            pair_counts[pair] += weights[index]
+            where[pair].add(index)
+    merges = []
+    while len(merges) < num_merges and pair_counts:
+        best = max(pair_counts, key=lambda pair: (pair_counts[pair], pair))
+        if pair_counts[best] <= 0:
+            break
+        merges.append(best)
+        for index in where.pop(best, ()):
+            words[index] = apply_merge(words[index], best, weights[index], pair_counts)
+            for pair in pairwise(words[index]):
+                where[pair].add(index)
+        pair_counts.pop(best, None)
+    return merges
+
+
+def train_bpe(input_path, vocab_size, special_tokens, num_processes=None):
+    check_arguments(vocab_size, special_tokens, num_processes)
+    words = count_words(input_path, special_tokens)
+    merges = learn(words, vocab_size - 256 - len(special_tokens))
+    tokens = [token.encode("utf-8") for token in special_tokens]
+    tokens += [bytes([b]) for b in range(256)]
+    tokens += [a + b for a, b in merges]
+    return dict(enumerate(tokens)), merges
+
+
+def run_train_bpe(input_path, vocab_size, special_tokens, **kwargs):
+    return train_bpe(input_path, vocab_size, special_tokens, **kwargs)

@@ -1,0 +1,112 @@
+"""`explain` and `doctor`: what a person asks beside a grade."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+import pytest
+from rich.console import Console
+
+from grader.__main__ import main
+from grader.examination.examiner import planned_tests
+from grader.guide import doctor
+from grader.guide.claim_list import claims_of
+from grader.guide.doctor import Health, of_fixtures, of_packages, of_system
+from grader.guide.explanation import HANDOUT, explain, render, section_of
+from grader.kit.paths import FIXTURES
+from grader.scoring.outcome import Tier
+from grader.scoring.rubric import load_rubric
+
+RUBRIC = load_rubric()
+TEXT = HANDOUT.read_text("utf-8")
+TESTED = [problem for problem in RUBRIC.problems if claims_of(problem)]
+
+
+@pytest.fixture(scope="module")
+def planned():
+    return planned_tests([problem.id for problem in TESTED])
+
+
+def test_the_claims_that_are_read_are_those_that_pytest_collects(planned):
+    collected = {
+        (test.claim.partition("::")[2], test.problem): (test.title, test.tier, test.asked, test.own_adapter)
+        for test in planned
+    }
+    read = {
+        (claim.name, problem.id): (claim.title, claim.tier, claim.asked, claim.own_adapter)
+        for problem in TESTED
+        for claim in claims_of(problem)
+    }
+    assert collected.items() <= read.items()
+    fresh_only = {name for name, _ in read.keys() - collected.keys()}  # their cases are too large to be stored
+    assert len(fresh_only) < 0.1 * len(read), fresh_only
+
+
+@pytest.mark.parametrize("problem", TESTED, ids=lambda problem: problem.id)
+def test_claims_share_the_points(problem):
+    claims = claims_of(problem)
+    assert sum(claim.points for claim in claims) == pytest.approx(problem.points)
+    assert all((claim.points == 0) == (claim.tier is Tier.ADVICE) for claim in claims)
+
+
+@pytest.mark.parametrize("problem", RUBRIC.problems, ids=lambda problem: problem.id)
+def test_every_problem_is_explained_without_latex(problem):
+    page = io.StringIO()
+    Console(file=page, width=100).print(render(explain(problem, RUBRIC, TEXT)))
+    said = page.getvalue()
+    assert problem.title in said
+    if problem.section != "kernels":
+        assert section_of(problem.id, TEXT)
+    assert not [line for line in said.splitlines() if "\\frac" in line or "\\mathrm" in line or "$$" in line]
+
+
+def test_the_command_explains(capsys):
+    assert main(["explain", "rope"]) == 0
+    said = capsys.readouterr().out
+    assert "How it is tested" in said
+    assert "neighbour" in said
+    assert main(["explain", "ropes"]) == 2
+    assert "did you mean 'rope'" in capsys.readouterr().err.lower()
+
+
+def test_a_python_that_is_too_old_is_named():
+    found = of_system("linux", "3.9.18", ">=3.11")
+    assert found.state is Health.WRONG
+    assert "3.9.18" in found.says
+    assert found.do.startswith("make setup PYTHON=")
+    assert of_system("win32", "3.12.1", ">=3.11").do.startswith("wsl")
+
+
+def test_packages_are_held_to_their_bounds():
+    found = list(of_packages(["torch>=2.6,<2.14", "numpy>=1.26", "nonesuch"], {"torch": "1.13.1", "numpy": "2.1.0"}))
+    assert [one.state for one in found] == [Health.WRONG, Health.WRONG]
+    assert "torch 1.13.1" in found[0].says
+    assert "torch<2.14,>=2.6" in found[0].do
+    assert "nonesuch" in found[1].says
+
+
+def test_line_ends_of_windows_are_told_from_damage(tmp_path):
+    copy = tmp_path / "fixtures"
+    shutil.copytree(FIXTURES, copy)
+    assert [one.state for one in of_fixtures(copy)] == [Health.FINE]
+    stories = copy / "text" / "stories.txt"
+    stories.write_bytes(stories.read_bytes().replace(b"\n", b"\r\n"))
+    (copy / "gpt2" / "merges.txt").unlink()
+    converted, damaged = of_fixtures(copy)
+    assert "stories.txt" in converted.says
+    assert "autocrlf" in converted.do
+    assert "merges.txt" in damaged.says
+
+
+def test_a_machine_that_is_ready_is_fine(capsys):
+    assert main(["doctor", "grader/reference"]) == 0
+    said = capsys.readouterr().out
+    assert "✗" not in said
+    assert "Isolation: " in said
+
+
+def test_what_is_wrong_ends_with_exit_code_1(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_installed", dict)
+    assert main(["doctor", "grader/reference"]) == 1
+    assert "make setup" in capsys.readouterr().out
