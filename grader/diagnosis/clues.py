@@ -77,7 +77,9 @@ def find_clues(
         sources: those of `sources.py` by default.
     """
     if sources is None:
-        from .sources import SOURCES as sources
+        from .sources import SOURCES
+
+        sources = SOURCES
     ends = time.monotonic() + _SECONDS
     found: dict[str, Clue] = {}
     for failure in failures:

@@ -31,7 +31,7 @@ Place = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Departure:
     """Where a call leaves the formula.
 
     had: the last right quantity before, None if there is none but the arguments; had_at: where the code has it.
@@ -58,13 +58,15 @@ class Matched:
     """The steps of a recording, each with what it is known to be.
 
     targets: the quantities; patterns: of the steps with a value; match: {step: index of the quantity}; open: steps that
-    hold numbers which are none of the quantities.
+    hold numbers which are none of the quantities; present: indices of all quantities that occur, of which two may be
+    equal.
     """
 
     targets: list[Pattern]
     patterns: dict[int, Pattern]
     match: dict[int, int]
     open: set[int]
+    present: set[int]
 
 
 def find(
@@ -73,7 +75,7 @@ def find(
     wrong: Quantity,
     answer: np.ndarray,
     trusted: Collection[Place] = (),
-) -> Finding | None:
+) -> Departure | None:
     """Where a recorded call leaves the formula; None where that is not certain.
 
     Args:
@@ -99,14 +101,14 @@ def find(
     if not missing:
         if latest is None or known[had] is not wrong:
             return None
-        return Finding(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
+        return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
     said, related = _related(known, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
     named = latest is not None and known[had].kind.name != "GIVEN"
     skipped = ""
     if related is None and latest is not None and named:
         skipped = relation(matched.patterns[latest], matched.targets[missing[0]], known[missing[0]].name)
-    return Finding(
+    return Departure(
         had=known[had] if named else None,
         had_at=_place(steps[latest]) if latest is not None and named else None,
         first=_blamed(steps[place], steps, matched, trusted),
@@ -139,6 +141,7 @@ def _rank(known: Sequence[Quantity], index: int) -> int:
 def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
     targets = [Pattern.of(quantity.value, quantity.in_order) for quantity in known]
     shelf = Shelf(targets)
+    found = Matched(targets, {}, {}, set(), set())
     free = [i for i, quantity in enumerate(known) if quantity.free and targets[i].is_telling]
 
     def best_for(pattern: Pattern) -> int | None:
@@ -147,12 +150,12 @@ def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
             shelf.candidates(pattern),
             key=lambda i: (targets[i].size != pattern.size, known[i].kind.name == "BESIDE", i),
         )
-        exact = next((i for i in likely if same(pattern, targets[i])), None)
-        return (
-            exact if exact is not None else next((i for i in free if same_but_for_factors(pattern, targets[i])), None)
-        )
+        exact = [i for i in likely if same(pattern, targets[i])]
+        found.present.update(exact)
+        if exact:
+            return exact[0]
+        return next((i for i in free if same_but_for_factors(pattern, targets[i])), None)
 
-    found = Matched(targets, {}, {}, set())
     loops: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
     assembled = _assembled(steps)
     for at, step in enumerate(steps):
@@ -210,14 +213,14 @@ def _returned(
     final: int,
     wrong: Quantity,
     trusted: Collection[Place],
-) -> Finding | None:
+) -> Departure | None:
     """The answer is a quantity of the formula, but not the one that was asked for."""
     had = matched.match[final]
     if known[had] is wrong:
         return None
     is_given = known[had].kind.name == "GIVEN"
     missing = missing_after(known, matched, -1 if is_given else had, wrong)
-    return Finding(
+    return Departure(
         had=known[had],
         had_at=_place(steps[final]),
         first=("", 0) if is_given else _blamed(steps[final], steps, matched, trusted),
@@ -264,7 +267,7 @@ def missing_after(known: Sequence[Quantity], matched: Matched, had: int, wrong: 
 
     Of what has too few numbers to be known by, nothing is said.
     """
-    present = set(matched.match.values())
+    present = matched.present
     missing = []
     for i in range(had + 1, len(known)):
         kind, target = known[i].kind.name, matched.targets[i]

@@ -73,7 +73,10 @@ class Pattern:
     @functools.cached_property
     def scale(self) -> float:
         """The root mean square."""
-        return float(np.sqrt(np.mean(self.finite**2))) if self.finite.size else 0.0
+        if not self.finite.size:
+            return 0.0
+        largest = float(np.abs(self.finite).max()) or 1.0  # squares of large numbers overflow
+        return largest * float(np.sqrt(np.mean((self.finite / largest) ** 2)))
 
     @functools.cached_property
     def ordered(self) -> tuple[Array, Array]:
@@ -84,7 +87,8 @@ class Pattern:
 
     @functools.cached_property
     def sums(self) -> tuple[float, float]:
-        return float(self.finite.sum()), float((self.finite**2).sum())
+        with np.errstate(over="ignore"):
+            return float(self.finite.sum()), float((self.finite**2).sum())
 
     @functools.cached_property
     def is_telling(self) -> bool:

@@ -34,7 +34,7 @@ from ..submission.faults import Fault, StudentError
 from ..submission.interface import Question, Submission
 from ..submission.recording import Recording
 from .clues import Failure, size_of
-from .first_wrong import Finding, Place, find, match, missing_after
+from .first_wrong import Departure, Place, find, match, missing_after
 from .matching import Pattern, is_number
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ FORMULA_PROBLEMS = (
 _MOST_NUMBERS = 40_000
 """Of a question that is asked once more: what is found in a small one holds for a large one."""
 
-_WRONG = 1e-4
+_WRONG = 1e-3
 """An answer that is farther off than this, relative to the root mean square, is wrong whatever its precision."""
 
 _QUESTIONS = 3
@@ -97,8 +97,8 @@ def _look_into(question: Question, submission: Submission) -> Clue | None:
     if wrong is None:
         return None
     trusted = _trusted(question[0], submission)
-    finding = find(known, recording, *wrong, trusted)
-    return tell(finding, submission) if finding is not None else None
+    departure = find(known, recording, *wrong, trusted)
+    return tell(departure, submission) if departure is not None else None
 
 
 def _questions(failure: Failure) -> list[Question]:
@@ -253,31 +253,31 @@ def wrong_output(known: Sequence[Quantity], answer: Any) -> tuple[Quantity, np.n
 # In words
 
 
-def tell(finding: Finding, submission: Submission) -> Clue:
-    """A finding for the student."""
-    had, near = finding.had, finding.had_at or finding.first
-    named = [str(quantity) for quantity in finding.missing]
-    if finding.returned:
-        place = f", from {_at(finding.first)} on," if finding.first[0] else ""
+def tell(departure: Departure, submission: Submission) -> Clue:
+    """Where a call leaves the formula, for the student."""
+    had, near = departure.had, departure.had_at or departure.first
+    named = [str(quantity) for quantity in departure.missing]
+    if departure.returned:
+        place = f", from {_at(departure.first)} on," if departure.first[0] else ""
         says = [f"What your code gives{place} is {had}.", f"What is asked for is {named[-1]}."]
-        return _clue(submission, says, finding.first, str(had), named[0], str(had))
+        return _clue(submission, says, departure.first, str(had), named[0], str(had))
     if not named:
         says = [
             f"Up to {_at(near)} your code has {had}, and that is what is asked for.",
-            f"{_at(finding.first, near)} makes something else of it.",
+            f"{_at(departure.first, near)} makes something else of it.",
         ]
-        return _clue(submission, says, finding.first, str(had), "", "")
+        return _clue(submission, says, departure.first, str(had), "", "")
     then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
     says = [f"{begins} {then}; nothing that your code computes is {none}."]
-    if finding.relation and finding.related is not None:
-        says.append(f"{_at(finding.related, near)} gives {finding.relation}.")
-    elif finding.skipped:
-        says.append(f"{_at(finding.first, near)} goes on from {finding.skipped}.")
+    if departure.relation and departure.related is not None:
+        says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
+    elif departure.skipped:
+        says.append(f"{_at(departure.first, near)} goes on from {departure.skipped}.")
     else:
-        says.append(f"{_at(finding.first, near)} is the first that computes something else.")
-    return _clue(submission, says, finding.first, str(had or ""), named[0], finding.relation or finding.skipped)
+        says.append(f"{_at(departure.first, near)} is the first that computes something else.")
+    return _clue(submission, says, departure.first, str(had or ""), named[0], departure.relation or departure.skipped)
 
 
 def _at(place: Place, near: Place | None = None) -> str:

@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Raised:
     """The exception that a call ended with, and the innermost line of the submission on its way; "" and 0 if none."""
 
     type: str
@@ -58,7 +58,7 @@ class Recording:
 
     steps: tuple[Step, ...]
     answer: Any
-    ended: Ended | None
+    ended: Raised | None
     full: bool
 
     @classmethod
@@ -75,7 +75,7 @@ class Recording:
         ended = said.get("ended")
         if ended is not None:
             place = _fields(ended, type=str, file=str, line=int)
-            ended = Ended(place["type"], place["file"], place["line"])
+            ended = Raised(place["type"], place["file"], place["line"])
         return cls(steps, said.get("answer"), ended, fields["full"])
 
 
