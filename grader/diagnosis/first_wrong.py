@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..submission.recording import Recording, Step
-from .matching import Pattern, Shelf, is_number, relation, same, same_but_for_factors
+from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
 
 if TYPE_CHECKING:
     from ..reference.quantities import Quantity
 
 _CONE = 40
+_CONTAINS = -1
+"""What a value is known to be that holds a quantity and more: the rest of it may be right or wrong."""
+
 _UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
 _ASSEMBLES = frozenset({"__setitem__", "index_copy_"})
 
@@ -86,10 +89,14 @@ def find(
     steps = recording.steps
     matched = match(known, steps)
     final = _final(steps, answer)
+    if final is None:  # the answer was made of others unseen, as by NumPy
+        final = max(matched.open, default=None)
     if final is None:
         return None
     if final in matched.match:
         return _returned(known, steps, matched, final, wrong, trusted)
+    if matched.patterns[final].is_telling:
+        matched.open.add(final)
     cone = _cone(steps, matched, final)
     origin = _origin(steps, matched, cone)
     if origin is None:
@@ -153,7 +160,7 @@ def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
         exact = [i for i in likely if same(pattern, targets[i])]
         found.present.update(exact)
         if exact:
-            return exact[0]
+            return next((i for i in exact if is_of(pattern, targets[i])), _CONTAINS)
         return next((i for i in free if same_but_for_factors(pattern, targets[i])), None)
 
     loops: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
@@ -167,10 +174,10 @@ def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
             found.open.add(at)
         elif pattern.is_telling or is_number(pattern):
             best = best_for(pattern)
-            if best is not None:
-                found.match[at] = best
-            elif pattern.is_telling:
+            if best is None and pattern.is_telling:
                 found.open.add(at)
+            elif best is not None and best != _CONTAINS:
+                found.match[at] = best
         if at not in found.match and at not in found.open:
             loops[step.file, step.line, step.name, step.value.shape].append(at)
     for members in loops.values():
@@ -178,7 +185,7 @@ def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
             together = Pattern.of(np.stack([value for at in members if (value := steps[at].value) is not None]))
             if together.is_telling:
                 best = best_for(together)
-                found.match.update(dict.fromkeys(members, best) if best is not None else {})
+                found.match.update(dict.fromkeys(members, best) if best not in (None, _CONTAINS) else {})
                 found.open.update(members if best is None else ())
     return found
 
@@ -286,7 +293,7 @@ def _related(
     known: Sequence[Quantity], matched: Matched, cone: Sequence[int], missing: Sequence[int]
 ) -> tuple[str, int | None]:
     """What the first step that has to do with a missing quantity makes of it."""
-    targets = [(i, matched.targets[i]) for i in missing]
+    targets = [(i, matched.targets[i]) for i in reversed(missing)]
     for loosely in (False, True):
         for at in cone[:_CONE]:
             for i, target in targets:
@@ -297,10 +304,9 @@ def _related(
 
 def _scales(known: Sequence[Quantity], matched: Matched, first: int, before: Sequence[int]) -> bool:
     """Whether the first step only multiplies what is known by a number."""
-    for step in before:
-        target = matched.targets[matched.match[step]]
-        if " times " in relation(matched.patterns[first], target, "it") or "negative" in relation(
-            matched.patterns[first], target, "it"
-        ):
+    given = (i for i, quantity in enumerate(known) if quantity.kind.name == "GIVEN")
+    for i in (*(matched.match[step] for step in before), *given):
+        said = relation(matched.patterns[first], matched.targets[i], "it")
+        if said.endswith(" times it") or said.startswith("the negative"):
             return True
     return False

@@ -109,16 +109,24 @@ def is_number(pattern: Pattern) -> bool:
     return number > 0 and abs(number * 64 - round(number * 64)) > 1e-4 * number
 
 
-def same(one: Pattern, other: Pattern) -> bool:
-    """Whether two arrays are the same quantity, in whatever layout, or one is a part of the other."""
-    if is_number(one) and is_number(other):
-        return bool(np.isclose(one.value.reshape(-1)[0], other.value.reshape(-1)[0], rtol=2 * _PRECISION, atol=0))
-    if not one.is_telling or not other.is_telling:
+def is_of(array: Pattern, quantity: Pattern) -> bool:
+    """Whether an array is a quantity, in whatever layout, or a part of it: there is nothing else in the array."""
+    if is_number(array) and is_number(quantity):
+        return bool(np.isclose(array.value.reshape(-1)[0], quantity.value.reshape(-1)[0], rtol=2 * _PRECISION, atol=0))
+    if not array.is_telling or not quantity.is_telling:
         return False
-    if one.size == other.size:
-        return _sums_agree(one, other) and any(close(one.value, laid) for laid in layouts(other, one.value.shape))
-    part, whole = (one, other) if one.size < other.size else (other, one)
-    return _is_gathered(part, whole)
+    if array.size == quantity.size:
+        return _sums_agree(array, quantity) and any(
+            close(array.value, laid) for laid in layouts(quantity, array.value.shape)
+        )
+    return _is_gathered(array, quantity)
+
+
+def same(array: Pattern, quantity: Pattern) -> bool:
+    """Whether an array is a quantity, or a part of it, or holds the whole of it beside something else."""
+    return is_of(array, quantity) or (
+        array.size > quantity.size and array.is_telling and quantity.is_telling and _is_gathered(quantity, array)
+    )
 
 
 class Shelf:
@@ -273,7 +281,7 @@ def _fits(part: Array, whole: Pattern, corner: tuple[int, ...], places: list[Arr
         if not np.array_equal(place[:, corner[axis]], origin):
             return False
         moves = {i for i in range(len(origin)) if (place[i] != origin[i]).any()}
-        if moves & touched:
+        if moves & touched or not _is_grid(place[sorted(moves)]):
             return False
         touched |= moves
         along = [1] * part.ndim
@@ -285,6 +293,14 @@ def _fits(part: Array, whole: Pattern, corner: tuple[int, ...], places: list[Arr
         if first is not None and second is not None and first > second:
             return False
     return close(part, np.broadcast_to(whole.value[tuple(index)], part.shape))
+
+
+def _is_grid(places: Array) -> bool:
+    """Whether places along several axes are all combinations, as where axes were joined, rather than a path."""
+    if len(places) < 2:
+        return True
+    every = math.prod(len(np.unique(along)) for along in places)
+    return len(np.unique(places, axis=1).T) == every
 
 
 def _axis_of(places: list[Array], origin: Array, moved: int) -> int | None:
@@ -348,7 +364,7 @@ def _in_some_places(wrong: Array, right: Array, name: str) -> str:
     finite = np.isfinite(right)
     scale = float(np.sqrt(np.mean(right[finite] ** 2))) or 1.0
     with np.errstate(invalid="ignore"):
-        agree = np.abs(wrong - right) <= _PRECISION * (np.abs(right) + scale)
+        agree = finite & (np.abs(wrong - right) <= _PRECISION * (np.abs(np.where(finite, right, 0)) + scale))
     agree |= ~finite & (_closed(wrong) == right)
     telling = agree & finite & (right != 0)
     if telling.sum() < max(_DISTINCT, 0.4 * finite.sum()) or agree.all():

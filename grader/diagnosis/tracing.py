@@ -34,7 +34,7 @@ from ..submission.faults import Fault, StudentError
 from ..submission.interface import Question, Submission
 from ..submission.recording import Recording
 from .clues import Failure, size_of
-from .first_wrong import Departure, Place, find, match, missing_after
+from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
 
 if TYPE_CHECKING:
@@ -87,15 +87,16 @@ def locate(failure: Failure, submission: Submission) -> Clue | None:
 
 
 def _look_into(question: Question, submission: Submission) -> Clue | None:
-    known = quantities_of(*question)
-    recording = submission.record(*question) if known else None
+    readings = readings_of(*question)
+    recording = submission.record(*question) if readings else None
     if recording is None or recording.full:
         return None
     if recording.ended is not None:
-        return stopped(known, recording, submission)
-    wrong = wrong_output(known, recording.answer)
-    if wrong is None:
+        return stopped(readings[0], recording, submission)
+    followed = departure_of(readings, recording.answer)
+    if followed is None:
         return None
+    known, wrong = followed
     trusted = _trusted(question[0], submission)
     departure = find(known, recording, *wrong, trusted)
     return tell(departure, submission) if departure is not None else None
@@ -123,9 +124,10 @@ def _stored_questions(problem: str, operation: str) -> tuple[Question, ...]:
 
 def _blur(question: Question) -> tuple[int, float]:
     """How little a question tells quantities apart: those that are alike or constant, then how odd its size is."""
-    named = [Pattern.of(q.value) for q in quantities_of(*question) if q.kind.name in ("STEP", "OPTIONAL")]
-    known = [pattern for pattern in named if pattern.is_telling or is_number(pattern)]
-    different = {(pattern.size, round(pattern.sums[0], 6), round(pattern.sums[1], 6)) for pattern in known}
+    known = [quantity for reading in readings_of(*question)[:1] for quantity in reading]
+    named = [Pattern.of(q.value) for q in known if q.kind.name in ("STEP", "OPTIONAL")]
+    telling = [pattern for pattern in named if pattern.is_telling or is_number(pattern)]
+    different = {(pattern.size, round(pattern.sums[0], 6), round(pattern.sums[1], 6)) for pattern in telling}
     return len(named) - len(different), abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
 
 
@@ -166,26 +168,27 @@ def _trusted(operation: str, submission: Submission) -> frozenset[Place]:
 def _right_lines(problem: str, operation: str, submission: Submission) -> frozenset[Place]:
     for question in _stored_questions(problem, operation)[:1]:
         recording = submission.record(*question)
-        known = quantities_of(*question)
-        if recording and recording.ended is None and known and wrong_output(known, recording.answer) is None:
+        readings = readings_of(*question)
+        if recording and recording.ended is None and readings and departure_of(readings, recording.answer) is None:
             return frozenset(place for step in recording.steps for place in step.places)
     return frozenset()
 
 
 def _is_wrong(question: Question, answer: Any) -> bool:
-    return isinstance(answer, Exception) or wrong_output(quantities_of(*question), answer) is not None
+    return isinstance(answer, Exception) or departure_of(readings_of(*question), answer) is not None
 
 
 def _is_fit(question: Question) -> bool:
     operation, arguments = question
-    return operation in _formulas() and size_of(arguments) <= _MOST_NUMBERS and _is_precise(arguments)
+    return operation in _formulas() and size_of(arguments) <= _MOST_NUMBERS and is_precise(arguments)
 
 
-def _is_precise(value: Any) -> bool:
+def is_precise(value: Any) -> bool:
+    """Whether no tensor in it is of half precision, in which right answers are far from one another."""
     if isinstance(value, torch.Tensor):
         return value.dtype not in (torch.float16, torch.bfloat16)
     if isinstance(value, (dict, list, tuple)):
-        return all(map(_is_precise, value.values() if isinstance(value, dict) else value))
+        return all(map(is_precise, value.values() if isinstance(value, dict) else value))
     return True
 
 
@@ -206,15 +209,25 @@ def is_formula(operation: str) -> bool:
     return operation in _formulas()
 
 
-def quantities_of(operation: str, arguments: Mapping[str, Any]) -> list[Quantity]:
-    """The quantities of a call, [] if none are declared or the arguments are of no use."""
+def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quantity]]:
+    """The quantities of a call, in every right reading; [] if none are declared or the arguments are of no use."""
     if operation not in _formulas():
         return []
     try:
-        found = importlib.import_module("grader.reference.quantities").quantities(operation, _plain(arguments))
+        return importlib.import_module("grader.reference.quantities").readings(operation, _plain(arguments))
     except (ValueError, IndexError, KeyError, TypeError):  # arguments that the operation has to refuse
         return []
-    return found or []
+
+
+def departure_of(
+    readings: Sequence[list[Quantity]], answer: Any
+) -> tuple[list[Quantity], tuple[Quantity, np.ndarray]] | None:
+    """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed."""
+    found = [(known, wrong_output(known, answer)) for known in readings]
+    wrong = [(known, where) for known, where in found if where is not None]
+    if len(wrong) < len(found) or not wrong:
+        return None
+    return max(wrong, key=lambda pair: pair[0].index(pair[1][0]))
 
 
 def _plain(value: Any) -> Any:
@@ -302,8 +315,7 @@ def stopped(known: Sequence[Quantity], recording: Recording, submission: Submiss
         f"Up to {step.file}:{step.line} your code has {known[had]}.",
         f"{_at(place, (step.file, step.line))} then ends with {ended.type}.",
     ]
-    missing = missing_after(known, matched, had, known[-1])
-    return _clue(submission, says, place, str(known[had]), str(known[missing[0]]) if missing else "", "")
+    return _clue(submission, says, place, str(known[had]), "", "")
 
 
 def _raised(failure: Failure, submission: Submission) -> Clue | None:

@@ -11,6 +11,7 @@ an exponential before its division, is `BESIDE`.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,19 +59,22 @@ Quantities = list[Quantity]
 Inputs = Mapping[str, Any]
 
 
-def quantities(operation: str, inputs: Inputs) -> Quantities | None:
-    """The quantities of an operation for these inputs, its outputs among them; None if none are declared.
+def readings(operation: str, inputs: Inputs) -> list[Quantities]:
+    """The quantities of an operation for these inputs, its outputs among them.
+
+    There are several lists where a formula may be read in several right ways, and none for what has no formula here.
 
     Args:
         operation: the name of an adapter, or of a driver of optimizers.
         inputs: its keyword arguments; tensors as arrays.
     """
-    if operation not in FORMULAS:
-        return None
-    with np.errstate(all="ignore"):
-        found = FORMULAS[operation](inputs)
-    if found and all(quantity.at is None for quantity in found):
-        found[-1] = replace(found[-1], at=())
+    found = []
+    for formula in FORMULAS.get(operation, ()):
+        with np.errstate(all="ignore"):
+            known = formula(inputs)
+        if known and all(quantity.at is None for quantity in known):
+            known[-1] = replace(known[-1], at=())
+        found += [known] if known else []
     return found
 
 
@@ -451,7 +455,9 @@ def _cross_entropy(inputs: Inputs) -> Quantities:
     ]
 
 
-def _adamw(inputs: Inputs) -> Quantities:
+def _adamw(inputs: Inputs, decays_first: bool = False, eps_on_hats: bool = False) -> Quantities:
+    """Trajectories of AdamW. Right readings: the decay comes before the step of the gradient, as in PyTorch, or after
+    it; ε stands beside the root of v, as in the handout's algorithm, or of v̂, as in the paper's."""
     options = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, **(inputs.get("options") or {})}
     parameters = [_wide(p) for p in inputs["parameters"]]
     groups = inputs.get("groups") or [{"members": list(range(len(parameters)))}]
@@ -465,14 +471,23 @@ def _adamw(inputs: Inputs) -> Quantities:
             for i in group["members"]:
                 if gradients[i] is None:
                     continue
-                one, moments[i] = _adamw_step(parameters[i], _wide(gradients[i]), moments[i], group, step, i)
+                one, moments[i] = _adamw_step(
+                    parameters[i], _wide(gradients[i]), moments[i], group, step, i, decays_first, eps_on_hats
+                )
                 found += one
                 parameters[i] = one[-1].value
     return found
 
 
 def _adamw_step(
-    theta: Array, g: Array, moments: tuple[Array, Array, int], group: Mapping[str, Any], step: int, index: int
+    theta: Array,
+    g: Array,
+    moments: tuple[Array, Array, int],
+    group: Mapping[str, Any],
+    step: int,
+    index: int,
+    first: bool,
+    hats: bool,
 ) -> tuple[Quantities, tuple[Array, Array, int]]:
     m, v, t = moments
     lr, (b1, b2), eps, decay = group["lr"], group["betas"], group["eps"], group["weight_decay"]
@@ -482,10 +497,10 @@ def _adamw_step(
     m, v = m_old + (1 - b1) * g, v_old + (1 - b2) * g**2
     m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
     alpha = lr * np.sqrt(1 - b2**t) / (1 - b1**t)
-    ratio = m / (np.sqrt(v) + eps)
     ratio_hat = m_hat / (np.sqrt(v_hat) + eps)
+    ratio = ratio_hat * lr / alpha if hats else m / (np.sqrt(v) + eps)
     moved, decayed = theta - alpha * ratio, theta * (1 - lr * decay)
-    result = moved * (1 - lr * decay)
+    result = decayed - alpha * ratio if first else moved * (1 - lr * decay)
     name = f"θ{of}" if index == 0 else f"parameter {index}{of}"
     return (
         [
@@ -513,10 +528,17 @@ def _adamw_step(
             _beside("λ θ", decay * theta),
             _beside("lr λ θ after the step", lr * decay * moved),
             _beside("λ θ after the step", decay * moved),
-            _optional(f"{name}, after the gradient's step", "θ − α_t m / (√v + ε)", moved),
-            _beside("decayed first", decayed),
-            _beside("all at once", theta - alpha * ratio - lr * decay * theta),
-            Quantity(f"{name}, decayed", "θ − lr λ θ", result, at=(f"after step {step + 1}", f"parameter {index}")),
+            *(
+                [_optional(f"{name}, decayed", "θ − lr λ θ", decayed)]
+                if first
+                else [_optional(f"{name}, after the gradient's step", "θ − α_t m / (√v + ε)", moved)]
+            ),
+            Quantity(
+                f"{name}, after the gradient's step" if first else f"{name}, decayed",
+                "θ − α_t m / (√v + ε)" if first else "θ − lr λ θ",
+                result,
+                at=(f"after step {step + 1}", f"parameter {index}"),
+            ),
         ],
         (m, v, t),
     )
@@ -593,21 +615,25 @@ def _wide(value: Any) -> Array:
     return np.asarray(value, np.float64)
 
 
-FORMULAS: dict[str, Callable[[Inputs], Quantities | None]] = {
-    "run_linear": _linear,
-    "run_embedding": _embedding,
-    "run_rmsnorm": _rmsnorm,
-    "run_silu": _silu,
-    "run_swiglu": _swiglu,
-    "run_softmax": _softmax,
-    "run_scaled_dot_product_attention": _attention,
-    "run_rope": _rope,
-    "run_multihead_self_attention": _multihead,
-    "run_multihead_self_attention_with_rope": _multihead,
-    "run_transformer_block": _transformer_block,
-    "run_transformer_lm": _transformer_lm,
-    "run_cross_entropy": _cross_entropy,
-    "adamw_trajectory": _adamw,
-    "clip": _clip,
-    "run_next_token_probabilities": _next_token,
+FORMULAS: dict[str, tuple[Callable[[Inputs], Quantities | None], ...]] = {
+    "run_linear": (_linear,),
+    "run_embedding": (_embedding,),
+    "run_rmsnorm": (_rmsnorm,),
+    "run_silu": (_silu,),
+    "run_swiglu": (_swiglu,),
+    "run_softmax": (_softmax,),
+    "run_scaled_dot_product_attention": (_attention,),
+    "run_rope": (_rope,),
+    "run_multihead_self_attention": (_multihead,),
+    "run_multihead_self_attention_with_rope": (_multihead,),
+    "run_transformer_block": (_transformer_block,),
+    "run_transformer_lm": (_transformer_lm,),
+    "run_cross_entropy": (_cross_entropy,),
+    "adamw_trajectory": tuple(
+        functools.partial(_adamw, decays_first=first, eps_on_hats=hats)
+        for first in (False, True)
+        for hats in (False, True)
+    ),
+    "clip": (_clip,),
+    "run_next_token_probabilities": (_next_token,),
 }

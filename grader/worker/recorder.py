@@ -6,7 +6,8 @@ it sees more, and in pieces: three operators where the student wrote one einsum.
 libraries says where: if it is none of the submission's, the operation is a driver's or torch's own, and is left out.
 What autograd does by itself, and what TorchScript runs, is not seen.
 
-NumPy's functions ask no mode. Arrays are seen where the submission's functions return them.
+NumPy's functions ask no mode. Arrays are seen where tensors become arrays, and where the submission's functions return
+them.
 
 What comes of it is data for an explanation, and no point depends on it: code that behaves differently when it is
 recorded fools its author only. It is bounded in the number of values, in the size of each, in bytes and in seconds.
@@ -33,6 +34,9 @@ _MOST_NUMBERS = 1 << 15
 _MOST_BYTES = 16 << 20
 _SECONDS = 3.0
 _CALLERS = 8
+_ARRAYS = 16
+"""From so many arrays before it, the last ones, one that a function returns may come: nobody sees from which."""
+
 _NAME_LIMIT = 60
 _PATH_LIMIT = 300
 _ARGUMENT_DEPTH = 3
@@ -70,8 +74,9 @@ class Recorder(TorchFunctionMode):
         self._steps: list[dict[str, Any]] = []
         self._bytes = 0
         self._full = False
-        self._kept: list[Any] = []
-        """What ids and addresses below stand for: kept, so that none is given away again."""
+        self._results: list[Any] = []
+        self._frames: list[types.FrameType] = []
+        """What the ids and addresses below stand for: kept, so that none is given away again."""
         self._step_of: dict[int, int] = {}
         self._writer_of: dict[int, int] = {}
         self._calls: dict[int, int] = {}
@@ -108,7 +113,8 @@ class Recorder(TorchFunctionMode):
         if event != "return" or type(returned) is not np.ndarray or self._full or id(returned) in self._step_of:
             return
         if self._file(frame.f_code.co_filename):
-            self._add(frame.f_code.co_name, frame, [], returned, False)
+            origins = [i for i, result in enumerate(self._results) if isinstance(result, np.ndarray)]
+            self._add(frame.f_code.co_name, frame, origins[-_ARRAYS:], returned, False)
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -141,7 +147,7 @@ class Recorder(TorchFunctionMode):
             return
         if id(frame) not in self._calls:
             self._calls[id(frame)] = len(self._calls)
-            self._kept.append(frame)
+            self._frames.append(frame)
         step = {
             "file": self._file(frame.f_code.co_filename)[:_PATH_LIMIT],
             "line": frame.f_lineno,
@@ -154,7 +160,7 @@ class Recorder(TorchFunctionMode):
         }
         index = len(self._steps)
         self._steps.append(step)
-        self._kept.append(value)
+        self._results.append(value)
         self._step_of[id(value)] = index
         if writes:
             self._writer_of[_address(value)] = index
