@@ -158,11 +158,13 @@ def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
             key=lambda i: (targets[i].size != pattern.size, known[i].kind.name == "BESIDE", i),
         )
         exact = [i for i in likely if same(pattern, targets[i])]
-        found.present.update(exact)
+        for i in exact:
+            parts[i][pattern.sums] = pattern.size
         if exact:
             return next((i for i in exact if is_of(pattern, targets[i])), _CONTAINS)
         return next((i for i in free if same_but_for_factors(pattern, targets[i])), None)
 
+    parts: dict[int, dict[tuple[float, float], int]] = collections.defaultdict(dict)
     loops: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
     assembled = _assembled(steps)
     for at, step in enumerate(steps):
@@ -187,6 +189,7 @@ def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
                 best = best_for(together)
                 found.match.update(dict.fromkeys(members, best) if best not in (None, _CONTAINS) else {})
                 found.open.update(members if best is None else ())
+    found.present.update(i for i, sizes in parts.items() if sum(sizes.values()) >= targets[i].size)
     return found
 
 

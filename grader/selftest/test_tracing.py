@@ -176,7 +176,7 @@ STYLES = {
     "numpy": ("scaled_dot_product_attention", IN_NUMPY, "0.3536 times the scaled scores"),
     "reshape": ("multihead_self_attention", HEADS_BY_RESHAPE, ""),
     "head by head": ("multihead_self_attention", HEAD_BY_HEAD, ""),
-    "in place": ("rope", ROPE_IN_PLACE, "the negative of the second of each pair"),
+    "in place": ("rope", ROPE_IN_PLACE, "the output except in"),
     "constants": ("rope", ROPE_FREQUENCIES, ""),
     "called with the wrong thing": ("positionwise_feedforward", SILU_OF_THE_WRONG_BRANCH, ""),
     "sum for mean": ("rmsnorm", NORM, ""),
@@ -191,7 +191,7 @@ def wrote(root: Path, source: str) -> tuple[Path, int]:
 
 
 @contextlib.contextmanager
-def opened(root: Path, level: str) -> Iterator[Submission]:
+def opened(root: Path, level: str) -> Iterator[Any]:
     layout = find_adapters(root)
     if level == "none":
         yield open_in_process(layout, files=Files(root))
