@@ -68,8 +68,7 @@ _LINEAR, _SOFTMAX, _ROPE = ("linear", "run_linear"), ("softmax", "run_softmax"),
 _EMBEDDING, _NORM = ("embedding", "run_embedding"), ("rmsnorm", "run_rmsnorm")
 _SILU, _SWIGLU = (("positionwise_feedforward", name) for name in ("run_silu", "run_swiglu"))
 _ATTENTION = ("scaled_dot_product_attention", "run_scaled_dot_product_attention")
-_HEADS = ("multihead_self_attention", "run_multihead_self_attention")
-_HEADS_WITH_ROPE = ("multihead_self_attention", "run_multihead_self_attention_with_rope")
+_HEADS = ("multihead_self_attention", "run_multihead_self_attention_with_rope")
 _BLOCK = ("transformer_block", "run_transformer_block")
 _LAYERS = (_LINEAR, _NORM, _SILU, _SWIGLU, _SOFTMAX, _ATTENTION, _ROPE)
 
@@ -135,9 +134,9 @@ _PARTS: dict[str, tuple[tuple[str, str], ...]] = {
     "run_swiglu": (_LINEAR, _SILU),
     "run_scaled_dot_product_attention": (_SOFTMAX,),
     "run_multihead_self_attention": (_LINEAR, _SOFTMAX, _ATTENTION),
-    "run_multihead_self_attention_with_rope": (_LINEAR, _SOFTMAX, _ATTENTION, _ROPE, _HEADS),
-    "run_transformer_block": (*_LAYERS, _HEADS_WITH_ROPE),
-    "run_transformer_lm": (_EMBEDDING, *_LAYERS, _HEADS_WITH_ROPE, _BLOCK),
+    "run_multihead_self_attention_with_rope": (_LINEAR, _SOFTMAX, _ATTENTION, _ROPE),
+    "run_transformer_block": (*_LAYERS, _HEADS),
+    "run_transformer_lm": (_EMBEDDING, *_LAYERS, _HEADS, _BLOCK),
     "run_next_token_probabilities": (_SOFTMAX,),
 }
 """{operation: (problem, operation) of what it is made of}"""

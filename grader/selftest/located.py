@@ -29,8 +29,8 @@ _CLAIMS = 4
 
 @dataclass(frozen=True)
 class Trial:
-    """What was said of one planted mistake. verdict: "located", "elsewhere", "silent", or "unseen" if no stored case
-    with a formula shows it."""
+    """What was said of one planted mistake. verdict: "located", "elsewhere", "unplaced" if no line is named, "silent", or
+    "unseen" if no stored case with a formula shows it."""
 
     bug: str
     verdict: str
@@ -47,7 +47,8 @@ def try_to_locate(variant: Variant) -> Trial:
         for failure in failures(variant.problem, submission):
             seen = True
             if clue := locate(failure, submission):
-                verdict = "located" if clue.file.startswith("grader/misconceptions/") else "elsewhere"
+                there = clue.file.startswith("grader/misconceptions/")
+                verdict = "located" if there else "elsewhere" if clue.file else "unplaced"
                 return Trial(variant.id, verdict, clue, time.perf_counter() - started)
     return Trial(variant.id, "silent" if seen else "unseen", None, time.perf_counter() - started)
 

@@ -213,7 +213,12 @@ class Recorder(TorchFunctionMode):
         """A source file's path within the submission; "" for one of something else."""
         if name not in self._own:
             real = os.path.realpath(name)
-            is_own = real.startswith(self._root) and not real.startswith(_HERE) and "site-packages" not in real
+            is_own = (
+                os.path.isabs(name)
+                and real.startswith(self._root)
+                and not real.startswith(_HERE)
+                and "site-packages" not in real
+            )
             self._own[name] = real[len(self._root) :].replace(os.sep, "/") if is_own else ""
         return self._own[name]
 
