@@ -29,8 +29,8 @@ _CLAIMS = 4
 
 @dataclass(frozen=True)
 class Trial:
-    """What was said of one planted mistake. verdict: "located", "elsewhere", "unplaced" if no line is named, "silent", or
-    "unseen" if no stored case with a formula shows it."""
+    """What was said of one planted mistake. verdict: "located", "elsewhere", "unplaced" if no line is named, "silent",
+    or "unseen" if no stored case with a formula shows it."""
 
     bug: str
     verdict: str
