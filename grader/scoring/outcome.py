@@ -197,7 +197,7 @@ class Clue:
         return Clue(says, short(self.file), self.line, code, *named)
 
     def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "says": list(self.says), "code": [list(numbered) for numbered in self.code]}
 
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Clue:
