@@ -436,15 +436,17 @@ def _handout(arguments: list[str]) -> int:
     parser = _parser(
         " handout",
         "Write the copy of this kit that students get: without the reference solution, the case\n"
-        "generators and the self-tests.",
+        "generators and the self-tests. Its AGENTS.md and CLAUDE.md tell coding assistants what they may do for a\n"
+        "student (explain, ask, point to a failing test) and what not (write the solution).",
     )
     parser.add_argument("folder", help="where to write it; must not exist or be empty")
+    parser.add_argument("--no-assistants", action="store_true", help="leave out AGENTS.md and CLAUDE.md")
     options = parser.parse_args(arguments)
 
     from .kit.handout import write_handout
     from .streams import say
 
-    files = write_handout(Path(options.folder))
+    files = write_handout(Path(options.folder), assistants=not options.no_assistants)
     say(f"{files} files written to {options.folder}. Students start there with `make test`.")
     return GRADED
 

@@ -18,6 +18,7 @@ from grader.examination.pytest_plugin import (  # noqa: F401  (pytest finds fixt
     runs,
     submission,
 )
+from grader.guide.pytest_summary import pytest_configure  # noqa: F401
 
 # The same examples on every run: a test that fails today fails tomorrow.
 # Without hypothesis' own explanation, which lists lines of code between the test's sentence and the student.

@@ -85,11 +85,13 @@ def test_eps(submission, case):
     case.check(submission.adamw_trajectory(**case.inputs))
 
 
+@pytest.mark.edge
 @pytest.mark.cases("frozen")
 def test_parameters_without_gradient(submission, case):
     """A parameter whose grad is None stays unchanged, without a step or decay; the others move.
 
-    Asked: the handout's example of an optimizer, which skips such parameters.
+    Asked: the handout's example of an optimizer, which skips such parameters; the algorithm itself gives all of them
+    gradients, and so does the assignment's model.
     """
     courses = together(submission, case.inputs)
     decaying = {**case.inputs, "options": {**case.inputs["options"], "weight_decay": 0.5}}
@@ -103,12 +105,13 @@ def test_parameters_without_gradient(submission, case):
             check_alike(alone(submission, case.inputs, i), courses[i], f"parameter {i} beside one without gradient")
 
 
-@pytest.mark.edge
+@pytest.mark.advice
 @pytest.mark.cases("own_steps")
 def test_steps_are_counted_per_parameter(submission, case):
     """A parameter counts only the steps at which it has a gradient.
 
-    Asked: the handout's example of an optimizer, which keeps the count in each parameter's state.
+    Asked: nowhere; the handout's example of an optimizer counts in each parameter's state. Where all parameters have
+    gradients at every step, as in the assignment's model, one count for all is the same.
     """
     for i, course in enumerate(together(submission, case.inputs)):
         gradients = [step[i] for step in case.inputs["gradients"]]

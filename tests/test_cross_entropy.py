@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from grader.checks.untouched import inputs_after
+
 
 def number(loss):
     """A loss, whatever the shape in which its one value comes; that it should have none is a claim of its own."""
@@ -97,7 +99,7 @@ def test_inputs_stay_as_they_are(submission, case):
 
     Asked: plain safety: inputs belong to the caller.
     """
-    found = submission.inputs_after(**case.inputs)
+    found = inputs_after(submission, case)
     if isinstance(found, dict) and "output" in found:
         found = found | {"output": number(found["output"])}
     case.check(found)

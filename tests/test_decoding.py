@@ -15,6 +15,7 @@ from grader.cases.case import Draw
 from grader.cases.compare import Tolerance, compare
 from grader.cases.weights import draw_weights, lm_shapes
 from grader.checks.frequencies import check_frequencies
+from grader.checks.untouched import inputs_after
 
 pytestmark = pytest.mark.own_adapter
 
@@ -285,7 +286,7 @@ def test_inputs_unchanged(submission, case):
 
     Asked: plain safety: inputs belong to the caller.
     """
-    case.check(submission.inputs_after(**case.inputs))
+    case.check(inputs_after(submission, case))
     traces = greedy_traces(submission, training=False)
     assert traces["prompts"] == [[1, 2], [3]], f"the prompts [[1, 2], [3]] are {traces['prompts']} after a call"
 

@@ -6,6 +6,7 @@ from grader.cases.case import Draw
 from grader.cases.weights import usual_d_ff
 from grader.checks.new_layers import check_own_start, check_parameter_gradients, new
 from grader.checks.placement import check_placement
+from grader.checks.untouched import inputs_after
 from grader.submission.faults import AdapterMissing, NothingToAssess, Todo, is_refusal
 
 D_MODEL = 48
@@ -140,7 +141,7 @@ def test_inputs_unchanged(submission, case):
 
     Asked: plain safety: inputs belong to the caller.
     """
-    case.check(submission.inputs_after(**case.inputs))
+    case.check(inputs_after(submission, case))
 
 
 @pytest.mark.edge

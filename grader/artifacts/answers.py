@@ -39,7 +39,7 @@ class Answers:
         """
         value = self._value(key)
         if not isinstance(value, str):
-            raise WrongResult(f"{self._name(key)} is {shown(value)}; it has to be text, in quotation marks.")
+            raise WrongResult(f"{self._name(key)} is {shown(value)}; it must be text, in quotation marks.")
         return value
 
     def number(self, key: str) -> float:
@@ -50,9 +50,9 @@ class Answers:
         """
         value = self._value(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise WrongResult(f"{self._name(key)} is {shown(value)}; it has to be a number, without quotation marks.")
+            raise WrongResult(f"{self._name(key)} is {shown(value)}; it must be a number, without quotation marks.")
         if (isinstance(value, float) and not math.isfinite(value)) or abs(value) > _LARGEST:
-            raise WrongResult(f"{self._name(key)} is {shown(value)}; it has to be a finite number below 1e18.")
+            raise WrongResult(f"{self._name(key)} is {shown(value)}; it must be a finite number below 1e18.")
         return value
 
     def choice(self, key: str, options: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ class Answers:
         word = self.text(key).strip().lower()
         if word not in options:
             listed = ", ".join(repr(option) for option in options)
-            raise WrongResult(f"{self._name(key)} is {shown(word)}; it has to be one of {listed}.")
+            raise WrongResult(f"{self._name(key)} is {shown(word)}; it must be one of {listed}.")
         return word
 
     def close(self, key: str, measured: float, relative: float = 0.01) -> None:
@@ -75,7 +75,7 @@ class Answers:
         """
         claimed = self.number(key)
         if not abs(claimed - measured) <= relative * abs(measured):
-            raise WrongResult(f"{self._name(key)} is {claimed:g}; measured here: {measured:.6g}.")
+            raise WrongResult(f"{self._name(key)} is {claimed:g}; the grader measured {measured:.6g}.")
 
     def pass_on(self, for_staff: Callable[[str, str], None], *keys: str) -> None:
         """Hand the free text among the answers to staff, each with its question."""
@@ -107,7 +107,7 @@ def answers_to(problem: str, files: Files) -> Answers:
     if problem not in table:
         raise Todo(f"{ANSWERS} has no table [{problem}].{_did_they_mean(problem, table)}")
     if not isinstance(table[problem], dict):
-        raise WrongResult(f"{ANSWERS}: {problem} has to be a table: [{problem}], and the answers below it.")
+        raise WrongResult(f"{ANSWERS}: {problem} must be a table: write [{problem}], and your answers below it.")
     return Answers(problem, table[problem])
 
 
@@ -148,4 +148,4 @@ def questions(template: str) -> dict[tuple[str, str], str]:
 
 def _did_they_mean(word: str, known: dict[str, Any]) -> str:
     close = difflib.get_close_matches(word, [key for key in known if len(key) < 100][:200], n=1)
-    return f" There is {shown(close[0])}; was that meant?" if close else ""
+    return f" There is {shown(close[0])}: did you mean that?" if close else ""

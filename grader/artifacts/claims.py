@@ -73,7 +73,7 @@ def check_architecture(runs: Sequence[Run], **wanted: str) -> None:
 def check_equal_size(config: Config, folder: str) -> None:
     """A feed-forward network of two matrices has d_ff = 4 d_model, so that it is as large as one of three."""
     assert 3.8 * config.d_model <= config.d_ff <= 4.2 * config.d_model, (
-        f"{folder}/config.toml: d_ff is {config.d_ff}; for two matrices to be as large as SwiGLU's three, it has to be "
+        f"{folder}/config.toml: d_ff is {config.d_ff}; for two matrices to be as large as SwiGLU's three, it must be "
         f"4 d_model = {4 * config.d_model}"
     )
 

@@ -184,7 +184,7 @@ class Run:
         if isinstance(ids, dict):
             ids = ids.get("ids")
         if not isinstance(ids, list) or not all(type(id) is int and 0 <= id < _LARGEST for id in ids):
-            raise WrongResult(f"{name} has to be a list of token ids, or an object with such a list under 'ids'.")
+            raise WrongResult(f"{name} must be a list of token ids, or an object with such a list under 'ids'.")
         if len(ids) > _MOST_IDS:
             raise WrongResult(
                 f"{name} has {len(ids):,} ids; at most {_MOST_IDS:,} are looked at, and 256 are asked for."
@@ -264,15 +264,15 @@ def _config(table: dict[str, Any], name: str) -> Config:
             value = float(value) if abs(value) < _LARGEST else math.inf
         if type(value) is not kind:
             what = {int: "a whole number", float: "a number", str: "text"}[kind]
-            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be {what}.")
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it must be {what}.")
         if isinstance(value, float) and not (math.isfinite(value) and 0 <= value < _LARGEST):
-            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be a finite number of 0 or more.")
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it must be a finite number of 0 or more.")
         least = int(field.name != "warmup_steps")
         if isinstance(value, int) and not least <= value < _LARGEST:
             bound = f"{least} or more" if value < least else f"below {_LARGEST:,}"
-            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be {bound}.")
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it must be {bound}.")
         if value not in _CHOICES.get(field.name, (value,)):
-            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it has to be one of {_CHOICES[field.name]}.")
+            raise WrongResult(f"{name}: {field.name} is {shown(value)}; it must be one of {_CHOICES[field.name]}.")
         values[field.name] = value
     config = Config(**values)
     if config.d_model % config.num_heads:
@@ -285,7 +285,7 @@ def _config(table: dict[str, Any], name: str) -> Config:
 def _record(line: str, where: str) -> Record:
     table = parse_json(line, where)
     if not isinstance(table, dict):
-        raise WrongResult(f"{where} is {shown(table)}; every line has to be a JSON object.")
+        raise WrongResult(f"{where} is {shown(table)}; every line must be a JSON object.")
     step, tokens = (_whole(table, key, where) for key in ("step", "tokens"))
     seconds, lr = (_finite(table, key, where) for key in ("seconds", "lr"))
     val_loss = None if "val_loss" not in table else _loss(table, "val_loss", where)
@@ -295,14 +295,14 @@ def _record(line: str, where: str) -> Record:
 def _whole(table: dict[str, Any], key: str, where: str) -> int:
     value = table.get(key)
     if type(value) is not int or not 0 <= value < 1 << 62:
-        raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a whole number of 0 or more.")
+        raise WrongResult(f"{where}: {key} is {shown(value)}; it must be a whole number of 0 or more.")
     return value
 
 
 def _finite(table: dict[str, Any], key: str, where: str) -> float:
     value = table.get(key)
     if type(value) not in (int, float) or not 0 <= value < _LARGEST:  # type: ignore[operator]
-        raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a finite number of 0 or more.")
+        raise WrongResult(f"{where}: {key} is {shown(value)}; it must be a finite number of 0 or more.")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -312,7 +312,7 @@ def _loss(table: dict[str, Any], key: str, where: str) -> float:
     if value is None and key in table:
         return math.inf
     if type(value) not in (int, float):
-        raise WrongResult(f"{where}: {key} is {shown(value)}; it has to be a number.")
+        raise WrongResult(f"{where}: {key} is {shown(value)}; it must be a number.")
     if isinstance(value, float) and not math.isfinite(value):
         return math.inf
     if value < 0:  # type: ignore[operator]

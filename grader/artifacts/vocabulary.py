@@ -140,7 +140,7 @@ def vocabulary_from(where: str, trained: Any) -> Vocabulary:
 def _tokens(text: str, name: str) -> dict[int, bytes]:
     entries = parse_json(text, name)
     if not isinstance(entries, dict) or not all(type(id) is int and 0 <= id < 1 << 31 for id in entries.values()):
-        raise WrongResult(f"{name} has to be one JSON object that maps tokens to ids, whole numbers from 0 on.")
+        raise WrongResult(f"{name} must be one JSON object that maps tokens to ids, whole numbers from 0 on.")
     if not 0 < len(entries) <= _MOST_TOKENS:
         raise WrongResult(f"{name} has {len(entries):,} tokens; 1 to {_MOST_TOKENS:,} are accepted.")
     if len(set(entries.values())) < len(entries):
@@ -204,9 +204,9 @@ def read_training(files: Files, folder: str) -> Training:
         value = table.get(key)
         if type(value) is not kind and not (kind is float and type(value) is int):
             what = {str: "text", int: "a whole number", list: "a list of texts", float: "a number"}[kind]
-            raise WrongResult(f"{name}: {key} is {shown(value)}; it has to be {what}.")
+            raise WrongResult(f"{name}: {key} is {shown(value)}; it must be {what}.")
     special = table["special_tokens"]
     if not all(isinstance(token, str) for token in special) or len(special) > 100:
-        raise WrongResult(f"{name}: special_tokens has to be a list of texts.")
+        raise WrongResult(f"{name}: special_tokens must be a list of texts.")
     values = {key: table[key] for key in kinds if key != "special_tokens"}
     return Training(folder, special_tokens=tuple(special), **values)

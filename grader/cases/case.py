@@ -13,6 +13,9 @@ from .assets import Recipe
 from .compare import Mismatch, Tolerance, compare
 from .relations import relations
 
+_BRIEF, _FEW = 40, 4
+"""Characters of a value, and entries of a dictionary, that are shown of a case's inputs."""
+
 Oracle = Callable[[str, dict[str, Any]], Any]
 """(operation, inputs) -> output, as the reference gives it."""
 
@@ -43,6 +46,11 @@ class Case:
     other_answers: Callable[[], Sequence[Any]] = tuple
     """Gives the outputs of those other readings."""
 
+    def __repr__(self) -> str:
+        """`rope case batch: run_rope(d_k=8, in_query_or_key=float32[2, 4, 8])`, as pytest shows it."""
+        given = ", ".join(f"{name}={_brief(value)}" for name, value in self.inputs.items())
+        return f"case {self.id}: {self.operation}({given})"
+
     @property
     def expected(self) -> Any:
         """The output that is right for these inputs."""
@@ -57,6 +65,7 @@ class Case:
 
     def check(self, actual: Any) -> None:
         """Raise `Mismatch` unless `actual` is the expected output, or that of another right reading."""
+        __tracebackhide__ = True
         expected = self.expected
         try:
             compare(expected, actual, self.tolerance)
@@ -73,6 +82,18 @@ class Case:
         except Mismatch:
             return False
         return True
+
+
+def _brief(value: Any) -> str:
+    """A value in a few characters; of a tensor or array its dtype and shape."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, dict) and len(value) <= _FEW:
+        return f"{{{', '.join(f'{key!r}: {_brief(item)}' for key, item in value.items())}}}"
+    shown = repr(value)
+    if len(shown) <= _BRIEF:
+        return shown
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else type(value).__name__
 
 
 def truth(oracle: Oracle, case: Case) -> Any:

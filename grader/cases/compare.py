@@ -192,7 +192,7 @@ def _compare_sequences(expected: Any, actual: Any, tolerance: Tolerance, where: 
         compare(want, got, tolerance, f"{where}[{i}]")
     if len(actual) != len(expected):
         raise Mismatch(
-            f"{where}: expected {len(expected)} items, got {len(actual)}; the shorter one agrees to its end",
+            f"{where}: expected {len(expected)} items, got {len(actual)}; they agree up to the end of the shorter one",
             where,
             "length",
             len(expected),

@@ -31,15 +31,14 @@ import pytest
 import torch
 
 from ..cases.assets import FixtureError
-from ..cases.case import Case, Oracle
-from ..cases.compare import Mismatch
+from ..cases.case import Oracle
 from ..cases.store import asks_for_cases, has_generators, stored_cases
 from ..diagnosis.attribution import Attribution
 from ..diagnosis.clues import find_clues
 from ..escape import visible
 from ..kit.paths import TESTS
 from ..rules.from_scratch import worth_keeping
-from ..scoring.outcome import Difference, Outcome, PlannedTest, Result, Tier
+from ..scoring.outcome import Outcome, PlannedTest, Result, Tier
 from ..submission.faults import Fault, NothingToAssess, NotRun
 from ..submission.files import Files
 from ..submission.interface import Submission, UnknownOperation
@@ -51,13 +50,13 @@ from ..wall.worker_process import Limits
 from ..worker.loader import Layout
 from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events
+from .judging import case_of, claim_of, id_of, outcome_of, plan, tier_of
 from .pytest_plugin import (
     FOR_STAFF,
     FRESH,
     ORACLE,
     PYTEST_OPTIONS,
     SUBMISSION,
-    NothingToTest,
     draw_no_tracebacks,
     problem_of,
 )
@@ -73,7 +72,6 @@ _MEMORY_MIB = 6144
 """What an examiner may take itself: several times what the tests need, and less than would bring a machine down."""
 
 _FAILURES = (Result.FAIL, Result.ERROR, Result.TIMEOUT, Result.CRASH)
-_TEXT_LIMIT = 4000
 _USES_PER_PROBLEM = 50
 _REMARKS_PER_TEST = 5
 
@@ -122,7 +120,7 @@ class Examination:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self.events.send("planned", tests=[plan(item).as_plain() for item in items], left_out=self._left_out(items))
-        items[:] = self._shuffled([item for item in items if _id(item) not in self.finished])
+        items[:] = self._shuffled([item for item in items if id_of(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """The items of each problem: core claims first, and among those of a tier in an order that a submission cannot
@@ -132,9 +130,9 @@ class Examination:
         position: dict[str, int] = {}
         for item in items:
             position.setdefault(problem_of(item.path), len(position))
-        chance = {item: random.Random(f"{self.seed} {_id(item)}").random() for item in items}
+        chance = {item: random.Random(f"{self.seed} {id_of(item)}").random() for item in items}
         weight = list(Tier)
-        return sorted(items, key=lambda i: (position[problem_of(i.path)], weight.index(_tier(i)), chance[i]))
+        return sorted(items, key=lambda i: (position[problem_of(i.path)], weight.index(tier_of(i)), chance[i]))
 
     def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
         """Problems without a test that could run here, each with the reason."""
@@ -147,7 +145,7 @@ class Examination:
         self._outcome = None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self.events.send("started", id=_id(item))
+        self.events.send("started", id=id_of(item))
         self.submission.begin_transcript()
         problem = problem_of(item.path)
         limit = self.limits_s[problem]
@@ -160,7 +158,7 @@ class Examination:
                     self.submission.crosscheck.begin(problem)
         self._problem = problem
         self._charged_s = self._charged()
-        if reason := self._why_not_run(problem, _claim(item), limit):
+        if reason := self._why_not_run(problem, claim_of(item), limit):
             raise NotRun(f"not run: {reason}.")
 
     def _why_not_run(self, problem: str, claim: str, limit_s: float) -> str:
@@ -195,22 +193,19 @@ class Examination:
             if isinstance(call.excinfo.value, UnknownOperation | FixtureError):
                 self.mistake = call.excinfo.value
                 item.session.shouldstop = str(self.mistake)
-            result, message, detail = _judge(call.excinfo.value)
-            message, detail = visible(message[:_TEXT_LIMIT]), visible(detail[:_TEXT_LIMIT])
-            difference = _difference(call.excinfo.value, _case(item))
-            self._outcome = Outcome(_id(item), result, message, detail, call.duration, difference)
-            self._lost[problem_of(item.path), result].add(_claim(item))
+            self._outcome = outcome_of(item, call)
+            self._lost[problem_of(item.path), self._outcome.result].add(claim_of(item))
         elif call.when == "call" and self._outcome is None:
-            self._outcome = Outcome(_id(item), Result.PASS, seconds=call.duration)
+            self._outcome = outcome_of(item, call)
         if call.when == "teardown" and self._outcome is not None:
-            self.attribution.follow(problem_of(item.path), self._outcome, _case(item), self.submission)
-            if self._outcome.result in _FAILURES and _tier(item) is not Tier.ADVICE:
+            self.attribution.follow(problem_of(item.path), self._outcome, case_of(item), self.submission)
+            if self._outcome.result in _FAILURES and tier_of(item) is not Tier.ADVICE:
                 self.troubled.add(problem_of(item.path))
             self._send_uses_seen(problem_of(item.path))
             self.send_noticed(problem_of(item.path))
             if texts := item.stash.get(FOR_STAFF, []):
                 plain = [text.as_plain() for text in texts]
-                self.events.send("for_staff", id=_id(item), texts=plain)
+                self.events.send("for_staff", id=id_of(item), texts=plain)
             self.events.send("finished", outcome=self._outcome.as_plain())
         return report
 
@@ -229,79 +224,6 @@ class Examination:
         if new := self.submission.noticed[:_REMARKS_PER_TEST]:
             self.events.send("noticed", problem=problem, remarks=new)
         self.submission.noticed.clear()
-
-
-def _judge(error: BaseException) -> tuple[Result, str, str]:
-    """The result, message and detail that an exception in a test stands for."""
-    if isinstance(error, NothingToTest):
-        error = error.fault
-    notes = "\n".join(getattr(error, "__notes__", []))
-    if isinstance(error, Fault):
-        return error.result, error.message, "\n".join(filter(None, [error.detail, notes]))
-    if isinstance(error, Mismatch):
-        return Result.FAIL, error.message, notes
-    if isinstance(error, AssertionError):
-        return Result.FAIL, str(error).partition("\nassert ")[0] or "an assertion failed", notes
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
-        message = f"the grader's own memory, {_MEMORY_MIB:,} MiB, did not suffice for what came of this test's calls."
-        return Result.ERROR, message, notes
-    return Result.ERROR, f"the test could not finish: {type(error).__name__}: {error}", notes
-
-
-def _difference(error: BaseException, case: Case | None) -> Difference | None:
-    """What an exception in a test says as data, if it is about an output that is not the expected one."""
-    return error.difference(case.id if case is not None else None) if isinstance(error, Mismatch) else None
-
-
-def _id(item: pytest.Item) -> str:
-    """`test_rope.py::test_batched[two_heads]`."""
-    return f"{item.path.name}::{item.name}"
-
-
-def _claim(item: pytest.Item) -> str:
-    """`test_rope.py::test_batched`, of which the item may be one case."""
-    return f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
-
-
-def _case(item: pytest.Item) -> Case | None:
-    """The case that a test was parametrised with, if any."""
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get("case") if callspec is not None else None
-
-
-def plan(item: pytest.Item) -> PlannedTest:
-    """What the report is told of a test before it runs."""
-    assert isinstance(item, pytest.Function)
-    case = _case(item)
-    documentation = (item.function.__doc__ or item.originalname).strip()
-    return PlannedTest(
-        id=_id(item),
-        problem=problem_of(item.path),
-        claim=_claim(item),
-        title=documentation.splitlines()[0],
-        tier=_tier(item),
-        judges_values=_judges_values(item),
-        own_adapter=item.get_closest_marker("own_adapter") is not None,
-        fresh=case is not None and case.fresh,
-        asked=_asked(documentation),
-    )
-
-
-def _judges_values(item: pytest.Item) -> bool:
-    """Whether a claim compares with expected values; one that only relates answers to each other does not."""
-    marked = {mark.name for mark in item.iter_markers()}
-    return bool(marked & {"cases", "decisive"}) and "relation" not in marked
-
-
-def _tier(item: pytest.Item) -> Tier:
-    """What `@pytest.mark.edge` or `@pytest.mark.advice` says of a claim; the stronger where both stand."""
-    return next((tier for tier in (Tier.ADVICE, Tier.EDGE) if item.get_closest_marker(tier)), Tier.CORE)
-
-
-def _asked(documentation: str) -> str:
-    """The line of a claim's docstring that says where the assignment asks for it: `Asked: handout, section 3.3`."""
-    lines = (line.strip() for line in documentation.splitlines())
-    return next((line.removeprefix("Asked:").strip() for line in lines if line.startswith("Asked:")), "")
 
 
 def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:

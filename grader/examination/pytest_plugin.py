@@ -19,6 +19,7 @@ from ..artifacts.run import Run, runs_of
 from ..cases.assets import FixtureError
 from ..cases.case import Case, Oracle
 from ..cases.store import fresh_cases, stored_cases
+from ..diagnosis.clues import size_of
 from ..diagnosis.own_parts import OwnParts
 from ..kit.paths import KIT, TESTS
 from ..scoring.outcome import Written
@@ -132,9 +133,19 @@ def for_staff(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is measured against the reference where there is none."""
+    """Leave out what is measured against the reference where there is none; of each file the simplest comes first."""
     if ORACLE not in config.stash:
         items[:] = [item for item in items if _NEEDS_REFERENCE.isdisjoint(getattr(item, "fixturenames", ()))]
+    if SUBMISSION not in config.stash:  # the grader has an order of its own
+        files = {item.path: place for place, item in reversed(list(enumerate(items)))}
+        items.sort(key=lambda item: (files[item.path], *_simplicity(item)))
+
+
+def _simplicity(item: pytest.Item) -> tuple[int, bool, int]:
+    """What is asked plainly before what is not, values before properties, and small inputs before large ones."""
+    tier = next((1 + i for i, name in enumerate(("edge", "advice")) if item.get_closest_marker(name)), 0)
+    case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+    return tier, case is None, size_of(case.inputs) if case is not None else 0
 
 
 def problem_of(path: Path) -> str:

@@ -9,25 +9,38 @@ from ..errors import Refused
 from .paths import KIT
 
 CONTENTS = (
-    "README.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes", ".editorconfig",
-    "adapters.py", "answers.toml", "runs/README.md", "docs/report.md", "configs", "cs336_basics", "tests",
-    "grader",
+    "README.md", "README.zh-CN.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml",
+    ".gitignore", ".gitattributes", ".editorconfig", "adapters.py", "answers.toml", "runs/README.md", "docs/report.md",
+    "configs", "cs336_basics", "tests", "grader",
 )  # fmt: skip
 """What students get, as far as it exists."""
 
 STAFF_ONLY = (
-    *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "kit/stubs.py"),
+    *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "kit/stubs.py", "kit/assistants.md"),
     *("kernels", "performance", "trials", "artifacts/measurement.py"),
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
+
+
+ASSISTANTS = KIT / "grader" / "kit" / "assistants.md"
+"""What a coding assistant may do for a student, and what not."""
+
+_FOR_ASSISTANTS = {
+    "AGENTS.md": None,
+    "CLAUDE.md": "Read AGENTS.md in this folder first, and keep to it.\n\n@AGENTS.md\n",
+}
+"""The files in which assistants look for it; None: the text itself."""
 
 
 class HandoutError(Refused):
     """The copy cannot be written there."""
 
 
-def write_handout(folder: Path) -> int:
+def write_handout(folder: Path, assistants: bool = True) -> int:
     """Copy the skeleton, the tests and the grader to `folder`; gives the number of files.
+
+    Args:
+        assistants: whether to tell coding assistants what they may do here.
 
     Raises:
         HandoutError: when the folder has something in it, or lies inside the kit.
@@ -44,6 +57,8 @@ def write_handout(folder: Path) -> int:
         elif source.exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name)
+    for name, text in _FOR_ASSISTANTS.items() if assistants else ():
+        (folder / name).write_text(text or ASSISTANTS.read_text("utf-8"), "utf-8")
     return sum(path.is_file() for path in folder.rglob("*"))
 
 

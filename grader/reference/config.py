@@ -147,25 +147,25 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     allowed = typing.get_args(kind)
     if allowed:
         if value not in allowed or not isinstance(value, str):
-            raise ValueError(f"{key} is {value!r}; it has to be {' or '.join(map(repr, allowed))}.")
+            raise ValueError(f"{key} is {value!r}; it must be {' or '.join(map(repr, allowed))}.")
         return value
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
         named = {int: "a whole number", float: "a number", str: "text"}[kind]
-        raise ValueError(f"{key} is {value!r} ({type(value).__name__}); it has to be {named}.")
+        raise ValueError(f"{key} is {value!r} ({type(value).__name__}); it must be {named}.")
     return value
 
 
 def _check_values(config: TrainConfig) -> None:
     for key, value in dataclasses.asdict(config).items():
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{key} is {value}; it has to be a finite number of 0 or more.")
+            raise ValueError(f"{key} is {value}; it must be a finite number of 0 or more.")
         if isinstance(value, int) and value < (key not in ("seed", "warmup_steps")):
-            raise ValueError(f"{key} is {value}; it has to be {int(key not in ('seed', 'warmup_steps'))} or more.")
+            raise ValueError(f"{key} is {value}; it must be {int(key not in ('seed', 'warmup_steps'))} or more.")
     for key in ("beta1", "beta2"):
         if getattr(config, key) >= 1:
-            raise ValueError(f"{key} is {getattr(config, key)}; it has to be below 1.")
+            raise ValueError(f"{key} is {getattr(config, key)}; it must be below 1.")
     if config.d_model % config.num_heads:
         raise ValueError(f"num_heads is {config.num_heads}, which does not divide d_model = {config.d_model}.")
     if config.position == "rope" and config.d_model // config.num_heads % 2:

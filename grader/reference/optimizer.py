@@ -48,9 +48,9 @@ class AdamW(torch.optim.Optimizer):
     ) -> None:
         for name, value in {"lr": lr, "eps": eps, "weight_decay": weight_decay}.items():
             if not value >= 0:
-                raise ValueError(f"AdamW got {name}={value}; it has to be 0 or more.")
+                raise ValueError(f"AdamW got {name}={value}; it must be 0 or more.")
         if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"AdamW got betas={betas}; each has to be at least 0 and below 1.")
+            raise ValueError(f"AdamW got betas={betas}; each must be at least 0 and below 1.")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -153,7 +153,7 @@ def _open_tokens(path: Path, config: TrainConfig) -> np.ndarray:
         raise ValueError(f"{path} is not a complete .npy file of token ids: {error}") from error
     if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
         raise ValueError(
-            f"{path} holds an array of shape {tokens.shape} and type {tokens.dtype}; it has to be one row of uint16."
+            f"{path} holds an array of shape {tokens.shape} and type {tokens.dtype}; it must be one row of uint16."
         )
     if len(tokens) < config.context_length + 1:
         raise ValueError(

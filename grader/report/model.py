@@ -21,7 +21,10 @@ from ..scoring.rubric import Problem, ProblemKind, Rubric
 from .schema import schema_version
 
 _PACKAGES_SHOWN = 6
-_NO_PACKAGE = re.compile(r"^needs the package '([^']+)', which is not installed here")
+_LACKING = re.compile(
+    r"^needs (?:the package '(?P<absent>[^']+)', which is not installed here"
+    r"|(?P<other_version>'\w+' of .+|the package '[^']+', which cannot be imported here.*))"
+)
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ class TestReport:
 
     @property
     def missing_package(self) -> str | None:
-        """The package without which the test could not be assessed, if that is why."""
-        found = _NO_PACKAGE.search(self.outcome.message) if self.outcome.result is Result.ABSENT else None
-        return found[1] if found else None
+        """The package, or what of one, without which the test could not be assessed, if that is why."""
+        found = _LACKING.search(self.outcome.message) if self.outcome.result is Result.ABSENT else None
+        return found["absent"] or found["other_version"] if found else None
 
     def as_json(self) -> dict[str, Any]:
         difference = self.outcome.difference
@@ -335,7 +338,7 @@ class Report:
 
     @property
     def missing_packages(self) -> dict[str, list[str]]:
-        """{package that is not installed here: the problems that need it}."""
+        """{package, or what of one, that is missing here: the problems that need it}."""
         needed_by: dict[str, dict[str, None]] = {}
         for problem in self.problems:
             for test in problem.tests:

@@ -145,21 +145,30 @@ def _looked_at(report: Report) -> Text:
 
 
 def _missing_packages(report: Report) -> Panel | None:
-    """Each package that is not installed here, once, with the problems that need it."""
+    """Each package, or name of one, that is missing here, once, with the problems that need it."""
     if not report.missing_packages:
         return None
     lines = [f"{package}: needed by {', '.join(problems)}" for package, problems in report.missing_packages.items()]
     return Panel(
-        Text("\n".join([*lines, "", words.INSTALL])), title="Not installed here", title_align="left", border_style="red"
+        Text("\n".join([*lines, "", words.INSTALL])), title=words.LACKING, title_align="left", border_style="red"
     )
 
 
 def _failures(problem: ProblemReport, report: Report) -> Panel | None:
+    """What went wrong in a problem, under its points."""
+    if not problem.troubles:
+        return None
+    points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
+    if problem in report.looked_at:
+        points = "looked at, without points"
+    if problem.problem.kind is ProblemKind.MANUAL:
+        points = "for the person who grades it"
+    return troubles_panel(problem, report, f"{problem.problem.id}: {points}")
+
+
+def troubles_panel(problem: ProblemReport, report: Report, title: str) -> Panel:
     """What went wrong in a problem, each cause once: core before edge, what is named before what is not."""
     troubles = problem.troubles
-    by_hand = problem.problem.kind is ProblemKind.MANUAL
-    if not troubles:
-        return None
     shown: list[RenderableType] = []
     unexplained = [trouble for trouble in troubles if not trouble.bug]
     hidden = unexplained[_SHOWN_PER_PROBLEM:]
@@ -173,10 +182,6 @@ def _failures(problem: ProblemReport, report: Report) -> Panel | None:
         names = ", ".join(trouble.tests[0].name for trouble in hidden)
         shown += [Text(f"{len(hidden)} more: {names}", style="dim"), Text()]
     shown.append(Text(f"see it for yourself: {report.how_to_see(problem)}", style="dim"))
-    points = f"{problem.score.earned:g} of {problem.problem.points:g} points"
-    if problem in report.looked_at:
-        points = "looked at, without points"
-    title = f"{problem.problem.id}: {'for the person who grades it' if by_hand else points}"
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 
 

@@ -27,15 +27,16 @@ RESULT = {
     Result.ABSENT: "could not be assessed",
 }
 EFFECT = {
-    Effect.ZERO: "the problem's points are withheld",
-    Effect.CARRIED: "costs nothing here",
+    Effect.ZERO: "the problem earns no points",
+    Effect.CARRIED: "costs no points here",
     Effect.WARN: "costs no points",
 }
-ADVICE = "Advice costs no points: the assignment does not ask for it, and code that others use is better for it."
-SUSPICIOUS = "This costs no points by itself: a person should look at it."
+ADVICE = "Advice costs no points. The assignment does not ask for it, but it makes code safer for others to use."
+SUSPICIOUS = "This costs no points by itself. A person should look at it."
+LACKING = "Missing here"
 INSTALL = (
-    "What needs them is not assessed. --environment own installs what the submission's own pyproject.toml or "
-    "requirements.txt lists."
+    "Tests that need these are not assessed. --environment own installs what the submission's pyproject.toml or "
+    "requirements.txt lists. The kit's own packages keep their versions."
 )
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -61,7 +62,7 @@ def ratio(result: RaceResult) -> str:
 
 def thresholds(result: RaceResult) -> str:
     """Which ratios earn what."""
-    return f"(full points to {result.full:g}, none from {result.none:g})"
+    return f"(full points up to {result.full:g}, no points from {result.none:g})"
 
 
 def _rate(rate: float, unit: str) -> str:

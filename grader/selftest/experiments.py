@@ -49,11 +49,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "no_pos_emb": {"position": "none"},
     "swiglu_ablation": {"ffn": "silu", "d_ff": 128},
 }
-COPIES = {
-    "generate": "learning_rate/2e-2",
-    "main_experiment": "learning_rate/2e-2",
-    "leaderboard": "learning_rate/2e-2",
-}
+COPIED = "learning_rate/2e-2"
+COPIES = ("generate", "main_experiment", "leaderboard")
+"""Experiments whose run is that one, with a text drawn from its model."""
 
 
 def make(root: Path) -> Path:
@@ -74,9 +72,11 @@ def make(root: Path) -> Path:
             train(make_config({**MODEL, **TRAINING, **data, **changes, "out": str(runs / name)}))
         (runs / name / "checkpoint.pt").unlink()
     torch.set_num_threads(threads)
-    for name, source in COPIES.items():
-        shutil.copytree(runs / source, runs / name)
-        write_sample(runs / name, tokenizer)
+    first, *others = COPIES
+    shutil.copytree(runs / COPIED, runs / first)
+    write_sample(runs / first, tokenizer)
+    for name in others:
+        shutil.copytree(runs / first, runs / name)
     for name, text, size in (
         ("train_bpe_tinystories", "stories.txt", SIZE),
         ("train_bpe_expts_owt", "english.txt", 500),

@@ -21,7 +21,7 @@ import pytest
 
 from grader.cases.generators import reference_oracle
 from grader.diagnosis.own_parts import parts_of
-from grader.examination.examiner import plan
+from grader.examination.judging import plan
 from grader.examination.pytest_plugin import ORACLE, PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
 from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Variant, load_catalogue

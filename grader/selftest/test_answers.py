@@ -130,9 +130,9 @@ def read(tmp_path: Path, text: str):
         ("[unicode1]\nlength = " + "9" * 100_000, "cannot be read"),
         ("[unicode1]\nlength = 2023-02-30", "cannot be read|not valid TOML"),
         ("[unicode1]\nlength = 1\nlength = 2", "not valid TOML"),
-        ("unicode1 = 3", "has to be a table"),
-        ("[[unicode1]]\nlength = 1", "has to be a table"),
-        ("x = '" + "x" * (1 << 18) + "'", "at most 262,144 are read"),
+        ("unicode1 = 3", "must be a table"),
+        ("[[unicode1]]\nlength = 1", "must be a table"),
+        ("x = '" + "x" * (1 << 18) + "'", "the grader reads at most 262,144"),
         ("[unicode1]\nrepr = '\u001b[2J'", "not valid TOML"),
     ],
 )
@@ -148,20 +148,20 @@ def test_what_is_no_answer_sheet_is_refused(tmp_path, text, says):
     ['"21"', "true", "nan", "-inf", "1e300", "0x" + "f" * 5000, "[21]", "{a = 1}", "2026-01-01", "[" * 200 + "]" * 200],
 )
 def test_what_is_no_number_is_refused(tmp_path, value):
-    with pytest.raises(WrongResult, match=r"answers\.toml: length in \[unicode1\] is .*; it has to be a") as refused:
+    with pytest.raises(WrongResult, match=r"answers\.toml: length in \[unicode1\] is .*; it must be a") as refused:
         read(tmp_path, f"[unicode1]\nlength = {value}").number("length")
     assert len(refused.value.message) < 300
 
 
 @pytest.mark.parametrize("value", ["21", "['a']", "false"])
 def test_what_is_no_text_is_refused(tmp_path, value):
-    with pytest.raises(WrongResult, match="it has to be text"):
+    with pytest.raises(WrongResult, match="it must be text"):
         read(tmp_path, f"[unicode1]\nrepr = {value}").text("repr")
 
 
 def test_an_open_question_is_todo(tmp_path):
     answers = read(tmp_path, '[unicode1]\nlenght = 21\nrepr = "  "')
-    with pytest.raises(Todo, match=r"length in \[unicode1\] is not answered yet. There is 'lenght'; was that meant"):
+    with pytest.raises(Todo, match=r"length in \[unicode1\] is not answered yet. There is 'lenght': did you mean that"):
         answers.number("length")
     with pytest.raises(Todo, match="not answered yet"):
         answers.text("repr")

@@ -41,7 +41,7 @@ ROOMS = {
     "streams": "",
     "signals": "",
     "report": "diagnosis rules scoring streams submission kit",
-    "guide": "cases.store kit scoring submission wall",
+    "guide": "cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "selftest": "",  # everything: see `LIMITED`
     "__main__": "cases.store grading guide kit report scoring selftest signals streams submission",

@@ -10,12 +10,14 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,9 +27,17 @@ from grader.scoring.outcome import Result
 from grader.selftest.layouts import public_layout, written
 from grader.selftest.report_contract import checked
 from grader.submission.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
+from grader.submission.files import Files
 from grader.submission.locate import locate
 from grader.wall.isolation import FileAccess, Level, available
-from grader.wall.own_environment import MOST_REQUIREMENTS, another_python, make_environment, read_wanted
+from grader.wall.other_versions import MOST_LOOKED_UP
+from grader.wall.own_environment import (
+    MOST_REQUIREMENTS,
+    another_python,
+    make_environment,
+    read_wanted,
+    versions_asked,
+)
 from grader.wall.walled import WalledSubmission
 from grader.wall.worker_process import Limits
 from grader.worker.lacking import python_needed
@@ -285,6 +295,246 @@ def test_a_process_that_a_driver_starts_has_the_placeholders_too(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------------
+# Names of another version
+
+LOCKED = """
+version = 1
+
+[[package]]
+name = "far-old"
+version = "1.0"
+
+[[package]]
+name = "far-plain"
+version = "2.0"
+"""
+
+FAR_OLD = """
+GIVEN = {"Fast": "`far_old.Fast` was removed in far_old 2. Use `far_old.slow`."}
+slow = list
+
+def __getattr__(name):
+    raise AttributeError(GIVEN.get(name, name))
+"""
+
+OF_ANOTHER_VERSION = {
+    "kept.py": """
+        from far_old import (
+            slow,
+            FILE_LIKE,
+        )
+
+        def written_to(out: str | FILE_LIKE, x):
+            return slow(x) and x
+
+        def opened(x):
+            return FILE_LIKE(x)
+    """,
+    "adapters.py": """
+        import kept
+        try:
+            from far_old import Faster
+        except ImportError:
+            Faster = None
+
+        def run_silu(in_features):
+            return kept.written_to("", in_features)
+
+        def run_linear(in_features):
+            assert Faster is None
+            return in_features
+
+        def run_softmax(in_features):
+            return kept.opened(in_features)
+
+        def run_rmsnorm(in_features):
+            from far_old import Stream
+
+        def run_embedding(in_features):
+            import far_old.inside
+
+        def run_rope(in_features):
+            import asks_while_importing
+
+        def run_swiglu(in_features):
+            import far_old
+            return far_old.Fast(in_features)
+
+        def run_cross_entropy(in_features):
+            import numpy
+            return numpy.float_(in_features)
+
+        def run_transformer_lm(in_features):
+            import far_broken
+    """,
+    "asks_while_importing.py": "import far_old\nkind = far_old.Kind\n",
+    "uv.lock": LOCKED,
+}
+
+NOT_OF_ANOTHER_VERSION = {
+    "far_plain.py": "",
+    "regex.py": "from m import gone\n",
+    "m.py": "",
+    "adapters.py": """
+        def run_silu(in_features):
+            import far_old
+            return far_old.sloww(in_features)
+
+        def run_softmax(in_features):
+            from far_named import anything
+
+        def run_rmsnorm(in_features):
+            from far_plain import anything
+
+        def run_rope(in_features):
+            raise ImportError("cannot import name 'slow' from 'far_old' (somewhere)")
+
+        def run_linear(in_features):
+            raise AttributeError("`far_old.slow` was removed", obj=__import__("far_old"), name="slow")
+
+        def run_swiglu(in_features):
+            from itertools import chained
+
+        def run_embedding(in_features):
+            import regex
+
+        def run_cross_entropy(in_features):
+            raise ImportError("cannot import name 'gone' from 'far_old.mine:' (somewhere)")
+    """,
+    "uv.lock": LOCKED,
+}
+
+
+@pytest.fixture
+def of_another_version(tmp_path, index):
+    """Makes submissions with packages whose versions are not those that their lock file names."""
+    wheel(index, "far_old", "2.0", FAR_OLD)
+    wheel(index, "far_named", "2.0", "")
+    wheel(index, "far_plain", "2.0", "")
+    wheel(index, "far_broken", "1.0", "import numpy\nnumpy.float_\n")
+    opened = []
+
+    def make(files: Mapping[str, str]) -> WalledSubmission:
+        packages = ("far_old", "far_named", "far_plain", "far_broken", "numpy")
+        layout = locate(written(asking_for(tmp_path / "s", *packages), files))
+        made = make_environment(layout)
+        opened.append(WalledSubmission(dataclasses.replace(layout, environment=made.environment)))
+        return opened[-1]
+
+    yield make
+    for submission in opened:
+        submission.close()
+
+
+def test_what_needs_a_name_of_another_version_is_not_assessed_and_all_else_works(of_another_version):
+    submission = of_another_version(OF_ANOTHER_VERSION)
+    for operation in ("run_silu", "run_linear"):
+        compare(X, getattr(submission, operation)(in_features=X))
+    other = r"of far_old, which far[-_]old 2\.0 does not have; the submission asks for far[-_]old 1\.0"
+    for operation, said in {
+        "run_softmax": f"needs 'FILE_LIKE' {other}",
+        "run_rmsnorm": f"needs 'Stream' {other}",
+        "run_embedding": f"needs 'inside' {other}",
+        "run_rope": f"needs 'Kind' {other}",
+        "run_swiglu": f"needs 'Fast' {other}",
+        "run_cross_entropy": rf"needs 'float_' of numpy, which numpy {np.__version__} does not have any more",
+        "run_transformer_lm": r"needs the package 'far_broken', which cannot be imported here \(far.broken 1\.0: .*np",
+    }.items():
+        with pytest.raises(NothingToAssess, match=said):
+            getattr(submission, operation)(in_features=X)
+    assert submission.noticed == []
+
+
+@pytest.mark.parametrize("files", [NOT_OF_ANOTHER_VERSION])
+def test_a_name_that_no_version_is_known_to_have_is_an_error(of_another_version, files):
+    """A typo, a package of its own, the version that it asks for, and exceptions that say what is not so."""
+    submission = of_another_version(files)
+    for operation in [name for name in OPERATIONS if f"def {name}(" in files["adapters.py"]]:
+        with pytest.raises(StudentError):
+            getattr(submission, operation)(in_features=X)
+
+
+def test_the_judge_looks_a_name_up_in_a_process_without_the_submission(tmp_path):
+    """What a submission does to a package in its own process, or puts in the way of it, is no evidence."""
+    spoiled = "import numpy; vars(numpy).pop('clip', None)\n"
+    lock = 'name = "numpy"\nversion = "1.0"'
+    for source in (
+        f"{spoiled}from numpy import clip\n{SILU}",
+        f"def run_silu(in_features):\n    {spoiled}    numpy.clip\n",
+    ):
+        root = written(tmp_path, {"adapters.py": source, "uv.lock": lock})
+        with WalledSubmission(locate(root)) as submission, pytest.raises(StudentError, match="clip"):
+            submission.run_silu(in_features=X)
+
+
+@pytest.mark.parametrize("source", ["from torch import Tensr", "import torch.optin", "import torch\nT = torch.Tensr"])
+def test_a_typo_in_an_import_still_fails_it(tmp_path, source):
+    """Also where nothing uses the name: a placeholder stands in only for what another version has."""
+    layout, said = locate(written(tmp_path, f"{source}\n{SILU}")), r"importing adapters\.py failed: .*(Tensr|optin)"
+    with WalledSubmission(layout) as submission, pytest.raises(StudentError, match=said):
+        submission.run_silu(in_features=X)
+
+
+RENAMED_IN_A_LIBRARY = """
+from torch.serialization import FILE_LIKE
+
+right_softmax = run_softmax
+
+
+def run_cross_entropy(inputs, targets):
+    return FILE_LIKE(inputs)
+
+
+def run_softmax(in_features, dim, out: str | FILE_LIKE = ""):
+    return right_softmax(in_features, dim)
+"""
+
+
+def test_a_name_that_the_kits_torch_has_no_more_costs_nothing_and_is_named(tmp_path):
+    root = public_layout(tmp_path / "solution")
+    with (root / "tests" / "adapters.py").open("a", encoding="utf-8") as file:
+        file.write(RENAMED_IN_A_LIBRARY)
+    written(root, {"uv.lock": '[[package]]\nname = "torch"\nversion = "2.6.0"\n'})
+    report, shown = graded(root, "--problem", "softmax", "cross_entropy")
+    problems = {problem["id"]: problem for problem in report["problems"]}
+    assert problems["softmax"]["status"] == "pass"
+    assert problems["cross_entropy"]["status"] == "not_assessed"
+    version = re.escape(torch.__version__)
+    said = (
+        f"'FILE_LIKE' of torch.serialization, which torch {version} does not have; the submission asks for torch 2.6.0"
+    )
+    assert re.search(f"{said}: needed by cross_entropy", shown)
+    assert report["load_fault"] is None
+    assert report["score"]["earned"] == report["score"]["assessed"] > 0
+
+
+def test_few_names_are_looked_up_and_each_once(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(WalledSubmission, "_look_up", lambda self, *subject: asked.append(subject))
+    calls = "import itertools\nlabel = itertools.count()\n\ndef run_silu(in_features):\n"
+    raising = "    raise ImportError(f\"cannot import name 'name{next(label) // 2}' from 'numpy' (somewhere)\")\n"
+    with WalledSubmission(locate(written(tmp_path, calls + raising))) as submission:
+        for _ in range(4 * MOST_LOOKED_UP):
+            with pytest.raises(StudentError):
+                submission.run_silu(in_features=X)
+    assert asked == [("numpy", f"name{i}") for i in range(MOST_LOOKED_UP)]
+
+
+def test_versions_that_a_submission_was_written_for(tmp_path):
+    root = asking_for(
+        tmp_path, "torch~=2.6.0 ; sys_platform != 'darwin'", "torch~=2.2.2", "numpy", "far_old @ file:///x"
+    )
+    files = Files(root)
+    assert [str(versions) for versions in versions_asked(files, "torch")] == ["~=2.6.0", "~=2.2.2"]
+    assert versions_asked(files, "numpy") == versions_asked(files, "far-old") == ()
+    written(
+        root,
+        {"uv.lock": '[[package]]\nname = "Torch"\nversion = "2.6.0"\n[[package]]\nname = "torch"\nversion = "?"\n'},
+    )
+    assert [str(versions) for versions in versions_asked(files, "torch")] == ["==2.6.0"]
+
+
+# ------------------------------------------------------------------------------------------------------------
 # A newer Python
 
 FOR_A_NEWER_PYTHON = {
@@ -348,8 +598,8 @@ def run_load_checkpoint(src, model, optimizer):
 
 @pytest.mark.parametrize("source", ["from typing import override\n", "type Ids = list[int]\n"])
 def test_a_newer_python_is_not_charged_in_a_process_of_its_own_either(tmp_path, source):
-    root = written(tmp_path, {"adapters.py": CHECKPOINTS, "newer.py": source})
-    with WalledSubmission(locate(root)) as submission, pytest.raises(NothingToAssess, match=saying((3, 12))):
+    root, limits = written(tmp_path, {"adapters.py": CHECKPOINTS, "newer.py": source}), Limits(call_s=60)
+    with WalledSubmission(locate(root), limits) as submission, pytest.raises(NothingToAssess, match=saying((3, 12))):
         submission.checkpoints_elsewhere(jobs=[{"seed": 1, "iteration": 3}])
 
 

@@ -333,7 +333,7 @@ def test_a_run_too_large_to_repeat_is_not_assessed_in_that(copy, monkeypatch):
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"warmup_steps": -1}, "it has to be 0 or more"), ({"steps": 0}, "1 or more"), ({"steps": 1 << 40}, "below")],
+    [({"warmup_steps": -1}, "it must be 0 or more"), ({"steps": 0}, "1 or more"), ({"steps": 1 << 40}, "below")],
 )
 def test_a_value_out_of_bounds_is_told_its_bound(copy, changes, says):
     config(copy / "runs" / "no_pos_emb", **changes)

@@ -26,18 +26,31 @@ def named(problem: ProblemReport) -> set[str]:
     return {test.bug.id for test in problem.tests if test.bug}
 
 
-def a_few(problem: str) -> list[str]:
-    """The first and the middle one; the kill matrix has them all, in process."""
-    bugs = [bug.id for bug in load_catalogue(problem)]
-    return [bugs[0], bugs[len(bugs) // 2]]
-
-
 CHEAP = ["rmsnorm", "softmax", "rope", "cross_entropy", "adamw", "gradient_clipping", "learning_rate_schedule"]
 
 
-@pytest.mark.parametrize(("problem", "bug"), [(problem, bug) for problem in CHEAP for bug in a_few(problem)])
-def test_a_bug_of_the_catalogue_is_named(tmp_path, problem, bug):
-    _, problems = graded(tmp_path, bug, problem)
+"""Problems of which none builds on another."""
+
+
+def bug_of(problem: str, which: str) -> str:
+    """The first one of the catalogue or the middle one; the kill matrix has them all, in process."""
+    bugs = load_catalogue(problem)
+    return bugs[0 if which == "first" else len(bugs) // 2].id
+
+
+@pytest.fixture(scope="module", params=["first", "middle"])
+def one_each(request, tmp_path_factory) -> tuple[str, dict[str, ProblemReport]]:
+    """Which bugs, and what came of a submission that has that one of each of the cheap problems."""
+    bugs = [bug_of(problem, request.param) for problem in CHEAP]
+    root = with_bug(tmp_path_factory.mktemp(request.param) / "bugs", *bugs)
+    report = grade(str(root), RUBRIC, RUBRIC.select(CHEAP), jobs=1, launch=ForkedExaminer)
+    return request.param, {problem.problem.id: problem for problem in report.problems}
+
+
+@pytest.mark.parametrize("problem", CHEAP)
+def test_a_bug_of_the_catalogue_is_named(one_each, problem):
+    which, problems = one_each
+    bug = bug_of(problem, which)
     assert named(problems[problem]) == {bug}
     explained = [test for test in problems[problem].as_json()["tests"] if test["misconception"]]
     assert explained[0]["misconception"]["id"] == bug

@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from grader.kit.handout import CONTENTS, write_handout
+from grader.kit.handout import ASSISTANTS, CONTENTS, write_handout
 from grader.kit.paths import KIT
 from grader.reference.config import load_config
 from grader.scoring.rubric import Problem, ProblemKind, load_rubric
 from grader.selftest.readme import SOLVED, all_commands, unseen_commands
 
 RUBRIC = load_rubric()
-TEXTS = ("README.md", "HANDOUT.md")
+TEXTS = ("README.md", "README.zh-CN.md", "HANDOUT.md")
 
 # What KaTeX (GitLab, Codeberg) and MathJax (GitHub) both know, and GitHub does not forbid.
 MACROS = {
@@ -229,3 +231,29 @@ def test_the_students_copy_has_every_file_that_its_commands_name(tmp_path):
     for command in all_commands(read("HANDOUT.md")):
         for path in re.findall(r"(?:tests|configs)/[\w./-]+\.\w+", command.line):
             assert (skeleton / path).exists(), command.line
+
+
+def test_assistants_are_told_what_they_may_do(tmp_path):
+    write_handout(tmp_path / "with")
+    told = (tmp_path / "with" / "AGENTS.md").read_text("utf-8")
+    assert "What you may not do" in told
+    assert "@AGENTS.md" in (tmp_path / "with" / "CLAUDE.md").read_text("utf-8")
+    write_handout(tmp_path / "without", assistants=False)
+    assert not list((tmp_path / "without").glob("[AC]*.md"))
+
+
+def test_the_commands_that_assistants_are_told_of_exist():
+    said = ASSISTANTS.read_text("utf-8")
+    named = set(re.findall(r"python -m grader (\w+)", said))
+    assert named == {"explain", "hint"}
+    listed = subprocess.run(
+        [sys.executable, "-m", "grader", "--help"], capture_output=True, text=True, check=True, cwd=KIT
+    ).stdout
+    assert all(f"grader {name} " in listed for name in named)
+
+
+def test_the_chinese_quick_start_shows_the_commands_of_readme():
+    """In their order, up to comments; and it names every file that it links to."""
+    english, chinese = ([command.line for command in all_commands(read(name))] for name in TEXTS[:2])
+    assert chinese == english[: len(chinese)]
+    assert len(chinese) >= 10

@@ -293,7 +293,7 @@ def test_the_terminal_says_which_rule_where_and_what_it_costs(capsys):
     findings = find_breaches(problems("linear"), {}, {"linear": [use("torch.nn.Linear", "lm/layers.py:12")]})
     show(report_of(findings), Console(width=200))
     shown = capsys.readouterr().out
-    assert "torch.nn at lm/layers.py:12  (the problem's points are withheld)" in shown
+    assert "torch.nn at lm/layers.py:12  (the problem earns no points)" in shown
     assert "torch.nn.Linear ran when this line called it" in shown
     assert "points withheld: from-scratch rule" in shown
 

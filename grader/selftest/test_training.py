@@ -149,13 +149,13 @@ def test_training_leaves_torchs_generator_alone(run: Path, tmp_path: Path) -> No
     ("overrides", "sentence"),
     [
         (["max_lrr=1"], "'max_lrr'; did you mean 'max_lr'"),
-        (["steps=1.5"], "steps is 1.5 (float); it has to be a whole number"),
+        (["steps=1.5"], "steps is 1.5 (float); it must be a whole number"),
         (["steps=true"], "steps is True (bool)"),
-        (["norm=batch"], "norm is 'batch'; it has to be 'pre' or 'post' or 'none'"),
+        (["norm=batch"], "norm is 'batch'; it must be 'pre' or 'post' or 'none'"),
         (["steps"], "of the form key=value"),
         (["device=tpu"], "device is 'tpu'"),
         (["accumulation_steps=3"], "does not divide batch_size = 16"),
-        (["eps=-1"], "eps is -1.0; it has to be a finite number of 0 or more"),
+        (["eps=-1"], "eps is -1.0; it must be a finite number of 0 or more"),
         (["train_data=nowhere.npy"], "nowhere.npy cannot be read"),
     ],
 )

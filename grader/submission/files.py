@@ -69,14 +69,14 @@ class Files:
             if not stat.S_ISREG(status.st_mode):
                 raise WrongResult(f"{path} is not a regular file; put the file itself there.")
             if status.st_size > limit:
-                raise WrongResult(f"{path} has {status.st_size:,} bytes; at most {limit:,} are read.")
+                raise WrongResult(f"{path} has {status.st_size:,} bytes; the grader reads at most {limit:,}.")
             parts = []
             left = limit + 1  # it may grow while it is being read
             while left and (part := os.read(descriptor, min(left, MIB))):
                 parts.append(part)
                 left -= len(part)
         if not left:
-            raise WrongResult(f"{path} has more than {limit:,} bytes; at most that many are read.")
+            raise WrongResult(f"{path} has more than {limit:,} bytes; the grader reads at most that many.")
         return b"".join(parts)
 
     def write(self, path: str, content: bytes) -> None:
@@ -142,7 +142,7 @@ class Files:
         with self._opened(path, _FOLDER) as descriptor:
             found = sorted(os.listdir(descriptor if _BY_DESCRIPTOR else self.root / path))
         if len(found) > _ENTRIES:
-            raise WrongResult(f"{path} holds {len(found):,} entries; at most {_ENTRIES:,} are looked at.")
+            raise WrongResult(f"{path} holds {len(found):,} entries; the grader looks at no more than {_ENTRIES:,}.")
         return found
 
     @contextlib.contextmanager
@@ -199,7 +199,7 @@ def _fault(root: Path, path: str, error: OSError) -> NothingToAssess | WrongResu
     if error.errno == errno.ENOENT:
         return NothingToAssess(f"no {path}")
     if error.errno == errno.ENOTDIR:
-        return WrongResult(f"{path} is not a folder, or lies below something that is none.")
+        return WrongResult(f"{path} is not a folder, or lies inside something that is not a folder.")
     return WrongResult(f"{path} cannot be read: {error.strerror}.")
 
 

@@ -25,7 +25,7 @@ class UnknownOperation(Exception):
     """A test asks for something that is no operation: a mistake in the kit, and never one of the submission's."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is no operation: it does not stand in grader/worker/operation_table.py.")
+        super().__init__(f"{name!r} is not an operation: grader/worker/operation_table.py does not list it.")
 
 
 def _known(name: str) -> Operation:
@@ -67,6 +67,11 @@ class Submission(ABC):
         """Uses of ready-made code while calls ran, as `worker/usage_monitor.py` describes them: the worker's word."""
         self.noticed: list[dict[str, str]] = []
         """What honest code has no reason for, as `worker/audit.py` describes it, and what the judge itself saw."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether it is a folder, rather than code alone."""
+        return self._files is not None
 
     @property
     def files(self) -> Files:

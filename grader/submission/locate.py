@@ -57,8 +57,8 @@ def locate(path: str | os.PathLike[str], named: str | None = None) -> Layout:
         if found:
             raise SubmissionNotFound(_several(named, [os.path.relpath(file, root) for file in found]))
     raise SubmissionNotFound(
-        f"no adapters.py and no tests/adapters.py in {named}; a submission connects its code to the tests "
-        "there. Copy adapters.py from the skeleton into the folder, or name another folder."
+        f"no adapters.py and no tests/adapters.py in {named}. A submission needs one: it connects the code to the "
+        "tests. Copy adapters.py from the skeleton into the folder, or name another folder."
     )
 
 
@@ -67,7 +67,7 @@ def _several(named: str, adapters: Sequence[str]) -> str:
     folders = [os.path.dirname(name.removesuffix(os.path.join("tests", "adapters.py"))) or "." for name in adapters]
     listed = ", ".join(adapters[:_LISTED]) + (f" and {len(adapters) - _LISTED} more" if len(adapters) > _LISTED else "")
     return (
-        f"{named} holds several submissions ({listed}); name the folder of one of them: "
+        f"{named} holds several submissions ({listed}). Name the folder of one of them: "
         f"python -m grader {shlex.quote(named)} --root {shlex.quote(folders[0])}"
     )
 

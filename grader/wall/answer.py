@@ -19,8 +19,8 @@ class Answer:
     """An answer of a worker: of the form that it should have, and not believed beyond that.
 
     kind: "ok", or what the call ended with; value: plain data, for "ok"; message, traceback, type_name: texts about
-    what it ended with; package, newer: what the machine may lack for it (see `worker/lacking.py`), or ""; uses_seen,
-    noticed: what the worker saw meanwhile.
+    what it ended with; package, missing_name, newer: what the machine may lack for it (see `worker/lacking.py`), or "";
+    uses_seen, noticed: what the worker saw meanwhile.
     """
 
     kind: str
@@ -29,6 +29,7 @@ class Answer:
     traceback: str = ""
     type_name: str = ""
     package: str = ""
+    missing_name: str = ""
     newer: str = ""
     uses_seen: list[dict[str, str]] = field(default_factory=list)
     noticed: list[dict[str, str]] = field(default_factory=list)
@@ -55,6 +56,7 @@ def read_answer(body: bytes | bytearray, token: int) -> Answer:
             traceback=_text(fields, "traceback"),
             type_name=_text(fields, "type"),
             package=_text(fields, "package"),
+            missing_name=_text(fields, "missing_name"),
             newer=_text(fields, "newer"),
             uses_seen=_remarks(fields.get("uses_seen", []), _USES_KEPT),
             noticed=_remarks(fields.get("noticed", [])),

@@ -102,7 +102,10 @@ def choose(wanted: str, layout: Layout) -> Isolation:
     if wanted != "auto":
         isolation = _try(Level(wanted), layout)
         if isinstance(isolation, str):
-            raise Refused(f"--isolation {wanted} does not work here: {isolation} `--isolation auto` takes what does.")
+            raise Refused(
+                f"--isolation {wanted} does not work here: {isolation} "
+                "`--isolation auto` takes the strongest level that works."
+            )
         return isolation
     return next(isolation for level in Level if isinstance(isolation := _try(level, layout), Isolation))
 
@@ -231,7 +234,7 @@ def _missing(isolation: Isolation) -> Iterator[str]:
     if is_root() and isolation.user is None:
         where = "everywhere" if level is Level.PROCESS else "in the folders that it saw"
         yield (
-            f"The code ran as root, though without root's rights, and so could read what only root may, {where}; "
+            f"The code ran as root, without root's rights. It could read what only root may read, {where}; "
             "run the grader as another user."
         )
     if isolation.user is None and level is not Level.BUBBLEWRAP and sys.platform == "linux":

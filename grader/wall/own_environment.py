@@ -48,6 +48,9 @@ from .uv import NotInstalled, Uv, minor
 
 MOST_REQUIREMENTS = 100
 _FILE_BYTES = 256 << 10
+_LOCK_BYTES = 4 << 20
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
+_LOCKED = re.compile(r'^name = "([^"\n]{1,100})"\r?\nversion = "([^"\n]{1,60})"', re.MULTILINE)
 _LONGEST_REQUIREMENT = 300
 _PYTHON_LIMIT_S = 1200.0
 """Seconds to bring torch and the kit's other packages to another Python: up to several gigabytes."""
@@ -130,7 +133,7 @@ def read_wanted(layout: Layout, has: Collection[str] = ()) -> Wanted:
     refused: dict[str, str] = {}
     texts = list(dict.fromkeys([*_listed(project), *_poetry(settings), *_lines(files)]))
     for text in texts[MOST_REQUIREMENTS:]:
-        refused[_short(text)] = f"only the first {MOST_REQUIREMENTS} requirements are looked at"
+        refused[_short(text)] = f"the grader looks at the first {MOST_REQUIREMENTS} requirements only"
     for text in texts[:MOST_REQUIREMENTS]:
         try:
             requirement = _plain(text)
@@ -142,6 +145,33 @@ def read_wanted(layout: Layout, has: Collection[str] = ()) -> Wanted:
     return Wanted(tuple(wanted), refused)
 
 
+def versions_asked(files: Files, distribution: str) -> tuple[SpecifierSet, ...]:
+    """The versions of a distribution that a submission was written for: what its lock file says, else its requirements.
+
+    Several may be given, each for another system. What cannot be read says nothing.
+    """
+    name = canonicalize_name(distribution)
+    for lock in _LOCKS:
+        with contextlib.suppress(NothingToAssess, WrongResult):
+            found = _LOCKED.findall(files.read_text(lock, _LOCK_BYTES))
+            if locked := [version for package, version in found if canonicalize_name(package) == name]:
+                return tuple(SpecifierSet(f"=={version}") for version in locked if _is_version(version))
+    texts = [*_listed(_table(_settings(files), "project")), *_lines(files)][:MOST_REQUIREMENTS]
+    requirements = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            requirements.append(_plain(text))
+    return tuple(r.specifier for r in requirements if canonicalize_name(r.name) == name and r.specifier)
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
 def _plain(text: str) -> Requirement:
     """The requirement that a text is, if it names a package and versions and nothing else.
 
@@ -151,13 +181,13 @@ def _plain(text: str) -> Requirement:
     if len(text) > _LONGEST_REQUIREMENT or not text.isprintable():
         raise ValueError("it is too long, or not plain text")
     if text.startswith("-"):
-        raise ValueError("options of pip are not taken, only names and versions")
+        raise ValueError("it is an option of pip; the grader takes only names and versions")
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
         raise ValueError("it is not the name of a package with its versions") from None
     if requirement.url is not None:
-        raise ValueError("it names an address; packages come from an index only")
+        raise ValueError("it names an address; the grader installs only from an index")
     return requirement
 
 
@@ -225,11 +255,13 @@ def _base(uv: Uv, layout: Layout) -> tuple[_Base, dict[str, str]]:
         return _kits_python(), {}
     python = uv.find_python(wanted)
     if python is None:
-        return _kits_python(), {f"Python {wanted}": "there is none here that uv or pyenv knows of"}
+        return _kits_python(), {f"Python {wanted}": "neither uv nor pyenv finds one on this machine"}
     try:
         return _other_python(uv, python), {}
     except NotInstalled as error:
-        return _kits_python(), {f"Python {wanted}": f"torch and the kit's other packages cannot be had for it: {error}"}
+        return _kits_python(), {
+            f"Python {wanted}": f"torch and the kit's other packages could not be installed for it: {error}"
+        }
 
 
 def _python_wanted(layout: Layout) -> SpecifierSet | None:

@@ -122,9 +122,9 @@ def disagreement(operation: str, answer: Any, again: Any, to_decoy: Any) -> str 
     if to_decoy is not None and agree(to_decoy, again):
         return (
             f"{operation} was called with other values, then again with these, written in place into the same tensors, "
-            "and gave the answer to the other values. Is a result kept from call to call?"
+            "and gave the answer to the other values. Does the code keep a result from one call to the next?"
         )
     return (
         f"{operation} gave another answer when it was called again with the same values. "
-        "Does it depend on earlier calls, on chance, or on memory that was never written?"
+        "Does it depend on earlier calls, on random numbers, or on memory that nobody has written to?"
     )

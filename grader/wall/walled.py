@@ -33,6 +33,7 @@ from ..worker.operation_table import OPERATIONS, OWN_ADAPTERS
 from .allowance import least_seconds
 from .answer import Answer
 from .isolation import Isolation, Level, import_path
+from .other_versions import OtherVersions
 from .own_environment import another_python
 from .repeated_calls import Crosscheck, decoy, disagreement
 from .worker_process import Gauge, Limits, WorkerProcess
@@ -78,6 +79,7 @@ class WalledSubmission(Submission):
         self._tampered = ""
         self._worker: WorkerProcess | None = None
         self._load_fault: Fault | None = None
+        self._other_versions = OtherVersions(layout, self.files, self._look_up)
 
     def __enter__(self) -> WalledSubmission:
         return self
@@ -109,7 +111,10 @@ class WalledSubmission(Submission):
             self._hear(answer)
             if answer.kind != "ok":
                 raise self._lacking(answer, importing=True) or StudentError(answer.message, answer.traceback)
-            self.own_adapters = _own_adapters(answer.value)
+            self.own_adapters, stood_in = _loaded(answer.value)
+            for name, (message, trace) in stood_in.items():
+                if not self._other_versions.need(name):
+                    raise StudentError(message, trace)
         except Fault as fault:
             self._note_forgery(fault)
             worker.close()
@@ -202,6 +207,8 @@ class WalledSubmission(Submission):
         detail = "\n".join(filter(None, [answer.message, answer.traceback]))
         if lacks(answer.package, self.layout, import_path(self.layout)):
             return NothingToAssess(f"needs the package {answer.package!r}, which is not installed here", detail)
+        if answer.missing_name and (need := self._other_versions.need(answer.missing_name)):
+            return NothingToAssess(need, detail)
         have = self.layout.environment.version if self.layout.environment else platform.python_version()
         subject, asked = answer.newer, self.layout.requires_python
         if needed := python_needed(subject, self._source, version(have)):
@@ -218,6 +225,17 @@ class WalledSubmission(Submission):
             f"where uv finds a Python {wanted}",
             detail,
         )
+
+    def _look_up(self, module: str, name: str) -> Any:
+        """Ask a worker that loads no submission what an installed package has: see `other_versions.py`."""
+        worker = WorkerProcess(self.layout, self.limits, self.isolation, self.scratch, (), gpu=False)
+        try:
+            arguments = {"module": module, "name": name, "import_path": import_path(self.layout)}
+            return worker.ask("look_up", arguments, self.limits.load_s).value
+        except (CallTimeout, WorkerCrash):
+            return None
+        finally:
+            worker.close()
 
     def _source(self, path: str) -> str:
         """The text of one of the submission's files, as `worker.lacking.python_needed` reads it."""
@@ -245,7 +263,9 @@ class WalledSubmission(Submission):
 
     def _refuse_tampered(self) -> None:
         if self._tampered:
-            raise WrongResult(f"No answer is taken from this process any more: {self._tampered}, code of the grader's.")
+            raise WrongResult(
+                f"The grader accepts no further answer from this process: {self._tampered}, which is the grader's code."
+            )
 
     def _note_forgery(self, fault: Fault) -> None:
         if isinstance(fault, ChannelBroken):
@@ -310,7 +330,15 @@ class WalledSubmission(Submission):
             self._worker = None
 
 
-def _own_adapters(said: Any) -> tuple[str, ...]:
-    """The adapters beyond the public assignment's that the worker says it has, as far as there are such."""
-    named = {name for name in said if type(name) is str} if type(said) is list else set()
-    return tuple(sorted(OWN_ADAPTERS & named))
+def _loaded(said: Any) -> tuple[tuple[str, ...], dict[str, tuple[str, str]]]:
+    """What a worker says that has imported a submission.
+
+    Gives the adapters beyond the public assignment's, as far as there are such, and the names that a placeholder
+    stands in for, each with the message and the traceback of the import that failed for it.
+    """
+    try:
+        named = {name for name in said["own_adapters"] if type(name) is str}
+        told = {name: (fields["message"], fields["traceback"]) for name, fields in said["stood_in"].items()}
+    except (TypeError, KeyError, AttributeError):
+        return (), {}
+    return tuple(sorted(OWN_ADAPTERS & named)), {str(name): (str(a), str(b)) for name, (a, b) in told.items()}

@@ -128,7 +128,7 @@ class WorkerProcess:
             self._send(wire.LENGTH.pack(len(body)) + body, allowance)
             (size,) = wire.LENGTH.unpack(self._receive(wire.LENGTH.size, allowance))
             if size > most:
-                raise wire.TooLarge(f"a result of {size:,} bytes, where {most:,} are accepted")
+                raise wire.TooLarge(f"a result of {size:,} bytes; at most {most:,} are accepted")
             answer = read_answer(self._receive(size, allowance), token)
             self._loaded = True
             return answer
@@ -137,8 +137,8 @@ class WorkerProcess:
         except (EOFError, OSError):
             raise WorkerCrash(self._obituary(operation), self._output.describe()) from None
         except (wire.TooLarge, MemoryError) as error:
-            what = error if isinstance(error, wire.TooLarge) else "a result for which there is not enough memory"
-            raise WorkerCrash(f"{operation} gave too much: {what}.") from None
+            what = error if isinstance(error, wire.TooLarge) else "a result that does not fit into memory"
+            raise WorkerCrash(f"{operation} returned too much: {what}.") from None
         except wire.WireError as error:
             raise ChannelBroken(f"{operation} broke the channel to the judge: {error}.") from None
         finally:
@@ -294,7 +294,7 @@ def _in_words(allowance: Allowance) -> str:
     """How the limit was applied on a machine that is busy or slow."""
     return (
         f"It was allowed {allowance.allowed_s:.3g} s on this machine, and was charged {allowance.charged_s():.3g} s of "
-        f"{allowance.elapsed_s:.3g} s on the clock: not those for which others had the processor."
+        f"{allowance.elapsed_s:.3g} s on the clock. Time in which other programs had the processor is not charged."
     )
 
 
@@ -328,16 +328,18 @@ class _Watch(threading.Thread):
     def _find_excess(self) -> str:
         running = processes.started_here(self._others())
         if len(running) > self._limits.processes:
-            return f"it ran {len(running)} processes at once, where {self._limits.processes} are allowed"
+            return f"it ran {len(running)} processes at once; at most {self._limits.processes} are allowed"
         most = 2 * self._limits.memory_mib * _MIB
         if sum(process.resident for process in running) > most:
             used = sum(processes.share_of_memory(process.pid) for process in running)
             if used > most:
-                return f"its processes used {used // _MIB:,} MiB of memory together, where {most // _MIB:,} are allowed"
+                return (
+                    f"its processes used {used // _MIB:,} MiB of memory together; at most {most // _MIB:,} are allowed"
+                )
         size, entries = self._cell.scratch.usage(self._limits.files)
         size += processes.unlinked_bytes(process.pid for process in running)
         if size > self._limits.disk_mib * _MIB:
-            return f"it wrote {size // _MIB:,} MiB of files, where {self._limits.disk_mib:,} are allowed"
+            return f"it wrote {size // _MIB:,} MiB of files; at most {self._limits.disk_mib:,} are allowed"
         if entries > self._limits.files:
             return f"it wrote more than {self._limits.files:,} files"
         return ""
@@ -398,7 +400,7 @@ class _Tail(threading.Thread):
     def describe(self) -> str:
         """The last lines that the code printed, headed as such; empty when it printed nothing."""
         text = self._kept[-_OUTPUT_SHOWN:].decode("utf-8", "replace").strip()
-        return f"The last it printed:\n{text}" if text else ""
+        return f"The last thing it printed:\n{text}" if text else ""
 
     def close(self) -> None:
         self.join(timeout=1)

@@ -149,7 +149,11 @@ def _run_driver(adapters: types.ModuleType, driver: str, given: Path, answered: 
         answer = wire.encode({"kind": "syntax", "message": str(error.msg)[:1000], **where})
     except Exception as error:
         traceback.print_exc()
-        answer = wire.encode({"kind": "error", "message": f"{type(error).__name__}: {error}"[:1000]})
+        lacking = importlib.import_module(f"{_PACKAGE}.lacking")
+        if subject := lacking.missing_name(error, os.getcwd()):
+            answer = wire.encode({"kind": "import", "message": str(lacking.MissingName(subject))})
+        else:
+            answer = wire.encode({"kind": "error", "message": f"{type(error).__name__}: {error}"[:1000]})
     answered.write_bytes(answer)
 
 

@@ -1,18 +1,22 @@
-"""What a submission needs and this machine lacks: packages that are not installed, and a newer Python.
+"""What a submission needs and this machine lacks: packages, names of another version of one, and a newer Python.
 
-Neither says anything about the submission's code, so neither may cost it points: a test that needs such a thing is not
-assessed. The worker says what it met, and the judge makes sure of it with the same functions (`lacks`,
-`python_needed`): only a package that really cannot be imported counts, and only what this Python really has not.
+None of it says anything about the submission's code, so none of it may cost points: a test that needs such a thing is
+not assessed. The worker says what it met, and the judge makes sure of it. It looks up packages and Pythons with the
+same functions (`lacks`, `python_needed`); names of a package it looks up with `look_up`, in a process that has loaded
+no submission (`grader/wall/other_versions.py`).
 
-`Placeholders` keeps one missing package from taking everything else with it. It stands in for the package in the
+`Placeholders` keeps one missing package or name from taking everything else with it. It stands in for it in the
 submission's own import statements, at module level, after the plain import has failed; whatever uses one while a test
-runs raises `MissingPackage`.
+runs raises `MissingPackage` or `MissingName`.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
+import importlib
+import importlib.metadata
 import inspect
 import os
 import re
@@ -32,6 +36,10 @@ Version = tuple[int, int]
 _SEARCH_DEPTH = 3
 _MOST_ENTRIES = 5000
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
+_LONGEST_SAYING = 1000
+_IMPORT_FROM = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+GIVEN_UP = re.compile(r"\b(?:removed|renamed|moved|expired|deprecated alias)\b")
+"""What packages say of a name that an earlier version had."""
 _NOT_SEARCHED = (".", "__pycache__", "site-packages", "node_modules")
 
 
@@ -40,6 +48,15 @@ class MissingPackage(ModuleNotFoundError):
 
     def __init__(self, package: str) -> None:
         super().__init__(f"No module named {package!r}", name=package)
+
+
+class MissingName(ImportError):
+    """Code used a name that an installed package does not have. Says so in Python's own words: see `missing_name`."""
+
+    def __init__(self, subject: str) -> None:
+        module, _, name = subject.partition(":")
+        super().__init__(f"cannot import name {name!r} from {module!r}" if name else f"cannot import {module!r}")
+        self.subject = subject
 
 
 def missing_package(error: BaseException, layout: Layout, path: Sequence[str]) -> str | None:
@@ -57,12 +74,21 @@ def lacks(package: str, layout: Layout, path: Sequence[str]) -> bool:
     tests that would fail. It gains no point by that: their points leave the total, and the report names the package
     and the problems, for a person to see.
     """
+    return _may_be_installed(package, layout) and PathFinder.find_spec(package, list(path)) is None
+
+
+def is_installed(package: str, layout: Layout, path: Sequence[str]) -> bool:
+    """Whether a package can be imported from `path`, and is none of Python's or of the submission's own."""
+    return _may_be_installed(package, layout) and PathFinder.find_spec(package, list(path)) is not None
+
+
+def _may_be_installed(package: str, layout: Layout) -> bool:
+    """Whether a name can mean somebody else's package."""
     return (
         package.isidentifier()
         and package not in sys.stdlib_module_names
         and package not in _NAMES
         and package.casefold() not in _own_names(layout)
-        and PathFinder.find_spec(package, list(path)) is None
     )
 
 
@@ -88,11 +114,102 @@ def _modules_below(root: Path) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------
+# Names that another version of a package has
+
+
+def missing_name(error: BaseException, root: str) -> str | None:
+    """What an exception says that an installed package lacks: "module:name", or "module:" where all of it fails.
+
+    That is a name that an import statement asks for, a module within a package, a name that a module asks for while
+    it is imported, and, whenever it is asked for, one that the package says it has given up. Whether it is so, and why,
+    is for the judge to find out.
+    """
+    if isinstance(error, MissingName):
+        return error.subject
+    if package := _fails_by_itself(error, root):
+        return f"{package}:"
+    module = name = ""
+    if isinstance(error, ModuleNotFoundError):
+        module, _, name = (error.name or "").rpartition(".")
+    elif isinstance(error, ImportError) and (match := _IMPORT_FROM.search(str(error))):
+        name, module = match[1], match[2]
+    elif isinstance(error, AttributeError) and (_place_of(error, root) or GIVEN_UP.search(str(error))):
+        module, name = _attribute(error)
+    return f"{module}:{name}" if module and name else None
+
+
+def _attribute(error: AttributeError) -> tuple[str, str]:
+    """The module that was asked for an attribute, and the attribute; "" and "" where it was no module.
+
+    Python says so itself, unless the module has a function `__getattr__` that raised the error.
+    """
+    if isinstance(error.obj, types.ModuleType):
+        return error.obj.__name__, error.name or ""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_name != "__getattr__":
+        return "", ""
+    frame = trace.tb_frame
+    name = frame.f_locals.get(frame.f_code.co_varnames[0])
+    return (str(frame.f_globals.get("__name__", "")), name) if isinstance(name, str) else ("", "")
+
+
+def _fails_by_itself(error: BaseException, root: str) -> str | None:
+    """The package whose own modules raised this while they were imported; None where the submission did."""
+    frame: types.FrameType | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if _is_below(file, root):
+            frame = None
+        elif frame is None and not file.startswith("<frozen importlib") and file != __file__:
+            frame = trace.tb_frame
+        trace = trace.tb_next
+    if frame is None or frame.f_code.co_name != "<module>":
+        return None
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] or None
+
+
+def look_up(module: str, name: str, path: Sequence[str]) -> dict[str, str]:
+    """What there is to know of a name of an installed package, in a process that has loaded no submission.
+
+    Gives the package's distribution and its version ("" where it has none), and what importing the module and asking
+    it for the name raised, in the package's own words ("" where nothing did).
+    """
+    sys.path[:] = path
+    distribution, version = _distribution_of(module.partition(".")[0])
+    raised = ""
+    try:
+        found = importlib.import_module(module)
+        if name and not _is_module(f"{module}.{name}"):
+            getattr(found, name)
+    except Exception as error:  # whatever a package of another version raises
+        raised = f"{type(error).__name__}: {error}"[:_LONGEST_SAYING]
+    return {"distribution": distribution, "version": version, "raised": raised}
+
+
+def _distribution_of(package: str) -> tuple[str, str]:
+    for find in (lambda: package, lambda: importlib.metadata.packages_distributions()[package][0]):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError, KeyError):
+            return find(), importlib.metadata.version(find())
+    return package, ""
+
+
+def _is_module(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------------
 # Placeholders
 
 
 class Placeholders:
-    """Provides placeholders for missing packages to one submission's import statements.
+    """Provides placeholders for what is missing to one submission's import statements.
 
     It takes the place of `builtins.__import__` and leaves `sys.modules` alone: einops and jaxtyping look there for
     the frameworks that a program uses, and must not find one that is not installed. An import within `try` stays as it
@@ -101,34 +218,44 @@ class Placeholders:
 
     def __init__(self, layout: Layout, path: Sequence[str]) -> None:
         self._layout, self._path = layout, path
-        self._root = os.path.realpath(layout.root) + os.sep
         self._places: set[tuple[str, int]] = set()
         self._guarded: dict[str, list[range]] = {}
         self._own: frozenset[str] = frozenset()
         self._import = builtins.__import__
         self.packages: list[str] = []
+        """Those that are missing."""
+        self.names: list[str] = []
+        """What installed packages lack, as `missing_name` gives it."""
 
     def provide(self, error: BaseException) -> bool:
         """Have the import that failed with this error succeed when it is tried again; False where nothing can be done.
 
-        That is so when it did not fail for a missing package, or not in an import statement at module level, or again
-        in spite of the placeholder.
+        That is so when it did not fail for a missing package or name, or not in an import statement at module level, or
+        again in spite of the placeholder.
         """
-        package = missing_package(error, self._layout, self._path)
-        place = self._place_of(error)
-        if package is None or place is None or place in self._places or isinstance(error, MissingPackage):
+        place = _place_of(error, self._layout.root)
+        if place is None or place in self._places or isinstance(error, (MissingPackage, MissingName)):
+            return False
+        if package := missing_package(error, self._layout, self._path):
+            self.packages = list(dict.fromkeys([*self.packages, package]))
+        elif isinstance(error, AttributeError) and not _fails_by_itself(error, self._layout.root):
+            return False  # not in an import statement
+        elif (name := missing_name(error, self._layout.root)) and is_installed(
+            re.split("[.:]", name)[0], self._layout, self._path
+        ):
+            self.names = list(dict.fromkeys([*self.names, name]))
+        else:
             return False
         self._places.add(place)
         self._own = _own_names(self._layout)
-        if package not in self.packages:
-            self.packages.append(package)
         builtins.__import__ = self._import_or_stand_in
         return True
 
     def as_plain(self) -> dict[str, Any]:
         """What another process needs to go on with the same placeholders (`resume`)."""
         layout = {"root": self._layout.root, "distributions": list(self._layout.distributions)}
-        return {"layout": layout, "path": list(self._path), "packages": self.packages, "places": list(self._places)}
+        missing = {"packages": self.packages, "names": self.names}
+        return {"layout": layout, "path": list(self._path), **missing, "places": list(self._places)}
 
     @classmethod
     def in_use(cls) -> Placeholders | None:
@@ -140,21 +267,10 @@ class Placeholders:
     def resume(cls, fields: dict[str, Any]) -> None:
         """Provide in this process what another one provides."""
         here = cls(types.SimpleNamespace(**fields["layout"]), fields["path"])  # type: ignore[arg-type]
-        here.packages = fields["packages"]
+        here.packages, here.names = fields["packages"], fields["names"]
         here._places = {(file, line) for file, line in fields["places"]}
         here._own = _own_names(here._layout)
         builtins.__import__ = here._import_or_stand_in
-
-    def _place_of(self, error: BaseException) -> tuple[str, int] | None:
-        """File and line of the submission's innermost statement that failed, if that is at module level."""
-        place = None
-        trace = error.__traceback__
-        while trace is not None:
-            if self._owns(trace.tb_frame.f_code.co_filename):
-                file = trace.tb_frame.f_code.co_filename
-                place = None if _is_function(trace.tb_frame) else (file, trace.tb_lineno)
-            trace = trace.tb_next
-        return place
 
     def _import_or_stand_in(
         self,
@@ -164,22 +280,41 @@ class Placeholders:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> Any:
+        frame = sys._getframe(1)
         try:
-            return self._import(name, globals, locals, fromlist or (), level)
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package not in self.packages or isinstance(error, MissingPackage) or level or "*" in (fromlist or ()):
+            found = self._import(name, globals, locals, fromlist or (), level)
+        except Exception as error:
+            missing = self._missing(error, name, bool(fromlist))
+            if not missing or level or "*" in (fromlist or ()) or not self._stands_in(frame, name):
                 raise
-            frame = sys._getframe(1)
-            file, line = frame.f_code.co_filename, frame.f_lineno
-            if _is_function(frame) or not self._owns(file) or name.partition(".")[0].casefold() in self._own:
-                raise
-            if (file, line) not in self._places and any(line in lines for lines in self._guards(file)):
-                raise
-            return Placeholder(name if fromlist else name.partition(".")[0], package)
+            return Placeholder(name if fromlist else name.partition(".")[0], missing)
+        asked = () if level else fromlist or ()
+        if all(f"{name}:{one}" not in self.names for one in asked) or not self._stands_in(frame, name):
+            return found
+        # An import statement takes from this what it would take from the module.
+        had = {one: getattr(found, one) for one in asked if hasattr(found, one)}
+        return types.SimpleNamespace(**{one: Placeholder(one, f"{name}:{one}") for one in asked} | had)
 
-    def _owns(self, file: str) -> bool:
-        return os.path.realpath(file).startswith(self._root) and f"{os.sep}site-packages{os.sep}" not in file
+    def _missing(self, error: Exception, module: str, binds_it: bool) -> str | None:
+        """What a failed import is known to lack, as a `Placeholder` takes it; `binds_it`: rather than its package."""
+        package = module.partition(".")[0]
+        if isinstance(error, (MissingPackage, MissingName)):
+            return None
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            within, _, name = error.name.rpartition(".")
+            if error.name.partition(".")[0] in self.packages:
+                return error.name.partition(".")[0]
+            if f"{within}:{name}" in self.names and binds_it:
+                return f"{within}:{name}"
+        return f"{package}:" if f"{package}:" in self.names else None
+
+    def _stands_in(self, frame: types.FrameType, module: str) -> bool:
+        """Whether an import statement is one that a placeholder may help: see the class."""
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        is_own = module.partition(".")[0].casefold() in self._own
+        if is_own or _is_function(frame) or not _is_below(file, self._layout.root):
+            return False
+        return (file, line) in self._places or not any(line in lines for lines in self._guards(file))
 
     def _guards(self, file: str) -> list[range]:
         """The lines of a file that lie within a `try` that catches something."""
@@ -197,20 +332,23 @@ class Placeholders:
 
 
 class Placeholder:
-    """Something of a package that is not installed.
+    """Something of a package that is not installed, or that it has in another version.
 
     While a module is imported it lets itself be named, called, subscripted and derived from, as decorators, base
     classes, annotations and `logger = get_logger(__name__)` do. Anything else, and all of it inside a function, raises
-    `MissingPackage`.
+    `MissingPackage` or `MissingName`.
+
+    Args:
+        missing: the package, or "module:name".
     """
 
-    __slots__ = ("_name", "_package")
+    __slots__ = ("_missing", "_name")
     _name: str
-    _package: str
+    _missing: str
 
-    def __init__(self, name: str, package: str) -> None:
+    def __init__(self, name: str, missing: str) -> None:
         object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_package", package)
+        object.__setattr__(self, "_missing", missing)
 
     def __getattr__(self, name: str) -> Placeholder:
         if name.startswith("__") and name != "__version__":
@@ -232,7 +370,7 @@ class Placeholder:
     __ror__ = __or__
 
     def __mro_entries__(self, _: tuple[object, ...]) -> tuple[type, ...]:
-        package, name = self._package, self._name
+        missing, name = self._missing, self._name
 
         class Base:
             def __init_subclass__(cls, **_: object) -> None:
@@ -240,8 +378,8 @@ class Placeholder:
 
             def __new__(cls, *_: object, **__: object) -> Any:
                 if _is_function(sys._getframe(1)):
-                    raise MissingPackage(package)
-                return Placeholder(f"{name}()", package)
+                    raise _error(missing)
+                return Placeholder(f"{name}()", missing)
 
         return (Base,)
 
@@ -250,17 +388,39 @@ class Placeholder:
 
     def _at_import(self, name: str) -> Placeholder:
         if _is_function(sys._getframe(2)):
-            raise MissingPackage(self._package)
-        return Placeholder(name, self._package)
+            raise _error(self._missing)
+        return Placeholder(name, self._missing)
 
     def _refuse(self, *_: object) -> Any:
-        raise MissingPackage(self._package)
+        raise _error(self._missing)
 
     __iter__ = __next__ = __len__ = __bool__ = __contains__ = __enter__ = __exit__ = __await__ = _refuse
     __int__ = __float__ = __index__ = __lt__ = __le__ = __gt__ = __ge__ = __setitem__ = __delitem__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __neg__ = _refuse
     __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __and__ = __rand__ = _refuse
     __instancecheck__ = __subclasscheck__ = _refuse
+
+
+def _error(missing: str) -> ImportError:
+    return MissingName(missing) if ":" in missing else MissingPackage(missing)
+
+
+def _place_of(error: BaseException, root: str) -> tuple[str, int] | None:
+    """File and line of the submission's innermost statement that failed, if that is at module level."""
+    place = None
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if _is_below(file, root):
+            place = None if _is_function(trace.tb_frame) else (file, trace.tb_lineno)
+        trace = trace.tb_next
+    return place
+
+
+def _is_below(file: str, root: str) -> bool:
+    """Whether a file is the submission's own."""
+    folder = os.path.join(os.path.realpath(root), "")
+    return os.path.realpath(file).startswith(folder) and f"{os.sep}site-packages{os.sep}" not in file
 
 
 def _is_function(frame: types.FrameType) -> bool:
@@ -293,7 +453,6 @@ _SYNTAX: tuple[tuple[re.Pattern[str], Version], ...] = (
     (re.compile(r"""\b[tT][rR]?["']"""), (3, 14)),  # PEP 750
 )
 _QUOTES_IN_F_STRINGS: Version = (3, 12)  # PEP 701
-_IMPORT_FROM = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 _FEW_ARGUMENTS = re.compile(r"Too few (?:arguments|parameters) for .*typing\.(?:Async)?Generator")
 
 

@@ -160,6 +160,8 @@ def explain_import_error(error: BaseException, layout: Layout) -> str:
         package = error.name.partition(".")[0]
         if Path(layout.root, package).exists() or Path(layout.root, f"{package}.py").exists():
             return f"{failed} {error.name!r} does not exist in this submission."
+        if package in sys.modules and package != error.name:
+            return f"{failed} {package!r} has no module {error.name.partition('.')[2]!r}."
         if places := _places_of(package, layout.root):
             return (
                 f"{failed} {package!r} lies in {' and in '.join(places)}, where Python does not look for it. Move it "

@@ -8,6 +8,7 @@ judge sees as a closed socket.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import importlib.util
@@ -16,15 +17,11 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "grader_worker"
-_TRACEBACK_FRAMES = 12
-_NOBODYS_FRAMES = (str(HERE), "<frozen importlib", str(importlib.__file__))
-"""How the names of files begin that lead to a submission's code and say nothing about it."""
 _TEXT_LIMIT = 4000
 
 
@@ -126,6 +123,7 @@ class Worker:
         """
         from grader_worker.buffers import fill
         from grader_worker.exceptions import ContractBroken, NothingSeen, NotProvided
+        from grader_worker.own_frames import one_line
 
         try:
             if operation == "load":
@@ -136,6 +134,8 @@ class Worker:
                 return self._warm(**arguments)
             if operation == "record":
                 return {"kind": "ok", "value": self._record(**arguments)}
+            if operation == "look_up":
+                return self._look_up(**arguments)
             if buffers == "fill" and fill(self._kept, arguments):
                 arguments = self._kept
             self._kept = arguments if buffers == "keep" else None
@@ -147,11 +147,11 @@ class Worker:
         except ContractBroken as error:
             return {"kind": "broken", "message": str(error)}
         except NotImplementedError as error:
-            return {"kind": "todo", "message": _one_line(error)}
+            return {"kind": "todo", "message": one_line(error)}
         except SystemExit as error:
             return self._failure("exit", f"the code called sys.exit({error.code!r})", error)
         except BaseException as error:
-            return self._failure("error", self._explained(error) or _one_line(error), error)
+            return self._failure("error", self._explained(error) or one_line(error), error)
 
     def _warm(self, modules: list[str]) -> dict[str, Any]:
         """Import libraries that a first call would otherwise import on its own time."""
@@ -165,6 +165,12 @@ class Worker:
             return self.operations.record(operation, arguments, self.root)
         finally:
             self.uses_seen()
+
+    def _look_up(self, module: str, name: str, import_path: list[str]) -> dict[str, Any]:
+        """Look at an installed package; asked only of a worker that loads no submission."""
+        from grader_worker.lacking import look_up
+
+        return {"kind": "ok", "value": look_up(module, name, import_path)}
 
     def uses_seen(self) -> list[dict[str, str]]:
         """What the request that was just answered used of ready-made code."""
@@ -190,21 +196,26 @@ class Worker:
         self.stand_ins = StandIns()
         self.audit = Audit(where.root, hidden, import_path)
         placeholders = Placeholders(where, import_path)
+        failures = {}
         while True:
             try:
                 adapters = import_adapters(where)
                 break
             except BaseException as error:
                 with self.audit.unconcerned():
+                    answer = self._failure("error", explain_import_error(error, where), error)
                     is_mended = placeholders.provide(error)
                 if is_mended:
+                    failures[answer["missing_name"]] = {key: answer[key] for key in ("message", "traceback")}
                     continue
-                answer = self._failure("error", explain_import_error(error, where), error)
                 # With placeholders about, whatever happens while importing may be due to them.
-                return {**answer, "package": answer["package"] or "".join(placeholders.packages[:1])}
+                missing = {"package": placeholders.packages, "missing_name": placeholders.names}
+                return {**answer, **{key: answer[key] or "".join(names[:1]) for key, names in missing.items()}}
         self.operations = Operations(adapters, UsageMonitor(where.root))
         self.audit.watch_over(worker=self, operations=self.operations)
-        return {"kind": "ok", "value": own_adapters_of(adapters)}
+        # Whether these names are missing, and why, is for the judge to find out; else the import has failed.
+        stood_in = {name: failures[name] for name in placeholders.names if name in failures}
+        return {"kind": "ok", "value": {"own_adapters": own_adapters_of(adapters), "stood_in": stood_in}}
 
     def _explained(self, error: BaseException) -> str:
         """What an import within a call met, in the words for one that fails at once; "" where there are none."""
@@ -216,50 +227,29 @@ class Worker:
             return ""
 
     def _failure(self, kind: str, message: str, error: BaseException) -> dict[str, Any]:
-        """An answer about an exception; `package` and `newer` name what the machine may lack for this code."""
-        package, newer = self._lacked(error)
+        """An answer about an exception, with what the machine may lack for this code."""
+        from grader_worker.own_frames import traceback_in
+
         return {
             "kind": kind,
             "type": type(error).__name__[:100],
             "message": message,
-            "traceback": _student_traceback(error, self.root),
-            "package": package or "",
-            "newer": newer or "",
+            "traceback": traceback_in(self.root, error),
+            **self._lacked(error),
         }
 
-    def _lacked(self, error: BaseException) -> tuple[str | None, str | None]:
-        from grader_worker.lacking import missing_package, newer_python
+    def _lacked(self, error: BaseException) -> dict[str, str]:
+        from grader_worker.lacking import missing_name, missing_package, newer_python
 
+        lacked = dict.fromkeys(("package", "missing_name", "newer"), "")
         if self.where is None:
-            return None, None
-        try:
-            return missing_package(error, self.where, self.import_path), newer_python(error, self.root)
-        except Exception:  # an exception of the submission's own may answer questions about it with another
-            return None, None
-
-
-def _one_line(error: BaseException) -> str:
-    """What an exception says, in the words of the last line of a traceback."""
-    try:
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
-    except Exception:  # a student's __str__ may itself raise
-        text = type(error).__name__
-    return text[:_TEXT_LIMIT]
-
-
-def _student_traceback(error: BaseException, root: str) -> str:
-    """The traceback in the submission's own files, with paths relative to it; a library's frames help nobody."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOBODYS_FRAMES)
-    ]
-    own = [frame for frame in frames if root and frame.filename.startswith(root)]
-    lines = []
-    for frame in (own or frames)[-_TRACEBACK_FRAMES:]:
-        name = os.path.relpath(frame.filename, root) if own else frame.filename
-        lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
-    # What Python says of a file that it cannot read names its whole path.
-    said = _one_line(error).replace(os.path.join(root, ""), "") if root else _one_line(error)
-    return "\n".join([*lines, said])[-_TEXT_LIMIT:]
+            return lacked
+        # An exception of the submission's own may answer questions about it with another.
+        with contextlib.suppress(Exception):
+            lacked["package"] = missing_package(error, self.where, self.import_path) or ""
+            lacked["newer"] = newer_python(error, self.root) or ""
+            lacked["missing_name"] = missing_name(error, self.root) or ""
+        return lacked
 
 
 if __name__ == "__main__":

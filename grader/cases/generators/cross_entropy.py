@@ -42,12 +42,13 @@ def generate(draw: Draw) -> Iterator[Case]:
     certain[:, 2] += 120
     yield large("one_class_dominates", certain, targets=torch.tensor([2, 2, 2, 2, 0, 1, 3, 5]))
 
-    # As many as a batch of long sequences has, and one number comes back. The vocabulary leaves room for those
-    # who make an identity matrix of it.
+    # As many as a batch of long sequences has, and one number comes back: the last third of the rows is as wrong as it
+    # can be, so that their loss is missed. The vocabulary leaves room for those who make an identity matrix of it.
     def many(name: str, rows: int, classes: int, **options) -> Case:
         targets = draw.integers(0, classes, rows)
-        targets[-1] = classes - 1
+        targets[0] = classes - 1
         logits = draw.recipe(rows, classes, scale=3)
+        targets[-(rows // 3) :] = logits.tensor()[-(rows // 3) :].argmin(-1)
         return Case(name, "run_cross_entropy", {"inputs": logits, "targets": targets}, "many", **options)
 
     yield many("many_rows", 7000, 5)

@@ -1,0 +1,49 @@
+"""What an exception says of a submission's own code: the frames in its files, and one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from pathlib import Path
+
+_FRAMES_KEPT = 12
+_NOBODYS = (str(Path(__file__).resolve().parent), "<frozen importlib", str(importlib.__file__))
+"""How the names of files begin that lead to a submission's code and say nothing about it."""
+
+_TEXT_LIMIT = 4000
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in the words of the last line of a traceback."""
+    try:
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    except Exception:  # a student's __str__ may itself raise
+        text = type(error).__name__
+    return text[:_TEXT_LIMIT]
+
+
+def passes_through(root: str, error: BaseException) -> bool:
+    """Whether an exception was raised in a file below this folder, or in what that called."""
+    return any(frame.filename.startswith(os.path.join(root, "")) for frame in _frames(error))
+
+
+def traceback_in(root: str, error: BaseException) -> str:
+    """The traceback in the submission's own files, with paths relative to it; a library's frames help nobody.
+
+    Args:
+        root: the submission's folder; "" where it is not known.
+    """
+    frames = _frames(error)
+    own = [frame for frame in frames if root and frame.filename.startswith(root)]
+    lines = []
+    for frame in (own or frames)[-_FRAMES_KEPT:]:
+        name = os.path.relpath(frame.filename, root) if own else frame.filename
+        lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
+    # What Python says of a file that it cannot read names its whole path.
+    said = one_line(error).replace(os.path.join(root, ""), "") if root else one_line(error)
+    return "\n".join([*lines, said])[-_TEXT_LIMIT:]
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOBODYS)]
