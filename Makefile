@@ -16,7 +16,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade data stubs fixtures bench kill-matrix seeds tolerances golden attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix diagnosis seeds tolerances golden attacks mutants lint
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -57,6 +57,10 @@ fixtures: setup ## staff: write what is generated below tests/fixtures/ anew
 
 kill-matrix: setup ## staff: which tests kill which known bug, and does each get its name
 	$(PY) -m grader.selftest.kill_matrix
+
+diagnosis: setup ## staff: is every bug named, also two at once and in the bank of wrong code, and none falsely?
+	$(PY) -m grader.selftest.diagnosis
+	$(PY) -m grader.selftest.diagnosis --bank
 
 seeds: setup ## staff: is every known bug caught whatever the seed draws, or by luck? (SEEDS=200; half an hour)
 	$(PY) -m grader.selftest.seeds --seeds $(SEEDS)

@@ -10,6 +10,7 @@ from typing import Any
 import tiktoken
 
 from ..cases.assets import byte_decoder
+from ..cases.pattern_probes import GPT2_PATTERN
 from ..submission.faults import WrongResult
 from ..submission.files import Files
 from .parsing import parse_json, parse_toml, shown
@@ -19,7 +20,6 @@ _MOST_TOKENS = 1 << 18
 _LONGEST_TOKEN = 4096
 _MOST_SPECIAL = 100
 _BYTES = [bytes([byte]) for byte in range(256)]
-_PRETOKEN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's, as the assignment's
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Vocabulary:
         for left, right in self.merges[:most_merges]:
             ranks.setdefault(left + right, len(ranks))
         special = {token: len(ranks) + number for number, token in enumerate(self.special_tokens)}
-        return tiktoken.Encoding("judged", pat_str=_PRETOKEN, mergeable_ranks=ranks, special_tokens=special)
+        return tiktoken.Encoding("judged", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens=special)
 
 
 def read_vocabulary(files: Files, folder: str) -> Vocabulary:

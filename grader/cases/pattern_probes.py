@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 from .case import Draw
 
+GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+"""The pattern that the assignment names, for the module `regex`."""
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "123456789"
 _SIGNS = "!?;#+="

@@ -9,18 +9,34 @@ So it is with fresh cases, for which there is no stored evidence, and with the w
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
+from itertools import combinations, product
+from typing import TYPE_CHECKING
 
 from ..cases.case import Case
 from ..scoring.outcome import Explanation, Outcome, Result
 from ..submission.interface import Question, Submission
 from .clues import Failure, claim_of, size_of
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
-from .known_bugs import FORESEEN, KnownBug, Transcript, alike, contradicted_by_none, diagnose, load_known_bugs
-from .planting import has_catalogue, planted
+from .known_bugs import (
+    FORESEEN,
+    KnownBug,
+    Transcript,
+    alike,
+    contradicted_by_none,
+    diagnose,
+    load_known_bugs,
+    wrong_values,
+)
+from .planting import can_be_together, has_catalogue, planted
+from .time_limit import OutOfTime, TimeLimit
+
+if TYPE_CHECKING:
+    from ..misconceptions.catalogue import Misconception
 
 
 @dataclass(frozen=True)
@@ -33,8 +49,17 @@ class Wrong:
     answers: Transcript
 
 
-_CLAIMS_EACH = 4
-"""Of so many claims of a problem clues are looked for."""
+_SECONDS = 40.0
+"""So long may planting bugs take in one examination: it takes a few, unless one of them loops."""
+_SECONDS_EACH = 2.0
+"""So long may one of them take to answer one question; one that takes longer answers otherwise."""
+_SECONDS_FOR_SEVERAL = 3.0
+"""So long may the search for several bugs at once take in one problem."""
+_ANSWERS_OF_SEVERAL = 3
+"""So many different wrong values, or more tests than that, must several bugs give: any may give one by chance."""
+
+_CLAIMS_EACH = 12
+"""Of so many claims of a problem clues are looked for: those that a report shows first are seldom the smallest."""
 
 _VALUES_KEPT = 1 << 20
 """Failures with more numbers and characters than this are not kept to be looked at again."""
@@ -49,11 +74,14 @@ class Attribution:
     """What one examination has seen so far.
 
     needs: {problem: the problems that it builds on}, for those examined and what lies between them.
+    bugs: those that may be named; what is stored by default.
     """
 
     needs: Mapping[str, tuple[str, ...]]
+    bugs: Sequence[KnownBug] = field(default_factory=load_known_bugs)
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
-    _ran: dict[str, set[str]] = field(default_factory=dict)
+    _ran: dict[str, dict[str, str]] = field(default_factory=dict)
+    """{problem: {test: the operation that it asks for}}"""
     _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
     _simplest: dict[str, dict[str, Failure]] = field(default_factory=dict)
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
@@ -72,9 +100,13 @@ class Attribution:
             return
         if outcome.result in _UNKNOWN:
             return
-        self._ran.setdefault(problem, set()).add(outcome.id)
+        self._ran.setdefault(problem, {})[outcome.id] = _operation(submission.asked)
         if failed:
             self._failing.setdefault(problem, {})[outcome.id] = fingerprint_transcript(transcript)
+
+    def asked_for(self, problem: str) -> Mapping[str, str]:
+        """{test: the operation that it asks for}, for those on stored cases that ran."""
+        return self._ran.get(problem, {})
 
     def _keep_simplest(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
         """Of each claim keep the failure with the smallest inputs, for `clues`."""
@@ -82,7 +114,7 @@ class Attribution:
         claim = claim_of(outcome.id)
         kept = self._simplest.setdefault(problem, {})
         if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
-            claim not in kept or size_of(asked) < size_of(kept[claim].asked)
+            claim not in kept or _order(case, asked) < _order(kept[claim].case, kept[claim].asked)
         ):
             kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
 
@@ -107,35 +139,76 @@ class Attribution:
         """{failed test: explanation}, for those that a known bug explains."""
         if not self._failing:
             return {}
-        bugs = load_known_bugs()
         explained: dict[str, Explanation] = {}
         found: dict[str, set[str]] = {}
+        trying = _Trying(self.bugs, TimeLimit(_SECONDS))
         for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
-            candidates = [bug for bug in bugs if bug.problem == problem or bug.id in upstream]
-            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, ()), candidates)
+            candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
+            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, {}), candidates)
             found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
             for test, bug in named.items():
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
             here = dict.fromkeys(bug.id for bug in named.values())
             wrong = self._wrong.get(problem, [])
             fresh = [entry for entry in wrong if entry.fresh]
-            explained |= dict(_explain_by_planting(problem, fresh, [[bug] for bug in here]))
+            explained |= trying.explain(problem, fresh, [[bug] for bug in here])
             if upstream:
                 below = sorted(upstream)
                 rest = [entry for entry in wrong if entry.test not in explained]
-                explained |= dict(_explain_by_planting(problem, rest, [below]))
+                explained |= trying.explain(problem, rest, [below])
                 rest = [entry for entry in rest if entry.test not in explained]
-                more = _explain_by_one_more(problem, rest, below, self._likely(problem, bugs))
-                found[problem] |= {explanation.bug for explanation in more.values()}
-                explained |= more
+                more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
+            else:
+                rest = [entry for entry in wrong if entry.test not in explained]
+                more = self._explain_by_several(problem, rest, list(here), trying)
+            found[problem] |= {explanation.bug for explanation in more.values()}
+            explained |= more
         return explained
 
-    def _likely(self, problem: str, bugs: Sequence[KnownBug]) -> list[str]:
+    def _explain_by_several(
+        self, problem: str, wrong: Sequence[Wrong], found: Sequence[str], trying: _Trying
+    ) -> dict[str, Explanation]:
+        """Bugs of the problem that give together what none gives alone: one beside those found, or two.
+
+        One more must give nearly all failing tests of its own evidence that are left. Two must foresee, and give,
+        nearly all that fails.
+        """
+        if not has_catalogue() or not wrong:
+            return {}
+        failing = self._failing.get(problem, {})
+        foreseen = {bug: self._foreseen(problem, bug) for bug in [*self._likely(problem), *found]}
+        stored = [entry for entry in wrong if not entry.fresh]
+        hypotheses: dict[tuple[str, ...], list[Wrong]] = {}
+        if found:
+            for bug in foreseen:
+                if bug not in found:
+                    hypotheses[bug, *found] = [entry for entry in stored if entry.test in foreseen[bug]]
+        else:
+            for one, other in combinations(foreseen, 2):
+                if sum(t in foreseen[one] or t in foreseen[other] for t in failing) >= FORESEEN * len(failing):
+                    hypotheses[one, other] = stored
+        together = trying.bugs_together(hypotheses)
+        explained: dict[str, Explanation] = {}
+        for turn, test in enumerate(trying.explain(problem, wrong, [together] if together else [])):
+            # Of several bugs the one that fails this test alone, or each in turn.
+            possible = [bug for bug in together if test in foreseen[bug]] or together
+            explained[test] = Explanation(possible[turn % len(possible)], carried=False)
+        return explained
+
+    def _foreseen(self, problem: str, bug: str) -> set[str]:
+        """The tests of a problem that are in the evidence of a bug."""
+        forms = (form for known in self.bugs if known.id == bug for form in known.every_form)
+        return {test for form in forms for test in form.evidence.get(problem, {})}
+
+    def _likely(self, problem: str) -> list[str]:
         """Ids of the problem's own bugs that no passing test speaks against."""
-        ran, failing = self._ran.get(problem, set()), self._failing.get(problem, {})
-        own = {bug.id: bug.evidence.get(problem, {}).keys() & ran for bug in bugs if bug.problem == problem}
-        return [bug for bug, evidence in own.items() if evidence and contradicted_by_none(evidence, failing)]
+        ran, failing = self._ran.get(problem, {}), self._failing.get(problem, {})
+        own = [(bug.id, form) for bug in self.bugs if bug.problem == problem for form in bug.every_form]
+        forms = [(bug, form.evidence.get(problem, {}).keys() & ran.keys()) for bug, form in own]
+        return list(
+            dict.fromkeys(bug for bug, evidence in forms if evidence and contradicted_by_none(evidence, failing))
+        )
 
     def _below(self, problem: str) -> set[str]:
         """The problems that a problem builds on, directly or not."""
@@ -143,48 +216,119 @@ class Attribution:
         return direct.union(*(self._below(needed) for needed in direct))
 
 
-def _explain_by_planting(
-    problem: str, wrong: Sequence[Wrong], hypotheses: Sequence[Sequence[str]]
-) -> Iterator[tuple[str, Explanation]]:
-    """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
+def _order(case: Case | None, asked: Sequence[Question]) -> tuple[bool, int]:
+    """Stored cases first, which reports show and students can run; then the smallest inputs."""
+    return case is not None and case.fresh, size_of(asked)
+
+
+def _operation(asked: Sequence[Question]) -> str:
+    """What a test asks for: the first thing, once whatever has to be opened first is open."""
+    operations = [operation for operation, _ in asked]
+    return next((one for one in operations if not one.startswith("open_")), operations[-1] if operations else "")
+
+
+class _Trying:
+    """Known bugs are planted into the reference and asked what the submission was asked; never where it is not here.
 
     Args:
-        wrong: ids of tests, their cases and what the submission gave.
-        hypotheses: ids of bugs that the stored cases revealed.
+        bugs: those that may be tried.
+        limit: for everything together.
     """
-    if not hypotheses or not wrong or not has_catalogue():
-        return
-    from ..misconceptions.catalogue import load_catalogue
-    from ..submission.in_process import InProcess
 
-    catalogue = {m.id: m for m in load_catalogue()}
-    reference = InProcess(importlib.import_module("grader.reference.adapters"))
-    for entry in wrong:
-        for hypothesis in hypotheses:
-            bugs = [catalogue[bug] for bug in hypothesis]
-            with planted(bugs):
-                reference.begin_transcript()
+    def __init__(self, bugs: Iterable[KnownBug], limit: TimeLimit) -> None:
+        self._limit = limit
+        self._may_be_tried = {bug.id for bug in bugs}
+
+    def explain(
+        self, problem: str, wrong: Sequence[Wrong], hypotheses: Sequence[Sequence[str]]
+    ) -> dict[str, Explanation]:
+        """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
+
+        Args:
+            wrong: ids of tests, their cases and what the submission gave.
+            hypotheses: ids of bugs that the stored cases revealed.
+        """
+        if not hypotheses or not wrong or not has_catalogue():
+            return {}
+        explained: dict[str, Explanation] = {}
+        forms = [combination for bugs in hypotheses for combination in self._forms(bugs)]
+        for entry in wrong:
+            if bugs := next((bugs for bugs in forms if self._gives(bugs, entry)), None):
+                explained[entry.test] = Explanation(bugs[0].id, carried=bugs[0].problem != problem)
+        return explained
+
+    def explain_by_one_more(
+        self, problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
+    ) -> dict[str, Explanation]:
+        """The one bug of the problem itself that, together with those found below, explains nearly all that is left.
+
+        Args:
+            likely: ids of the bugs of the problem to try.
+        """
+        if not wrong or not has_catalogue():
+            return {}
+        together = [[bug, *below] for bug in likely]
+        likely_together = [bugs for bugs in together if self.explain(problem, wrong[:1], [bugs])]
+        explained = [self.explain(problem, wrong, [bugs]) for bugs in likely_together]
+        most = max(map(len, explained), default=0)
+        best = [explanations for explanations in explained if len(explanations) == most]
+        return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
+
+    def bugs_together(self, hypotheses: Mapping[tuple[str, ...], Sequence[Wrong]]) -> tuple[str, ...]:
+        """The one hypothesis whose bugs, planted together, give nearly all of its wrong outputs; () where not one does.
+
+        Args:
+            hypotheses: {ids of bugs: what a submission with them must have given}.
+        """
+        if not has_catalogue():
+            return ()
+        search, found = TimeLimit(min(_SECONDS_FOR_SEVERAL, self._limit.left)), []
+        for bugs, wrong in hypotheses.items():
+            values = {value for entry in wrong for value in wrong_values(entry.answers)}
+            if len(values) < _ANSWERS_OF_SEVERAL and len(wrong) <= _ANSWERS_OF_SEVERAL:
+                continue
+            if search.left <= 0:
+                return ()  # another one might do as well
+            simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
+            forms = filter(can_be_together, self._forms(bugs))
+            if any(self._gives_nearly_all(variants, simplest_first) for variants in forms):
+                found.append(bugs)
+        return found[0] if len(found) == 1 else ()
+
+    def _gives_nearly_all(self, bugs: Sequence[Misconception], wrong: Sequence[Wrong]) -> bool:
+        may_differ = len(wrong) - FORESEEN * len(wrong)
+        for entry in wrong:
+            may_differ -= not self._gives(bugs, entry)
+            if may_differ < 0:
+                return False
+        return True
+
+    def _gives(self, bugs: Sequence[Misconception], entry: Wrong) -> bool:
+        """Whether the reference with these bugs answers what a test asked as the submission did."""
+        try:
+            with planted(bugs), self._limit.within(_SECONDS_EACH):
+                self._reference.begin_transcript()
                 for operation, arguments in entry.asked:
                     with contextlib.suppress(Exception):  # whatever a wrong variant raises is in the transcript
-                        reference.perform(operation, arguments)
-            if alike(fingerprint_transcript(reference.transcript or []), entry.answers):
-                yield entry.test, Explanation(bugs[0].id, carried=bugs[0].problem != problem)
-                break
+                        self._reference.perform(operation, arguments)
+        except OutOfTime:
+            return False
+        return alike(fingerprint_transcript(self._reference.transcript or []), entry.answers)
 
+    def _forms(self, bugs: Sequence[str]) -> list[tuple[Misconception, ...]]:
+        """These bugs in each of their forms."""
+        if not set(bugs) <= self._may_be_tried:
+            return []
+        return list(product(*(self._catalogue[bug].every_form for bug in bugs)))
 
-def _explain_by_one_more(
-    problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
-) -> dict[str, Explanation]:
-    """The one bug of the problem itself that, together with those found below, explains nearly all that is left.
+    @functools.cached_property
+    def _catalogue(self) -> dict[str, Misconception]:
+        from ..misconceptions.catalogue import load_catalogue
 
-    Args:
-        likely: ids of the bugs of the problem to try.
-    """
-    if not wrong or not has_catalogue():
-        return {}
-    together = [[bug, *below] for bug in likely]
-    likely_together = [bugs for bugs in together if any(_explain_by_planting(problem, wrong[:1], [bugs]))]
-    explained = [dict(_explain_by_planting(problem, wrong, [bugs])) for bugs in likely_together]
-    most = max(map(len, explained), default=0)
-    best = [explanations for explanations in explained if len(explanations) == most]
-    return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
+        return {misconception.id: misconception for misconception in load_catalogue()}
+
+    @functools.cached_property
+    def _reference(self) -> Submission:
+        from ..submission.in_process import InProcess
+
+        return InProcess(importlib.import_module("grader.reference.adapters"))

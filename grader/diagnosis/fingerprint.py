@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,21 @@ import torch
 from ..submission.faults import StudentError
 from ..submission.transcript import TIMED
 from ..worker import wire
-from .known_bugs import TIMED_CALL
+from .known_bugs import NONE, SIZES, TIMED_CALL
 
 PROJECTIONS = 4
 UNIT = 1e-5
 """Projections are stored as whole multiples of this fraction of the root mean square."""
+
+_MESSAGE = 2000
+_SAYS = {
+    "truth of a tensor": re.compile(r"truth value|Boolean value of Tensor"),
+    NONE: re.compile(r"NoneType|\bNone\b"),
+    "gradients": re.compile(r"requires? grad|grad_fn|leaf [Vv]ariable|in-?place operation|backward"),
+    "dtypes": re.compile(r"\bdtype|same type|scalar type|BFloat16|Half\b|\bfloat != |Long\b"),
+    SIZES: re.compile(r"\bsizes?\b|\bshapes?\b|dimension|broadcast|out of (range|bounds)|too many indices|\brank\b"),
+}
+"""{what went wrong: words by which messages of Python, torch, numpy and einops say so}; the first that fits counts."""
 
 CALLS_KEPT = 8
 _VALUES_KEPT = 1 << 20
@@ -53,8 +64,15 @@ def fingerprint(value: Any) -> list[Any]:
 
 
 def fingerprint_error(error: BaseException) -> list[Any]:
-    """The fingerprint of a call that raised: which kind of fault, and the type of the student's exception."""
-    return ["error", error.type_name if isinstance(error, StudentError) else type(error).__name__]
+    """The fingerprint of a call that raised: ["error", type], and what went wrong where the message tells.
+
+    The type is that of the student's exception, or of the judge's fault. The message itself differs from one program to
+    the next; of it only what is in `_SAYS` is kept.
+    """
+    type_name = error.type_name if isinstance(error, StudentError) else type(error).__name__
+    message = str(getattr(error, "message", error))[:_MESSAGE]
+    said = next((what for what, words in _SAYS.items() if words.search(message)), None)
+    return ["error", type_name, *filter(None, [said])]
 
 
 def fingerprint_transcript(transcript: list[Any]) -> list[list[Any]]:

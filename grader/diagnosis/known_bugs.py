@@ -1,23 +1,30 @@
 """From a wrong output to the bug behind it. Pure: compares fingerprints, runs nothing.
 
 Every known misconception leaves its *evidence*: the tests that fail when it is planted into the reference, each with
-the fingerprints of what its calls returned. A submission has that bug when the same tests fail with the same
-fingerprints. A wrong name costs a student more than none, so the rule has three parts:
+the fingerprints of what its calls returned. Real code may have it in another of its *forms*, or in one operation of a
+problem only, and beside other bugs; so evidence is judged form by form, operation by operation, claim by claim:
 
-- The tests of a misconception's evidence fail.
-- Most of them look the same.
-- What is named foresees nearly all that fails. Many bugs are not in the catalogue, and within the larger failure that
-  an unknown one makes, the trace of a small known one means nothing.
+- Of every claim of its evidence some tests fail, and of all of its tests nearly all. What passes speaks against a bug.
+- Most of these tests look alike: the same values, and where one raises, the other does, for a reason of the same kind.
+  Tests in which a bug that was named before has a hand may look otherwise.
+- A bug that shows no wrong value (all is in exceptions, or in what right code gives, too) must have all of its tests
+  look alike, and nothing else may fail in their claims.
+- Of bugs that explain the same tests equally well none is named; but one that was found in what a problem builds on is
+  there for certain, and comes before those of the problem itself.
+- Where the named bugs foresee all claims that fail, and nearly all tests, that is the answer. Where something else
+  fails too, another bug may be behind all of it, of which a known one is a mere part. Beside what is unknown, a bug is
+  named only if it explains its claims to the last test, and by more than chance: by several different wrong values,
+  or by exceptions in an operation of which nearly all the rest passes.
 
-The first two hold up to corners, such as half precision or an odd shape, in which two programs with one bug may differ.
-Where two misconceptions explain the same tests equally well, neither is named; but one that was found in what a problem
-builds on is there for certain, and comes before those of the problem itself.
+A wrong name costs a student more than none: the shares below are chosen by leaving each misconception out in turn, and
+by planting two at once (`python -m grader.selftest.diagnosis`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +41,60 @@ EVIDENCE_FILE = FIXTURES / "cases" / "misconceptions.msgpack"
 _PROJECTION_SLACK = 10  # in units of 1e-5 of the root mean square: rounding differs by about 0.1 of that
 _RMS_SLACK = 1e-4
 
-# Shares, chosen by what the kill matrix measures: it also leaves each misconception out in turn and counts wrong names.
 _FAILING = 0.85
-_ALIKE = 2 / 3
+_ALIKE = 0.75
+_ALIKE_AT_ALL = 1 / 3
+"""Even where all that looks otherwise has an excuse."""
+_NEW = 0.5
+"""A bug explains at least so much of what is like it that no bug named before explains."""
 FORESEEN = 0.85
+
+_HALF_BROKEN, _BROKEN, _SOUND = 0.4, 0.12, 0.06
+"""Shares of the other tests that fail. Above the first, exceptions say nothing, and even many of one type; above the
+second, much is unknown; up to the third, little is."""
+_MANY = 4
+"""So many tests that look alike are no chance where most of the rest is right."""
+_STRONG = 3
+"""Nor are so many different wrong values."""
+_STRONG_ALONE = 4
+"""So many are needed where much is unknown, or for one operation of several that the evidence is about."""
+_TESTS_OF_A_PART = 3
+"""And at least so many tests of that one operation."""
 
 TIMED_CALL = ["time"]
 """The fingerprint of calls that a test timed."""
 
 _NO_VALUE = ("error", *TIMED_CALL)
+SIZES, NONE = "sizes that do not fit", "another type, such as None"
 _KINDS = {
-    **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), "sizes that do not fit"),
-    **dict.fromkeys(("TypeError", "AttributeError"), "another type, such as None"),
+    **dict.fromkeys(("RuntimeError", "ValueError", "IndexError", "EinopsError"), SIZES),
+    **dict.fromkeys(("TypeError", "AttributeError", "UnboundLocalError", "NameError"), NONE),
 }
-"""{type of an exception: what it says}: torch, numpy and einops refuse one thing by exceptions of several types."""
+"""{type of an exception: what it says}: one thing is refused by exceptions of several types, as each library has it,
+and as the first line has it that cannot do with what it got. Fingerprints may say it better, see `fingerprint_error`.
+"""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one form of a bug looks like.
+
+    evidence: {problem: {test id: transcript}} for its own problem and those that build on it.
+    right: ids of those tests whose transcripts hold no values but those that right code gives, as when a test compares
+        two calls and the other of them raises. Any code that fails such a test may have given them.
+    wrong: {test id: places in its transcript where right code gives another value}.
+    """
+
+    evidence: Mapping[str, Mapping[str, Transcript]]
+    right: Collection[str] = ()
+    wrong: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class KnownBug:
     """A misconception as it is stored for everyone: words and evidence, no code.
 
-    evidence: {problem: {test id: transcript}} for its own problem and those that build on it.
-    right: ids of those tests whose transcripts hold no values but those that right code gives, as when a test compares
-        two calls and the other of them raises. Any code that fails such a test may have given them.
+    evidence, right, wrong: those of its first form, as `Form` has them; forms: further ones.
     """
 
     id: str
@@ -66,20 +104,31 @@ class KnownBug:
     frequency: str
     evidence: Mapping[str, Mapping[str, Transcript]]
     right: Collection[str] = ()
+    wrong: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    forms: Sequence[Form] = ()
+
+    @property
+    def every_form(self) -> tuple[Form, ...]:
+        return (Form(self.evidence, self.right, self.wrong), *self.forms)
 
 
 def load_known_bugs(path: Path = EVIDENCE_FILE) -> tuple[KnownBug, ...]:
     """Read the stored misconceptions; none when the file is not there."""
     if not path.exists():
         return ()
-    return tuple(KnownBug(**record) for record in msgpack.unpackb(path.read_bytes()))
+    return tuple(known_bug(record) for record in msgpack.unpackb(path.read_bytes()))
+
+
+def known_bug(record: Mapping[str, Any]) -> KnownBug:
+    """A misconception from its plain record, as `trials/evidence.py` writes it."""
+    return KnownBug(**{**record, "forms": tuple(Form(**form) for form in record.get("forms", ()))})
 
 
 def same(one: Fingerprint, other: Fingerprint) -> bool:
     """Whether two fingerprints are of the same output, up to rounding in float32."""
     if len(one) != len(other) or one[0] != other[0]:
         return False
-    if len(one) <= 2:
+    if len(one) <= 2 or one[0] in _NO_VALUE:
         return list(one) == list(other)
     (_, rms, strange, *projections), (_, other_rms, other_strange, *other_projections) = one, other
     return (
@@ -103,112 +152,238 @@ def without_wrong_values(evidence: Mapping[str, Transcript], right: Mapping[str,
     return [
         test
         for test, transcript in evidence.items()
-        if _has_value(transcript) and not _has_wrong_value(transcript, right.get(test, ()))
+        if _has_value(transcript) and not wrong_places(transcript, right.get(test, ()))
     ]
 
 
-def _has_wrong_value(transcript: Transcript, right: Transcript) -> bool:
-    """Whether a value is another than where right code was asked for it, or right code never was.
+def wrong_places(transcript: Transcript, right: Transcript) -> list[int]:
+    """Where a value is another than where right code was asked for it, or right code never was.
 
     A test that failed has made no more calls than one that passes, and the same ones as long as it goes on.
     """
-    return any(
-        fingerprint[0] not in _NO_VALUE and not (place < len(right) and same(fingerprint, right[place]))
+    return [
+        place
         for place, fingerprint in enumerate(transcript)
+        if fingerprint[0] not in _NO_VALUE and not (place < len(right) and same(fingerprint, right[place]))
+    ]
+
+
+def diagnose(
+    problem: str, failing: Mapping[str, Transcript], ran: Collection[str], bugs: Iterable[KnownBug]
+) -> dict[str, KnownBug]:
+    """Name the bugs behind the failing tests of a problem, by the rule above.
+
+    Args:
+        failing: {test id: transcript} of the tests on stored cases that did not pass.
+        ran: ids of all tests on stored cases that ran; as a mapping, {test id: the operation that it asks for}.
+        bugs: the misconceptions to consider: the problem's own, and those found in what it builds on.
+
+    Returns:
+        {failing test id: the bug it is evidence of}; tests that no one bug explains are left out.
+    """
+    operations = ran if isinstance(ran, Mapping) else dict.fromkeys(ran, "")
+    suspects = [suspect for bug in bugs for suspect in _suspects(bug, problem, failing, operations)]
+    explained: dict[str, KnownBug | None] = {}  # None: by several bugs, equally well
+    named: list[_Suspect] = []
+    while new := list(_explaining(suspects, explained, named)):
+        tests, best = max(new, key=lambda pair: (*pair[1].weight(pair[0]), pair[1].bug.id))
+        rivals = {other.bug.id for others, other in new if others == tests and other.equals(best)}
+        explained |= dict.fromkeys(tests, best.bug if len(rivals) == 1 else None)
+        named.append(best)
+    foreseen = frozenset().union(*(suspect.failing for suspect in named))
+    believed = {suspect.bug.id for suspect in named if _is_believed(suspect, named, foreseen, failing)}
+    return {test: bug for test, bug in explained.items() if bug is not None and bug.id in believed}
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """A form of a bug that may be behind failing tests.
+
+    evidence: those of its tests that ran, of one operation or of all; failing: those of them that fail; alike: those
+    of them that look as it would have them, each with the number of exceptions of exactly its type; whole: whether all
+    of them do, and nothing else fails in their claims; strength: how many different wrong values that makes; elsewhere:
+    what other tests of the same operations do, (failing, all); is_certain: whether the bug was found in what the
+    problem builds on; is_part: whether other operations speak against it; discrete: the failing tests in which nothing
+    can be off by rounding; foresees: how many tests it would have fail, those included that another bug ended early.
+    """
+
+    bug: KnownBug
+    evidence: Mapping[str, Transcript]
+    failing: frozenset[str]
+    alike: Mapping[str, int]
+    whole: bool
+    strength: int
+    shows_values: bool
+    elsewhere: tuple[int, int]
+    is_certain: bool
+    is_part: bool
+    discrete: frozenset[str]
+    foresees: int
+
+    @property
+    def hides(self) -> frozenset[str]:
+        """The tests in which another bug need not look like itself: not those that look as if this one were alone."""
+        return self.failing - {test for test in self.alike if not _ends(self.evidence[test])}
+
+    @property
+    def share(self) -> float:
+        return len(self.alike) / self.foresees
+
+    def weight(self, tests: Collection[str]) -> tuple[Any, ...]:
+        """What speaks for this one when it newly explains these tests."""
+        return self.is_certain, len(tests), self.share, sum(self.alike.values())
+
+    def equals(self, other: _Suspect) -> bool:
+        """Whether it explains the same tests as well as another."""
+        return self.weight(()) == other.weight(())
+
+    def says_enough(self, excused: Collection[str]) -> bool:
+        """Whether it looks like the bug, leaving aside tests in which another bug has a hand."""
+        if self.is_part and (self.strength < _STRONG_ALONE or len(self.alike) < _TESTS_OF_A_PART):
+            return False
+        if not self.shows_values and not self.strength:
+            return self.whole and (self.is_certain or self.elsewhere[0] < self.elsewhere[1])
+        otherwise = (self.evidence.keys() - self.alike.keys()) - set(excused)
+        if otherwise & self.discrete:  # there is no rounding in these
+            return False
+        alike = len(self.alike)
+        return alike >= _ALIKE * (alike + len(otherwise)) and alike >= _ALIKE_AT_ALL * len(self.evidence)
+
+    def stands_alone(self) -> bool:
+        """Whether it is there whatever else is."""
+        if self.is_certain:
+            return True
+        failing, others = self.elsewhere
+        if self.whole and failing > _BROKEN * others:
+            same_types = not self.shows_values and sum(self.alike.values()) >= len(self.alike) >= _MANY
+            return len(self.alike) == len(self.evidence) and (
+                self.strength >= _STRONG_ALONE or (same_types and failing <= _HALF_BROKEN * others)
+            )
+        many = len(self.alike) >= _MANY or (
+            not self.shows_values and len(self.alike) > 1 and failing <= _SOUND * others
+        )
+        return self.whole and (self.strength >= _STRONG or (many and not self.is_part))
+
+
+def _suspects(
+    bug: KnownBug, problem: str, failing: Mapping[str, Transcript], operations: Mapping[str, str]
+) -> Iterator[_Suspect]:
+    """The forms of a bug that no passing test speaks against, in all operations or in one."""
+    for form in bug.every_form:
+        evidence = {test: seen for test, seen in form.evidence.get(problem, {}).items() if test in operations}
+        scopes = [set(operations)]
+        asked = {operations[test] for test in evidence}
+        if len(asked) > 1:
+            scopes += [{test for test in operations if operations[test] == one} for one in sorted(asked)]
+        for scope in scopes:
+            part = {test: seen for test, seen in evidence.items() if test in scope}
+            if suspect := _suspect(bug, form, problem, part, failing, scope, is_part=scope is not scopes[0]):
+                yield suspect
+                if scope is scopes[0]:
+                    break
+
+
+def _suspect(
+    bug: KnownBug, form: Form, problem: str, evidence: Mapping[str, Transcript], failing: Mapping[str, Transcript],
+    scope: Collection[str], is_part: bool,
+) -> _Suspect | None:  # fmt: skip
+    """The bug as a suspect; None where something passes that it would have fail, or nothing looks like it."""
+    if not evidence or not contradicted_by_none(evidence, failing):
+        return None
+    found = [test for test in evidence if test in failing]
+    similar = {
+        test: sum(a[:2] == b[:2] for a, b in zip(evidence[test], failing[test], strict=True) if a[0] == "error")
+        for test in found
+        if alike(evidence[test], failing[test])
+    }
+    if not similar or all(TIMED_CALL in evidence[test] for test in similar):
+        return None
+    claims = {_claim(test) for test in evidence}
+    foreign = _exceptions_beyond(claims, failing)
+    there = {test for test in failing if test in scope and _claim(test) in claims}
+    there -= {test for test in there - similar.keys() if _ends(failing[test]) in foreign}
+    foresees = len(evidence)
+    evidence = {test: seen for test, seen in evidence.items() if test not in failing or test in there}
+    others = [test for test in scope if test not in evidence]
+    wrong = {
+        value
+        for test in similar
+        for value in wrong_values(evidence[test], form.wrong.get(test, () if test in form.right else None))
+    }
+    return _Suspect(
+        bug,
+        evidence,
+        frozenset(found),
+        similar,
+        whole=there <= evidence.keys() and len(similar) >= FORESEEN * len(evidence),
+        strength=len(wrong),
+        shows_values=any(_has_value(evidence[test]) and test not in form.right for test in similar),
+        elsewhere=(sum(test in failing for test in others), len(others)),
+        is_certain=bug.problem != problem,
+        is_part=is_part,
+        discrete=frozenset(test for test in found if all(map(_is_discrete, failing[test]))),
+        foresees=foresees,
+    )
+
+
+def _exceptions_beyond(claims: Collection[str], failing: Mapping[str, Transcript]) -> set[str]:
+    """Types of exceptions that end several tests of other claims: another bug is there, and may be anywhere."""
+    ends = Counter(_ends(transcript) for test, transcript in failing.items() if _claim(test) not in claims)
+    return {error for error, count in ends.items() if error and count > 1}
+
+
+def _ends(transcript: Transcript) -> str:
+    """The type of the exception that a test ended with; "" if it ended otherwise."""
+    return str(transcript[-1][1]) if transcript and transcript[-1][0] == "error" else ""
+
+
+def _explaining(
+    suspects: Iterable[_Suspect], explained: Collection[str], named: Sequence[_Suspect]
+) -> Iterator[tuple[frozenset[str], _Suspect]]:
+    """The suspects that newly explain something, each with what."""
+    for suspect in suspects:
+        excused = frozenset().union(*(other.hides for other in named if other.bug.id != suspect.bug.id))
+        tests = frozenset(suspect.alike.keys() - set(explained))
+        if tests and len(tests) >= _NEW * len(suspect.alike) and suspect.says_enough(excused):
+            yield tests, suspect
+
+
+def _is_believed(
+    suspect: _Suspect, named: Sequence[_Suspect], foreseen: Collection[str], failing: Collection[str]
+) -> bool:
+    """Whether a suspect is named, when all that is known to be there foresees these of the failing tests."""
+    if suspect.stands_alone():
+        return True
+    claims = {_claim(test) for test in foreseen}
+    if len(foreseen) < FORESEEN * len(failing):
+        return False
+    if any(_claim(test) not in claims for test in failing) and not (suspect.whole and suspect.share == 1):
+        return False
+    return len(named) == 1 or suspect.strength > 0 or suspect.whole
+
+
+def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) -> bool:
+    """Whether the tests fail that a bug would have fail, but for corners: those that pass speak against it."""
+    claims = {_claim(test) for test in evidence}
+    return (
+        sum(test in failing for test in evidence) >= _FAILING * len(evidence)
+        and {_claim(test) for test in evidence if test in failing} == claims
     )
 
 
 def alike(one: Transcript, other: Transcript) -> bool:
     """The same, but that an exception may be another one of its kind: see `_KINDS`."""
     return len(one) == len(other) and all(
-        _kind(first) == _kind(second) if first[0] == second[0] == "error" else same(first, second)
+        _same_kind(first, second) if first[0] == second[0] == "error" else same(first, second)
         for first, second in zip(one, other, strict=True)
     )
 
 
-def _kind(error: Fingerprint) -> str:
-    name: str = error[1]
-    return _KINDS.get(name, name)
-
-
-def diagnose(
-    problem: str, failing: Mapping[str, Transcript], ran: Collection[str], bugs: Iterable[KnownBug]
-) -> dict[str, KnownBug]:
-    """Name the bug behind each failing test of a problem, by the rule above.
-
-    Args:
-        failing: {test id: transcript} of the tests on stored cases that did not pass.
-        ran: ids of all tests on stored cases that ran.
-        bugs: the misconceptions to consider: the problem's own, and those found in what it builds on.
-
-    Returns:
-        {failing test id: the bug it is evidence of}; tests that no one bug explains are left out.
-    """
-    suspects = [suspect for bug in bugs if (suspect := _suspect(bug, problem, failing, ran))]
-    explained: dict[str, KnownBug | None] = {}  # None: by several bugs, equally well
-    foreseen: set[str] = set()
-    while new := [(tests, suspect) for suspect in suspects if (tests := suspect.alike - explained.keys())]:
-        tests, best = max(new, key=lambda pair: (pair[1].is_certain, len(pair[0]), pair[1].share, pair[1].bug.id))
-        rivals = [
-            other
-            for others, other in new
-            if others == tests and (other.is_certain, other.share) == (best.is_certain, best.share)
-        ]
-        explained |= dict.fromkeys(tests, best.bug if len(rivals) == 1 else None)
-        foreseen |= best.foreseen
-    if len(foreseen) < FORESEEN * len(failing):
-        return {}
-    return {test: bug for test, bug in explained.items() if bug is not None}
-
-
-@dataclass(frozen=True)
-class _Suspect:
-    """A bug that may be behind failing tests.
-
-    foreseen: the failing tests that it would have fail; alike: those of them that look as it would have them; share:
-    how many that are of all that it would have fail; is_certain: whether it was found in what the problem builds on.
-    """
-
-    bug: KnownBug
-    foreseen: frozenset[str]
-    alike: frozenset[str]
-    share: float
-    is_certain: bool
-
-
-def _suspect(bug: KnownBug, problem: str, failing: Mapping[str, Transcript], ran: Collection[str]) -> _Suspect | None:
-    """The bug as a suspect; None where too little speaks for it."""
-    evidence = {test: transcript for test, transcript in bug.evidence.get(problem, {}).items() if test in ran}
-    foreseen = frozenset(evidence.keys() & failing.keys())
-    looks = frozenset(test for test in foreseen if alike(evidence[test], failing[test]))
-    if not looks or not contradicted_by_none(evidence, failing) or len(looks) < _ALIKE * len(evidence):
-        return None
-    shows_values = any(_has_value(evidence[test]) and test not in bug.right for test in looks)
-    if not shows_values and not _says_enough(bug, problem, looks, evidence, failing, ran):
-        return None
-    return _Suspect(bug, foreseen, looks, len(looks) / len(evidence), bug.problem != problem)
-
-
-def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) -> bool:
-    """Whether the tests fail that a bug would have fail, but for corners: those that pass speak against it."""
-    return sum(test in failing for test in evidence) >= _FAILING * len(evidence)
-
-
-def _says_enough(
-    bug: KnownBug, problem: str, looks: Collection[str], evidence: Mapping[str, Transcript], failing: Collection[str],
-    ran: Collection[str],
-) -> bool:  # fmt: skip
-    """Whether a bug shows without wrong values: in all tests of its evidence, and in no other test of the same claims.
-
-    Where every test fails so, the code does not run, and nothing says for what reason, unless the reason was found in
-    what the problem builds on. And a test that was about time fails for many reasons.
-    """
-    if all(TIMED_CALL in evidence[test] for test in looks):
-        return False
-    claims = {_claim(test) for test in evidence}
-    there = {test for test in failing if _claim(test) in claims}
-    found_below = bug.problem != problem
-    return looks == set(evidence) == there and (found_below or any(test not in failing for test in ran))
+def _same_kind(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether two exceptions say the same: by their messages where both tell, and else by their types."""
+    if len(one) > 2 and len(other) > 2:
+        return bool(one[2] == other[2])
+    return _KINDS.get(one[1], one[1]) == _KINDS.get(other[1], other[1])
 
 
 def _claim(test: str) -> str:
@@ -218,3 +393,20 @@ def _claim(test: str) -> str:
 
 def _has_value(transcript: Transcript) -> bool:
     return any(fingerprint[0] not in _NO_VALUE for fingerprint in transcript)
+
+
+def _is_discrete(fingerprint: Fingerprint) -> bool:
+    return fingerprint[0] not in _NO_VALUE and len(fingerprint) == 1
+
+
+def wrong_values(transcript: Transcript, wrong: Sequence[int] | None = None) -> Iterator[tuple[Any, ...]]:
+    """The values of a transcript that say something, as zeros do not; rounded, so that equal ones are equal.
+
+    Args:
+        wrong: places of those to consider; all by default.
+    """
+    for place in range(len(transcript)) if wrong is None else wrong:
+        hashed, *rest = transcript[place]
+        if hashed in _NO_VALUE or (rest and not rest[0]):
+            continue
+        yield (hashed, f"{rest[0]:.3g}", round(rest[2] / 1000)) if rest else (hashed,)

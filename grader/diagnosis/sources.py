@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .algorithms import find_algorithm
 from .clues import Source
+from .structure import find_structure
 from .tracing import locate
 
-SOURCES: tuple[Source, ...] = (locate,)
+SOURCES: tuple[Source, ...] = (find_structure, find_algorithm, locate)

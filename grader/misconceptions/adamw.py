@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from .catalogue import Misconception
+from .together import assembled
 
 
 def _own_options(optimizer, group):
@@ -53,6 +54,7 @@ def _decay(theta, rate, options):
     return theta * (1 - options["lr"] * options["weight_decay"])
 
 
+@assembled
 def _stepping(
     options_of: Callable[..., Any] = _own_options,
     state_of: Callable[..., Any] = _own_state,
@@ -133,6 +135,19 @@ def _shared_state(optimizer, group, theta):
     return optimizer.state["moments"]
 
 
+def _shared_moments_counted_by_step(optimizer, group, theta):
+    """One pair of moments, and a count that rises once a step."""
+    shared = optimizer.__dict__.setdefault("shared", _fresh_state(theta))
+    first = next(p for every in optimizer.param_groups for p in every["params"] if p.grad is not None)
+    counter = optimizer.__dict__.setdefault("counter", {"t": 0})
+    return _SharedCount(shared, counter if theta is first else {"t": counter["t"] - 1})
+
+
+def _shared_moments_counted_apart(optimizer, group, theta):
+    shared = optimizer.__dict__.setdefault("shared", _fresh_state(theta))
+    return _SharedCount(shared, optimizer.__dict__.setdefault("counters", {}).setdefault(id(theta), {"t": 0}))
+
+
 def _state_on_optimizer(optimizer, group, theta):
     return optimizer.__dict__.setdefault("moments", {}).setdefault(id(theta), _fresh_state(theta))
 
@@ -162,6 +177,12 @@ class _SharedCount(dict):
 
 def _counted_by_optimizer(optimizer, group, theta):
     counter = optimizer.__dict__.setdefault("counter", {"t": 0})
+    return _SharedCount(_own_state(optimizer, group, theta), counter)
+
+
+def _counted_anew_by_group(optimizer, group, theta):
+    """The count is that of the group, and rises with each of its parameters."""
+    counter = optimizer.__dict__.setdefault("counters", {}).setdefault(id(group["params"][0]), {"t": 0})
     return _SharedCount(_own_state(optimizer, group, theta), counter)
 
 
@@ -252,7 +273,10 @@ class _PlainClass:
         self.state = dict(zip(self.state, found["state"], strict=True))
 
 
-def _misstep(id: str, diagnosis: str, hint: str, frequency: str = "occasional", **parts: Any) -> Misconception:
+def _misstep(
+    id: str, diagnosis: str, hint: str, frequency: str = "occasional", forms: Sequence[dict] = (), **parts: Any
+) -> Misconception:
+    """A misconception in which parts of the step are others; forms: further such parts."""
     return Misconception(
         id=f"adamw-{id}",
         problem="adamw",
@@ -260,6 +284,7 @@ def _misstep(id: str, diagnosis: str, hint: str, frequency: str = "occasional", 
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
+        forms=tuple({"optimizer.AdamW.step": _stepping(**form)} for form in forms),
     )
 
 
@@ -429,12 +454,14 @@ MISCONCEPTIONS = (
         "Your AdamW keeps one pair of moments for all parameters.",
         "Which key does `self.state[...]` have in your step: the parameter, or the same for all?",
         state_of=_shared_state,
+        forms=[{"state_of": _shared_moments_counted_by_step}, {"state_of": _shared_moments_counted_apart}],
     ),
     _misstep(
         "count-rises-per-parameter",
         "Your AdamW counts a step for every parameter, so its bias corrections run ahead.",
         "With three parameters, what is t after one call of step?",
         state_of=_counted_by_optimizer,
+        forms=[{"state_of": _counted_anew_by_group}],
     ),
     _misstep(
         "count-per-group",

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ _LOOP = f"{_REFERENCE}.train"
 """The training loop, which has names of its own for the functions that it is made of."""
 
 PLANTED = "GRADER_PLANTED"
-"""Environment variable that names the variant which is planted, for fresh processes: see `trials/planted.py`."""
+"""Environment variable that names the variants which are planted, for fresh processes: see `trials/planted.py`."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,18 @@ class Variant:
     problem: str
     replaces: Mapping[str, Any]
 
+    @property
+    def address(self) -> str:
+        """Where to find it again: "problem:id", and "problem:id#n" for the further form n of a misconception."""
+        return f"{self.problem}:{self.id}"
+
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
         """Replace for the duration of a with-block."""
         before = os.environ.get(PLANTED)
         undo: list[tuple[Any, str, Any]] = []
         try:
-            os.environ[PLANTED] = f"{self.problem}:{self.id}"
+            os.environ[PLANTED] = self.address
             undo = self.plant()
             yield
         finally:
@@ -78,6 +83,8 @@ class Misconception(Variant):
         naming them is for problems whose tests take seconds each.
     throughout: whether it leaves nothing right, not even the plainest answer, so that it may cost all of its problem's
         points. Every other bug may cost no more than the rubric's `one_bug`.
+    forms: other code that deserves the same words, each as in `replaces`: real code has a bug in more than one form.
+    form: which of its forms this is; 0 is `replaces` itself.
     """
 
     diagnosis: str
@@ -85,6 +92,18 @@ class Misconception(Variant):
     frequency: str
     claims: tuple[str, ...] = ()
     throughout: bool = False
+    forms: tuple[Mapping[str, Any], ...] = ()
+    form: int = 0
+
+    @property
+    def address(self) -> str:
+        return f"{super().address}#{self.form}" if self.form else super().address
+
+    @property
+    def every_form(self) -> tuple[Misconception, ...]:
+        """This one first, then one for each further form."""
+        further = (replace(self, replaces=form, form=i) for i, form in enumerate(self.forms, start=1))
+        return (self, *further)
 
 
 def replacing(
@@ -97,8 +116,12 @@ def replacing(
     hint: str,
     frequency: str = "occasional",
     throughout: bool = False,
+    forms: Iterable[Callable[..., Any]] = (),
 ) -> Misconception:
-    """A misconception with one function in the place of `name`; its diagnosis begins with `begins`."""
+    """A misconception with one function in the place of `name`; its diagnosis begins with `begins`.
+
+    forms: other functions that deserve the same words.
+    """
     return Misconception(
         id=f"{problem.replace('_', '-')}-{id}",
         problem=problem,
@@ -107,6 +130,7 @@ def replacing(
         hint=hint,
         frequency=frequency,
         throughout=throughout,
+        forms=tuple({name: form} for form in forms),
     )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from .catalogue import Misconception
+from .together import assembled
 
 
 def _contents(model, optimizer, iteration):
     return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "iteration": iteration}
 
 
+@assembled
 def _saving(
     contents: Callable[..., dict[str, Any]] = _contents,
     before: Callable[..., None] = lambda model, optimizer, out: None,

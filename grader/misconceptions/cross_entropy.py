@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -99,6 +100,41 @@ def _all_classes(logits, targets):
 
 def _rows_by_index(logits, targets):
     return -_log_probabilities(logits)[torch.arange(len(targets)), targets].mean()
+
+
+def _logits_by_index(logits, targets):
+    return (logits.logsumexp(-1) - logits[torch.arange(len(targets)), targets]).mean()
+
+
+def _gathers_along_second(gather: Callable[..., torch.Tensor]):
+    """Looks the targets up as a column, which is one only if they are a row."""
+
+    def cross_entropy(logits, targets):
+        return gather(logits, targets.unsqueeze(1)).mean()
+
+    return cross_entropy
+
+
+def _column_of(values, column):
+    return -_log_probabilities(values).gather(-1, column)
+
+
+def _second_dimension_of(values, column):
+    return -_log_probabilities(values).gather(1, column)
+
+
+def _column_less_normaliser(logits, column):
+    return logits.logsumexp(-1) - logits.gather(-1, column).squeeze(1)
+
+
+def _second_dimension_less_normaliser(logits, column):
+    return logits.logsumexp(1) - logits.gather(1, column).squeeze(1)
+
+
+def _row_by_row(logits, targets):
+    """A loop over the rows of a batch."""
+    losses = [-_log_probabilities(logits)[i, targets[i]] for i in range(targets.shape[-1])]
+    return torch.stack(losses).mean()
 
 
 def _in_place(logits, targets):
@@ -274,9 +310,17 @@ MISCONCEPTIONS = (
     _wrong(
         "one-batch-dimension-only",
         _rows_by_index,
-        "pairs the targets with the indices 0, 1, 2, ... of the first dimension, which needs a single batch dimension.",
-        "What are the shapes of both indices when the logits are (batch, seq, vocab)?",
+        "looks up the target of each row in a way that needs a single batch dimension.",
+        "When the logits are (batch, seq, vocab), which shape has what you look the targets up with?",
         "common",
+        forms=(
+            _logits_by_index,
+            *map(
+                _gathers_along_second,
+                (_column_of, _second_dimension_of, _column_less_normaliser, _second_dimension_less_normaliser),
+            ),
+            _row_by_row,
+        ),
     ),
     _wrong(
         "in-place",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .catalogue import Misconception
+from .together import assembled
 
 
 def _any_start(dataset, batch_size, context_length):
@@ -18,6 +19,7 @@ def _window(dataset, start, length):
     return torch.from_numpy(np.asarray(dataset[start : start + length]).astype(np.int64))
 
 
+@assembled
 def _batches(
     starts: Callable[..., list[int]] = _any_start,
     inputs: Callable[..., torch.Tensor] = _window,

@@ -11,6 +11,7 @@ import torch
 from grader.reference import decoding
 
 from .catalogue import Misconception
+from .together import assembled
 
 # ------------------------------------------------------------------------------------------------------------
 # The distribution of the next token
@@ -33,6 +34,7 @@ def _renormalised(probabilities):
     return probabilities / probabilities.sum(-1, keepdim=True)
 
 
+@assembled
 def _nucleus(
     kept: Callable[..., torch.Tensor] = _kept_by_mass,
     finish: Callable[..., torch.Tensor] = _renormalised,
@@ -52,6 +54,7 @@ def _nucleus(
 _SMALLEST_SET = _nucleus()
 
 
+@assembled
 def _distribution(
     scale: Callable[..., torch.Tensor] = _scaled,
     nucleus: Callable[..., torch.Tensor] = _SMALLEST_SET,
@@ -190,6 +193,7 @@ def _draw(probabilities, generator):
     return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
 
 
+@assembled
 def _generation(
     window: Callable[..., Any] = _last_window,
     pad: Callable[..., torch.Tensor] = _right_padded,

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from .catalogue import replacing
+from .together import assembled
 
 
 def _with_gradient(parameters):
@@ -18,6 +19,7 @@ def _joint(tensors):
     return torch.stack([tensor.norm() for tensor in tensors]).norm()
 
 
+@assembled
 def _clipping(
     norm_of: Callable = _joint,
     factor: Callable = lambda limit, norm: limit / (norm + 1e-6),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .catalogue import replacing
+from .together import assembled
 
 
 def _linear_warmup(it, high, warmup):
@@ -34,6 +35,7 @@ def _lowest(it, warmup, cycle, high, low):
     return low
 
 
+@assembled
 def _schedule(
     in_warmup: Callable[[int, int], bool] = lambda it, warmup: it < warmup,
     rising: Callable[..., float] = _linear_warmup,

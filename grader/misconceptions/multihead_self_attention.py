@@ -15,6 +15,7 @@ from grader.reference import attention
 from grader.reference.rope import RotaryPositionalEmbedding
 
 from .catalogue import Misconception
+from .together import assembled
 
 
 def _split(x, heads):
@@ -77,6 +78,11 @@ class _Steps:
 
 
 _RIGHT = _Steps()
+
+
+@assembled
+def _stepping(**steps: Callable[..., Any]):
+    return replace(_RIGHT, **steps).forward()
 
 
 def _reshaped(x, heads):
@@ -258,12 +264,35 @@ def _frequencies_of_model(module, q, k, v, positions):
     return rope(q, positions), rope(k, positions), v
 
 
-def _mha(id, replacement, diagnosis, hint, frequency, throughout=False):
-    """A misconception that replaces one step, or the whole forward pass."""
-    forward = replace(_RIGHT, **replacement).forward() if isinstance(replacement, dict) else replacement
+def _refused(x, positions):
+    if positions is None:
+        raise ValueError("positions are needed")
+    return positions.unsqueeze(-2)
+
+
+def _splits_three(x, heads):
+    return rearrange(x, "batch seq (heads d_k) -> batch heads seq d_k", heads=heads)
+
+
+def _rows_without_heads(x, positions):
+    """Positions of one row are turned alike for all; several are taken for rows of heads."""
+    positions = torch.arange(x.shape[-2]) if positions is None else positions
+    return positions[0] if positions.ndim > 1 and len(positions) == 1 else positions
+
+
+def _mha(id, replacement, diagnosis, hint, frequency, throughout=False, forms=()):
+    """A misconception that replaces one step, or the whole forward pass; forms: other steps."""
+    forward = _stepping(**replacement) if isinstance(replacement, dict) else replacement
     name = "attention.CausalMultiHeadSelfAttention.forward"
     return Misconception(
-        f"mha-{id}", "multihead_self_attention", {name: forward}, diagnosis, hint, frequency, throughout=throughout
+        f"mha-{id}",
+        "multihead_self_attention",
+        {name: forward},
+        diagnosis,
+        hint,
+        frequency,
+        throughout=throughout,
+        forms=tuple({name: _stepping(**form)} for form in forms),
     )
 
 
@@ -440,8 +469,8 @@ MISCONCEPTIONS = (
     _mha(
         "rope-never-applied",
         {"rotate": _rotates_never},
-        diagnosis="Your attention with RoPE does not rotate anything.",
-        hint="Triple all positions: does the output change?",
+        diagnosis="RoPE has no effect in your attention: it rotates nothing, or all tokens alike (counting heads).",
+        hint="Triple all positions: does the output change? Which dimension of the queries does your RoPE count along?",
         frequency="occasional",
     ),
     _mha(
@@ -481,6 +510,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention aligns positions of shape [batch, seq] with heads, not with sequences.",
         hint="Queries have shape [batch, heads, seq, d_k]: how does [batch, seq] broadcast against the first three?",
         frequency="common",
+        forms=[{"positions": _rows_without_heads}],
     ),
     _mha(
         "positions-required",
@@ -488,6 +518,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention fails when no positions are given.",
         hint="What do positions of None mean?",
         frequency="occasional",
+        forms=[{"positions": _refused}],
     ),
     _mha(
         "asks-whether-positions-are-true",
@@ -502,6 +533,7 @@ MISCONCEPTIONS = (
         diagnosis="Your attention takes only inputs of shape [batch, seq, d_model].",
         hint='What does "..." in the signature stand for?',
         frequency="common",
+        forms=[{"split": _splits_three}],
     ),
     _mha(
         "views-strided-input",

@@ -187,24 +187,37 @@ def _variance_for_std(weight: Tensor) -> None:
     nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std)
 
 
+def _either_alone(activation: Activation, gate: Any = None) -> tuple[dict[str, Any], ...]:
+    """SwiGLU with this activation in its gate while SiLU is right, and the other way round."""
+    return (
+        {"layers.SwiGLU.forward": gate or _gated(activation)},
+        {"layers.silu": activation, "layers.SwiGLU.forward": _gated(_silu)},
+    )
+
+
 MISCONCEPTIONS = (
     Misconception(
         id="silu-is-sigmoid",
         problem="positionwise_feedforward",
         replaces={"layers.silu": _sigmoid},
-        diagnosis="Your SiLU is the sigmoid: the factor x is missing.",
-        hint="What should silu(10) be, about?",
-        frequency="occasional",
+        diagnosis="Your activation, in SiLU or in the gate of SwiGLU, is the sigmoid: the factor x is missing.",
+        hint="What should silu(10) be, about? Does your SwiGLU gate with the same function?",
+        frequency="common",
         throughout=True,
+        forms=_either_alone(_sigmoid),
     ),
     Misconception(
         id="silu-is-gelu",
         problem="positionwise_feedforward",
         replaces={"layers.silu": _gelu},
-        diagnosis="Your SiLU is GELU: it multiplies x by the normal distribution function, not by the sigmoid.",
+        diagnosis=(
+            "Your activation, in SiLU or in the gate of SwiGLU, is GELU: it multiplies x by the normal distribution "
+            "function, not by the sigmoid."
+        ),
         hint="Compare your silu(1) with 1 / (1 + e^-1).",
         frequency="rare",
         throughout=True,
+        forms=_either_alone(_gelu),
     ),
     Misconception(
         id="silu-is-gelu-approximation",
@@ -219,10 +232,11 @@ MISCONCEPTIONS = (
         id="silu-is-relu",
         problem="positionwise_feedforward",
         replaces={"layers.silu": _relu},
-        diagnosis="Your SiLU is ReLU: it sets negative numbers to zero.",
-        hint="What should silu(-1) be?",
-        frequency="rare",
+        diagnosis="Your activation, in SiLU or in the gate of SwiGLU, is ReLU: it sets negative numbers to zero.",
+        hint="What should silu(-1) be? Does your SwiGLU gate with the same function?",
+        frequency="occasional",
         throughout=True,
+        forms=_either_alone(_relu),
     ),
     Misconception(
         id="silu-sign-of-exponent",
@@ -312,24 +326,6 @@ MISCONCEPTIONS = (
         throughout=True,
     ),
     Misconception(
-        id="swiglu-gate-is-sigmoid",
-        problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.forward": _gated(_sigmoid)},
-        diagnosis="Your network gates with the sigmoid (GLU), not with SiLU.",
-        hint="Which activation gives SwiGLU its name?",
-        frequency="occasional",
-        throughout=True,
-    ),
-    Misconception(
-        id="swiglu-gate-is-gelu",
-        problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.forward": _gated(_gelu)},
-        diagnosis="Your network gates with GELU (GEGLU), not with SiLU.",
-        hint="Which activation gives SwiGLU its name?",
-        frequency="rare",
-        throughout=True,
-    ),
-    Misconception(
         id="swiglu-activates-output",
         problem="positionwise_feedforward",
         replaces={"layers.SwiGLU.forward": _activates_output},
@@ -346,14 +342,6 @@ MISCONCEPTIONS = (
         hint="Set w2 to zero: what should the output be?",
         frequency="rare",
         throughout=True,
-    ),
-    Misconception(
-        id="swiglu-gate-is-detached",
-        problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.forward": _detached_gate},
-        diagnosis="Your SwiGLU detaches its gate, so W1 never learns.",
-        hint="Call backward() on the sum of an output: which of the three weights has no gradient?",
-        frequency="rare",
     ),
     Misconception(
         id="swiglu-views-strided-input",
@@ -391,15 +379,6 @@ MISCONCEPTIONS = (
         throughout=True,
     ),
     Misconception(
-        id="swiglu-gate-is-relu",
-        problem="positionwise_feedforward",
-        replaces={"layers.SwiGLU.forward": _gated(_relu)},
-        diagnosis="Your feed-forward network gates with ReLU, not with SiLU; your silu itself is right.",
-        hint="Which of the two functions does the forward pass of your SwiGLU call?",
-        frequency="occasional",
-        throughout=True,
-    ),
-    Misconception(
         id="swiglu-without-activation",
         problem="positionwise_feedforward",
         replaces={"layers.SwiGLU.forward": _gated(lambda x: x)},
@@ -428,9 +407,10 @@ MISCONCEPTIONS = (
         id="silu-is-detached",
         problem="positionwise_feedforward",
         replaces={"layers.silu": lambda x: x.data * torch.sigmoid(x.data)},
-        diagnosis="Your SiLU uses x.data, which blocks gradients.",
-        hint="Give it an input with requires_grad=True and call backward().",
+        diagnosis="Your activation, in SiLU or in the gate of SwiGLU, is cut off from its input: gradients end there.",
+        hint="Call backward() on the sum of an output: which of x, W1, W2 and W3 has no gradient?",
         frequency="occasional",
+        forms=_either_alone(lambda x: x.data * torch.sigmoid(x.data), _detached_gate),
     ),
     Misconception(
         id="silu-result-is-float32",

@@ -12,10 +12,12 @@ from grader.reference import layers
 
 from .catalogue import Misconception
 from .forgotten_arguments import forgetting
+from .together import assembled
 
 Divide = Callable[[Any, Tensor], Tensor]
 
 
+@assembled
 def _normalising(normalised: Divide, gain: Callable[[Tensor], Tensor] = lambda weight: weight):
     """A forward pass with another quotient: normalised(module, float32 input), then the gain."""
 
@@ -91,6 +93,7 @@ def _in_place(self, x):
     return x.mul_(torch.rsqrt(x.float().square().mean(-1, keepdim=True) + self.eps)).mul_(self.weight)
 
 
+@assembled
 def _starting(register: Callable[[Any, Tensor], None], start: Callable[..., Tensor] = torch.ones):
     """The constructor with another way to keep the gain, or another value at the start."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .catalogue import Misconception
+from .together import assembled
 
 Frequencies = Callable[[Any], Tensor]
 Turn = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -23,6 +24,7 @@ def _by_pairs(x, cos, sin):
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
+@assembled
 def _rotating(
     frequencies: Frequencies = _frequencies,
     turn: Turn = _by_pairs,

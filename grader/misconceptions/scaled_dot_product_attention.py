@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .catalogue import Misconception
+from .together import assembled
 
 Scale = Callable[[Tensor, Tensor, Tensor], float]
 Mask = Callable[[Tensor, Tensor], Tensor]
@@ -27,6 +28,7 @@ def _closing(scores, mask):
     return scores.masked_fill(~mask, -math.inf)
 
 
+@assembled
 def _attending(
     scale: Scale = _by_width,
     close: Mask = _closing,

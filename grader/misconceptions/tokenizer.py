@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -390,6 +390,12 @@ class _LettersAreAscii(PlainTokenizer):
         return regex.findall(self.pattern, text)
 
 
+class _PatternOnBytes(_LettersAreAscii):
+    """In a pattern of bytes only ASCII has letters, digits and white space; all bytes of a character are signs."""
+
+    pattern = r"""(?a)'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"""
+
+
 class _DigitsAreAscii(_LettersAreAscii):
     pattern = PATTERN.replace(r" ?\p{N}+", " ?[0-9]+").replace(r"\p{N}", "0-9")
 
@@ -490,7 +496,13 @@ class _ReadsFilesAsText(PlainTokenizer):
 
 
 def _wrong(
-    name: str, tokenizer: type[PlainTokenizer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
+    name: str,
+    tokenizer: type[PlainTokenizer],
+    diagnosis: str,
+    hint: str,
+    frequency: str,
+    throughout: bool = False,
+    forms: Sequence[type[PlainTokenizer]] = (),
 ) -> Misconception:
     return Misconception(
         id=f"tokenizer-{name}",
@@ -500,6 +512,7 @@ def _wrong(
         hint=hint,
         frequency=frequency,
         throughout=throughout,
+        forms=tuple({"tokenizer.Tokenizer": form} for form in forms),
     )
 
 
@@ -640,9 +653,10 @@ MISCONCEPTIONS = (
     _wrong(
         "longest-match",
         _LongestMatch,
-        "Your tokenizer takes the longest matching token at each place instead of applying the merges in order.",
-        "Follow the merges by hand for a word that comes out wrong: which pair merges first?",
+        "Your tokenizer joins whatever makes a known token, longest or leftmost first, not the merges in their order.",
+        "Follow the merges by hand for a word that comes out wrong: which pair merges first, and which do you take?",
         "common",
+        forms=[_JoinsWhatTheVocabularyHas],
     ),
     _wrong(
         "ranks-are-ids",
@@ -725,16 +739,18 @@ MISCONCEPTIONS = (
     _wrong(
         "ascii-letters",
         _LettersAreAscii,
-        "Your pattern treats only a-z as letters, so it splits up words in other scripts.",
-        "Into how many pre-tokens do you split 'Äpfel'? What does \\p{L} match, and which module supports it?",
+        "Your pattern takes only a-z for letters, as any pattern on bytes does, and splits words in other scripts.",
+        "Into how many pre-tokens do you split 'Äpfel'? Is your pattern a bytes object? Which module knows \\p{L}?",
         "occasional",
+        forms=[_PatternOnBytes],
     ),
     _wrong(
         "ascii-digits",
         _DigitsAreAscii,
-        "Your pattern treats only 0 to 9 as numbers, but \\p{N} also has the digits of all scripts, ² and ½.",
+        "Your pattern takes 0 to 9, or \\d, for numbers, but \\p{N} has more, such as ² and ½.",
         "Into how many pre-tokens do you split '7½'? Which module supports \\p{N}?",
         "occasional",
+        forms=[_LettersAreWordCharacters],
     ),
     _wrong(
         "word-characters",
@@ -742,13 +758,6 @@ MISCONCEPTIONS = (
         "Your pattern uses \\w for letters and digits: words then contain digits and underscores; keep them apart.",
         "Into how many pre-tokens do you split 'a_1'? The specified pattern gives three.",
         "occasional",
-    ),
-    _wrong(
-        "letters-from-word-characters",
-        _LettersAreWordCharacters,
-        "Your pattern makes letters and numbers of \\w and \\d, which part them elsewhere than \\p{L} and \\p{N} do.",
-        "Is '²' matched by \\d, and is it by \\p{N}? Which module knows \\p{N}?",
-        "rare",
     ),
     _wrong(
         "pattern-without-lookahead",
@@ -770,13 +779,6 @@ MISCONCEPTIONS = (
         "Your tokenizer takes a word in the vocabulary as one token even if the merges do not lead to it.",
         "With the merges (b, c), (a, b), (c, d), (ab, cd), what happens to 'abcd' step by step?",
         "rare",
-    ),
-    _wrong(
-        "joins-what-the-vocabulary-has",
-        _JoinsWhatTheVocabularyHas,
-        "Your tokenizer merges, from the left, any two tokens that form a known token, whatever the merges say.",
-        "Which pair of 'abc' comes first in the list of merges (b, c), (a, b)? Which one do you merge?",
-        "occasional",
     ),
     _wrong(
         "searches-all-merges",

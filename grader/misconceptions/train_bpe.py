@@ -6,15 +6,17 @@ textbook's trainer, right but slower, in steps that a subclass can get wrong one
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import regex
 
 from .catalogue import Misconception
+from .together import assembled
 
 _PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 
@@ -239,6 +241,16 @@ class _WordsAreWordCharacters(_LettersAreAscii):
     pattern = r"""'(?:[sdmt]|ll|ve|re)| ?\w+| ?[^\s\w]+|\s+(?!\S)|\s+"""
 
 
+class _PatternOnBytes(PlainTrainer):
+    """In a pattern of bytes only those of ASCII are letters and digits."""
+
+    def pretokens(self, document):
+        return [word.decode("latin-1") for word in regex.findall(_PATTERN.encode(), document.encode())]
+
+    def symbols(self, word):
+        return tuple(bytes([byte]) for byte in word.encode("latin-1"))
+
+
 class _NoLookahead(PlainTrainer):
     def pretokens(self, document):
         return regex.findall(_PATTERN.replace(r"|\s+(?!\S)", ""), document)
@@ -359,6 +371,13 @@ class _ForgetsLeftNeighbour(_Adjusts):
         return []
 
 
+class _ForgetsFirstNeighbour(_Adjusts):
+    """Asks whether the index before the pair's is above 0, where 0 has a symbol, too."""
+
+    def left(self, old, at, done):
+        return done[-1:] if at > 1 else []
+
+
 class _StaleMaximum(PlainTrainer):
     """Chooses by the count that a pair had when it was first seen, as from a heap whose entries are never renewed."""
 
@@ -367,6 +386,34 @@ class _StaleMaximum(PlainTrainer):
         for pair, count in self.pairs.items():
             seen.setdefault(pair, count)
         return max(self.pairs, key=lambda pair: (seen[pair], pair))
+
+
+class _Entry:
+    """A pair in a heap, with a count that may change while it lies there."""
+
+    def __init__(self, pair: Pair, count: int) -> None:
+        self.pair, self.count = pair, count
+
+    def __lt__(self, other: _Entry) -> bool:
+        return (self.count, self.pair) > (other.count, other.pair)
+
+
+class _UnsiftedHeap(PlainTrainer):
+    """Changes counts inside of a heap, whose order is then that of counts that are no more."""
+
+    def choose(self, merges):
+        heap, known = self.__dict__.setdefault("heap", []), self.__dict__.setdefault("known", {})
+        for pair, count in self.pairs.items():
+            if pair in known:
+                known[pair].count = count
+            else:
+                known[pair] = _Entry(pair, count)
+                heapq.heappush(heap, known[pair])
+        while True:
+            best = heapq.heappop(heap).pair
+            del known[best]
+            if best in self.pairs:
+                return best
 
 
 class _CountsAnew(PlainTrainer):
@@ -438,6 +485,27 @@ class _DropsLastSymbol(PlainTrainer):
 class _FirstSeenWins(PlainTrainer):
     def choose(self, merges):
         return max(self.pairs, key=self.pairs.__getitem__)
+
+
+class _FirstSeenWinsOfFreshCounts(_CountsAnew):
+    """The same where all pairs are counted anew for each merge, and so in the order of the text."""
+
+    def choose(self, merges):
+        super().choose(merges)
+        return max(self.pairs, key=self.pairs.__getitem__)
+
+
+class _FirstSeenWinsOfAllEver(_FirstSeenWins):
+    """The same where a pair keeps its place once its count is 0."""
+
+    def count_pairs(self, i, word, sign):
+        for pair in pairwise(word):
+            self.pairs[pair] += sign * self.counts[i]
+            if sign > 0:
+                self.places[pair].add(i)
+
+    def anything_left(self):
+        return any(self.pairs.values())
 
 
 class _SmallerPairWins(PlainTrainer):
@@ -514,20 +582,32 @@ class _NeedsPathObject(PlainTrainer):
             return super().train(input_path, vocab_size, special_tokens)
 
 
-def _wrong(
-    name: str, trainer: type[PlainTrainer], diagnosis: str, hint: str, frequency: str, throughout: bool = False
-) -> Misconception:
+@assembled
+def _training(trainer: type[PlainTrainer]):
     def train_bpe(input_path, vocab_size, special_tokens, **options):
         return trainer().train(input_path, vocab_size, special_tokens, **options)
 
+    return train_bpe
+
+
+def _wrong(
+    name: str,
+    trainer: type[PlainTrainer],
+    diagnosis: str,
+    hint: str,
+    frequency: str,
+    throughout: bool = False,
+    forms: Sequence[type[PlainTrainer]] = (),
+) -> Misconception:
     return Misconception(
         id=f"bpe-{name}",
         problem="train_bpe",
-        replaces={"bpe.train_bpe": train_bpe},
+        replaces={"bpe.train_bpe": _training(trainer)},
         diagnosis=diagnosis,
         hint=hint,
         frequency=frequency,
         throughout=throughout,
+        forms=tuple({"bpe.train_bpe": _training(form)} for form in forms),
     )
 
 
@@ -655,9 +735,10 @@ MISCONCEPTIONS = (
     _wrong(
         "ascii-letters",
         _LettersAreAscii,
-        "Your pattern treats only a-z as letters, so it splits up words in other scripts.",
-        "Into how many pre-tokens do you split 'Äpfel'? What does \\p{L} match, and which module supports it?",
+        "Your pattern takes only a-z for letters, as any pattern on bytes does, and splits words in other scripts.",
+        "Into how many pre-tokens do you split 'Äpfel'? Is your pattern a bytes object? Which module knows \\p{L}?",
         "occasional",
+        forms=[_PatternOnBytes],
     ),
     _wrong(
         "ascii-digits",
@@ -758,6 +839,7 @@ MISCONCEPTIONS = (
         "After a merge your training updates the counts on the right of the new token but not on its left.",
         "Merge (h, e) in 'the': which pairs disappear, and which appear? Compare your counts with a fresh count.",
         "occasional",
+        forms=[_ForgetsFirstNeighbour],
     ),
     _wrong(
         "stale-counts-in-heap",
@@ -765,6 +847,7 @@ MISCONCEPTIONS = (
         "Your training chooses pairs by their first counts, not by their current counts.",
         "When a pair's count drops, what happens to its entry in your heap or cache? Check it when you take it out.",
         "occasional",
+        forms=[_UnsiftedHeap],
     ),
     _wrong(
         "counts-everything-anew",
@@ -808,6 +891,7 @@ MISCONCEPTIONS = (
         "Among equally frequent pairs, your training takes the one that it counted first.",
         "What does max(counts, key=counts.get) return for equal counts? Which pair does the assignment ask for?",
         "common",
+        forms=[_FirstSeenWinsOfFreshCounts, _FirstSeenWinsOfAllEver],
     ),
     _wrong(
         "ties-to-smaller-pair",

@@ -13,6 +13,7 @@ from grader.reference import layers, transformer
 
 from .catalogue import Misconception
 from .forgotten_arguments import forgetting
+from .together import assembled
 
 
 def _embed(model, token_ids):
@@ -46,6 +47,11 @@ class _Steps:
 
 
 _RIGHT = _Steps()
+
+
+@assembled
+def _stepping(**steps: Callable[..., Any]):
+    return replace(_RIGHT, **steps).forward()
 
 
 def _scaled_embedding(model, token_ids):
@@ -269,13 +275,26 @@ def _last_token_without_dimension(model, x):
     return _finish(model, x)[..., -1, :]
 
 
-def _lm(id, replacement, diagnosis, hint, frequency, throughout=False):
-    """A misconception that replaces one step of the forward pass, or (a function) the constructor."""
+def _lm(id, replacement, diagnosis, hint, frequency, throughout=False, forms=()):
+    """A misconception that replaces one step of the forward pass, or (a function) the constructor.
+
+    forms: other steps for the same words.
+    """
     if isinstance(replacement, dict):
-        replaced = {"transformer.TransformerLM.forward": replace(_RIGHT, **replacement).forward()}
+        replaced = {"transformer.TransformerLM.forward": _stepping(**replacement)}
     else:
         replaced = {"transformer.TransformerLM.__init__": replacement}
-    return Misconception(f"lm-{id}", "transformer_lm", replaced, diagnosis, hint, frequency, throughout=throughout)
+    further = tuple({"transformer.TransformerLM.forward": _stepping(**form)} for form in forms)
+    return Misconception(
+        f"lm-{id}",
+        "transformer_lm",
+        replaced,
+        diagnosis,
+        hint,
+        frequency,
+        throughout=throughout,
+        forms=further,
+    )
 
 
 MISCONCEPTIONS = (
@@ -450,18 +469,12 @@ MISCONCEPTIONS = (
         frequency="rare",
     ),
     _lm(
-        "embedding-is-detached",
+        "is-detached",
         {"embed": _detached_embedding},
-        diagnosis="No gradient reaches the token embedding of your model.",
+        diagnosis="Your model cuts the graph at the embedding or between blocks: no gradient reaches what lies before.",
         hint="Call backward() on the sum of the logits: which parameters have no gradient?",
         frequency="rare",
-    ),
-    _lm(
-        "blocks-are-detached",
-        {"blocks": _detached_blocks},
-        diagnosis="Your model detaches the input of every block, so only the last one learns.",
-        hint="Call backward() on the sum of the logits: which parameters have no gradient?",
-        frequency="rare",
+        forms=[{"blocks": _detached_blocks}],
     ),
     _lm(
         "ignores-theta",

@@ -23,7 +23,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same_transcript
+from grader.diagnosis.known_bugs import KnownBug, Transcript, diagnose, known_bug, load_known_bugs, same_transcript
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.scoring.rubric import load_rubric
 from grader.trials.evidence import (
@@ -38,7 +38,9 @@ from grader.trials.trial import Trial, first_failure, try_variant
 from .costs import costs
 from .reach import Reach, reach_of
 
-_NAMED, _MISNAMED, _GUESSED = 0.95, 0.01, 0.02
+Evidence = Mapping[str, Mapping[str, Transcript]]
+
+_NAMED, _MISNAMED, _GUESSED = 0.95, 0.01, 0.01
 """Least share of bugs that get their own name, and largest of those that get another's: known, and unknown."""
 
 
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     honest = [(problem, i) for problem in problems for i in range(len(honest_variants(problem)))]
     trials = dict(zip(honest, in_processes(try_honest, honest, "honest variants", options.processes), strict=True))
     trials |= {(problem, -1): on_reference[problem][0] for problem in problems}
-    bugs = [KnownBug(**record) for record in gather_evidence(problems, options.processes)]
+    bugs = [known_bug(record) for record in gather_evidence(problems, options.processes)]
     recognisable = [bug for bug in bugs if bug.problem not in UNRECOGNISABLE]
     # A training run uses everything, so that there nothing is unrelated.
     apart = {problem: reach for problem, (_, reach) in on_reference.items() if problem not in UNRECOGNISABLE}
@@ -100,7 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     complaints = [
         *_honest_but_failed(trials),
-        *(f"survives: {bug.id} fails no test of {bug.problem}" for bug in bugs if not _killers(bug)),
+        *(
+            f"survives: {_numbered(bug, form)} fails no test of {bug.problem}"
+            for bug in bugs
+            for form, look in enumerate(bug.every_form)
+            if not look.evidence.get(bug.problem)
+        ),
         *_strays(elsewhere, strays),
         *_outdated(recognisable, problems),
     ]
@@ -200,6 +207,10 @@ def _spread(shares: Sequence[float]) -> str:
     return f"{min(shares):.0%} to {max(shares):.0%} of its problem's points, in the middle {middle:.0%}"
 
 
+def _numbered(bug: KnownBug, form: int) -> str:
+    return f"form {form} of {bug.id}" if form else bug.id
+
+
 def _killers(bug: KnownBug) -> dict:
     return dict(bug.evidence.get(bug.problem, {}))
 
@@ -222,10 +233,17 @@ def _outdated(bugs: Sequence[KnownBug], problems: Sequence[str]) -> Iterator[str
 
 
 def _same(one: KnownBug, other: KnownBug) -> bool:
-    return one.evidence.keys() == other.evidence.keys() and all(
-        tests.keys() == other.evidence[problem].keys()
-        and all(same_transcript(transcript, other.evidence[problem][test]) for test, transcript in tests.items())
-        for problem, tests in one.evidence.items()
+    looks = zip(one.every_form, other.every_form, strict=False)
+    return len(one.forms) == len(other.forms) and all(
+        _same_evidence(first.evidence, second.evidence) for first, second in looks
+    )
+
+
+def _same_evidence(one: Evidence, other: Evidence) -> bool:
+    return one.keys() == other.keys() and all(
+        tests.keys() == other[problem].keys()
+        and all(same_transcript(transcript, other[problem][test]) for test, transcript in tests.items())
+        for problem, tests in one.items()
     )
 
 

@@ -101,7 +101,6 @@ def test_a_bug_of_one_thing_is_seen_by_the_claim_about_it():
         "tokenizer-ascii-letters": "test_letters_and_digits_of_every_script",
         "tokenizer-ascii-digits": "test_letters_and_digits_of_every_script",
         "tokenizer-word-characters": "test_text_is_cut_by_the_pattern",
-        "tokenizer-letters-from-word-characters": "test_letters_and_digits_of_every_script",
         "tokenizer-whole-words-looked-up": "test_merges_go_by_their_order",
         "tokenizer-longest-match": "test_merges_are_applied_in_their_order",
     }.items():

@@ -9,7 +9,8 @@ import torch
 
 from grader.cases.relations import relations
 from grader.diagnosis.fingerprint import fingerprint, fingerprint_error, fingerprint_transcript
-from grader.diagnosis.known_bugs import KnownBug, diagnose, load_known_bugs, same, without_wrong_values
+from grader.diagnosis.known_bugs import Form, KnownBug, diagnose, load_known_bugs, same, without_wrong_values
+from grader.submission.faults import WrongResult
 from grader.submission.transcript import TIMED
 
 A, B, C = [[fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(seed)))] for seed in (1, 2, 3)]
@@ -53,6 +54,13 @@ def test_discrete_outputs_must_agree_exactly():
     assert not same(fingerprint(1), fingerprint(True))
 
 
+def test_exceptions_are_the_same_by_type_and_by_what_they_say():
+    size, none = (fingerprint_error(RuntimeError(text)) for text in ("size of tensor a (7)", "NoneType has no"))
+    assert same(size, fingerprint_error(RuntimeError("size of tensor a (8)")))
+    assert not same(size, none)
+    assert not same(size, fingerprint_error(RuntimeError()))
+
+
 def test_a_bug_is_named_when_all_its_evidence_is_there():
     known = bug("x", t1=A, t2=B)
     assert diagnose("rope", {"t1": A, "t2": B}, ["t1", "t2", "t3"], [known]) == {"t1": known, "t2": known}
@@ -68,8 +76,9 @@ def test_a_bug_is_not_named_when_some_evidence_is_missing(failing):
 
 
 def test_a_corner_may_differ():
-    known = bug("x", t1=A, t2=B, t3=C)
-    assert diagnose("rope", {"t1": A, "t2": B, "t3": B}, ["t1", "t2", "t3"], [known]) == {"t1": known, "t2": known}
+    known = bug("x", t1=A, t2=B, t3=C, t4=A)
+    failing = {"t1": A, "t2": B, "t3": B, "t4": A}
+    assert diagnose("rope", failing, list(failing), [known]) == dict.fromkeys(["t1", "t2", "t4"], known)
 
 
 def test_a_small_bug_is_not_named_within_a_larger_failure():
@@ -155,6 +164,96 @@ def test_exceptions_of_whole_claims_name_a_bug_beside_another():
     assert named == {"t1[a]": raises, "t1[b]": raises, "t2": differs}
     failing["t1[c]"] = A
     assert raises not in diagnose("rope", failing, [*failing, "t3"], [raises, differs]).values()
+
+
+def values(count: int, seed: int = 0) -> list:
+    """So many transcripts of different values."""
+    return [
+        [fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(100 * seed + i)))] for i in range(count)
+    ]
+
+
+def numbered(name: str, transcripts: list) -> dict:
+    return {f"{name}[{i}]": transcript for i, transcript in enumerate(transcripts)}
+
+
+def test_beside_what_is_unknown_a_bug_is_named_by_whole_claims():
+    """The state of every unfinished solution: this bug, and something else."""
+    known = bug("x", **numbered("claim", values(4)))
+    failing = numbered("claim", values(4)) | numbered("other", values(6, seed=1))
+    assert diagnose("rope", failing, [*failing, "passes"], [known]) == dict.fromkeys(
+        numbered("claim", values(4)), known
+    )
+    assert diagnose("rope", failing | {"claim[more]": A}, [*failing, "claim[more]"], [known]) == {}
+    failing["claim[0]"] = C
+    assert diagnose("rope", failing, [*failing, "passes"], [known]) == {}
+
+
+def test_beside_what_is_unknown_little_evidence_names_nothing():
+    """A part of what a larger bug does may look like a small one."""
+    failing = numbered("claim", values(2)) | numbered("other", values(6, seed=1))
+    assert diagnose("rope", failing, [*failing, "passes"], [bug("x", **numbered("claim", values(2)))]) == {}
+    zero = [fingerprint(torch.zeros(3))]
+    failing = numbered("claim", [zero] * 5) | numbered("other", values(6, seed=1))
+    assert diagnose("rope", failing, [*failing, "passes"], [bug("x", **numbered("claim", [zero] * 5))]) == {}
+
+
+def test_a_claim_that_passes_speaks_against_a_bug():
+    evidence = numbered("claim", values(19)) | {"small": A}
+    failing = numbered("claim", values(19))
+    assert diagnose("rope", failing, list(evidence), [bug("x", **evidence)]) == {}
+
+
+def test_a_bug_may_be_in_one_operation_alone():
+    """Such as attention that masks nothing where it has no RoPE, and is right where it has."""
+    plain, with_rope = numbered("plain", values(5)), numbered("rope", values(5, seed=1))
+    known = bug("x", **plain, **with_rope)
+    ran = dict.fromkeys(plain, "run_plain") | dict.fromkeys(with_rope, "run_with_rope")
+    assert diagnose("rope", plain, ran, [known]) == dict.fromkeys(plain, known)
+    assert diagnose("rope", plain, list(ran), [known]) == {}
+
+
+def test_a_bug_is_named_in_any_of_its_forms():
+    known = replace(bug("x", t1=A), forms=(Form({"rope": {"t1": C, "t2": B}}),))
+    assert set(diagnose("rope", {"t1": C, "t2": B}, ["t1", "t2"], [known])) == {"t1", "t2"}
+    assert set(diagnose("rope", {"t1": A}, ["t1", "t2"], [known])) == {"t1"}
+    assert diagnose("rope", {"t1": C}, ["t1", "t2"], [known]) == {}
+
+
+def test_where_one_bug_has_a_hand_another_may_look_otherwise():
+    one = bug("one", **numbered("first", values(8)), **numbered("both", values(2, seed=1)))
+    two = bug("two", **numbered("second", values(5, seed=2)), **numbered("both", values(2, seed=3)))
+    failing = numbered("first", values(8)) | numbered("second", values(5, seed=2)) | numbered("both", values(2, seed=4))
+    assert {found.id for found in diagnose("rope", failing, list(failing), [one, two]).values()} == {"one", "two"}
+    assert {found.id for found in diagnose("rope", failing, list(failing), [two]).values()} == set()
+
+
+def test_an_exception_of_another_bug_does_not_hide_this_one():
+    """An `encode_iterable` that is not written raises also where its author's other bug would show."""
+    known = bug("x", **numbered("claim", values(4)), **{"stream[0]": A})
+    unwritten = [fingerprint_error(WrongResult("returned None"))]
+    failing = numbered("claim", values(4)) | {"stream[0]": unwritten, "lines[0]": unwritten, "memory": unwritten}
+    named = diagnose("rope", failing, [*failing, *"abcdefgh"], [known])
+    assert named == dict.fromkeys(numbered("claim", values(4)), known)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TypeError("'NoneType' object is not iterable"), AttributeError("'NoneType' object has no attribute 'bool'")),
+        (RuntimeError("The size of tensor a (7) must match"), IndexError("The shape of the mask [5, 5] at index 0")),
+        (TypeError("bad operand type for unary ~"), UnboundLocalError("local variable 'mask' referenced")),
+    ],
+)
+def test_one_fault_has_exceptions_of_several_types(one, other):
+    known = bug("x", t1=[fingerprint_error(one)])
+    assert diagnose("rope", {"t1": [fingerprint_error(other)]}, ["t1", "t2"], [known]) == {"t1": known}
+
+
+def test_exceptions_of_one_type_are_told_apart_by_what_they_say():
+    size, truth = RuntimeError("The size of tensor a (7) must match"), RuntimeError("Boolean value of Tensor with more")
+    known = bug("x", t1=[fingerprint_error(size)])
+    assert diagnose("rope", {"t1": [fingerprint_error(truth)]}, ["t1", "t2"], [known]) == {}
 
 
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))

@@ -18,9 +18,9 @@ import msgpack
 import torch
 from tqdm import tqdm
 
-from ..diagnosis.known_bugs import without_wrong_values
+from ..diagnosis.known_bugs import without_wrong_values, wrong_places
 from ..examination.runner import has_tests
-from ..misconceptions.catalogue import load_catalogue
+from ..misconceptions.catalogue import Misconception, load_catalogue
 from ..scoring.rubric import load_rubric
 from .trial import right_answers, try_variant
 
@@ -57,15 +57,23 @@ def problems_with_misconceptions() -> list[str]:
 def gather_evidence(problems: Sequence[str], processes: int | None = None) -> list[Record]:
     """The records of these problems' misconceptions, in the order of the catalogue."""
     building_on = dependents()
-    places = [(problem, i) for problem in problems for i in range(len(load_catalogue(problem)))]
-    jobs = [(problem, i, building_on[problem]) for problem, i in places]
-    records = in_processes(_record, jobs, "misconceptions", processes)
-    touched = [(problem,) for problem in sorted({name for record in records for name in record["evidence"]})]
+    jobs = [
+        (problem, i, form, building_on[problem])
+        for problem in problems
+        for i, misconception in enumerate(load_catalogue(problem))
+        for form in range(len(misconception.every_form))
+    ]
+    evidence = in_processes(_evidence, jobs, "misconceptions", processes)
+    touched = [(problem,) for problem in sorted({name for tests in evidence for name in tests})]
     answers = in_processes(right_answers, touched, "right answers", processes)
     right = {test: transcript for tests in answers for test, transcript in tests.items()}
-    for record in records:
-        failed = {test: transcript for tests in record["evidence"].values() for test, transcript in tests.items()}
-        record["right"] = without_wrong_values(failed, right)
+    records: list[Record] = []
+    for (problem, index, form, _), tests in zip(jobs, evidence, strict=True):
+        look = _look(tests, right)
+        if form:
+            records[-1]["forms"].append(look)
+        else:
+            records.append({**_words(load_catalogue(problem)[index]), **look, "forms": []})
     return records
 
 
@@ -85,17 +93,22 @@ def in_processes(
         return [job.result() for job in running]
 
 
-def _record(problem: str, index: int, building_on: tuple[str, ...]) -> Record:
-    misconception = load_catalogue(problem)[index]
-    trials = try_variant(misconception, problem, *building_on)
-    return {
-        "id": misconception.id,
-        "problem": misconception.problem,
-        "diagnosis": misconception.diagnosis,
-        "hint": misconception.hint,
-        "frequency": misconception.frequency,
-        "evidence": {name: dict(sorted(trial.failed.items())) for name, trial in trials.items() if trial.failed},
-    }
+def _evidence(
+    problem: str, index: int, form: int, building_on: tuple[str, ...]
+) -> dict[str, dict[str, list[list[Any]]]]:
+    trials = try_variant(load_catalogue(problem)[index].every_form[form], problem, *building_on)
+    return {name: dict(sorted(trial.failed.items())) for name, trial in trials.items() if trial.failed}
+
+
+def _words(misconception: Misconception) -> Record:
+    return {name: getattr(misconception, name) for name in ("id", "problem", "diagnosis", "hint", "frequency")}
+
+
+def _look(evidence: Mapping[str, Mapping[str, Any]], right: Mapping[str, Any]) -> Record:
+    """The fields of `Form`."""
+    failed = {test: transcript for tests in evidence.values() for test, transcript in tests.items()}
+    wrong = {test: wrong_places(transcript, right.get(test, ())) for test, transcript in failed.items()}
+    return {"evidence": evidence, "right": without_wrong_values(failed, right), "wrong": wrong}
 
 
 def dependents() -> Mapping[str, tuple[str, ...]]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..diagnosis.attribution import Attribution
 from ..diagnosis.fingerprint import fingerprint_transcript
 from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from ..kit.paths import TESTS
 from ..misconceptions.catalogue import Variant
+from ..scoring.outcome import Outcome, Result
 from ..submission.in_process import InProcess
 
 
@@ -37,9 +39,15 @@ class Trial:
         return tuple(test for test in self.failed if test not in self.advice)
 
 
-def try_variant(variant: Variant, problem: str, *building_on: str) -> dict[str, Trial]:
-    """Run the tests of some problems, on stored cases and in this process, with `variant` planted."""
-    recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")))
+def try_variant(
+    variant: Variant, problem: str, *building_on: str, attribution: Attribution | None = None
+) -> dict[str, Trial]:
+    """Run the tests of some problems, on stored cases and in this process, with `variant` planted.
+
+    Args:
+        attribution: hears of every test, as in a grade.
+    """
+    recorder = _Recorder(InProcess(importlib.import_module(f"{__package__}.planted")), attribution=attribution)
     files = [*_tests_of(variant, problem), *(str(TESTS / f"test_{name}.py") for name in building_on)]
     with _quietly(variant):
         pytest.main([*PYTEST_OPTIONS, *files], plugins=[recorder])
@@ -83,12 +91,16 @@ def _tests_of(variant: Variant, problem: str) -> list[str]:
     return [f"{file}::{claim}" for claim in getattr(variant, "claims", ())] or [file]
 
 
+_RESULTS = {"passed": Result.PASS, "failed": Result.FAIL, "skipped": Result.SKIP}
+
+
 class _Recorder:
     """A pytest plugin that puts a submission under test and keeps the outcomes (`keeps_all`: and all answers)."""
 
-    def __init__(self, submission: InProcess, keeps_all: bool = False) -> None:
+    def __init__(self, submission: InProcess, keeps_all: bool = False, attribution: Attribution | None = None) -> None:
         self.submission = submission
         self.keeps_all = keeps_all
+        self.attribution = attribution
         self.answers: dict[str, list[list[Any]]] = {}
         self.failed: dict[str, dict[str, list[list[Any]]]] = {}
         self.passed: dict[str, list[str]] = {}
@@ -100,6 +112,17 @@ class _Recorder:
 
     def pytest_runtest_setup(self) -> None:
         self.submission.begin_transcript()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if self.attribution is not None and call.when == "call" and not getattr(report, "absent", False):
+            case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+            outcome = Outcome(f"{item.path.name}::{item.name}", _RESULTS[report.outcome])
+            self.attribution.follow(problem_of(item.path), outcome, case, self.submission)
+        return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test_id = report.nodeid.removeprefix("tests/")
