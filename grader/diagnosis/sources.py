@@ -6,5 +6,6 @@ from .algorithms import find_algorithm
 from .clues import Source
 from .hypotheses.wrong_formula import wrong_formula
 from .structure import find_structure
+from .tracing import locate
 
-SOURCES: tuple[Source, ...] = (find_structure, find_algorithm, wrong_formula)
+SOURCES: tuple[Source, ...] = (find_structure, find_algorithm, wrong_formula, locate)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..kit.paths import KIT
 from ..worker import wire
 from ..worker.exceptions import ContractBroken, NothingSeen, NotProvided
 from ..worker.loader import Layout, import_adapters
@@ -55,6 +56,10 @@ class InProcess(Submission):
             return self._run(operation, arguments)
         finally:
             self.uses_seen += self._operations.uses_seen()
+
+    def _record(self, operation: str, arguments: dict[str, Any]) -> Any:
+        root = str(self._files.root if self._files is not None else KIT)
+        return wire.decode(wire.encode(self._operations.record(operation, _copied(arguments), root)))
 
     def cpu_seconds(self) -> float:
         """Processor time of this process and of its children that ended."""

@@ -160,6 +160,17 @@ class WalledSubmission(Submission):
         except Fault as fault:
             return fault
 
+    def _record(self, operation: str, arguments: dict[str, Any]) -> Any:
+        self.load()
+        self._refuse_tampered()
+        assert self._worker is not None
+        try:
+            answer = self._worker.ask("record", {"operation": operation, "arguments": arguments}, self.call_limit_s)
+        except (CallTimeout, WorkerCrash):
+            self.close()
+            raise
+        return answer.value
+
     def _perform(self, operation: str, arguments: dict[str, Any], buffers: str = "new") -> Any:
         self.load()
         self._refuse_tampered()

@@ -11,6 +11,7 @@ from .drivers import DRIVERS
 from .exceptions import NotProvided
 from .operation_table import OPERATIONS
 from .probe import Probe
+from .recorder import Recorder, Recording
 from .usage_monitor import UsageMonitor
 
 
@@ -34,6 +35,18 @@ class Operations:
         if monitor is None or operation.startswith("timed_") or not monitor.is_due(operation, subject):
             return self._perform(operation, arguments)
         return Probe(monitor).perform(self._perform, operation, arguments, monitor.is_first(operation, subject))
+
+    def record(self, operation: str, arguments: dict[str, Any], root: str) -> Recording:
+        """Make a call for what is computed on its way; nobody watches it, and its answer is for no test.
+
+        Args:
+            root: the submission's folder.
+        """
+        monitor, self._monitor = self._monitor, None
+        try:
+            return Recorder(root).record(lambda: self._perform(operation, arguments))
+        finally:
+            self._monitor = monitor
 
     def uses_seen(self) -> list[dict[str, str]]:
         """The uses of ready-made code that were seen since the last time this was asked."""

@@ -103,7 +103,7 @@ def _read_exactly(channel: socket.socket, size: int) -> bytearray | None:
 
 
 class Worker:
-    """Answers requests: `load` once, then any number of operations, with `warm` and `ping` in between."""
+    """Answers requests: `load` once, then any number of operations, with `warm`, `ping` and `record` in between."""
 
     def __init__(self) -> None:
         self.operations: Any = None
@@ -132,6 +132,8 @@ class Worker:
                 return {"kind": "ok", "value": None}
             if operation == "warm":
                 return self._warm(**arguments)
+            if operation == "record":
+                return {"kind": "ok", "value": self._record(**arguments)}
             if operation == "look_up":
                 return self._look_up(**arguments)
             if buffers == "fill" and fill(self._kept, arguments):
@@ -156,6 +158,13 @@ class Worker:
         for module in modules:
             importlib.import_module(module)
         return {"kind": "ok", "value": None}
+
+    def _record(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Make a call for what is computed on its way, and forget what was seen or noticed meanwhile."""
+        try:
+            return self.operations.record(operation, arguments, self.root)
+        finally:
+            self.uses_seen()
 
     def _look_up(self, module: str, name: str, import_path: list[str]) -> dict[str, Any]:
         """Look at an installed package; asked only of a worker that loads no submission."""

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .change import Change, Formula, Given, Step, Steps, normal
+from .change import Change, Formula, Given, Step, Evaluation, normal
 
 # RoPE
 
 
 def _rope(
-    do: Steps, d_k: int, theta: float, max_seq_len: int, in_query_or_key: Tensor, token_positions: Tensor
+    do: Evaluation, d_k: int, theta: float, max_seq_len: int, in_query_or_key: Tensor, token_positions: Tensor
 ) -> Tensor:
     x = in_query_or_key
     pairs = torch.arange(x.shape[-1] // 2, dtype=torch.float64)
@@ -306,7 +306,7 @@ ROPE = Formula(
 # Scaled dot-product attention
 
 
-def _attention(do: Steps, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None = None) -> Tensor:
+def _attention(do: Evaluation, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None = None) -> Tensor:
     scores = do.scaled(do.scores(Q, K), Q, K, V)
     masked = do.masked(scores, do.mask(mask, scores))
 
@@ -587,7 +587,7 @@ ATTENTION = Formula(
 
 
 def _multihead(
-    do: Steps,
+    do: Evaluation,
     d_model: int,
     num_heads: int,
     q_proj_weight: Tensor,

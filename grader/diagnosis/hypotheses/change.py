@@ -88,7 +88,7 @@ class Formulas:
 
         Raises whatever comes of a change that does not fit these arguments.
         """
-        steps = Steps(self, hypothesis)
+        steps = Evaluation(self, hypothesis)
         for change in hypothesis:
             if change.place == GIVEN:
                 given = change.does(given)
@@ -113,7 +113,7 @@ class Formulas:
         return list(found)
 
 
-class Steps:
+class Evaluation:
     """The steps of one evaluation as methods, some of them changed; takes note of what each gave."""
 
     def __init__(self, formulas: Formulas, changes: Iterable[Change] = ()) -> None:

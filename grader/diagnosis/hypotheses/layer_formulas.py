@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .change import GIVEN, OUTPUT, Change, Formula, Given, Step, Steps, normal
+from .change import GIVEN, OUTPUT, Change, Formula, Given, Step, Evaluation, normal
 
 # Linear: W x
 
 
-def _linear(do: Steps, d_in: int, d_out: int, weights: Tensor, in_features: Tensor) -> Tensor:
+def _linear(do: Evaluation, d_in: int, d_out: int, weights: Tensor, in_features: Tensor) -> Tensor:
     return do.product(in_features, weights)
 
 
@@ -46,7 +46,7 @@ LINEAR = Formula(
 # Embedding
 
 
-def _embedding(do: Steps, vocab_size: int, d_model: int, weights: Tensor, token_ids: Tensor) -> Tensor:
+def _embedding(do: Evaluation, vocab_size: int, d_model: int, weights: Tensor, token_ids: Tensor) -> Tensor:
     return do.looked_up(do.table(weights), do.ids(token_ids))
 
 
@@ -103,7 +103,7 @@ EMBEDDING = Formula(
 # Softmax
 
 
-def _softmax(do: Steps, in_features: Tensor, dim: int) -> Tensor:
+def _softmax(do: Evaluation, in_features: Tensor, dim: int) -> Tensor:
     along = do.dimension(in_features, dim)
     powers = do.powers(do.shifted(in_features, along))
     return do.quotient(powers, do.sum_of_powers(powers, along))
@@ -253,7 +253,7 @@ def _as_float32_sees(x: Tensor) -> Tensor:
 # Cross-entropy
 
 
-def _cross_entropy(do: Steps, inputs: Tensor, targets: Tensor) -> Tensor:
+def _cross_entropy(do: Evaluation, inputs: Tensor, targets: Tensor) -> Tensor:
     logarithms = do.log_probabilities(inputs)
     return do.reduced(do.counted(do.loss_of_each(do.at_targets(logarithms, do.targets(targets))), targets))
 
@@ -478,7 +478,7 @@ CROSS_ENTROPY = Formula(
 # RMSNorm
 
 
-def _rmsnorm(do: Steps, d_model: int, eps: float, weights: Tensor, in_features: Tensor) -> Tensor:
+def _rmsnorm(do: Evaluation, d_model: int, eps: float, weights: Tensor, in_features: Tensor) -> Tensor:
     x = do.to_normalise(in_features)
     return do.gained(do.normalised(x, do.root(do.mean_square(x), do.eps(eps))), weights)
 
@@ -613,7 +613,7 @@ RMSNORM = Formula(
 # SiLU and SwiGLU
 
 
-def _silu(do: Steps, in_features: Tensor) -> Tensor:
+def _silu(do: Evaluation, in_features: Tensor) -> Tensor:
     return do.activated(in_features)
 
 
@@ -673,7 +673,7 @@ SILU = Formula(
 
 
 def _swiglu(
-    do: Steps,
+    do: Evaluation,
     d_model: int,
     d_ff: int,
     w1_weight: Tensor,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .change import Change, Formula, Given, Step, Steps, normal
+from .change import Change, Formula, Given, Step, Evaluation, normal
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -16,7 +16,7 @@ Layer = Callable[[Tensor], Tensor]
 
 
 def _block(
-    do: Steps,
+    do: Evaluation,
     d_model: int,
     num_heads: int,
     d_ff: int,
@@ -266,7 +266,7 @@ def _normed_residuals(x: Tensor, attend: Layer, feed: Layer, ln1: Layer, ln2: La
 
 
 def _model(
-    do: Steps,
+    do: Evaluation,
     vocab_size: int,
     context_length: int,
     d_model: int,
@@ -434,7 +434,7 @@ MODEL = Formula(
 # The next token's probabilities
 
 
-def _probabilities(do: Steps, logits: Tensor, temperature: float, top_p: float) -> Tensor:
+def _probabilities(do: Evaluation, logits: Tensor, temperature: float, top_p: float) -> Tensor:
     if temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).double()
     tempered = do.tempered(logits, temperature)

@@ -1,0 +1,315 @@
+"""The first wrong value of a recorded call: what the code had before it, what should have come, and what came instead.
+
+Walking back from a wrong answer, past values that are no quantity of the formula, one comes to values that are: what
+lies between is where the mistake is. What is said to be missing is nowhere in the call, in no layout; where right code
+may do without a quantity, the next one that it cannot do without is missing, too.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..submission.recording import Recording, Step
+from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
+
+if TYPE_CHECKING:
+    from ..reference.quantities import Quantity
+
+_CONE = 40
+_CONTAINS = -1
+"""What a value is known to be that holds a quantity and more: the rest of it may be right or wrong."""
+
+_UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
+_ASSEMBLES = frozenset({"__setitem__", "index_copy_"})
+
+Place = tuple[str, int]
+"""File and line."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Where a call leaves the formula.
+
+    had: the last right quantity before, None if there is none but the arguments; had_at: where the code has it.
+    first: where something else begins.
+    missing: what should have come, the one that right code cannot be without last; none if the code had what was asked
+    for and went on.
+    relation: what stands in its place, as in "0.25 times the scaled scores"; related: where. "" and None if unknown.
+    skipped: what the code goes on from, in terms of what is missing: "8 times the scaled scores".
+    returned: whether the answer itself is what the code had, though that is not what was asked for.
+    """
+
+    had: Quantity | None
+    had_at: Place | None
+    first: Place
+    missing: tuple[Quantity, ...]
+    relation: str = ""
+    related: Place | None = None
+    skipped: str = ""
+    returned: bool = False
+
+
+@dataclass
+class Matched:
+    """The steps of a recording, each with what it is known to be.
+
+    targets: the quantities; patterns: of the steps with a value; match: {step: index of the quantity}; open: steps that
+    hold numbers which are none of the quantities; present: indices of all quantities that occur, of which two may be
+    equal.
+    """
+
+    targets: list[Pattern]
+    patterns: dict[int, Pattern]
+    match: dict[int, int]
+    open: set[int]
+    present: set[int]
+
+
+def find(
+    known: Sequence[Quantity],
+    recording: Recording,
+    wrong: Quantity,
+    answer: np.ndarray,
+    trusted: Collection[Place] = (),
+) -> Departure | None:
+    """Where a recorded call leaves the formula; None where that is not certain.
+
+    Args:
+        wrong: the quantity that the answer should be; answer: what it is.
+        trusted: lines that were run where parts of the formula came out right. A right function that is called with
+            the wrong thing gives a wrong one, and it is the call that has to be looked at.
+    """
+    steps = recording.steps
+    matched = match(known, steps)
+    final = _final(steps, answer)
+    if final is None:  # the answer was made of others unseen, as by NumPy
+        final = max(matched.open, default=None)
+    if final is None:
+        return None
+    if final in matched.match:
+        return _returned(known, steps, matched, final, wrong, trusted)
+    if matched.patterns[final].is_telling:
+        matched.open.add(final)
+    cone = _cone(steps, matched, final)
+    origin = _origin(steps, matched, cone)
+    if origin is None:
+        return None
+    first, before = origin
+    latest = max(before, key=lambda step: (_rank(known, matched.match[step]), step), default=None)
+    had = matched.match[latest] if latest is not None else -1
+    missing = missing_after(known, matched, had, wrong)
+    if not missing:
+        if latest is None or known[had] is not wrong:
+            return None
+        return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
+    said, related = _related(known, matched, cone, missing)
+    place = first if related is None or _scales(known, matched, first, before) else related
+    named = latest is not None and known[had].kind.name != "GIVEN"
+    skipped = ""
+    if related is None and latest is not None and named:
+        skipped = relation(matched.patterns[latest], matched.targets[missing[0]], known[missing[0]].name)
+    return Departure(
+        had=known[had] if named else None,
+        had_at=_place(steps[latest]) if latest is not None and named else None,
+        first=_blamed(steps[place], steps, matched, trusted),
+        missing=tuple(known[i] for i in missing),
+        relation=said,
+        related=_place(steps[related]) if related is not None else None,
+        skipped=skipped,
+    )
+
+
+def _place(step: Step) -> Place:
+    return step.file, step.line
+
+
+def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collection[Place]) -> Place:
+    """The line behind a wrong value: the innermost that is not known to be right."""
+    proved = set(trusted)
+    for at in matched.match:
+        other = steps[at]
+        if (*_place(other), other.name) == (*_place(step), step.name) and other.call != step.call:
+            proved.add(_place(step))
+    return next((place for place in step.places if place not in proved), _place(step))
+
+
+def _rank(known: Sequence[Quantity], index: int) -> int:
+    """How far along the formula a quantity is; arguments are before all of it."""
+    return -1 if known[index].kind.name == "GIVEN" else index
+
+
+def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
+    targets = [Pattern.of(quantity.value, quantity.in_order) for quantity in known]
+    shelf = Shelf(targets)
+    found = Matched(targets, {}, {}, set(), set())
+    free = [i for i, quantity in enumerate(known) if quantity.free and targets[i].is_telling]
+
+    def best_for(pattern: Pattern) -> int | None:
+        """Which quantity a value is: the whole of one rather than a part, and one with a name if there is a choice."""
+        likely = sorted(
+            shelf.candidates(pattern),
+            key=lambda i: (targets[i].size != pattern.size, known[i].kind.name == "BESIDE", i),
+        )
+        exact = [i for i in likely if same(pattern, targets[i])]
+        for i in exact:
+            parts[i][pattern.sums] = pattern.size
+        if exact:
+            return next((i for i in exact if is_of(pattern, targets[i])), _CONTAINS)
+        return next((i for i in free if same_but_for_factors(pattern, targets[i])), None)
+
+    parts: dict[int, dict[tuple[float, float], int]] = collections.defaultdict(dict)
+    loops: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
+    assembled = _assembled(steps)
+    for at, step in enumerate(steps):
+        if step.value is None or step.name in _UNWRITTEN or at in assembled:
+            continue
+        pattern = Pattern.of(step.value)
+        found.patterns[at] = pattern
+        if np.isnan(step.value).any() or np.isposinf(step.value).any():
+            found.open.add(at)
+        elif pattern.is_telling or is_number(pattern):
+            best = best_for(pattern)
+            if best is None and pattern.is_telling:
+                found.open.add(at)
+            elif best is not None and best != _CONTAINS:
+                found.match[at] = best
+        if at not in found.match and at not in found.open:
+            loops[step.file, step.line, step.name, step.value.shape].append(at)
+    for members in loops.values():
+        if len(members) >= 2:
+            together = Pattern.of(np.stack([value for at in members if (value := steps[at].value) is not None]))
+            if together.is_telling:
+                best = best_for(together)
+                found.match.update(dict.fromkeys(members, best) if best not in (None, _CONTAINS) else {})
+                found.open.update(members if best is None else ())
+    found.present.update(i for i, sizes in parts.items() if sum(sizes.values()) >= targets[i].size)
+    return found
+
+
+def _assembled(steps: Sequence[Step]) -> set[int]:
+    """Steps that leave a tensor half written, which only the next writing step takes up."""
+    users: dict[int, list[Step]] = collections.defaultdict(list)
+    for step in steps:
+        for source in step.sources:
+            users[source].append(step)
+    return {
+        at
+        for at, step in enumerate(steps)
+        if step.writes and step.name in _ASSEMBLES and users[at] and all(u.name in _ASSEMBLES for u in users[at])
+    }
+
+
+def _final(steps: Sequence[Step], answer: np.ndarray) -> int | None:
+    """The last step that gave the answer."""
+    for at in range(len(steps) - 1, -1, -1):
+        value = steps[at].value
+        same_size = value is not None and value.size == answer.size
+        if value is not None and same_size and np.allclose(value.ravel(), answer.ravel(), 1e-6, 0, equal_nan=True):
+            return at
+    return None
+
+
+def _returned(
+    known: Sequence[Quantity],
+    steps: Sequence[Step],
+    matched: Matched,
+    final: int,
+    wrong: Quantity,
+    trusted: Collection[Place],
+) -> Departure | None:
+    """The answer is a quantity of the formula, but not the one that was asked for."""
+    had = matched.match[final]
+    if known[had] is wrong:
+        return None
+    is_given = known[had].kind.name == "GIVEN"
+    missing = missing_after(known, matched, -1 if is_given else had, wrong)
+    return Departure(
+        had=known[had],
+        had_at=_place(steps[final]),
+        first=("", 0) if is_given else _blamed(steps[final], steps, matched, trusted),
+        missing=tuple(known[i] for i in missing) or (wrong,),
+        returned=True,
+    )
+
+
+def _cone(steps: Sequence[Step], matched: Matched, final: int) -> list[int]:
+    """The steps between the answer and what is known to be right, in order of time."""
+    seen, waiting = {final}, [final]
+    while waiting:
+        for source in steps[waiting.pop()].sources:
+            if source not in seen and source not in matched.match:
+                seen.add(source)
+                waiting.append(source)
+    return sorted(at for at in seen if at in matched.open)
+
+
+def _origin(steps: Sequence[Step], matched: Matched, cone: Sequence[int]) -> tuple[int, list[int]] | None:
+    """The first step of the cone, and the known ones that it was computed from."""
+    for at in cone:
+        before: list[int] = []
+        seen, waiting = {at}, [at]
+        is_first = True
+        while waiting:
+            for source in steps[waiting.pop()].sources:
+                if source in seen:
+                    continue
+                seen.add(source)
+                if source in matched.match:
+                    before.append(source)
+                elif source in matched.open:
+                    is_first = False
+                else:
+                    waiting.append(source)
+        if is_first:
+            return at, before
+    return None
+
+
+def missing_after(known: Sequence[Quantity], matched: Matched, had: int, wrong: Quantity) -> list[int]:
+    """What should come next: quantities that the formula names, up to the first that right code cannot do without.
+
+    Of what has too few numbers to be known by, nothing is said.
+    """
+    present = matched.present
+    missing = []
+    for i in range(had + 1, len(known)):
+        kind, target = known[i].kind.name, matched.targets[i]
+        if kind in ("STEP", "OPTIONAL") and i not in present and (target.is_telling or is_number(target)):
+            missing.append(i)
+            if kind == "STEP":
+                return missing
+        elif kind == "STEP":
+            missing.clear()  # it was passed, so what was optional before it was left out
+        if known[i] is wrong:
+            break
+    return []
+
+
+def _related(
+    known: Sequence[Quantity], matched: Matched, cone: Sequence[int], missing: Sequence[int]
+) -> tuple[str, int | None]:
+    """What the first step that has to do with a missing quantity makes of it."""
+    targets = [(i, matched.targets[i]) for i in reversed(missing)]
+    for loosely in (False, True):
+        for at in cone[:_CONE]:
+            for i, target in targets:
+                if said := relation(matched.patterns[at], target, known[i].name, loosely):
+                    return said, at
+    return "", None
+
+
+def _scales(known: Sequence[Quantity], matched: Matched, first: int, before: Sequence[int]) -> bool:
+    """Whether the first step only multiplies what is known by a number."""
+    given = (i for i, quantity in enumerate(known) if quantity.kind.name == "GIVEN")
+    for i in (*(matched.match[step] for step in before), *given):
+        said = relation(matched.patterns[first], matched.targets[i], "it")
+        if said.endswith(" times it") or said.startswith("the negative"):
+            return True
+    return False

@@ -1,0 +1,358 @@
+"""Where in a submission's tensors the first wrong value arises.
+
+A call that gave a wrong answer is recorded once more (`worker/recorder.py`), and what it computed is matched with the
+quantities that the formula passes through (`reference/quantities.py`). Walking back from the wrong answer, past values
+that are no quantity, one comes to values that are: what lies between is where the mistake is. The first step there,
+what the code had before it, and what should have come next is what a student is told.
+
+It is said only where it holds: the answer is wrong again, it was computed from values that are known to be right, and
+what is said to be missing is nowhere, in no layout. Where right code may do without a quantity, only the one that it
+cannot do without is missed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import math
+import os
+import re
+import traceback
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..cases.store import asks_for_cases, stored_cases
+from ..kit.paths import KIT
+from ..scoring.outcome import Clue
+from ..submission.faults import Fault, StudentError
+from ..submission.interface import Question, Submission
+from ..submission.recording import Recording
+from .clues import Failure, size_of
+from .first_wrong import Departure, Place, find, match
+from .matching import Pattern, is_number
+
+if TYPE_CHECKING:
+    from ..reference.quantities import Quantity
+
+FORMULA_PROBLEMS = (
+    *("linear", "embedding", "rmsnorm", "positionwise_feedforward", "rope", "softmax", "scaled_dot_product_attention"),
+    *("multihead_self_attention", "transformer_block", "transformer_lm"),
+    *("cross_entropy", "adamw", "gradient_clipping", "decoding"),
+)
+"""Problems with declared quantities."""
+
+_MOST_NUMBERS = 40_000
+"""Of a question that is asked once more: what is found in a small one holds for a large one."""
+
+_WRONG = 1e-3
+"""An answer that is farther off than this, relative to the root mean square, is wrong whatever its precision."""
+
+_QUESTIONS = 3
+_GOOD_SIZE = 200
+"""Numbers in a question that is large enough to tell quantities apart, and small enough to be quick."""
+
+_AROUND = 2
+_SOURCE_BYTES = 1 << 20
+_FRAME = re.compile(r'^  File "([^"\n]+)", line (\d{1,6}), in ', re.MULTILINE)
+_NOBODYS = tuple(str(KIT / "grader" / room) + os.sep for room in ("worker", "submission", "diagnosis", "selftest"))
+"""Where the kit's own code lies that leads to a submission's in this process."""
+
+
+_LINEAR, _SOFTMAX, _ROPE = ("linear", "run_linear"), ("softmax", "run_softmax"), ("rope", "run_rope")
+_EMBEDDING, _NORM = ("embedding", "run_embedding"), ("rmsnorm", "run_rmsnorm")
+_SILU, _SWIGLU = (("positionwise_feedforward", name) for name in ("run_silu", "run_swiglu"))
+_ATTENTION = ("scaled_dot_product_attention", "run_scaled_dot_product_attention")
+_HEADS = ("multihead_self_attention", "run_multihead_self_attention_with_rope")
+_BLOCK = ("transformer_block", "run_transformer_block")
+_LAYERS = (_LINEAR, _NORM, _SILU, _SWIGLU, _SOFTMAX, _ATTENTION, _ROPE)
+
+
+def locate(failure: Failure, submission: Submission) -> Clue | None:
+    """A source of clues: the place in the code where a wrong answer of a formula begins to be wrong."""
+    seen = _seen.setdefault(submission, _Seen()).clues
+    for question in _questions(failure):
+        key = id(question[1])
+        if key not in seen:
+            seen[key] = question, _look_into(question, submission)
+        if clue := seen[key][1]:
+            return clue
+    return _raised(failure, submission)
+
+
+def _look_into(question: Question, submission: Submission) -> Clue | None:
+    readings = readings_of(*question)
+    recording = submission.record(*question) if readings else None
+    if recording is None or recording.full:
+        return None
+    if recording.ended is not None:
+        return stopped(readings[0], recording, submission)
+    followed = departure_of(readings, recording.answer)
+    if followed is None:
+        return None
+    known, wrong = followed
+    trusted = _trusted(question[0], submission)
+    departure = find(known, recording, *wrong, trusted)
+    return tell(departure, submission) if departure is not None else None
+
+
+def _questions(failure: Failure) -> list[Question]:
+    """One of the failed test that got a wrong answer, and stored ones of the kind; the most telling ones first."""
+    fit = [pair for pair in zip(failure.asked, failure.answers, strict=False) if _is_fit(pair[0])]
+    wrong = [question for question, answer in fit if _is_wrong(question, answer)]
+    if not wrong:
+        return []
+    own = min(wrong, key=_blur)
+    others = _stored_questions(failure.problem, own[0])[:_QUESTIONS]
+    return sorted([own, *others], key=_blur)
+
+
+@functools.cache
+def _stored_questions(problem: str, operation: str) -> tuple[Question, ...]:
+    """Stored questions for an operation, the most telling ones first."""
+    if not asks_for_cases(problem):
+        return ()
+    cases = [(case.operation, case.inputs) for case in stored_cases(problem) if case.operation == operation]
+    return tuple(sorted(filter(_is_fit, cases), key=_blur))
+
+
+def _blur(question: Question) -> tuple[int, float]:
+    """How little a question tells quantities apart: those that are alike or constant, then how odd its size is."""
+    known = [quantity for reading in readings_of(*question)[:1] for quantity in reading]
+    named = [Pattern.of(q.value) for q in known if q.kind.name in ("STEP", "OPTIONAL")]
+    telling = [pattern for pattern in named if pattern.is_telling or is_number(pattern)]
+    different = {(pattern.size, round(pattern.sums[0], 6), round(pattern.sums[1], 6)) for pattern in telling}
+    return len(named) - len(different), abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
+
+
+_PARTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "run_swiglu": (_LINEAR, _SILU),
+    "run_scaled_dot_product_attention": (_SOFTMAX,),
+    "run_multihead_self_attention": (_LINEAR, _SOFTMAX, _ATTENTION),
+    "run_multihead_self_attention_with_rope": (_LINEAR, _SOFTMAX, _ATTENTION, _ROPE),
+    "run_transformer_block": (*_LAYERS, _HEADS),
+    "run_transformer_lm": (_EMBEDDING, *_LAYERS, _HEADS, _BLOCK),
+    "run_next_token_probabilities": (_SOFTMAX,),
+}
+"""{operation: (problem, operation) of what it is made of}"""
+
+
+@dataclass
+class _Seen:
+    """What is known of one submission: lines that are run where a part is right, and what was found for a question."""
+
+    lines: dict[tuple[str, str], frozenset[Place]] = field(default_factory=dict)
+    clues: dict[int, tuple[Question, Clue | None]] = field(default_factory=dict)
+    """By the id of the question's arguments, which are kept."""
+
+
+_seen: weakref.WeakKeyDictionary[Submission, _Seen] = weakref.WeakKeyDictionary()
+"""So that each question is asked once."""
+
+
+def _trusted(operation: str, submission: Submission) -> frozenset[Place]:
+    """The lines that are run where the parts of an operation, each by itself, come out right."""
+    known = _seen.setdefault(submission, _Seen()).lines
+    for part in _PARTS.get(operation, ()):
+        if part not in known:
+            known[part] = _right_lines(*part, submission)
+    return frozenset().union(*(known[part] for part in _PARTS.get(operation, ())))
+
+
+def _right_lines(problem: str, operation: str, submission: Submission) -> frozenset[Place]:
+    for question in _stored_questions(problem, operation)[:1]:
+        recording = submission.record(*question)
+        readings = readings_of(*question)
+        if recording and recording.ended is None and readings and departure_of(readings, recording.answer) is None:
+            return frozenset(place for step in recording.steps for place in step.places)
+    return frozenset()
+
+
+def _is_wrong(question: Question, answer: Any) -> bool:
+    return isinstance(answer, Exception) or departure_of(readings_of(*question), answer) is not None
+
+
+def _is_fit(question: Question) -> bool:
+    operation, arguments = question
+    return operation in _formulas() and size_of(arguments) <= _MOST_NUMBERS and is_precise(arguments)
+
+
+def is_precise(value: Any) -> bool:
+    """Whether no tensor in it is of half precision, in which right answers are far from one another."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype not in (torch.float16, torch.bfloat16)
+    if isinstance(value, (dict, list, tuple)):
+        return all(map(is_precise, value.values() if isinstance(value, dict) else value))
+    return True
+
+
+def has_quantities() -> bool:
+    """Whether this copy of the kit knows the formulas: a student's has no solution."""
+    return importlib.util.find_spec("grader.reference") is not None
+
+
+@functools.cache
+def _formulas() -> frozenset[str]:
+    return (
+        frozenset(importlib.import_module("grader.reference.quantities").FORMULAS) if has_quantities() else frozenset()
+    )
+
+
+def is_formula(operation: str) -> bool:
+    """Whether the quantities of an operation are declared."""
+    return operation in _formulas()
+
+
+def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quantity]]:
+    """The quantities of a call, in every right reading; [] if none are declared or the arguments are of no use."""
+    if operation not in _formulas():
+        return []
+    try:
+        return importlib.import_module("grader.reference.quantities").readings(operation, _plain(arguments))
+    except (ValueError, IndexError, KeyError, TypeError):  # arguments that the operation has to refuse
+        return []
+
+
+def departure_of(
+    readings: Sequence[list[Quantity]], answer: Any
+) -> tuple[list[Quantity], tuple[Quantity, np.ndarray]] | None:
+    """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed."""
+    found = [(known, wrong_output(known, answer)) for known in readings]
+    wrong = [(known, where) for known, where in found if where is not None]
+    if len(wrong) < len(found) or not wrong:
+        return None
+    return max(wrong, key=lambda pair: pair[0].index(pair[1][0]))
+
+
+def _plain(value: Any) -> Any:
+    """Tensors as arrays."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().double().numpy() if value.is_floating_point() else value.numpy()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def wrong_output(known: Sequence[Quantity], answer: Any) -> tuple[Quantity, np.ndarray] | None:
+    """The first part of an answer that is wrong, with what it should be; None if no part is, or has another shape."""
+    for quantity in known:
+        if quantity.at is None:
+            continue
+        value = answer
+        try:
+            for key in quantity.at:
+                value = value[key]
+            given = np.asarray(_plain(value), np.float64)
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+        if given.shape == quantity.value.shape:
+            scale = float(np.sqrt(np.mean(quantity.value**2))) or 1.0
+            with np.errstate(invalid="ignore"):
+                off = np.abs(given - quantity.value)
+            if not (off <= _WRONG * (scale + np.abs(quantity.value))).all():
+                return quantity, given
+        elif given.size:
+            return quantity, given
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------
+# In words
+
+
+def tell(departure: Departure, submission: Submission) -> Clue:
+    """Where a call leaves the formula, for the student."""
+    had, near = departure.had, departure.had_at or departure.first
+    named = [str(quantity) for quantity in departure.missing]
+    if departure.returned:
+        place = f", from {_at(departure.first)} on," if departure.first[0] else ""
+        says = [f"What your code gives{place} is {had}.", f"What is asked for is {named[-1]}."]
+        return _clue(submission, says, departure.first, str(had), named[0], str(had))
+    if not named:
+        says = [
+            f"Up to {_at(near)} your code has {had}, and that is what is asked for.",
+            f"{_at(departure.first, near)} makes something else of it.",
+        ]
+        return _clue(submission, says, departure.first, str(had), "", "")
+    then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
+    none = "either of them" if len(named) > 1 else "that"
+    begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
+    says = [f"{begins} {then}; nothing that your code computes is {none}."]
+    if departure.relation and departure.related is not None:
+        says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
+    elif departure.skipped:
+        says.append(f"{_at(departure.first, near)} goes on from {departure.skipped}.")
+    else:
+        says.append(f"{_at(departure.first, near)} is the first that computes something else.")
+    return _clue(submission, says, departure.first, str(had or ""), named[0], departure.relation or departure.skipped)
+
+
+def _at(place: Place, near: Place | None = None) -> str:
+    """`attention.py:41`, or "Line 41" at the beginning of a sentence about a place near it."""
+    return f"Line {place[1]}" if near is not None and place[0] == near[0] else f"{place[0]}:{place[1]}"
+
+
+def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission) -> Clue | None:
+    """Which quantities a call had when an exception ended it."""
+    ended = recording.ended
+    if ended is None or not ended.file:
+        return None
+    matched = match(known, recording.steps)
+    steps = {
+        i: at for at, i in sorted(matched.match.items(), reverse=True) if known[i].kind.name in ("STEP", "OPTIONAL")
+    }
+    if not steps:
+        return None
+    had = max(steps)
+    step, place = recording.steps[steps[had]], (ended.file, ended.line)
+    says = [
+        f"Up to {step.file}:{step.line} your code has {known[had]}.",
+        f"{_at(place, (step.file, step.line))} then ends with {ended.type}.",
+    ]
+    return _clue(submission, says, place, str(known[had]), "", "")
+
+
+def _raised(failure: Failure, submission: Submission) -> Clue | None:
+    """Where the submission's code stopped, if it did."""
+    error = next((answer for answer in reversed(failure.answers) if isinstance(answer, Exception)), None)
+    place = _place_of(error, submission) if error is not None else None
+    if error is None or place is None:
+        return None
+    kind = error.type_name if isinstance(error, StudentError) else type(error).__name__
+    return _clue(submission, [f"It stops at {_at(place)}, with {kind}."], place, "", "", "")
+
+
+def _place_of(error: Exception, submission: Submission) -> Place | None:
+    """The innermost line of the submission on an exception's way."""
+    if isinstance(error, StudentError):
+        found = _FRAME.findall(error.detail)
+        return (found[-1][0], int(found[-1][1])) if found and submission.files.has(found[-1][0]) else None
+    if isinstance(error, Fault):
+        return None
+    root = os.path.join(os.path.realpath(submission.files.root), "")
+    inside = [
+        (file.removeprefix(root).replace(os.sep, "/"), line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if (file := os.path.realpath(frame.f_code.co_filename)).startswith(root)
+        if "site-packages" not in file and not file.startswith(_NOBODYS)
+    ]
+    return inside[-1] if inside else None
+
+
+def _clue(submission: Submission, says: Sequence[str], place: Place, had: str, missing: str, relation: str) -> Clue:
+    return Clue(tuple(says), *place, lines_around(submission, *place), had, missing, relation)
+
+
+def lines_around(submission: Submission, file: str, line: int) -> tuple[tuple[int, str], ...]:
+    """Lines of one of the submission's files, each with its number, as far as they can be read."""
+    try:
+        lines = submission.files.read_text(file, _SOURCE_BYTES).split("\n")
+    except Fault:
+        return ()
+    first, last = max(1, line - _AROUND), min(len(lines), line + _AROUND)
+    return tuple((number, lines[number - 1].rstrip()) for number in range(first, last + 1))

@@ -1,0 +1,506 @@
+"""Where a wrong value arises: found in code of many styles, silent about right code, and harmless in every case."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from grader.cases.store import stored_cases
+from grader.diagnosis.clues import Failure
+from grader.diagnosis.matching import Pattern, relation, same
+from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
+from grader.kit.paths import KIT
+from grader.misconceptions.catalogue import Variant
+from grader.reference.quantities import FORMULAS
+from grader.scoring.outcome import Clue, Outcome, Result
+from grader.selftest.located import failures, try_to_locate
+from grader.submission.files import Files
+from grader.submission.in_process import InProcess, open_in_process
+from grader.submission.interface import Submission
+from grader.submission.locate import locate as find_adapters
+from grader.submission.recording import Recording
+from grader.wall.isolation import Refused, choose
+from grader.wall.walled import WalledSubmission
+from grader.worker.recorder import Recorder
+from grader.worker.wire import WireError
+
+HERE = "# <- here"
+
+ATTENTION_AS_EINSUM = """
+    import math
+    import torch
+
+    def run_scaled_dot_product_attention(Q, K, V, mask=None):
+        scores = torch.einsum("...qd,...kd->...qk", Q, K)
+        scores = scores / Q.shape[-1]  # <- here
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return torch.einsum("...qk,...kd->...qd", torch.softmax(scores, -1), V)
+"""
+SCALE_ON_THE_QUERIES = """
+    import math
+    import torch
+
+    def run_scaled_dot_product_attention(Q, K, V, mask=None):
+        Q = Q / Q.shape[-1]  # <- here
+        scores = Q @ K.mT
+        if mask is not None:
+            scores += torch.zeros_like(scores).masked_fill_(~mask, -1e9)
+        weights = torch.exp(scores - scores.amax(-1, keepdim=True))
+        return (weights @ V) / weights.sum(-1, keepdim=True)
+"""
+MASK_FILLS_TOO_LITTLE = """
+    import math
+    import torch
+
+    def run_scaled_dot_product_attention(Q, K, V, mask=None):
+        scores = Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1])
+        if mask is not None:
+            scores = torch.where(mask, scores, -2.0)  # <- here
+        return torch.softmax(scores, -1) @ V
+"""
+QUERY_BY_QUERY = """
+    import math
+    import torch
+
+    def run_scaled_dot_product_attention(Q, K, V, mask=None):
+        rows = []
+        for i in range(Q.shape[-2]):
+            scores = (Q[..., i : i + 1, :] * K).sum(-1) * math.sqrt(Q.shape[-1])  # <- here
+            if mask is not None:
+                scores = scores.masked_fill(~mask[..., i, :], -math.inf)
+            rows.append((torch.softmax(scores, -1).unsqueeze(-1) * V).sum(-2))
+        return torch.stack(rows, -2)
+"""
+IN_NUMPY = """
+    import numpy as np
+    import torch
+
+    def softmax(x, axis):
+        e = np.exp(x - x.max(axis, keepdims=True))
+        return e / e.sum(axis, keepdims=True)
+
+    def scores_of(q, k):
+        return q @ k.swapaxes(-1, -2) / q.shape[-1]  # <- here
+
+    def run_scaled_dot_product_attention(Q, K, V, mask=None):
+        scores = scores_of(Q.numpy(), K.numpy())
+        if mask is not None:
+            scores = np.where(mask.numpy(), scores, -np.inf)
+        return torch.from_numpy(softmax(scores, -1) @ V.numpy())
+"""
+HEADS_BY_RESHAPE = """
+    import math
+    import torch
+
+    def run_multihead_self_attention(
+        d_model, num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features
+    ):
+        q, k, v = (in_features @ w.T for w in (q_proj_weight, k_proj_weight, v_proj_weight))
+        *batch, seq, width = q.shape
+        q, k, v = (t.reshape(*batch, num_heads, seq, width // num_heads) for t in (q, k, v))  # <- here
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        mask = torch.ones(seq, seq, dtype=torch.bool).tril()
+        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), -1)
+        return (weights @ v).transpose(-2, -3).reshape(*batch, seq, width) @ o_proj_weight.T
+"""
+HEAD_BY_HEAD = """
+    import math
+    import torch
+
+    def run_multihead_self_attention(
+        d_model, num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features
+    ):
+        width, seq = d_model // num_heads, in_features.shape[-2]
+        mask, heads = torch.ones(seq, seq, dtype=torch.bool).tril(), []
+        for h in range(num_heads):
+            part = slice(h * width, (h + 1) * width)
+            q, k, v = (in_features @ w[part].T for w in (q_proj_weight, k_proj_weight, v_proj_weight))
+            scores = q @ k.mT / math.sqrt(d_model)  # <- here
+            heads.append(torch.softmax(scores.masked_fill(~mask, -math.inf), -1) @ v)
+        return torch.cat(heads, -1) @ o_proj_weight.T
+"""
+ROPE_IN_PLACE = """
+    import torch
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        x = in_query_or_key
+        angles = token_positions[..., None] * theta ** (-torch.arange(0, d_k, 2) / d_k)
+        out = torch.empty_like(x)
+        out[..., 0::2] = x[..., 0::2] * angles.cos() - x[..., 1::2] * angles.sin()
+        out[..., 1::2] = x[..., 1::2] * angles.cos() - x[..., 0::2] * angles.sin()  # <- here
+        return out
+"""
+ROPE_FREQUENCIES = """
+    import torch
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        x = in_query_or_key
+        frequencies = theta ** (-torch.arange(d_k // 2) / d_k)  # <- here
+        angles = token_positions[..., None] * frequencies
+        even, odd, cos, sin = x[..., 0::2], x[..., 1::2], angles.cos(), angles.sin()
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+"""
+SILU_OF_THE_WRONG_BRANCH = """
+    import torch
+
+    def run_silu(in_features):
+        return in_features * torch.sigmoid(in_features)
+
+    def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+        gate = in_features @ w1_weight.T
+        value = in_features @ w3_weight.T
+        hidden = run_silu(value) * gate  # <- here
+        return hidden @ w2_weight.T
+"""
+NORM = """
+    import torch
+
+    def run_rmsnorm(d_model, eps, weights, in_features):
+        mean_square = (in_features**2).sum(-1, keepdim=True)
+        return in_features / torch.sqrt(mean_square + eps) * weights  # <- here
+"""
+STYLES = {
+    "einsum": ("scaled_dot_product_attention", ATTENTION_AS_EINSUM, "0.3536 times the scaled scores"),
+    "scale on the queries": ("scaled_dot_product_attention", SCALE_ON_THE_QUERIES, "0.3536 times the scaled scores"),
+    "mask": ("scaled_dot_product_attention", MASK_FILLS_TOO_LITTLE, "-2 instead of −∞"),
+    "row by row": ("scaled_dot_product_attention", QUERY_BY_QUERY, ""),
+    "numpy": ("scaled_dot_product_attention", IN_NUMPY, "0.3536 times the scaled scores"),
+    "reshape": ("multihead_self_attention", HEADS_BY_RESHAPE, ""),
+    "head by head": ("multihead_self_attention", HEAD_BY_HEAD, ""),
+    "in place": ("rope", ROPE_IN_PLACE, "the output except in"),
+    "constants": ("rope", ROPE_FREQUENCIES, ""),
+    "called with the wrong thing": ("positionwise_feedforward", SILU_OF_THE_WRONG_BRANCH, ""),
+    "sum for mean": ("rmsnorm", NORM, ""),
+}
+
+
+def wrote(root: Path, source: str) -> tuple[Path, int]:
+    """A submission of this source; gives its folder and the line that is marked."""
+    text = textwrap.dedent(source)
+    (root / "adapters.py").write_text(text, "utf-8")
+    return root, next((i for i, line in enumerate(text.split("\n"), 1) if HERE in line), 0)
+
+
+@contextlib.contextmanager
+def opened(root: Path, level: str) -> Iterator[Any]:
+    layout = find_adapters(root)
+    if level == "none":
+        yield open_in_process(layout, files=Files(root))
+        return
+    try:
+        isolation = choose(level, layout)
+    except Refused as reason:
+        pytest.skip(str(reason))
+    with WalledSubmission(layout, isolation=isolation) as submission:
+        yield submission
+
+
+def clue_for(problem: str, submission: Any) -> Clue | None:
+    return next((clue for failure in failures(problem, submission) if (clue := locate(failure, submission))), None)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_line_is_found_in_every_style(style, tmp_path):
+    problem, source, relation_said = STYLES[style]
+    root, line = wrote(tmp_path, source)
+    with opened(root, "process") as submission:
+        clue = clue_for(problem, submission)
+    assert clue is not None
+    assert (clue.file, clue.line) == ("adapters.py", line), clue.says
+    assert any(number == line and HERE in text for number, text in clue.code)
+    assert relation_said in clue.relation, clue.says
+    assert clue.missing
+
+
+@pytest.mark.parametrize("level", ["none", "process", "bubblewrap"])
+def test_the_same_is_said_behind_every_wall(level, tmp_path):
+    root, line = wrote(tmp_path, ATTENTION_AS_EINSUM)
+    with opened(root, level) as submission:
+        clue = clue_for("scaled_dot_product_attention", submission)
+    assert clue is not None
+    assert clue.line == line
+    assert clue.says == (
+        f"Up to adapters.py:{line - 1} your code has the scores Q Kᵀ. Next would come the scaled scores Q Kᵀ / √d_k; "
+        "nothing that your code computes is that.",
+        f"Line {line} gives 0.3536 times the scaled scores.",
+    )
+
+
+def test_an_exception_is_placed_after_what_was_right(tmp_path):
+    root, line = wrote(
+        tmp_path,
+        """
+        import math
+
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            scores = Q @ K.mT / math.sqrt(Q.shape[-1])
+            scores[~mask[0, 0, 0]] = -math.inf  # <- here
+            return scores.softmax(-1) @ V
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("scaled_dot_product_attention", submission)
+    assert clue is not None
+    assert (clue.file, clue.line) == ("adapters.py", line)
+    assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Right code
+
+
+def honest() -> Iterator[Variant]:
+    for problem in FORMULA_PROBLEMS:
+        yield from importlib.import_module(f"grader.selftest.honest.{problem}").VARIANTS
+
+
+def asked(problem: str, submission: Submission) -> Iterator[Failure]:
+    """The stored questions of a problem that have a formula, two of them, as if each had been answered wrongly."""
+    cases = [case for case in stored_cases(problem) if is_formula(case.operation)]
+    for case in sorted(cases, key=lambda case: len(case.name))[:1]:
+        test = Outcome(f"test_{problem}.py::test[{case.id}]", Result.FAIL)
+        yield Failure(problem, test, "test", case, ((case.operation, case.inputs),), (ValueError("a lie"),))
+
+
+@pytest.mark.parametrize("variant", list(honest()), ids=lambda variant: variant.id)
+def test_nothing_is_said_of_right_code(variant):
+    submission = InProcess(importlib.import_module("grader.reference.adapters"), files=Files(KIT))
+    with variant.planted():
+        said = [locate(failure, submission) for failure in asked(variant.problem, submission)]
+    # An exception is no claim about a value, and some honest code refuses what no assignment promises.
+    assert [clue for clue in said if clue and (clue.missing or clue.relation)] == []
+
+
+@pytest.mark.parametrize("variant", list(honest()), ids=lambda variant: variant.id)
+def test_what_right_code_does_without_is_never_missed(variant, monkeypatch):
+    """The answer is spoilt at the very end: what else is said to be missing would be a quantity that was skipped."""
+    adapters = importlib.import_module("grader.reference.adapters")
+    problem = variant.problem
+    names = {case.operation for case in stored_cases(problem) if case.operation in FORMULAS}
+    names = {name for name in names if name.startswith("run_")}
+    if not names:
+        pytest.skip("a driver is asked, whose answers are no adapter's")
+    with variant.planted():
+        for name in names:
+            right = getattr(adapters, name)
+            monkeypatch.setattr(adapters, name, lambda right=right, **inputs: right(**inputs) * 2 + 0.1)
+        submission = InProcess(adapters, files=Files(KIT))
+        clues = [locate(failure, submission) for failure in failures(problem, submission)]
+    for clue in filter(None, clues):
+        assert not clue.missing, clue.says
+
+
+def test_right_answers_are_right_for_every_formula():
+    """The formulas, written down twice, agree: with what the cases expect of every operation that has one."""
+    seen = set()
+    for problem in FORMULA_PROBLEMS:
+        for case in stored_cases(problem):
+            readings = readings_of(case.operation, case.inputs)
+            if readings and is_precise(case.inputs):
+                seen.add(case.operation)
+                assert departure_of(readings, case.expected) is None, f"{problem} {case.id}"
+    assert seen == set(FORMULAS)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Recording counts nowhere and believes nothing
+
+
+def test_a_recorded_call_counts_nowhere(tmp_path):
+    root, _ = wrote(
+        tmp_path,
+        """
+        import os, torch
+
+        def run_softmax(in_features, dim):
+            os.kill(os.getppid(), 0)
+            return torch.softmax(in_features, dim)
+        """,
+    )
+    with opened(root, "process") as submission:
+        submission.begin_transcript()
+        recording = submission.record("run_softmax", {"in_features": torch.randn(3, 4), "dim": -1})
+        assert recording is not None
+        assert [step.name for step in recording.steps] == ["softmax"]
+        assert (submission.transcript, submission.asked) == ([], [])
+        assert (submission.uses_seen, submission.noticed) == ([], [])
+        submission.run_softmax(in_features=torch.randn(3, 4), dim=-1)
+        assert submission.uses_seen, "a call that is not recorded still counts"
+
+
+def test_a_recording_is_bounded(tmp_path):
+    root, _ = wrote(
+        tmp_path,
+        """
+        import torch
+
+        def run_silu(in_features):
+            for _ in range(10_000):
+                in_features = in_features + 1
+            return in_features
+
+        def run_softmax(in_features, dim):
+            return torch.zeros(1 << 22) + 0.5
+        """,
+    )
+    with opened(root, "process") as submission:
+        long = submission.record("run_silu", {"in_features": torch.randn(3)})
+        large = submission.record("run_softmax", {"in_features": torch.randn(3), "dim": 0})
+    assert long is not None
+    assert long.full
+    assert len(long.steps) <= 2000
+    assert large is not None
+    assert all(step.value is None for step in large.steps)
+
+
+def test_an_endless_loop_is_no_recording(tmp_path):
+    root, _ = wrote(tmp_path, "def run_silu(in_features):\n    while True:\n        pass\n")
+    with opened(root, "process") as submission:
+        submission.call_limit_s = 0.5
+        assert submission.record("run_silu", {"in_features": torch.randn(3)}) is None
+
+
+STEP = {"file": "a.py", "line": 1, "call": 0, "callers": [], "name": "add", "value": None, "from": [], "writes": False}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        [],
+        {"steps": [], "full": 1, "answer": None, "ended": None},
+        {"steps": [{**STEP, "from": [0]}], "full": False},
+        {"steps": [{**STEP, "from": [True]}], "full": False},
+        {"steps": [{**STEP, "line": 10**30}], "full": False},
+        {"steps": [{**STEP, "file": b"a.py"}], "full": False},
+        {"steps": [{**STEP, "callers": [["a.py", "1"]]}], "full": False},
+        {"steps": [{**STEP, "value": np.zeros(0)}], "full": False},
+        {"steps": [{**STEP, "value": np.zeros(3, int)}], "full": False},
+        {"steps": [{**STEP, "value": np.zeros(1 << 20)}], "full": False},
+        {"steps": [STEP] * 5000, "full": False},
+        {"steps": [STEP], "full": False, "ended": {"type": "E", "file": 3, "line": 1}},
+    ],
+)
+def test_a_made_up_recording_is_refused(said):
+    with pytest.raises(WireError):
+        Recording.read(said)
+
+
+def test_a_hostile_recording_gives_a_silly_clue_at_worst(tmp_path):
+    """Code that says it stands in another file, with a name that a terminal would obey."""
+    root, _ = wrote(
+        tmp_path,
+        r"""
+        import os, torch
+
+        HERE = os.path.dirname(os.path.abspath(__file__))
+        lie = "def attend(Q, K, V):\n    s = Q @ K.mT / Q.shape[-1]\n    return torch.softmax(s, -1) @ V\n"
+        exec(compile(lie, HERE + "/../secret\x1b[31m.py", "exec"))
+        exec(compile(lie.replace("attend", "within"), HERE + "/\x1b[31m.py", "exec"))
+
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            return attend(Q, K, V) if mask is None else within(Q, K, V)
+        """,
+    )
+    (tmp_path.parent / "secret\x1b[31m.py").write_text("secret", "utf-8")
+    with opened(root, "process") as submission:
+        clues = [locate(failure, submission) for failure in failures("scaled_dot_product_attention", submission)]
+    assert any(clues)
+    for clue in filter(None, clues):
+        assert "secret" not in str(clue)
+        assert "\x1b" not in "".join([*clue.legible().says, clue.legible().file])
+
+
+def test_the_recorder_sees_lines_in_place_operations_and_gradients_of_none():
+    def call() -> torch.Tensor:
+        x = torch.arange(6.0).reshape(2, 3)
+        x += 0.25
+        x[0] = x[1] * 2
+        return x
+
+    said = Recorder(str(KIT)).record(call)
+    names = [step["name"] for step in said["steps"]]
+    assert names == ["arange", "reshape", "add_", "__getitem__", "mul", "__setitem__"]
+    assert all(step["file"].endswith("test_tracing.py") for step in said["steps"])
+    assert said["steps"][-1]["value"][0].tolist() == said["steps"][-2]["value"].tolist()
+    assert said["steps"][-1]["writes"]
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Matching
+
+X = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        X.transpose(0, 2, 1, 3),
+        X.transpose(0, 2, 1, 3).reshape(2, 4, 15),
+        X.reshape(6, 4, 5),
+        X[:, 1],
+        X[0, :, 2:3],
+        X[..., ::2],
+        np.concatenate([X, X + 1], -1),
+        np.broadcast_to(X[:, :, None], (2, 3, 7, 4, 5)),
+        np.repeat(X, 2, -1),
+    ],
+)
+def test_layouts_and_parts_are_the_same_quantity(other):
+    assert same(Pattern.of(np.ascontiguousarray(other, np.float32)), Pattern.of(X))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [X.reshape(2, 4, 3, 5), X * 1.01, X + 0.01, np.flip(X, 1) * np.ones(5), np.zeros_like(X), np.round(X)],
+)
+def test_other_numbers_and_reshapes_are_not(other):
+    is_flipped = other.shape == X.shape and np.array_equal(np.flip(other, 1), X)
+    assert is_flipped or not same(Pattern.of(other), Pattern.of(X))
+
+
+def test_whole_numbers_tell_nothing():
+    whole = np.arange(24.0).reshape(4, 6)
+    assert not same(Pattern.of(whole), Pattern.of(whole))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (X / 4, "0.25 times it"),
+        (-X, "the negative of it"),
+        (X + 3, "it plus 3"),
+        (X**2, "the square of it"),
+        (X.reshape(2, 4, 3, 5), "the numbers of it in other places"),
+        (np.where(X > 1.5, 0, X), "it except in"),
+        (X * np.arange(1, 5)[:, None], "it times a number of each row's own"),
+        (np.random.default_rng(1).normal(size=X.shape), ""),
+    ],
+)
+def test_what_stands_in_its_place(wrong, said):
+    found = relation(Pattern.of(wrong), Pattern.of(X), "it", loosely=True)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Planted mistakes: `python -m grader.selftest.located` counts them all
+
+
+@pytest.mark.parametrize("problem", ["rmsnorm", "softmax"])
+def test_planted_mistakes_are_found_where_they_are(problem):
+    from grader.misconceptions.catalogue import load_catalogue
+
+    verdicts = [try_to_locate(variant).verdict for variant in load_catalogue(problem)]
+    seen = [verdict for verdict in verdicts if verdict != "unseen"]
+    assert verdicts.count("elsewhere") == 0
+    assert verdicts.count("located") >= 0.6 * len(seen)
