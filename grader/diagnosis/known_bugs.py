@@ -22,6 +22,7 @@ by planting two at once (`python -m grader.selftest.diagnosis`).
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,9 +115,12 @@ class KnownBug:
 
 def load_known_bugs(path: Path = EVIDENCE_FILE) -> tuple[KnownBug, ...]:
     """Read the stored misconceptions; none when the file is not there."""
-    if not path.exists():
-        return ()
-    return tuple(known_bug(record) for record in msgpack.unpackb(path.read_bytes()))
+    return tuple(map(known_bug, stored_records(path))) if path.exists() else ()
+
+
+def stored_records(path: Path = EVIDENCE_FILE) -> list[dict[str, Any]]:
+    """The plain records of a file of evidence: MessagePack, compressed by zlib."""
+    return msgpack.unpackb(zlib.decompress(path.read_bytes()), strict_map_key=False)
 
 
 def known_bug(record: Mapping[str, Any]) -> KnownBug:

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
+from ..diagnosis.known_bugs import stored_records
 from ..kit.paths import KIT
 from ..kit.stubs import StubError, skeleton
 from ..scoring.rubric import Problem, ProblemKind, Rubric, RubricError, did_you_mean, load_rubric
@@ -80,7 +79,7 @@ class Tree:
         """The problems whose known bugs have left evidence."""
         if not self.has(_EVIDENCE):
             return set()
-        records = msgpack.unpackb((self.kit / _EVIDENCE).read_bytes(), strict_map_key=False)
+        records = stored_records(self.kit / _EVIDENCE)
         return {record["problem"] for record in records}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ import msgpack
 import torch
 from tqdm import tqdm
 
-from ..diagnosis.known_bugs import without_wrong_values, wrong_places
+from ..diagnosis.known_bugs import stored_records, without_wrong_values, wrong_places
 from ..examination.runner import has_tests
 from ..misconceptions.catalogue import Misconception, load_catalogue
 from ..scoring.rubric import load_rubric
@@ -41,10 +42,10 @@ def write_evidence(path: Path, only: Sequence[str] | None = None, processes: int
     problems = [problem for problem in problems_with_misconceptions() if problem not in UNRECOGNISABLE]
     tried = [problem for problem in problems if only is None or problem in only]
     records = gather_evidence(tried, processes)
-    kept = [] if only is None else msgpack.unpackb(path.read_bytes(), strict_map_key=False)
+    kept = [] if only is None else stored_records(path)
     records += [record for record in kept if record["problem"] not in tried]
     records.sort(key=lambda record: problems.index(record["problem"]))  # stable: the catalogue's order within each
-    path.write_bytes(msgpack.packb(records))
+    path.write_bytes(zlib.compress(msgpack.packb(records), 9))
     return len(records)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .change import Change, Formula, Given, Step, Evaluation, normal
+from .change import Change, Evaluation, Formula, FormulaStep, Given, normal
 
 # RoPE
 
@@ -290,12 +290,12 @@ ROPE = Formula(
     "run_rope",
     _rope,
     {
-        "positions": Step("the positions", lambda p, x: p),
-        "exponents": Step("2k / d_k", lambda k, d: 2 * k / d),
-        "base": Step("theta", lambda theta: theta),
-        "frequencies": Step("the frequencies", lambda e, theta: theta**-e),
-        "angles": Step("the angles", lambda p, f: p.unsqueeze(-1) * f),
-        "turned": Step("the turned vectors", _turn),
+        "positions": FormulaStep("the positions", lambda p, x: p),
+        "exponents": FormulaStep("2k / d_k", lambda k, d: 2 * k / d),
+        "base": FormulaStep("theta", lambda theta: theta),
+        "frequencies": FormulaStep("the frequencies", lambda e, theta: theta**-e),
+        "angles": FormulaStep("the angles", lambda p, f: p.unsqueeze(-1) * f),
+        "turned": FormulaStep("the turned vectors", _turn),
     },
     _rope_changes(),
     _draw_rope,
@@ -443,13 +443,13 @@ ATTENTION = Formula(
     "run_scaled_dot_product_attention",
     _attention,
     {
-        "scores": Step("the scores Q Kᵀ", lambda Q, K: Q @ K.transpose(-1, -2)),
-        "scaled": Step("the scaled scores Q Kᵀ / √d_k", lambda scores, Q, K, V: scores / math.sqrt(Q.shape[-1])),
-        "mask": Step("the mask", lambda mask, scores: mask),
-        "masked": Step("the masked scores", _filled(-torch.inf)),
-        "weights": Step("the weights softmax(Q Kᵀ / √d_k)", lambda masked, softmax, *_: softmax(-1)),
-        "kept": Step("the attention weights", lambda weights, mask, Q, V: weights),
-        "averaged": Step("the weights times V", _product),
+        "scores": FormulaStep("the scores Q Kᵀ", lambda Q, K: Q @ K.transpose(-1, -2)),
+        "scaled": FormulaStep("the scaled scores Q Kᵀ / √d_k", lambda scores, Q, K, V: scores / math.sqrt(Q.shape[-1])),
+        "mask": FormulaStep("the mask", lambda mask, scores: mask),
+        "masked": FormulaStep("the masked scores", _filled(-torch.inf)),
+        "weights": FormulaStep("the weights softmax(Q Kᵀ / √d_k)", lambda masked, softmax, *_: softmax(-1)),
+        "kept": FormulaStep("the attention weights", lambda weights, mask, Q, V: weights),
+        "averaged": FormulaStep("the weights times V", _product),
     },
     (
         Change("scaled", _scale(lambda Q, K, V: 1.0), "the scores are not divided by √d_k"),
@@ -748,18 +748,18 @@ MULTIHEAD = Formula(
     "run_multihead_self_attention",
     _multihead,
     {
-        "told_positions": Step("the positions", lambda positions, seq: positions),
-        "layout": Step("how heads are split and merged", lambda split, merge: (split, merge)),
-        "number_of_heads": Step("the number of heads", lambda heads: heads),
-        "rope_width": Step("the width that RoPE is told", lambda width, d_model: width),
-        "features": Step("x", lambda x, rotate: x),
-        "projected": Step("the projections W x", lambda x, w: x @ w.T),
-        "split": Step("the heads", _split),
-        "in_heads": Step("queries, keys and values in heads", _in_heads),
-        "queries": Step("the queries", lambda q, d_k, d_model, heads: q),
-        "causal": Step("the causal mask", _triangle(0)),
-        "merged": Step("the heads side by side", _merge),
-        "mixed": Step("the output of W_O", lambda merged, w, x: merged @ w.T),
+        "told_positions": FormulaStep("the positions", lambda positions, seq: positions),
+        "layout": FormulaStep("how heads are split and merged", lambda split, merge: (split, merge)),
+        "number_of_heads": FormulaStep("the number of heads", lambda heads: heads),
+        "rope_width": FormulaStep("the width that RoPE is told", lambda width, d_model: width),
+        "features": FormulaStep("x", lambda x, rotate: x),
+        "projected": FormulaStep("the projections W x", lambda x, w: x @ w.T),
+        "split": FormulaStep("the heads", _split),
+        "in_heads": FormulaStep("queries, keys and values in heads", _in_heads),
+        "queries": FormulaStep("the queries", lambda q, d_k, d_model, heads: q),
+        "causal": FormulaStep("the causal mask", _triangle(0)),
+        "merged": FormulaStep("the heads side by side", _merge),
+        "mixed": FormulaStep("the output of W_O", lambda merged, w, x: merged @ w.T),
     },
     (
         Change("causal", lambda seq, p: None, "there is no causal mask: every token sees later ones"),

@@ -21,7 +21,7 @@ Given = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Step:
+class FormulaStep:
     """One step of a formula.
 
     gives: what it gives, in the words of the handout; does: the function, as it should be.
@@ -65,7 +65,7 @@ class Formula:
 
     operation: str
     compute: Callable[..., Any]
-    steps: Mapping[str, Step]
+    steps: Mapping[str, FormulaStep]
     changes: tuple[Change, ...]
     draw: Callable[[torch.Generator], Sequence[Given]]
     title: str

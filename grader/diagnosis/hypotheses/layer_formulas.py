@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .change import GIVEN, OUTPUT, Change, Formula, Given, Step, Evaluation, normal
+from .change import GIVEN, OUTPUT, Change, Evaluation, Formula, FormulaStep, Given, normal
 
 # Linear: W x
 
@@ -28,7 +28,7 @@ def _draw_linear(generator: torch.Generator) -> Sequence[Given]:
 LINEAR = Formula(
     "run_linear",
     _linear,
-    {"product": Step("W x", lambda x, w: x @ w.T)},
+    {"product": FormulaStep("W x", lambda x, w: x @ w.T)},
     (
         Change("product", lambda x, w: x @ w, "x is multiplied by W and not by its transpose (x W instead of x Wᵀ)"),
         Change("product", lambda x, w: x @ w.T + 1, "1 is added to W x, as by a bias of ones"),
@@ -63,9 +63,9 @@ EMBEDDING = Formula(
     "run_embedding",
     _embedding,
     {
-        "table": Step("the table", lambda w: w),
-        "ids": Step("the ids", lambda ids: ids),
-        "looked_up": Step("the vectors", lambda w, ids: w[ids]),
+        "table": FormulaStep("the table", lambda w: w),
+        "ids": FormulaStep("the ids", lambda ids: ids),
+        "looked_up": FormulaStep("the vectors", lambda w, ids: w[ids]),
     },
     (
         Change("ids", lambda ids: ids + 1, "ids are counted from 1: id i gives row i + 1"),
@@ -122,11 +122,11 @@ SOFTMAX = Formula(
     "run_softmax",
     _softmax,
     {
-        "dimension": Step("the dimension", lambda x, dim: dim),
-        "shifted": Step("x less its maximum", lambda x, dim: x - x.detach().amax(dim, keepdim=True)),
-        "powers": Step("e^x", torch.exp),
-        "sum_of_powers": Step("the sum of e^x", lambda e, dim: e.sum(dim, keepdim=True)),
-        "quotient": Step("the probabilities", lambda e, total: e / total),
+        "dimension": FormulaStep("the dimension", lambda x, dim: dim),
+        "shifted": FormulaStep("x less its maximum", lambda x, dim: x - x.detach().amax(dim, keepdim=True)),
+        "powers": FormulaStep("e^x", torch.exp),
+        "sum_of_powers": FormulaStep("the sum of e^x", lambda e, dim: e.sum(dim, keepdim=True)),
+        "quotient": FormulaStep("the probabilities", lambda e, total: e / total),
     },
     (
         Change("quotient", lambda e, total: e, "e^x is not divided by its sum"),
@@ -299,12 +299,12 @@ CROSS_ENTROPY = Formula(
     "run_cross_entropy",
     _cross_entropy,
     {
-        "targets": Step("the targets", lambda t: t),
-        "log_probabilities": Step("log softmax(logits)", lambda x: x.log_softmax(-1)),
-        "at_targets": Step("the logarithms at the targets", _pick),
-        "loss_of_each": Step("-log p of each target", torch.neg),
-        "counted": Step("the losses", lambda losses, targets: losses),
-        "reduced": Step("the mean", torch.mean),
+        "targets": FormulaStep("the targets", lambda t: t),
+        "log_probabilities": FormulaStep("log softmax(logits)", lambda x: x.log_softmax(-1)),
+        "at_targets": FormulaStep("the logarithms at the targets", _pick),
+        "loss_of_each": FormulaStep("-log p of each target", torch.neg),
+        "counted": FormulaStep("the losses", lambda losses, targets: losses),
+        "reduced": FormulaStep("the mean", torch.mean),
     },
     (
         Change("reduced", torch.sum, "the losses are added up and not averaged"),
@@ -494,12 +494,12 @@ RMSNORM = Formula(
     "run_rmsnorm",
     _rmsnorm,
     {
-        "to_normalise": Step("x", lambda x: x),
-        "eps": Step("eps", lambda eps: eps),
-        "mean_square": Step("the mean of squares", lambda x: x.square().mean(-1, keepdim=True)),
-        "root": Step("the root mean square", lambda mean, eps: (mean + eps).sqrt()),
-        "normalised": Step("x / RMS(x)", lambda x, rms: x / rms),
-        "gained": Step("x / RMS(x) times the gain", lambda y, gain: y * gain),
+        "to_normalise": FormulaStep("x", lambda x: x),
+        "eps": FormulaStep("eps", lambda eps: eps),
+        "mean_square": FormulaStep("the mean of squares", lambda x: x.square().mean(-1, keepdim=True)),
+        "root": FormulaStep("the root mean square", lambda mean, eps: (mean + eps).sqrt()),
+        "normalised": FormulaStep("x / RMS(x)", lambda x, rms: x / rms),
+        "gained": FormulaStep("x / RMS(x) times the gain", lambda y, gain: y * gain),
     },
     (
         Change("root", lambda mean, eps: mean.sqrt() + eps, "eps is added outside the root: √mean(x²) + eps"),
@@ -664,7 +664,7 @@ _ACTIVATIONS: tuple[tuple[Callable[[Tensor], Tensor], str], ...] = (
 SILU = Formula(
     "run_silu",
     _silu,
-    {"activated": Step("silu(x)", torch.nn.functional.silu)},
+    {"activated": FormulaStep("silu(x)", torch.nn.functional.silu)},
     tuple(Change("activated", function, words) for function, words in _ACTIVATIONS),
     _draw_silu,
     "SiLU",
@@ -702,11 +702,11 @@ SWIGLU = Formula(
     "run_swiglu",
     _swiglu,
     {
-        "first": Step("W1 x", lambda x, w: x @ w.T),
-        "third": Step("W3 x", lambda x, w: x @ w.T),
-        "gate": Step("silu(W1 x)", lambda gate: gate),
-        "hidden": Step("silu(W1 x) * W3 x", lambda gate, third, first: gate * third),
-        "second": Step("the output of W2", lambda hidden, w: hidden @ w.T),
+        "first": FormulaStep("W1 x", lambda x, w: x @ w.T),
+        "third": FormulaStep("W3 x", lambda x, w: x @ w.T),
+        "gate": FormulaStep("silu(W1 x)", lambda gate: gate),
+        "hidden": FormulaStep("silu(W1 x) * W3 x", lambda gate, third, first: gate * third),
+        "second": FormulaStep("the output of W2", lambda hidden, w: hidden @ w.T),
     },
     (
         Change("hidden", lambda gate, third, first: first * _silu_of(third), "SiLU is applied to W3 x and not to W1 x"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .change import Change, Formula, Given, Step, Evaluation, normal
+from .change import Change, Evaluation, Formula, FormulaStep, Given, normal
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -74,9 +74,9 @@ BLOCK = Formula(
     "run_transformer_block",
     _block,
     {
-        "after_attention": Step("y = x + attn(ln1(x))", lambda x, attend, ln1, ln2: x + attend(ln1(x))),
-        "after_feed_forward": Step("y + ffn(ln2(y))", lambda y, x, feed, ln2, ln1: y + feed(ln2(y))),
-        "sublayers": Step("the output of the block", lambda x, first, second, *_: second(first(x), x)),
+        "after_attention": FormulaStep("y = x + attn(ln1(x))", lambda x, attend, ln1, ln2: x + attend(ln1(x))),
+        "after_feed_forward": FormulaStep("y + ffn(ln2(y))", lambda y, x, feed, ln2, ln1: y + feed(ln2(y))),
+        "sublayers": FormulaStep("the output of the block", lambda x, first, second, *_: second(first(x), x)),
     },
     (
         Change(
@@ -339,10 +339,10 @@ MODEL = Formula(
     "run_transformer_lm",
     _model,
     {
-        "embedded": Step("the embeddings", lambda x, norm: x),
-        "stacked": Step("the output of the last block", lambda x, blocks, norm: _in_turn(x, blocks)),
-        "final_norm": Step("ln_final of it", lambda x, norm: norm(x)),
-        "logits": Step("the logits", lambda x, head, table: x @ head.T),
+        "embedded": FormulaStep("the embeddings", lambda x, norm: x),
+        "stacked": FormulaStep("the output of the last block", lambda x, blocks, norm: _in_turn(x, blocks)),
+        "final_norm": FormulaStep("ln_final of it", lambda x, norm: norm(x)),
+        "logits": FormulaStep("the logits", lambda x, head, table: x @ head.T),
     },
     (
         Change("final_norm", lambda x, norm: x, "ln_final is left out before the head"),
@@ -506,9 +506,9 @@ PROBABILITIES = Formula(
     "run_next_token_probabilities",
     _probabilities,
     {
-        "tempered": Step("logits / temperature", lambda logits, t: logits / t),
-        "nucleus": Step("the nucleus", _nucleus),
-        "sampled_from": Step("the distribution", lambda q, logits, t, top_p, nucleus: nucleus(q, top_p)),
+        "tempered": FormulaStep("logits / temperature", lambda logits, t: logits / t),
+        "nucleus": FormulaStep("the nucleus", _nucleus),
+        "sampled_from": FormulaStep("the distribution", lambda q, logits, t, top_p, nucleus: nucleus(q, top_p)),
     },
     (
         Change("tempered", lambda logits, t: logits, "the temperature is not used"),
