@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -56,6 +54,8 @@ class TestReport:
         """What tests that failed for one reason have in common: a known bug, what was found out, or where it arose."""
         if self.bug:
             return ("bug", self.bug.id)
+        if self.clue and self.clue.file:
+            return ("place", self.clue.file, str(self.clue.line))
         if self.clue and self.clue.says:
             return ("clue", *self.clue.says)
         if self.outcome.result is Result.ERROR and self.outcome.detail:
@@ -100,9 +100,8 @@ class Trouble:
 
     @property
     def clue(self) -> Clue | None:
-        """All that was found out about its tests, beside the bug's name."""
-        clues = [test.clue for test in self.tests if test.clue]
-        return functools.reduce(operator.or_, clues) if clues else None
+        """What was found out about the first of its tests of which anything was."""
+        return next((test.clue for test in self.tests if test.clue), None)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,7 @@ from grader.kit.paths import KIT
 from grader.misconceptions.catalogue import Variant
 from grader.reference.quantities import FORMULAS
 from grader.scoring.outcome import Clue, Outcome, Result
+from grader.selftest.layouts import written
 from grader.selftest.located import failures, try_to_locate
 from grader.submission.files import Files
 from grader.submission.in_process import InProcess, open_in_process
@@ -504,3 +508,33 @@ def test_planted_mistakes_are_found_where_they_are(problem):
     seen = [verdict for verdict in verdicts if verdict != "unseen"]
     assert verdicts.count("elsewhere") == 0
     assert verdicts.count("located") >= 0.6 * len(seen)
+
+
+def test_the_example_in_readme_is_what_pytest_says(tmp_path):
+    """The code of README's example stands here; what README shows of it are lines of the real answer."""
+    source = """\
+import torch
+
+
+def attend(q, k, v, mask=None):
+    scores = torch.einsum("...qd,...kd->...qk", q, k)
+    scores = scores / k.shape[-1]
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.exp(scores - scores.amax(dim=-1, keepdim=True))
+    weights = weights / weights.sum(dim=-2, keepdim=True)
+    return weights @ v
+"""
+    adapters = (
+        "from attention import attend\n\n\n"
+        "def run_scaled_dot_product_attention(Q, K, V, mask=None):\n    return attend(Q, K, V, mask)\n"
+    )
+    root = written(tmp_path / "readme", {"attention.py": source, "adapters.py": adapters})
+    tests = "tests/test_scaled_dot_product_attention.py"
+    command = [sys.executable, "-m", "pytest", tests, "-q", "--submission", str(root)]
+    environment = {**os.environ, "COLUMNS": "80", "PYTEST_ADDOPTS": ""}
+    said = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, check=False).stdout
+    readme = (KIT / "README.md").read_text("utf-8")
+    shown = readme.partition("╭─ scaled_dot_product_attention ─")[2].partition("╰")[0].splitlines()[1:]
+    assert len(shown) > 8
+    assert [line for line in shown if line not in said.splitlines()] == []
