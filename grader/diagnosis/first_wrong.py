@@ -20,7 +20,7 @@ from ..submission.recording import Recording, Step
 from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
 
 if TYPE_CHECKING:
-    from ..reference.quantities import Quantity
+    from ..reference._quantities import Quantity
 
 _CONE = 40
 _CONTAINS = -1

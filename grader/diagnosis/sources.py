@@ -1,11 +1,26 @@
-"""Where clues come from: every source that `clues.find_clues` asks, in the order in which their sentences are read."""
+"""Where clues come from: every source that `clues.find_clues` asks, in the order in which their sentences are read.
+
+A student's copy has neither `algorithms` nor `hypotheses`: what a piece might do wrong says what it should do.
+"""
 
 from __future__ import annotations
 
-from .algorithms import find_algorithm
+import importlib.util
+from collections.abc import Iterator
+
 from .clues import Source
-from .hypotheses.wrong_formula import wrong_formula
 from .structure import find_structure
 from .tracing import locate
 
-SOURCES: tuple[Source, ...] = (find_structure, find_algorithm, wrong_formula, locate)
+
+def _sources() -> Iterator[Source]:
+    yield find_structure
+    if importlib.util.find_spec(f"{__package__}.algorithms"):
+        from .algorithms import find_algorithm
+        from .hypotheses.wrong_formula import wrong_formula
+
+        yield from (find_algorithm, wrong_formula)
+    yield locate
+
+
+SOURCES: tuple[Source, ...] = tuple(_sources())

@@ -1,7 +1,7 @@
 """Where in a submission's tensors the first wrong value arises.
 
 A call that gave a wrong answer is recorded once more (`worker/recorder.py`), and what it computed is matched with the
-quantities that the formula passes through (`reference/quantities.py`). Walking back from the wrong answer, past values
+quantities that the formula passes through (`reference/_quantities.py`). Walking back from the wrong answer, past values
 that are no quantity, one comes to values that are: what lies between is where the mistake is. The first step there,
 what the code had before it, and what should have come next is what a student is told.
 
@@ -38,7 +38,7 @@ from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
 
 if TYPE_CHECKING:
-    from ..reference.quantities import Quantity
+    from ..reference._quantities import Quantity
 
 FORMULA_PROBLEMS = (
     *("linear", "embedding", "rmsnorm", "positionwise_feedforward", "rope", "softmax", "scaled_dot_product_attention"),
@@ -199,7 +199,7 @@ def has_quantities() -> bool:
 @functools.cache
 def _formulas() -> frozenset[str]:
     return (
-        frozenset(importlib.import_module("grader.reference.quantities").FORMULAS) if has_quantities() else frozenset()
+        frozenset(importlib.import_module("grader.reference._quantities").FORMULAS) if has_quantities() else frozenset()
     )
 
 
@@ -213,7 +213,7 @@ def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quant
     if operation not in _formulas():
         return []
     try:
-        return importlib.import_module("grader.reference.quantities").readings(operation, _plain(arguments))
+        return importlib.import_module("grader.reference._quantities").readings(operation, _plain(arguments))
     except (ValueError, IndexError, KeyError, TypeError):  # arguments that the operation has to refuse
         return []
 

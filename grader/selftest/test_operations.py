@@ -54,7 +54,7 @@ def test_an_operation_that_is_not_in_the_table_is_no_fault_of_the_submission():
     module = types.ModuleType("adapters")
     module.run_sofmax = lambda in_features: in_features  # type: ignore[attr-defined]
     submission = InProcess(module)
-    with pytest.raises(UnknownOperation, match="'run_sofmax' is no operation"):
+    with pytest.raises(UnknownOperation, match="'run_sofmax' is not an operation"):
         submission.run_sofmax(in_features=1)
     with pytest.raises(UnknownOperation):
         submission.timed("run_sofmax", {})
@@ -69,5 +69,5 @@ def test_a_typo_in_a_test_of_the_kit_ends_the_grade_and_costs_nobody_a_point(tmp
     command = [sys.executable, "-m", "grader", "grader/reference", "--problem", "softmax", "--json", "report.json"]
     ended = subprocess.run(command, cwd=kit, capture_output=True, text=True, check=False)
     assert ended.returncode == 3
-    assert "'run_sofmax' is no operation" in ended.stderr
+    assert "'run_sofmax' is not an operation" in ended.stderr
     assert not (kit / "report.json").exists()

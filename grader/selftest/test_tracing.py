@@ -22,7 +22,7 @@ from grader.diagnosis.matching import Pattern, relation, same
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
 from grader.kit.paths import KIT
 from grader.misconceptions.catalogue import Variant
-from grader.reference.quantities import FORMULAS
+from grader.reference._quantities import FORMULAS
 from grader.scoring.outcome import Clue, Outcome, Result
 from grader.selftest.layouts import written
 from grader.selftest.located import failures, try_to_locate

@@ -225,7 +225,7 @@ def test_a_folder_without_adapters_is_refused(tmp_path):
 def test_two_submissions_at_once_are_refused_by_name(tmp_path):
     source = adapters(SILU)
     write(tmp_path, {"ada/adapters.py": source, "grace/tests/adapters.py": source})
-    with pytest.raises(SubmissionNotFound, match=r"ada/adapters.py, grace/tests/adapters.py.*name the folder"):
+    with pytest.raises(SubmissionNotFound, match=r"ada/adapters.py, grace/tests/adapters.py.*Name the folder"):
         locate(tmp_path)
     assert locate(tmp_path / "ada").adapters == "adapters.py"
 
