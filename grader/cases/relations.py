@@ -22,37 +22,37 @@ def relations(expected: Any, actual: Any) -> list[str]:
 
 
 def _of_other_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str]:
-    if expected.numel() == actual.numel() and _close(expected.reshape(-1), actual.reshape(-1)):
+    if expected.numel() == actual.numel() and close(expected.reshape(-1), actual.reshape(-1)):
         yield "The values are right, in a different shape."
-    elif expected.ndim == actual.ndim and expected.ndim >= 2 and _close(expected.transpose(-1, -2), actual):
+    elif expected.ndim == actual.ndim and expected.ndim >= 2 and close(expected.transpose(-1, -2), actual):
         yield "The values are right with the last two dimensions swapped."
 
 
 def _of_same_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str]:
-    if not torch.isfinite(actual).all() or _close(expected, actual):  # then only digits are missing
+    if not torch.isfinite(actual).all() or close(expected, actual):  # then only digits are missing
         return
     if not actual.any():
         yield "Every value is zero."
         return
-    if _close(expected, -actual):
+    if close(expected, -actual):
         yield "The sign of every value is flipped."
         return
     factor = float((expected * actual).sum() / (expected * expected).sum()) if expected.any() else 0.0
-    if factor and _close(expected * factor, actual):
+    if factor and close(expected * factor, actual):
         yield f"Every value is {factor:.4g} times what was expected."
         return
     offset = float((actual - expected).mean())
-    if _close(expected + offset, actual):
+    if close(expected + offset, actual):
         yield f"Every value is off by the same amount, {offset:.4g}."
         return
-    if _close(expected.reshape(-1).sort().values, actual.reshape(-1).sort().values):
+    if close(expected.reshape(-1).sort().values, actual.reshape(-1).sort().values):
         yield "The right values are there, in other places."
         return
     for dimension, name in _dimensions(expected):
         right = [
             i
             for i in range(expected.shape[dimension])
-            if _close(expected.select(dimension, i), actual.select(dimension, i))
+            if close(expected.select(dimension, i), actual.select(dimension, i))
         ]
         if right and len(right) < expected.shape[dimension]:
             where = f"Along the {name} dimension (of size {expected.shape[dimension]})"
@@ -77,8 +77,9 @@ def _span(indices: list[int]) -> str:
     return ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
 
 
-def _close(expected: torch.Tensor, actual: torch.Tensor) -> bool:
-    if expected.shape != actual.shape:
+def close(expected: torch.Tensor, actual: torch.Tensor) -> bool:
+    """Whether two tensors are of one shape, finite, and the same up to a ten-thousandth of the largest value."""
+    if expected.shape != actual.shape or not torch.isfinite(actual).all() or not torch.isfinite(expected).all():
         return False
-    scale = float(expected.abs().max())
-    return bool(((expected - actual).abs() <= _CLOSE * scale).all())
+    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    return bool(((expected.double() - actual.double()).abs() <= _CLOSE * scale).all())

@@ -18,15 +18,16 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 from ..cases.case import Case
-from ..scoring.outcome import Explanation, Outcome, Result
+from ..scoring.outcome import Clue, Explanation, Outcome, Result
 from ..submission.interface import Question, Submission
-from .clues import Failure, claim_of, size_of
+from .clues import Failure, find_clues, size_of
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
 from .known_bugs import (
     FORESEEN,
     KnownBug,
     Transcript,
     alike,
+    claim_of,
     contradicted_by_none,
     diagnose,
     load_known_bugs,
@@ -74,17 +75,20 @@ class Attribution:
     """What one examination has seen so far.
 
     needs: {problem: the problems that it builds on}, for those examined and what lies between them.
-    bugs: those that may be named; what is stored by default.
     """
 
     needs: Mapping[str, tuple[str, ...]]
-    bugs: Sequence[KnownBug] = field(default_factory=load_known_bugs)
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
     _ran: dict[str, dict[str, str]] = field(default_factory=dict)
     """{problem: {test: the operation that it asks for}}"""
     _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
     _simplest: dict[str, dict[str, Failure]] = field(default_factory=dict)
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
+
+    @functools.cached_property
+    def bugs(self) -> tuple[KnownBug, ...]:
+        """Those that may be named. Where nothing fails, nobody waits for them to be read."""
+        return load_known_bugs()
 
     def follow(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
         """Take note of a test that has finished, and of the calls that it made of the submission."""
@@ -134,6 +138,15 @@ class Attribution:
             here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked)))
             found += here[:_CLAIMS_EACH]
         return found
+
+    def find_clues(self, explained: Mapping[str, Explanation], submission: Submission) -> dict[str, Clue]:
+        """{failed test: what else is found out about it}, by every source that there is; `explained` as above."""
+        failures = self.failures(explained)
+        if not failures:
+            return {}
+        from .sources import SOURCES  # takes a tenth of a second, and few grades of right code need it
+
+        return find_clues(failures, submission, SOURCES)
 
     def explain(self) -> dict[str, Explanation]:
         """{failed test: explanation}, for those that a known bug explains."""

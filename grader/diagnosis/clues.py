@@ -41,11 +41,6 @@ class Failure:
         return self.outcome.id
 
 
-def claim_of(test: str) -> str:
-    """The test function that a test id belongs to."""
-    return test.partition("[")[0]
-
-
 def size_of(value: Any) -> int:
     """How many numbers and characters a value holds."""
     if isinstance(value, (torch.Tensor, np.ndarray)):

@@ -302,9 +302,9 @@ def _suspect(
     }
     if not similar or all(TIMED_CALL in evidence[test] for test in similar):
         return None
-    claims = {_claim(test) for test in evidence}
+    claims = {claim_of(test) for test in evidence}
     foreign = _exceptions_beyond(claims, failing)
-    there = {test for test in failing if test in scope and _claim(test) in claims}
+    there = {test for test in failing if test in scope and claim_of(test) in claims}
     there -= {test for test in there - similar.keys() if _ends(failing[test]) in foreign}
     foresees = len(evidence)
     evidence = {test: seen for test, seen in evidence.items() if test not in failing or test in there}
@@ -332,7 +332,7 @@ def _suspect(
 
 def _exceptions_beyond(claims: Collection[str], failing: Mapping[str, Transcript]) -> set[str]:
     """Types of exceptions that end several tests of other claims: another bug is there, and may be anywhere."""
-    ends = Counter(_ends(transcript) for test, transcript in failing.items() if _claim(test) not in claims)
+    ends = Counter(_ends(transcript) for test, transcript in failing.items() if claim_of(test) not in claims)
     return {error for error, count in ends.items() if error and count > 1}
 
 
@@ -358,20 +358,20 @@ def _is_believed(
     """Whether a suspect is named, when all that is known to be there foresees these of the failing tests."""
     if suspect.stands_alone():
         return True
-    claims = {_claim(test) for test in foreseen}
+    claims = {claim_of(test) for test in foreseen}
     if len(foreseen) < FORESEEN * len(failing):
         return False
-    if any(_claim(test) not in claims for test in failing) and not (suspect.whole and suspect.share == 1):
+    if any(claim_of(test) not in claims for test in failing) and not (suspect.whole and suspect.share == 1):
         return False
     return len(named) == 1 or suspect.strength > 0 or suspect.whole
 
 
 def contradicted_by_none(evidence: Collection[str], failing: Collection[str]) -> bool:
     """Whether the tests fail that a bug would have fail, but for corners: those that pass speak against it."""
-    claims = {_claim(test) for test in evidence}
+    claims = {claim_of(test) for test in evidence}
     return (
         sum(test in failing for test in evidence) >= _FAILING * len(evidence)
-        and {_claim(test) for test in evidence if test in failing} == claims
+        and {claim_of(test) for test in evidence if test in failing} == claims
     )
 
 
@@ -390,7 +390,7 @@ def _same_kind(one: Fingerprint, other: Fingerprint) -> bool:
     return _KINDS.get(one[1], one[1]) == _KINDS.get(other[1], other[1])
 
 
-def _claim(test: str) -> str:
+def claim_of(test: str) -> str:
     """The test function that a test id belongs to."""
     return test.partition("[")[0]
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..cases.relations import close
 from ..scoring.outcome import Clue
 from ..submission.interface import Submission
 
 if TYPE_CHECKING:
     from .clues import Failure
 
-_CLOSE = 1e-4
 _MOST_DIMENSIONS = 4
 _MOST = 3
 """So many sentences at most: what comes later follows from what comes first."""
@@ -79,7 +79,7 @@ def _of_tensor(operation: str, arguments: Mapping[str, Any], expected: Any, answ
     if answer.shape != expected.shape:
         yield from _of_shape(expected, answer)
         return
-    right = _close(expected, answer)
+    right = close(expected, answer)
     if answer.dtype != expected.dtype:
         if right or torch.allclose(
             expected.double(), answer.double(), rtol=1e-2, atol=1e-2 * float(expected.abs().max())
@@ -112,12 +112,12 @@ def _of_several(expected: torch.Tensor, answer: Any) -> Iterator[str]:
     if not tensors or len(tensors) != len(answer):
         return
     for number, one in enumerate(tensors):
-        if one.shape == expected.shape and _close(expected, one):
+        if one.shape == expected.shape and close(expected, one):
             yield f"Item {number} of the {kind} is the right answer; it should be returned alone."
             return
     if len({one.shape for one in tensors}) == 1:
         stacked = torch.stack(tensors)
-        if stacked.shape == expected.shape and _close(expected, stacked):
+        if stacked.shape == expected.shape and close(expected, stacked):
             yield (
                 f"The {len(tensors)} tensors of the {kind} are the rows of the right answer: torch.stack makes one "
                 "tensor of them."
@@ -127,12 +127,12 @@ def _of_several(expected: torch.Tensor, answer: Any) -> Iterator[str]:
 def _of_shape(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[str]:
     for order in _orders(answer.ndim):
         said_already = order == _last_two_swapped(answer.ndim)
-        if answer.ndim == expected.ndim and not said_already and _close(expected, answer.permute(order)):
+        if answer.ndim == expected.ndim and not said_already and close(expected, answer.permute(order)):
             yield f"The values are right in another order of dimensions: .permute{order} of yours is what is asked for."
             return
     if not expected.ndim and answer.numel() > 1 and answer.is_floating_point():
         for name, value in (("mean", answer.double().mean()), ("sum", answer.double().sum())):
-            if _close(expected, value):
+            if close(expected, value):
                 yield (
                     f"The {name} of your {answer.numel()} values is the right answer: it is to be returned, as one "
                     "number."
@@ -171,16 +171,16 @@ def _of_distribution(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[s
     sums_to_one = bool((wide.min() >= 0) and ((wide.sum(-1) - 1).abs() < 1e-4).all())
     should = bool((right.min() >= 0) and ((right.sum(-1) - 1).abs() < 1e-4).all())
     if sums_to_one and not should:
-        if _close(torch.softmax(right, -1), wide):
+        if close(torch.softmax(right, -1), wide):
             yield "Your output is the softmax of the right one: return logits, without a softmax at the end."
         elif not any(_sums_to_one(right, dim) for dim in range(right.ndim)):
             yield (
                 "Each row of the output sums to 1 and nothing is negative, as probabilities do; what is asked for "
                 "does not."
             )
-    elif should and not sums_to_one and _close(right.log(), wide):
+    elif should and not sums_to_one and close(right.log(), wide):
         yield "Your output is the logarithm of the right one (log-softmax)."
-    elif not should and _close(torch.log_softmax(right, -1), wide):
+    elif not should and close(torch.log_softmax(right, -1), wide):
         yield "Your output is the log-softmax of the right one: return logits."
     elif not sums_to_one:
         right_dims = [dim for dim in range(right.ndim) if right.shape[dim] > 1 and _sums_to_one(right, dim)]
@@ -197,7 +197,7 @@ def _of_order(expected: torch.Tensor, answer: torch.Tensor) -> Iterator[str]:
     """Right values with dimensions exchanged that are equally long."""
     for order in _orders(answer.ndim):
         turned = answer.permute(order)
-        if turned.shape == expected.shape and _close(expected, turned):
+        if turned.shape == expected.shape and close(expected, turned):
             yield (
                 f"The values are right with their dimensions in another order: .permute{order} of yours is what is "
                 "asked for."
@@ -214,13 +214,6 @@ def _orders(dimensions: int) -> list[tuple[int, ...]]:
 def _last_two_swapped(dimensions: int) -> tuple[int, ...]:
     """What `relations` says."""
     return (*range(dimensions - 2), dimensions - 1, dimensions - 2)
-
-
-def _close(expected: torch.Tensor, actual: torch.Tensor) -> bool:
-    if expected.shape != actual.shape or not torch.isfinite(actual).all() or not torch.isfinite(expected).all():
-        return False
-    scale = float(expected.abs().max()) if expected.numel() else 0.0
-    return bool(((expected.double() - actual.double()).abs() <= _CLOSE * scale).all())
 
 
 # --- vocabularies and ids --------------------------------------------------------------------------------------------

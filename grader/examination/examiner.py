@@ -34,8 +34,6 @@ from ..cases.assets import FixtureError
 from ..cases.case import Oracle
 from ..cases.store import asks_for_cases, has_generators, stored_cases
 from ..diagnosis.attribution import Attribution
-from ..diagnosis.clues import find_clues
-from ..diagnosis.sources import SOURCES
 from ..escape import visible
 from ..kit.paths import TESTS
 from ..rules.from_scratch import worth_keeping
@@ -281,7 +279,7 @@ def main() -> int:
             events.send("failed", message=f"A test of the kit's own is wrong. {error}")
             return 3
         explained = attribution.explain()
-        clues = find_clues(attribution.failures(explained), submission, SOURCES)
+        clues = attribution.find_clues(explained, submission)
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("clues", tests={test: clue.legible().as_plain() for test, clue in clues.items()})
     events.send("done", exit_code=code)

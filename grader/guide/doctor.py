@@ -176,6 +176,8 @@ def _of_devices() -> Iterator[Observation]:
             "be newer than the driver.",
             "nvidia-smi",
         )
+    if not torch.cuda.is_available():
+        yield Observation(Health.FINE, "Not assessed here: races of kernels, which need an NVIDIA GPU.")
     if torch.backends.mps.is_available():
         yield Observation(
             Health.NOTE,
@@ -202,18 +204,12 @@ def _of_submission(folder: Path) -> Iterator[Observation]:
 
 
 def _of_what_is_left_out() -> Iterator[Observation]:
-    """What this copy of the kit cannot assess, and what this machine cannot."""
+    """What this copy of the kit cannot assess."""
     if not has_generators():
         yield Observation(
             Health.FINE,
             "This is a student's copy: tests run on the stored inputs. The course's own grade draws fresh ones.",
         )
-    torch = importlib.util.find_spec("torch")
-    if torch is not None:
-        import torch as installed
-
-        if not installed.cuda.is_available():
-            yield Observation(Health.FINE, "Not assessed here: races of kernels, which need an NVIDIA GPU.")
 
 
 def _installed() -> dict[str, str]:

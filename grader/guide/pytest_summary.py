@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 from ..diagnosis.attribution import Attribution
-from ..diagnosis.clues import find_clues
-from ..diagnosis.sources import SOURCES
 from ..examination.judging import case_of, outcome_of, plan
 from ..examination.pytest_plugin import NothingToTest, problem_of
 from ..kit.paths import KIT
@@ -97,7 +95,7 @@ class Summary:
             return
         self._own_adapters = self._submission.own_adapters
         self._explained = self._attribution.explain()
-        self._clues = find_clues(self._attribution.failures(self._explained), self._submission, SOURCES)
+        self._clues = self._attribution.find_clues(self._explained, self._submission)
         if (output := getattr(session.config, "workeroutput", None)) is not None:
             output[_KEY] = {
                 "own_adapters": list(self._own_adapters),

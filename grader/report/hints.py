@@ -86,13 +86,14 @@ def hints(test: TestReport) -> list[str]:
     """All steps for one failing test: the concept, a check, the diagnosis if there is one, and further clues."""
     texts = [f"This should hold: {test.plan.title}"]
     seen = "\n".join(test.outcome.message.splitlines()[:_HELPFUL_LINES])
-    if test.bug:
-        texts += [f"{test.bug.hint}\n{seen}", test.bug.diagnosis]
-    else:
-        texts.append(f"Look at {test.plan.id}:\n{seen}")
+    clue = ""
     if test.clue:
         place = f"\n{test.clue.file}:{test.clue.line}" if test.clue.file else ""
-        texts.append("\n".join(test.clue.says) + place)
+        clue = "\n".join(test.clue.says) + place
+    if test.bug:
+        texts += [f"{test.bug.hint}\n{seen}", f"{test.bug.diagnosis}\n{clue}".strip()]
+    else:
+        texts += [f"Look at {test.plan.id}:\n{seen}", *([clue] if clue else [])]
     return texts
 
 

@@ -9,29 +9,21 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import importlib
-import io
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from grader.diagnosis.algorithms import find_algorithm
-from grader.diagnosis.attribution import Attribution
-from grader.diagnosis.clues import Failure, Source, find_clues
+from grader.diagnosis.clues import Source, find_clues
 from grader.diagnosis.structure import find_structure
-from grader.examination.examiner import Examination
-from grader.examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks
-from grader.kit.paths import TESTS
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.scoring.outcome import Clue
 from grader.submission.in_process import InProcess
 from grader.submission.interface import Submission
+from grader.trials.trial import failures_of
 
 SOURCES: tuple[Source, ...] = (find_structure, find_algorithm)
 PROBLEMS = (
@@ -39,7 +31,6 @@ PROBLEMS = (
     "checkpointing",
 )
 WORDS = Path(__file__).with_suffix(".toml")
-_LIMIT_S = 60.0
 _SLOW = (
     *("test_speed", "test_merges_look_at_what_they_change", "test_memory_does_not_grow", "test_reads_as_it_yields"),
     *(
@@ -52,41 +43,6 @@ _SLOW = (
     "test_a_long_document_is_cut_nowhere",
 )
 """Claims that take seconds each, and of which no clue comes that no other gives."""
-
-
-class _NoEvents:
-    """Nobody listens."""
-
-    def send(self, *_: Any, **__: Any) -> None:
-        pass
-
-
-class _Session:
-    def __init__(self, submission: Submission) -> None:
-        self.submission = submission
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        config.stash[SUBMISSION] = self.submission
-        draw_no_tracebacks(config)
-
-
-def failures_of(submission: Submission, problem: str, claims: Sequence[str] = ()) -> list[Failure]:
-    """What fails of a problem's tests on stored cases, in this process; a few claims, as in a grade."""
-    attribution = Attribution({problem: ()})
-    examination = Examination(_NoEvents(), {problem: _LIMIT_S}, {}, set(), attribution)  # type: ignore[arg-type]
-    examination.submission = submission
-    examination.has_reference = True
-    file = str(TESTS / f"test_{problem}.py")
-    with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(
-            [
-                *PYTEST_OPTIONS,
-                *([f"{file}::{claim}" for claim in claims] or [file]),
-                *(f"--deselect={file}::{claim}" for claim in _SLOW),
-            ],
-            plugins=[examination, _Session(submission)],
-        )
-    return attribution.failures({})
 
 
 @dataclass(frozen=True)
@@ -110,7 +66,7 @@ def said_of(variant: Variant, claims: Sequence[str] = ()) -> Said:
 
 
 def said_of_submission(submission: Submission, problem: str, claims: Sequence[str] = ()) -> Said:
-    failures = failures_of(submission, problem, claims)
+    failures = failures_of(submission, problem, claims, left_out=_SLOW)
     start = time.perf_counter()
     clues = find_clues(failures, submission, SOURCES)
     return Said(clues, len(failures), time.perf_counter() - start)

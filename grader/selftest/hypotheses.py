@@ -12,38 +12,29 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import io
 import random
 import time
-import tomllib
 import types
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
-from ..cases.case import Case
-from ..diagnosis.attribution import Attribution
 from ..diagnosis.clues import Failure, find_clues
 from ..diagnosis.hypotheses.change import go_together, widened
 from ..diagnosis.hypotheses.formulas import FORMULAS
 from ..diagnosis.hypotheses.wrong_formula import WrongFormula
-from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
-from ..kit.paths import TESTS
 from ..misconceptions.catalogue import load_catalogue
 from ..scoring.outcome import Outcome, Result
 from ..submission.in_process import InProcess
+from ..trials.trial import failures_of
+from .diagnosis import entries
 
 PROBLEMS = (
     "linear", "embedding", "softmax", "cross_entropy", "rmsnorm", "positionwise_feedforward", "rope",
     "scaled_dot_product_attention", "multihead_self_attention", "transformer_block", "transformer_lm", "decoding",
 )  # fmt: skip
-
-
-BANK = Path(__file__).with_name("bank")
 
 
 @dataclass(frozen=True)
@@ -56,45 +47,10 @@ class Said:
     seconds: float
 
 
-class _Follower:
-    """A pytest plugin that lets an `Attribution` follow the tests of a submission in this process."""
-
-    def __init__(self, submission: InProcess, attribution: Attribution) -> None:
-        self.submission, self.attribution = submission, attribution
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        config.stash[SUBMISSION] = self.submission
-        draw_no_tracebacks(config)
-
-    def pytest_runtest_setup(self) -> None:
-        self.submission.begin_transcript()
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[Any]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        if report.when == "call" and report.failed:
-            callspec = getattr(item, "callspec", None)
-            case: Case | None = callspec.params.get("case") if callspec else None
-            outcome = Outcome(f"{item.path.name}::{item.name}", Result.FAIL)
-            self.attribution.follow(problem_of(item.path), outcome, case, self.submission)
-        return report
-
-
-def failures_in_process(adapters: Any, problems: Sequence[str]) -> tuple[list[Failure], InProcess]:
-    """The failures of a submission that are looked into, on stored cases, and the submission to ask again."""
-    submission = InProcess(adapters)
-    attribution = Attribution(dict.fromkeys(problems, ()))
-    files = [str(TESTS / f"test_{problem}.py") for problem in problems]
-    with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main([*PYTEST_OPTIONS, *files], plugins=[_Follower(submission, attribution)])
-    return attribution.failures({}), submission
-
-
 def said_of(id: str, what: str, problem: str, adapters: Any) -> Said:
     """Run a problem's tests against wrong code, and search."""
-    failures, submission = failures_in_process(adapters, [problem])
+    submission = InProcess(adapters)
+    failures = failures_of(submission, problem)
     start = time.monotonic()
     clues = find_clues(failures, submission, [WrongFormula()])
     seconds = time.monotonic() - start
@@ -111,12 +67,12 @@ def of_catalogue(problem: str, only: str = "") -> Iterator[Said]:
 
 def of_bank(problem: str, only: str = "") -> Iterator[Said]:
     """What is said of the bank's wrong submissions for a problem."""
-    for entry in tomllib.loads((BANK / "bank.toml").read_text("utf-8"))["entry"]:
-        if entry["problem"] == problem and only in entry["file"]:
+    for entry in entries([problem]):
+        if only in entry.file:
             adapters = types.ModuleType("adapters")
-            own = importlib.import_module(f"{__package__}.bank.{entry['file'].removesuffix('.py')}")
+            own = importlib.import_module(f"{__package__}.bank.{entry.name}")
             adapters.__dict__.update(vars(importlib.import_module("grader.reference.adapters")) | vars(own))
-            yield said_of(entry["file"], entry["what"], problem, adapters)
+            yield said_of(entry.file, entry.what, problem, adapters)
 
 
 def of_pairs(operation: str, count: int) -> Iterator[Said]:

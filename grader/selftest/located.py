@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..cases.store import asks_for_cases, stored_cases
-from ..diagnosis.clues import Failure, claim_of, size_of
+from ..diagnosis.clues import Failure, size_of
+from ..diagnosis.known_bugs import claim_of
 from ..diagnosis.tracing import FORMULA_PROBLEMS, is_formula, locate
 from ..kit.paths import KIT
 from ..misconceptions.catalogue import Variant, load_catalogue

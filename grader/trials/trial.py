@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from ..diagnosis.attribution import Attribution
+from ..diagnosis.clues import Failure
 from ..diagnosis.fingerprint import fingerprint_transcript
+from ..examination.judging import case_of, outcome_of
 from ..examination.pytest_plugin import PYTEST_OPTIONS, SUBMISSION, draw_no_tracebacks, problem_of
 from ..kit.paths import TESTS
 from ..misconceptions.catalogue import Variant
-from ..scoring.outcome import Outcome, Result
 from ..submission.in_process import InProcess
+from ..submission.interface import Submission
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ def right_answers(problem: str) -> dict[str, list[list[Any]]]:
     return recorder.answers
 
 
+def failures_of(
+    submission: Submission, problem: str, claims: Sequence[str] = (), left_out: Sequence[str] = ()
+) -> list[Failure]:
+    """What fails of a problem's tests on stored cases, in this process: those failures that clues are looked for.
+
+    Args:
+        claims: names of the test functions to run; all by default. left_out: names of those not to run.
+    """
+    attribution = Attribution({problem: ()})
+    file = str(TESTS / f"test_{problem}.py")
+    named = [f"{file}::{claim}" for claim in claims] or [file]
+    deselected = [f"--deselect={file}::{claim}" for claim in left_out]
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*PYTEST_OPTIONS, *named, *deselected], plugins=[_Recorder(submission, attribution=attribution)])
+    return attribution.failures({})
+
+
 @contextlib.contextmanager
 def _quietly(variant: Variant) -> Iterator[None]:
     """With `variant` planted, and without what training says of itself."""
@@ -91,13 +110,10 @@ def _tests_of(variant: Variant, problem: str) -> list[str]:
     return [f"{file}::{claim}" for claim in getattr(variant, "claims", ())] or [file]
 
 
-_RESULTS = {"passed": Result.PASS, "failed": Result.FAIL, "skipped": Result.SKIP}
-
-
 class _Recorder:
     """A pytest plugin that puts a submission under test and keeps the outcomes (`keeps_all`: and all answers)."""
 
-    def __init__(self, submission: InProcess, keeps_all: bool = False, attribution: Attribution | None = None) -> None:
+    def __init__(self, submission: Submission, keeps_all: bool = False, attribution: Attribution | None = None) -> None:
         self.submission = submission
         self.keeps_all = keeps_all
         self.attribution = attribution
@@ -118,10 +134,8 @@ class _Recorder:
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if self.attribution is not None and call.when == "call" and not getattr(report, "absent", False):
-            case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
-            outcome = Outcome(f"{item.path.name}::{item.name}", _RESULTS[report.outcome])
-            self.attribution.follow(problem_of(item.path), outcome, case, self.submission)
+        if self.attribution is not None and call.when == "call":
+            self.attribution.follow(problem_of(item.path), outcome_of(item, call), case_of(item), self.submission)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
