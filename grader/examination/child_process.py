@@ -28,10 +28,11 @@ class Events:
         self._stream.flush()
 
 
-def start(module: str, stderr: IO[bytes], *, apart: bool = False) -> subprocess.Popen[str]:
-    """Start `python -m MODULE` in the kit; it complains to a file, and the order is not written yet.
+def start(module: str, stderr: IO[bytes] | int, *, apart: bool = False) -> subprocess.Popen[str]:
+    """Start `python -m MODULE` in the kit; the order is not written yet.
 
     Args:
+        stderr: a file that it complains to, or `subprocess.DEVNULL`.
         apart: in a process group of its own, which no Ctrl-C reaches; still in this session.
     """
     return subprocess.Popen(

@@ -1,14 +1,14 @@
-"""An examiner that is started before anybody knows what it will examine, so that its answer needs no seconds of imports.
+"""An examiner that is started before anybody knows what it will examine: its answer then needs no seconds of imports.
 
-Such an examiner, and the worker that it has started in its turn, have everything imported but the submission, which they
-load once the order is there, as it then is. Each carries out one order: what a submission does to its worker ends with
-that. `isolation.ahead` says at which level this is possible.
+Such an examiner, and the worker that it has started in its turn, have everything imported but the submission, which is
+loaded once the order is there, as it then is. Each carries out one order: what a submission does to its worker ends
+with that. `isolation.ahead` says where a worker can be started so early.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
+import subprocess
 import threading
 from typing import IO, Any
 
@@ -37,10 +37,10 @@ class Spare:
         early = ahead(isolation, layout)
         self.isolation = early or isolation
         self._scratch = Scratch()
-        self._complaints = tempfile.TemporaryFile()
         self._lock = threading.Lock()
         self._cancelled = False
-        self._spare = self._process = child_process.start(_EXAMINER, self._complaints, apart=True)
+        self._process = child_process.start(_EXAMINER, subprocess.DEVNULL, apart=True)
+        self._handed_out = False
         place = {
             "layout": layout.as_plain(),
             "isolation": self.isolation.as_plain(),
@@ -55,11 +55,14 @@ class Spare:
         with self._lock:
             if self._cancelled:
                 raise Cancelled
-            if self._spare is not None:
-                self._process, self._spare = self._spare, None
-            else:
+            if self._handed_out:
                 self._process = child_process.start(_EXAMINER, stderr, apart=True)
+            self._handed_out = True
             return self._process
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process.poll() is None
 
     def cancel(self) -> None:
         """End whatever it is at, from any thread; whoever follows it meets `Cancelled`."""
@@ -74,7 +77,6 @@ class Spare:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
-        self._complaints.close()
         self._scratch.remove()
 
 

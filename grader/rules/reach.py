@@ -30,12 +30,14 @@ class Reach:
 
     definitions: the text of each function, class and variable that is reached, with the file that it is in;
     files: those with such definitions, but for the adapters themselves, which belong to every problem;
-    imports: files that are imported for it, directly or not.
+    imports: files that are imported for it, directly or not;
+    place: file and line of the first definition that an adapter leads to.
     """
 
     definitions: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     imports: frozenset[str] = frozenset()
+    place: tuple[str, int] | None = None
 
 
 def reach_of(layout: Layout, problems: Iterable[Problem]) -> dict[str, Reach]:
@@ -60,7 +62,7 @@ class _Source:
         self._imports_of = functools.cache(lambda module: module.modules_named_in())
 
     def reach(self, problem: Problem, adapters: str) -> Reach:
-        if problem.kind in (ProblemKind.ANSWER, ProblemKind.ARTIFACT):
+        if problem.kind is ProblemKind.ANSWER:
             answers = frozenset({ANSWERS})
             return Reach(answers, answers, answers)
         reached = definitions_reached_from(self._program, adapters_of(problem.id))
@@ -74,12 +76,11 @@ class _Source:
                 imported.add(module.file)
                 waiting += self._imports_of(module)
         texts = frozenset(self._text_of(module, node) for module, node in reached)
-        return Reach(texts, frozenset(files), frozenset(imported) - {""})
+        places = [(module.file, node.lineno) for module, node in reached if module.file in files]
+        return Reach(texts, frozenset(files), frozenset(imported) - {""}, next(iter(places), None))
 
 
-def affected(
-    saved: Collection[str], before: Mapping[str, Reach], after: Mapping[str, Reach]
-) -> tuple[str, ...]:
+def affected(saved: Collection[str], before: Mapping[str, Reach], after: Mapping[str, Reach]) -> tuple[str, ...]:
     """The problems that may have come out differently by what was saved, or removed, in the order of `after`.
 
     Those of which a reached definition has another text now; where there are none, as when a comment has changed or

@@ -53,8 +53,10 @@ def reached_from(program: Program, functions: Iterable[str]) -> list[Mention]:
     return search.run()
 
 
-def definitions_reached_from(program: Program, functions: Iterable[str]) -> list[tuple[Module, ast.AST]]:
+def definitions_reached_from(program: Program, functions: Iterable[str]) -> list[tuple[Module, ast.stmt | ast.expr]]:
     """The definitions of the submission's own that these functions of the adapters reach, each with its module.
+
+    They are in the order in which they were reached.
 
     Raises:
         TooInvolved: as `reached_from`.
@@ -63,7 +65,7 @@ def definitions_reached_from(program: Program, functions: Iterable[str]) -> list
     for name in functions:
         search.reach(program.adapter(name))
     search.run()
-    found: list[tuple[Module, ast.AST]] = []
+    found: list[tuple[Module, ast.stmt | ast.expr]] = []
     for value in search.reached:
         match value:
             case Function(node=node, scope=scope) | Class(node=node, scope=scope):
@@ -78,7 +80,7 @@ class _Search:
 
     def __init__(self) -> None:
         self._mentions: dict[Mention, None] = {}
-        self.reached: set[Own] = set()
+        self.reached: dict[Own, None] = {}
         self._queue: list[Own] = []
         self._methods: defaultdict[str, list[Function]] = defaultdict(list)  # of reached classes
         self._called = set(_CALLED_BY_OTHERS)
@@ -111,7 +113,7 @@ class _Search:
 
     def reach(self, value: Value | None) -> None:
         if isinstance(value, Own) and value not in self.reached:
-            self.reached.add(value)
+            self.reached[value] = None
             self._queue.append(value)
 
     def call(self, name: str) -> None:

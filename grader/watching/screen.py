@@ -1,0 +1,132 @@
+"""What `watch` shows. Pure: from what is known to what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ..report import words
+from ..report.model import ProblemReport, Report
+from ..report.remembered import Remembered
+from ..report.terminal import STYLE, from_scratch_panel, what_is_wrong
+from ..scoring.points import Status
+from ..scoring.rubric import Rubric
+from .milestones import bar
+from .work import BROKEN, held_up, is_watched, next_todo, points
+
+_BAR = 20
+_PANELS = 2
+_NAMED = 4
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known when the screen is drawn.
+
+    saved: the files that were saved last; reports: what ran since then, in this order; results: what is remembered of
+    every problem; waiting: what has not run yet; running: whether something does; said: what a key or an event has to
+    say; scope: the problem that is watched, or "" for all; place: what `o` would open.
+    """
+
+    rubric: Rubric
+    results: Mapping[str, Remembered] = field(default_factory=dict)
+    saved: tuple[str, ...] = ()
+    reports: tuple[Report, ...] = ()
+    waiting: tuple[str, ...] = ()
+    running: bool = False
+    said: str = ""
+    scope: str = ""
+    place: tuple[str, int] | None = None
+    has_keys: bool = True
+
+
+def draw(view: View) -> Iterator[RenderableType]:
+    """The whole screen, from the top: what was saved, what came of it, how far the assignment is, and the keys."""
+    if view.saved:
+        more = f" and {len(view.saved) - _NAMED} more" if len(view.saved) > _NAMED else ""
+        yield Text(f"saved: {', '.join(view.saved[:_NAMED])}{more}", style="dim")
+    yield from _outcomes(view)
+    panels = [panel for report in view.reports for panel in what_is_wrong(report)]
+    yield from panels[:_PANELS]
+    if len(panels) > _PANELS:
+        yield Text(f"{len(panels) - _PANELS} more problems fail; first things first.", style="dim")
+    for report in view.reports:
+        if panel := from_scratch_panel(report):
+            yield panel
+    if view.said:
+        yield Text(view.said)
+    yield Text()
+    yield _progress(view)
+    if todo := _todo(view):
+        yield todo
+    if view.has_keys:
+        yield _keys(view)
+
+
+def _outcomes(view: View) -> Iterator[Text]:
+    """A word for each problem that ran; of those that pass, after a save of a file that many rest on, their number."""
+    ran = [problem for report in view.reports if not report.load_fault for problem in report.problems]
+    shown = [problem for problem in ran if problem.score.status is not Status.TODO]
+    line = Text()
+    for problem in shown:
+        line.append("   " if line else "")
+        status = problem.score.status
+        line.append(f"{words.STATUS[status].split()[0]} {problem.problem.id}", style=STYLE.get(status, "dim"))
+        if problem.passed:
+            line.append(f" {problem.passed}", style="dim")
+    todo = [problem.problem.id for problem in ran if problem.score.status is Status.TODO]
+    if todo:
+        line.append("   " if line else "")
+        listed = ", ".join(todo) if len(todo) <= _NAMED else f"{len(todo)} problems"
+        line.append(f"{words.STATUS[Status.TODO].split()[0]} {listed} still to be written", style=STYLE[Status.TODO])
+    if line:
+        yield line
+
+
+def _progress(view: View) -> Text:
+    base = [p for p in view.rubric.problems if p.section in view.rubric.base_sections and is_watched(p)]
+    earned, possible = points(view.results, base)
+    done = sum(view.results[p.id].status is Status.PASS for p in base if p.id in view.results)
+    text = Text(bar(earned, possible, _BAR), style="green")
+    text.append(f" {earned:g} of {possible:g} points, {done} of {len(base)} problems", style="bold")
+    return text
+
+
+def _todo(view: View) -> Text | None:
+    if view.waiting and not view.running and (broken := held_up(view.waiting, view.results, view.rubric)):
+        return Text(
+            f"{len(view.waiting)} problems build on {', '.join(broken)} and run once that is mended.", style="dim"
+        )
+    name = view.scope or next_todo(view.results, view.rubric)
+    if name is None:
+        return Text("All code is done; python -m grader status lists the experiments.")
+    known = view.results.get(name)
+    if known is not None and known.status is Status.PASS:
+        following = next_todo(view.results, view.rubric)
+        return Text(f"{name} is done." + (f" Next: python -m grader watch {following}" if following else ""))
+    if known is not None and known.status in (*BROKEN, Status.PARTIAL):
+        return Text(f"next: mend {name}")
+    return Text(f"next: write {name} (python -m grader explain {name})")
+
+
+def _keys(view: View) -> Text:
+    keys = [("h", "hint"), ("a", "run all"), ("q", "quit")]
+    if view.place:
+        file, line = view.place
+        keys.insert(1, ("o", f"open {file}:{line}"))
+    text = Text()
+    for key, does in keys:
+        text.append("   " if text else "")
+        text.append(key, style="bold")
+        text.append(f" {does}", style="dim")
+    return text
+
+
+def subject(view: View) -> tuple[ProblemReport, Report] | None:
+    """The problem that hints are about: the most urgent one that failed last, else the first that ran."""
+    pairs = [(problem, report) for report in view.reports for problem in report.most_urgent_first]
+    pairs += [(problem, report) for report in view.reports for problem in report.problems]
+    return pairs[0] if pairs else None
