@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
+from rich.columns import Columns
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -12,8 +14,9 @@ from ..report import words
 from ..report.model import ProblemReport, Report
 from ..report.remembered import Remembered
 from ..report.terminal import STYLE, from_scratch_panel, what_is_wrong
+from ..rules.reach import ANSWERS
 from ..scoring.points import Status
-from ..scoring.rubric import Rubric
+from ..scoring.rubric import ProblemKind, Rubric
 from .milestones import bar
 from .work import BROKEN, held_up, is_watched, next_todo, points
 
@@ -66,24 +69,21 @@ def draw(view: View) -> Iterator[RenderableType]:
         yield _keys(view)
 
 
-def _outcomes(view: View) -> Iterator[Text]:
-    """A word for each problem that ran; of those that pass, after a save of a file that many rest on, their number."""
+def _outcomes(view: View) -> Iterator[Columns]:
+    """A word for each problem that ran; where many pass, or are unwritten, their number."""
     ran = [problem for report in view.reports if not report.load_fault for problem in report.problems]
-    shown = [problem for problem in ran if problem.score.status is not Status.TODO]
-    line = Text()
-    for problem in shown:
-        line.append("   " if line else "")
-        status = problem.score.status
-        line.append(f"{words.STATUS[status].split()[0]} {problem.problem.id}", style=STYLE.get(status, "dim"))
-        if problem.passed:
-            line.append(f" {problem.passed}", style="dim")
-    todo = [problem.problem.id for problem in ran if problem.score.status is Status.TODO]
-    if todo:
-        line.append("   " if line else "")
-        listed = ", ".join(todo) if len(todo) <= _NAMED else f"{len(todo)} problems"
-        line.append(f"{words.STATUS[Status.TODO].split()[0]} {listed} still to be written", style=STYLE[Status.TODO])
-    if line:
-        yield line
+    few: list[Text] = []
+    for status in (Status.ERROR, Status.FAIL, Status.PARTIAL, Status.PASS, Status.TODO, Status.NOT_PROVIDED):
+        these = [problem for problem in ran if problem.score.status is status]
+        mark, _, word = words.STATUS[status].partition(" ")
+        if len(these) > _NAMED and status in (Status.PASS, Status.TODO):
+            few.append(Text(f"{mark} {len(these)} problems {word}", style=STYLE[status]))
+            continue
+        for problem in these:
+            text = Text(f"{mark} {problem.problem.id} ", style=STYLE[status])
+            few.append(text.append(word if status is Status.TODO else problem.passed, style="dim"))
+    if few:
+        yield Columns(few, padding=(0, 3))
 
 
 def _progress(view: View) -> Text:
@@ -109,20 +109,17 @@ def _todo(view: View) -> Text | None:
         return Text(f"{name} is done." + (f" Next: python -m grader watch {following}" if following else ""))
     if known is not None and known.status in (*BROKEN, Status.PARTIAL):
         return Text(f"next: mend {name}")
-    return Text(f"next: write {name} (python -m grader explain {name})")
+    does = f"answer {name} in {ANSWERS}" if view.rubric[name].kind is ProblemKind.ANSWER else f"write {name}"
+    return Text(f"next: {does} (python -m grader explain {name})")
 
 
-def _keys(view: View) -> Text:
-    keys = [("h", "hint"), ("a", "run all"), ("q", "quit")]
+def _keys(view: View) -> Columns:
+    keys = {"h": "hint", "a": "all", "q": "quit"}
     if view.place:
         file, line = view.place
-        keys.insert(1, ("o", f"open {file}:{line}"))
-    text = Text()
-    for key, does in keys:
-        text.append("   " if text else "")
-        text.append(key, style="bold")
-        text.append(f" {does}", style="dim")
-    return text
+        keys = {"h": "hint", "o": f"open {PurePosixPath(file).name}:{line}", **keys}
+    shown = [Text.assemble((key, "bold"), (f" {does}", "dim")) for key, does in keys.items()]
+    return Columns(shown, padding=(0, 3))
 
 
 def subject(view: View) -> tuple[ProblemReport, Report] | None:
