@@ -246,8 +246,13 @@ def main() -> int:
     limit_own_memory(_MEMORY_MIB)
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     events = Events()
-    with _ordered() as (order, submission):
-        return _carry_out(order, submission, events)
+    try:
+        with _ordered() as (order, submission):
+            return _carry_out(order, submission, events)
+    except OSError as error:  # as on a full disk
+        where = f" ({error.filename})" if error.filename else ""
+        events.send("failed", message=f"what the tests need cannot be written: {error.strerror}{where}.")
+        return 3
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from ..guide.explanation import HANDOUT
@@ -118,20 +118,18 @@ def render(
     Args:
         outdated: problems that were looked at before the files that they rest on were changed; now: seconds since 1970.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+    shown: list[RenderableType] = []
+    names = max((len(standing.stage.name) for standing in standings), default=0)
+    figures = max((len(_figures(standing)) for standing in standings), default=0)
     for standing in standings:
         mark, style = _mark(standing, results)
-        table.add_row(
-            Text(f"{mark} {standing.stage.name}", style=style),
-            Text(bar(standing.earned, standing.possible, _BAR), style=style),
-            f"{standing.earned:g} / {standing.possible:g}",
-            _open(standing, results),
+        filled = bar(standing.earned, standing.possible, _BAR)
+        shown.append(
+            Text(f"{mark} {standing.stage.name:{names}}  {filled}  {_figures(standing):>{figures}}", style=style)
         )
-    shown: list[RenderableType] = [table, Text()]
+        if standing.open:
+            shown.append(Padding(_open(standing, results), (0, 0, 0, 4)))
+    shown.append(Text())
     earned, possible = sum(s.earned for s in standings), sum(s.possible for s in standings)
     least, most = sum(s.hours[0] for s in standings), sum(s.hours[1] for s in standings)
     hours = f" About {least:.0f} to {most:.0f} hours are left." if round(most) else ""
@@ -139,6 +137,10 @@ def render(
     shown += _next(results, rubric)
     shown += _age(results, outdated, now)
     return Group(*shown)
+
+
+def _figures(standing: Standing) -> str:
+    return f"{standing.earned:g} / {standing.possible:g}"
 
 
 def _mark(standing: Standing, results: Mapping[str, Remembered]) -> tuple[str, str]:

@@ -73,24 +73,24 @@ class Redraw:
 class Advanced:
     """A test of a run begins."""
 
-    run: Run
+    run: BatchRun
     test: str
 
 
 @dataclass(frozen=True)
-class Ended:
+class Answered:
     """A run has its report, or a sentence on why there is none; neither where it was cancelled."""
 
-    run: Run
+    run: BatchRun
     report: Report | None = None
     trouble: str = ""
 
 
-Event = Looked | Redraw | Advanced | Ended
+Event = Looked | Redraw | Advanced | Answered
 
 
-class Run(Progress):
-    """The tests of some problems, in a thread. It ends with one `Ended`."""
+class BatchRun(Progress):
+    """The tests of some problems, in a thread. It ends with one `Answered`."""
 
     def __init__(
         self, spare: Spare, named: str, rubric: Rubric, problems: Sequence[Problem], tell: Callable[[Event], None]
@@ -136,7 +136,7 @@ class Run(Progress):
         finally:
             with contextlib.suppress(OSError):
                 self._spare.close()
-        self._tell(Ended(self, report, trouble))
+        self._tell(Answered(self, report, trouble))
 
 
 def in_a_sentence(error: Exception) -> str:
@@ -175,7 +175,7 @@ class Watch:
         self._wakes, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._spare: Spare | None = None
-        self._run: Run | None = None
+        self._run: BatchRun | None = None
         self._reach: dict[str, Reach] = {}
         self._unread: set[str] = set()
         self._snapshot, self._folders = look(self._layout)
@@ -229,8 +229,8 @@ class Watch:
                         self._draw()
                     case Advanced(run=run, test=test) if run is self._run:
                         self._show_progress(run, test)
-                    case Ended(run=run) as ended if run is self._run:
-                        self._end(ended)
+                    case Answered(run=run) as answered if run is self._run:
+                        self._end(answered)
 
     def _look(self, trouble: str) -> None:
         """Find what was saved, and run what that affects."""
@@ -296,21 +296,21 @@ class Watch:
                 return visible(f"{name} cannot be read by Python: {error}."), (name, 1)
         return None
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, answered: Answered) -> None:
         """Take down what came of a run, show it, and begin the next."""
         run, self._run = self._run, None
         assert run is not None
-        if ended.report is None:
+        if answered.report is None:
             waiting = work.merged((p.id for p in run.problems), self._view.waiting, self._rubric)
-            self._view = dataclasses.replace(self._view, waiting=waiting, running=False, said=ended.trouble)
+            self._view = dataclasses.replace(self._view, waiting=waiting, running=False, said=answered.trouble)
             self._draw()
             return
-        new = results_of(ended.report, self._reach, self._files, time.time())
+        new = results_of(answered.report, self._reach, self._files, time.time())
         unkept = remember(self._files, new)
         self._view = dataclasses.replace(
             self._view,
             results={**self._view.results, **new},
-            reports=(*self._view.reports, ended.report),
+            reports=(*self._view.reports, answered.report),
             running=False,
             said=f"This is not remembered: {unkept}" if unkept else "",
         )
@@ -353,7 +353,7 @@ class Watch:
                 spare, self._spare = self._ready(), None
                 problems = [self._rubric[name] for name in batch]
                 self._view = dataclasses.replace(self._view, waiting=waiting, running=True)
-                self._run = Run(spare, self._named, self._rubric, problems, self._tell)
+                self._run = BatchRun(spare, self._named, self._rubric, problems, self._tell)
                 self._show_progress(self._run, "")
             if not urgent or not batch:  # the next one gets ready beside what nobody waits for
                 self._spare = self._ready()
@@ -465,7 +465,7 @@ class Watch:
             for part in screen.draw(self._view):
                 page.print(part)
 
-    def _show_progress(self, run: Run, test: str) -> None:
+    def _show_progress(self, run: BatchRun, test: str) -> None:
         """One line that is written over and over."""
         console = Console()
         if console.is_terminal:
