@@ -54,14 +54,10 @@ def watch(copy) -> Iterator[PseudoTerminal]:
 
 
 @pytest.fixture
-def rope(copy, watch) -> Iterator[Path]:
-    """The file that is edited; afterwards it is right again, and the watch says so: it went on."""
-    path = copy / "cs336_basics" / "rope.py"
-    yield path
+def rope(copy, watch) -> Path:
+    """The file that is edited. Each test leaves it as it likes: the next one shows that the watch went on."""
     watch.forget()
-    save_as_editors_do(path, ROPE)
-    screen = watch.wait_for(f"(?s){PASSES}.*{KEYS}")
-    assert "SyntaxError" not in screen
+    return copy / "cs336_basics" / "rope.py"
 
 
 def save_as_editors_do(path: Path, text: str) -> None:
@@ -103,44 +99,43 @@ def test_o_opens_the_failing_line_and_what_the_editor_leaves_running_stays(watch
     os.kill(window, signal.SIGTERM)
 
 
-def test_a_runs_it_again(watch, rope):
+def test_a_runs_everything_again(watch, rope):
+    rope.write_text(WRONG, "utf-8")
+    first = watch.next_screen(f"(?s){FAILS}.*{KEYS}")
     watch.press("a")
-    assert "saved" not in watch.next_screen(f"(?s){PASSES}.*{KEYS}").partition(KEYS)[0].replace("saved: ", "", 1)
+    assert watch.next_screen(f"(?s){FAILS}.*{KEYS}") == first
 
 
-@pytest.mark.parametrize("columns", [40, 160])
-def test_the_screen_is_drawn_anew_for_another_size(watch, rope, columns):
+def test_the_screen_is_drawn_anew_for_another_size(watch, rope):
     rope.write_text(WRONG, "utf-8")
     watch.next_screen(f"(?s){FAILS}.*{KEYS}")
-    watch.forget()
-    watch.resize(columns, 30)
-    screen = watch.wait_for(f"(?s){FAILS}.*{KEYS}")
-    widest = max(screen.splitlines(), key=len)
-    assert len(widest) == columns, widest  # of the panel
-    watch.resize(100, 40)
+    for columns in (40, 160, 100):
+        watch.forget()
+        watch.resize(columns, 40)
+        widest = max(watch.wait_for(f"(?s){FAILS}.*{KEYS}").splitlines(), key=len)
+        assert len(widest) == columns, widest  # of the panel
 
 
 def test_a_syntax_error_is_one_sentence_with_its_place(watch, rope):
     line = ROPE.splitlines().index("class RotaryPositionalEmbedding(nn.Module):") + 1
     rope.write_text(ROPE.replace("(nn.Module):", "(nn.Module:"), "utf-8")
     screen = watch.next_screen(f"(?s)SyntaxError.*{KEYS}")
-    said = [text for text in screen.splitlines() if text.startswith("cs336_basics/rope.py")]
-    assert said == [f"cs336_basics/rope.py:{line}: SyntaxError: '(' was never closed."]
+    assert len(re.findall(rf"^cs336_basics/rope\.py:{line}: SyntaxError: .+\.$", screen, re.MULTILINE)) == 1
+    assert "Traceback" not in screen
     assert f"open rope.py:{line}" in screen
 
 
 def test_a_renamed_class_is_said(watch, rope):
     rope.write_text(ROPE.replace("RotaryPositionalEmbedding", "Rotary"), "utf-8")
-    screen = watch.next_screen(f"(?s)! rope.*{KEYS}")
-    assert "cannot import name 'RotaryPositionalEmbedding'" in screen
-    assert "Did you mean" in screen or "see it for yourself" in screen
+    screen = watch.next_screen(f"(?s)! rope.*cannot import name 'RotaryPositionalEmbedding'.*{KEYS}")
+    assert "see it for yourself" in screen
 
 
 def test_a_circular_import_is_said(watch, rope, copy):
     layers = copy / "cs336_basics" / "layers.py"
     before = layers.read_text("utf-8")
     layers.write_text("from cs336_basics.rope import RotaryPositionalEmbedding\n" + before, "utf-8")
-    watch.next_screen("No problem|does not rest|rope")
+    watch.next_screen("rope does not rest on cs336_basics/layers.py")
     rope.write_text("from cs336_basics.layers import Linear\n" + ROPE, "utf-8")
     try:
         screen = watch.next_screen(f"(?s)circular import.*{KEYS}")
@@ -162,8 +157,7 @@ def test_a_file_that_is_saved_half_way_is_read_again_when_it_is_whole(watch, rop
 
 def test_a_deleted_file_is_said(watch, rope):
     rope.unlink()
-    screen = watch.next_screen(f"(?s)! rope.*{KEYS}")
-    assert "'cs336_basics.rope'" in screen
+    watch.next_screen(f"(?s)! rope.*'cs336_basics.rope' does not exist.*{KEYS}")
 
 
 def test_deleted_adapters_are_said(watch, rope, copy):
@@ -212,7 +206,7 @@ def test_a_new_folder_is_watched_too(watch, rope, copy):
     new.mkdir()
     (new / "__init__.py").touch()
     (new / "turn.py").write_text(ROPE, "utf-8")
-    rope.write_text("from cs336_basics.parts.turn import RotaryPositionalEmbedding as RotaryPositionalEmbedding\n")
+    rope.write_text("from cs336_basics.parts.turn import RotaryPositionalEmbedding\n", "utf-8")
     watch.wait_for(f"(?s)saved: .*{PASSES}.*{KEYS}")
     (new / "turn.py").write_text(WRONG, "utf-8")
     assert "saved: cs336_basics/parts/turn.py" in watch.next_screen(f"(?s){FAILS}.*{KEYS}")
@@ -233,6 +227,7 @@ def test_the_answer_after_a_save_needs_no_imports(watch, rope):
 
 
 def test_ctrl_c_ends_it_and_the_terminal_is_as_it_was(copy, rope):
+    rope.write_text(ROPE, "utf-8")
     terminal = start(copy, "rope", columns=60)
     before = terminal.modes
     terminal.wait_for(f"(?s){PASSES}.*{KEYS}")
@@ -262,6 +257,7 @@ def can_mount() -> bool:
 
 @pytest.mark.skipif(not can_mount(), reason="needs a file system of its own to fill")
 def test_a_full_disk_is_said_and_the_watch_goes_on(copy, rope, tmp_path):
+    rope.write_text(ROPE, "utf-8")
     command = f"mount -t tmpfs -o size=8m tmpfs {tmp_path} && exec {sys.executable} -m grader watch rope"
     terminal = PseudoTerminal(["unshare", "-rm", "sh", "-c", command], copy, TMPDIR=str(tmp_path))
     try:

@@ -257,11 +257,12 @@ def ahead(isolation: Isolation, layout: Layout) -> Isolation | None:
     """The same level for a worker that is started before it is known what the submission's files will hold.
 
     None where that is impossible. What an overlay shows of files that change below it is undefined (the kernel's
-    Documentation/filesystems/overlayfs.rst, "Changes to underlying filesystems"), so a copy takes its place, or the
-    files themselves, read-only. Landlock's rules are about the files that were there when they were made.
+    Documentation/filesystems/overlayfs.rst, "Changes to underlying filesystems"), so a copy takes its place or, where
+    there is too much by now, the files themselves, read-only. Landlock's rules are about the files that were there when
+    they were made.
     """
     match isolation.level, isolation.files:
-        case Level.BUBBLEWRAP, FileAccess.OVERLAY:
+        case Level.BUBBLEWRAP, FileAccess.OVERLAY | FileAccess.COPY if isolation.user is None:
             return dataclasses.replace(isolation, files=FileAccess.COPY if _is_small(layout) else FileAccess.READ_ONLY)
         case (Level.NONE, _) | (Level.LANDLOCK, FileAccess.READ_ONLY):
             return None

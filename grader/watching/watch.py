@@ -263,8 +263,7 @@ class Watch:
             self._draw()
             return
         self._reach = reach_of(self._layout, self._reaching)
-        ours = {problem.id for problem in self._problems}
-        found = [name for name in affected(self._unread, before, self._reach) if name in ours]
+        found = affected(self._unread, before, self._reach)
         self._unread.clear()
         self._view = dataclasses.replace(self._view, saved=saved)
         if not found:
@@ -322,7 +321,7 @@ class Watch:
 
     @property
     def _reaching(self) -> list[Problem]:
-        return [problem for problem in self._rubric.problems if work.is_watched(problem)]
+        return [problem for problem in self._problems if work.is_watched(problem)]
 
     def _begin(self) -> None:
         """Run what is not known of the code as it is."""
