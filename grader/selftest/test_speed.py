@@ -1,18 +1,23 @@
-"""Ratios, intervals, verdicts and points of races: what is pure about them."""
+"""Ratios, intervals, verdicts and points of races, and the turns that they come from."""
 
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
+from grader.performance.devices import CpuDevice
 from grader.performance.paired_turns import take_turns
+from grader.performance.racing import ReferenceCannotRun, open_pairing, reference_layout
 from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
 from grader.report.model import build_report
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import Status
 from grader.scoring.races import RaceResult, Speed, score_races
 from grader.scoring.rubric import load_rubric
+from grader.submission.locate import locate
+from grader.wall.isolation import choose
 
 THRESHOLDS = Thresholds(full=2.0, none=6.0)
 PROBLEM = load_rubric()["flash_attention_triton_speed"]
@@ -138,3 +143,29 @@ def test_first_correct_then_fast(outcome, earned):
     fast = report.problems[1]
     assert fast.score.earned == earned
     assert fast.blocked_by == (() if earned else ("softmax",))
+
+
+def test_a_device_that_cannot_be_used_behind_the_wall_is_no_fault_of_the_submission(tmp_path):
+    """The reference is started first and alone: where it cannot use the device, nobody's code was asked anything."""
+    (tmp_path / "adapters.py").write_text("raise OSError('no such device')\n", "utf-8")
+    broken, right = locate(str(tmp_path)), reference_layout("cpu")
+    level = choose("auto", right)
+    with (
+        pytest.raises(ReferenceCannotRun, match=r"cannot be used behind the wall here .*no such device"),
+        open_pairing(right, level, CpuDevice(), reference=broken),
+    ):
+        pytest.fail("there is nothing to race against")
+
+
+def test_a_slow_contestant_gets_fewer_turns_to_warm_up():
+    turns = []
+
+    def slow(seed):
+        turns.append(seed)
+        time.sleep(0.03)
+        return Taken(0.03, 0.03)
+
+    pairs = take_turns(
+        slow, lambda seed: Taken(1.0, 1.0), THRESHOLDS, chance=random.Random(0), budget_s=0.04, most_pairs=1
+    )
+    assert (len(pairs), len(turns)) == (1, 3)  # the first is free, and the second took more than half of the time
