@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 
 import pytest
+import torch
 
+from grader.cases.compare import Mismatch, Tolerance, compare
 from grader.performance.devices import CpuDevice
 from grader.performance.paired_turns import take_turns
 from grader.performance.racing import ReferenceCannotRun, open_pairing, reference_layout
 from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
+from grader.performance.tensor_races import RACES
 from grader.report.model import build_report
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import Status
@@ -169,3 +173,24 @@ def test_a_slow_contestant_gets_fewer_turns_to_warm_up():
         slow, lambda seed: Taken(1.0, 1.0), THRESHOLDS, chance=random.Random(0), budget_s=0.04, most_pairs=1
     )
     assert (len(pairs), len(turns)) == (1, 3)  # the first is free, and the second took more than half of the time
+
+
+def test_sixteen_bits_are_judged_by_what_all_values_have_in_common():
+    """PyTorch's own attention in bf16 is right, though it is far off where much cancels; with eight bits it is not."""
+    race = next(RACES["flash_attention_pytorch_speed"]("cuda"))
+    generator = torch.Generator().manual_seed(0)
+    drawn = {name: torch.randn(1, 4096, 64, generator=generator).bfloat16() for name in (*"QKV", "cotangent")}
+    truth = [value.bfloat16() for value in race.truth(drawn, {}, torch.arange(1))]
+
+    def found(inputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        q, k, v = leaves = [inputs[name].clone().requires_grad_() for name in "QKV"]
+        scores = (q @ k.mT * 0.125).masked_fill(torch.ones(4096, 4096, dtype=torch.bool).triu(1), -torch.inf)
+        output = scores.softmax(-1) @ v
+        return [output.detach(), *torch.autograd.grad(output, leaves, inputs["cotangent"])]
+
+    compare(truth, found(drawn), race.tolerance)
+    with pytest.raises(Mismatch):
+        compare(truth, found(drawn), Tolerance(3 * 1.6e-2))  # what the worst of them would cost
+    eight_bits = {name: value.to(torch.float8_e4m3fn).bfloat16() for name, value in drawn.items()}
+    with pytest.raises(Mismatch):
+        compare(truth, found(eight_bits), race.tolerance)
