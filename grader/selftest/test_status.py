@@ -222,3 +222,24 @@ def test_the_place_of_an_exception_is_its_last_frame():
         4,
     )
     assert editor.place_in("importing adapters.py failed.") is None
+
+
+# Without the library that watches
+
+
+def test_without_watchfiles_one_sentence_says_what_to_install(tmp_path):
+    written(tmp_path, {"adapters.py": ""})
+    code = "import sys; sys.modules['watchfiles'] = None; from grader.__main__ import main; sys.exit(main(['watch']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(KIT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "grader: watching files needs the package watchfiles, which is not installed here; `make setup` installs it, "
+        "or `pip install watchfiles`.\n"
+    )
