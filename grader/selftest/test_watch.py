@@ -157,7 +157,7 @@ def test_a_file_that_is_saved_half_way_is_read_again_when_it_is_whole(watch, rop
 
 def test_a_deleted_file_is_said(watch, rope):
     rope.unlink()
-    watch.next_screen(f"(?s)! rope.*'cs336_basics.rope' does not exist.*{KEYS}")
+    watch.next_screen(f"(?s)! rope.*No module named 'cs336_basics.rope'.*{KEYS}")
 
 
 def test_deleted_adapters_are_said(watch, rope, copy):

@@ -10,6 +10,7 @@ from rich.columns import Columns
 from rich.console import RenderableType
 from rich.text import Text
 
+from ..escape import visible
 from ..report import words
 from ..report.model import ProblemReport, Report
 from ..report.remembered import Remembered
@@ -50,7 +51,7 @@ def draw(view: View) -> Iterator[RenderableType]:
     """The whole screen, from the top: what was saved, what came of it, how far the assignment is, and the keys."""
     if view.saved:
         more = f" and {len(view.saved) - _NAMED} more" if len(view.saved) > _NAMED else ""
-        yield Text(f"saved: {', '.join(view.saved[:_NAMED])}{more}", style="dim")
+        yield Text(f"saved: {visible(', '.join(view.saved[:_NAMED]))}{more}", style="dim")
     yield from _outcomes(view)
     panels = [panel for report in view.reports for panel in what_is_wrong(report)]
     yield from panels[:_PANELS]
@@ -123,7 +124,9 @@ def _keys(view: View) -> Columns:
 
 
 def subject(view: View) -> tuple[ProblemReport, Report] | None:
-    """The problem that hints are about: the most urgent one that failed last, else the first that ran."""
-    pairs = [(problem, report) for report in view.reports for problem in report.most_urgent_first]
-    pairs += [(problem, report) for report in view.reports for problem in report.problems]
-    return pairs[0] if pairs else None
+    """The problem that hints are about: the most urgent that failed, the next one to write, or the first that ran."""
+    failed = [(problem, report) for report in view.reports for problem in report.most_urgent_first]
+    ran = [(problem, report) for report in view.reports for problem in report.problems]
+    todo = next_todo(view.results, view.rubric)
+    following = [(problem, report) for problem, report in ran if problem.problem.id == todo]
+    return next(iter((*failed, *following, *ran)), None)

@@ -161,7 +161,7 @@ class Watch:
 
     def __init__(self, named: str, rubric: Rubric, scope: str = "", isolation: str = "auto") -> None:
         warnings.simplefilter("ignore")  # of a student's source, as it is read: it is not what was asked
-        self._named, self._rubric, self._wanted = named, rubric, isolation
+        self._named, self._rubric = named, rubric
         self._layout = locate(named)
         self._isolation = choose(isolation, self._layout)
         self._files = Files(self._layout.root)
@@ -267,7 +267,7 @@ class Watch:
         self._unread.clear()
         self._view = dataclasses.replace(self._view, saved=saved)
         if not found:
-            named = ", ".join(saved)
+            named = visible(", ".join(saved))
             scope = self._view.scope
             self._say(f"{scope} does not rest on {named}." if scope else f"No problem rests on {named}.")
             return
