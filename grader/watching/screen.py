@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -24,6 +25,7 @@ from .work import BROKEN, held_up, is_watched, next_todo, points
 _BAR = 20
 _PANELS = 2
 _NAMED = 4
+_IMPORTING = ("ImportError: ", "ModuleNotFoundError: ", "importing ")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,12 @@ def draw(view: View) -> Iterator[RenderableType]:
         more = f" and {len(view.saved) - _NAMED} more" if len(view.saved) > _NAMED else ""
         yield Text(f"saved: {visible(', '.join(view.saved[:_NAMED]))}{more}", style="dim")
     yield from _outcomes(view)
-    panels = [panel for report in view.reports for panel in what_is_wrong(report)]
+    unimported = [(problem, said) for problem in _ran(view) if (said := why_not_imported(problem))]
+    for said in dict.fromkeys(said for _, said in unimported):
+        names = ", ".join(problem.problem.id for problem, why in unimported if why == said)
+        yield Text(f"{names}: {said}", style="red")
+    left_out = [problem for problem, _ in unimported]
+    panels = [panel for report in view.reports for panel in what_is_wrong(_without(report, left_out))]
     yield from panels[:_PANELS]
     if len(panels) > _PANELS:
         yield Text(f"{len(panels) - _PANELS} more problems fail; first things first.", style="dim")
@@ -72,7 +79,7 @@ def draw(view: View) -> Iterator[RenderableType]:
 
 def _outcomes(view: View) -> Iterator[Columns]:
     """A word for each problem that ran; where many pass, or are unwritten, their number."""
-    ran = [problem for report in view.reports if not report.load_fault for problem in report.problems]
+    ran = _ran(view)
     few: list[Text] = []
     for status in (Status.ERROR, Status.FAIL, Status.PARTIAL, Status.PASS, Status.TODO, Status.NOT_PROVIDED):
         these = [problem for problem in ran if problem.score.status is status]
@@ -85,6 +92,23 @@ def _outcomes(view: View) -> Iterator[Columns]:
             few.append(text.append(word if status is Status.TODO else problem.passed, style="dim"))
     if few:
         yield Columns(few, padding=(0, 3))
+
+
+def _ran(view: View) -> list[ProblemReport]:
+    return [problem for report in view.reports if not report.load_fault for problem in report.problems]
+
+
+def why_not_imported(problem: ProblemReport) -> str:
+    """One sentence for a problem whose code could not even be imported, as all of its tests say alike; else ""."""
+    messages = {test.outcome.message for test in problem.failing}
+    if problem.score.status is not Status.ERROR or len(messages) != 1:
+        return ""
+    (message,) = messages
+    return message if message.startswith(_IMPORTING) and "\n" not in message else ""
+
+
+def _without(report: Report, problems: Collection[ProblemReport]) -> Report:
+    return dataclasses.replace(report, problems=tuple(p for p in report.problems if p not in problems))
 
 
 def _progress(view: View) -> Text:
