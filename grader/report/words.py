@@ -6,6 +6,7 @@ from ..rules.from_scratch import Effect
 from ..scoring.outcome import Result
 from ..scoring.points import Status
 from ..scoring.races import RaceResult
+from .model import DifferenceMap
 
 STATUS = {
     Status.PASS: "✓ pass",
@@ -40,6 +41,14 @@ INSTALL = (
 )
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def map_of(map: DifferenceMap) -> str:
+    """What a map shows: which matrix, and how much of it a cell is."""
+    high, wide = -(-map.rows // len(map.cells)), -(-map.columns // len(map.cells[0]))
+    whole = f"{map.part}{list(map.at) or ''}"
+    cell = "a cell is one value" if high == wide == 1 else f"a cell is {high} × {wide} values"
+    return f"Where {whole} differs ({map.rows} × {map.columns}; {cell}):"
 
 
 def race(result: RaceResult) -> tuple[str, str]:

@@ -53,7 +53,8 @@ class Page:
             self._call(f"{domain}.enable")
 
     def open(self, path: Path) -> None:
-        """Load a file and wait until it is there as a whole."""
+        """Load a file and wait until it is there as a whole; `troubles` begins anew."""
+        self.troubles.clear()
         self._call("Page.navigate", url=path.resolve().as_uri())
         self._wait_for("Page.loadEventFired")
 
