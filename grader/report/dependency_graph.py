@@ -183,7 +183,7 @@ def _settled(column: Mapping[str, tuple[float, float]], tallest: float) -> dict[
         tops[name] = max(free, wanted - height / 2)
         free = tops[name] + height + _SPACE
     limit = tallest
-    for name, (_, height) in reversed(column.items()):
+    for name, (_, height) in reversed(list(column.items())):
         tops[name] = min(tops[name], limit - height)
         limit = tops[name] - _SPACE
     return {name: top + column[name][1] / 2 for name, top in tops.items()}

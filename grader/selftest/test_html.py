@@ -139,6 +139,7 @@ def test_a_known_bug_is_named_once(report):
 
 def test_the_graph_marks_what_fails_by_itself_and_where_it_shows_again(full):
     graph = lay_out(full)
+    assert graph is not None
     roots = {node.problem.problem.id for node in graph.nodes if node.is_root}
     assert roots == {"rope", "softmax", "scaled_dot_product_attention"}
     failing = {(e.source.problem.problem.id, e.target.problem.problem.id) for e in graph.edges if e.fails}
@@ -152,6 +153,7 @@ def test_the_graph_of_every_problem_is_drawn_without_overlap():
         environment={"seconds": 1.0},
     )  # fmt: skip
     graph = lay_out(report)
+    assert graph is not None
     ids = [node.problem.problem.id for node in graph.nodes]
     assert len(ids) == len(set(ids)) > 20
     for edge in graph.edges:
