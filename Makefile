@@ -19,7 +19,7 @@ endif
 .PHONY: help setup test grade data stubs fixtures bench kill-matrix diagnosis seeds tolerances golden pictures attacks mutants lint
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready ## make the environment in .venv (with uv if there is one, else with venv and pip)
 
