@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     from .kit.systems import why_not_in, without
 
     streams.prepare()
-    if sentence := why_not_in(sys.version_info):
+    if sentence := why_not_in(sys.version_info[:2]):
         streams.complain(sentence)
         return REFUSED
     from .signals import Ended, obeyed

@@ -4,7 +4,7 @@ import sys
 
 from grader.kit.systems import why_not_in, why_not_on
 
-if sentence := why_not_on(sys.platform) or why_not_in(sys.version_info):  # before what cannot be imported there
+if sentence := why_not_on(sys.platform) or why_not_in(sys.version_info[:2]):  # before what cannot be imported there
     print(sentence, file=sys.stderr)
     raise SystemExit(4)  # as pytest does where it is called wrongly
 
