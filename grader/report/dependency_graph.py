@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..scoring.points import Status
 from ..scoring.rubric import ProblemKind
+from . import words
 from .model import ProblemReport, Report
 
 _FAILING = (Status.FAIL, Status.PARTIAL, Status.ERROR)
@@ -24,7 +25,7 @@ Needs = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Node:
-    """One problem. x, y, width, height: its box, in pixels; lines: its name, in one line or two.
+    """One problem. x, y, width, height: its box, in pixels; lines: its name, in one line or two; score: under them.
 
     is_root: whether it fails by itself, so that mending begins there.
     """
@@ -35,6 +36,7 @@ class Node:
     width: float
     height: float
     lines: tuple[str, ...]
+    score: str
     is_root: bool
 
     @property
@@ -162,11 +164,12 @@ def _placed(part: Sequence[str], needs: Needs, shown: Mapping[str, ProblemReport
             middle.update(_settled({id: (wanted[id], height[id]) for id in column}, tallest))
     nodes, x = [], 1.0
     for column in columns:
-        width = max(max(map(len, lines[id])) for id in column) * _LETTER + 2 * _MARGIN
+        width = max(len(text) for id in column for text in (*lines[id], _score(shown[id]))) * _LETTER + 2 * _MARGIN
         for id in column:
             problem = shown[id]
             root = _is_failing(problem) and not problem.blocked_by
-            nodes.append(Node(problem, x, middle[id] - height[id] / 2 + 1, width, height[id], lines[id], root))
+            y = middle[id] - height[id] / 2 + 1
+            nodes.append(Node(problem, x, y, width, height[id], lines[id], _score(problem), root))
         x += width + _GAP
     return nodes
 
@@ -190,7 +193,13 @@ def _settled(column: Mapping[str, tuple[float, float]], tallest: float) -> dict[
 
 
 def _moved(node: Node, x: float, y: float) -> Node:
-    return Node(node.problem, node.x + x, node.y + y, node.width, node.height, node.lines, node.is_root)
+    return replace(node, x=node.x + x, y=node.y + y)
+
+
+def _score(problem: ProblemReport) -> str:
+    """The mark of a status, and points: `◐ 1.4 / 2`."""
+    said = words.STATUS[problem.score.status]
+    return said if problem.score.status is Status.NOT_ASSESSED else f"{said[0]} {problem.points}"
 
 
 def _lines(name: str) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from .race_lines import describe_machine
 
 _HERE = Path(__file__).resolve().parent
 _CELL = 14  # pixels, with a gap of one
-_LEVELS = 4
 _FIRST = 3
 """As many problems are named at the top as what to begin with."""
 
@@ -69,7 +68,7 @@ class _Heat:
 
 
 def _heat(map: DifferenceMap) -> _Heat:
-    paths = [""] * _LEVELS
+    paths = [""] * len(words.LEVELS)
     for y, row in enumerate(map.cells):
         for x, level in enumerate(row):
             paths[int(level)] += f"M{x * _CELL} {y * _CELL}h{_CELL - 1}v{_CELL - 1}h-{_CELL - 1}z"

@@ -32,6 +32,8 @@ EFFECT = {
     Effect.CARRIED: "costs no points here",
     Effect.WARN: "costs no points",
 }
+LEVELS = ("right", "a little off", "off", "off by more than a typical value")
+"""What the digits of a map of differences are called."""
 ADVICE = "Advice costs no points. The assignment does not ask for it, but it makes code safer for others to use."
 SUSPICIOUS = "This costs no points by itself. A person should look at it."
 LACKING = "Missing here"
