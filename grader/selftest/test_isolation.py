@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -366,6 +367,32 @@ def test_a_copy_is_brought_up_to_date(tmp_path):
     assert (copy / "changed").read_text() == (copy / "link").read_text() == "after"
     assert (copy / "becomes_a_folder" / "new").read_text() == "new"
     assert (copy / "same").stat().st_ino == before
+
+
+def test_a_copy_is_made_while_an_editor_writes_and_removes_files(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "kept").write_text("kept")
+    stopped = threading.Event()
+
+    def edit() -> None:
+        while not stopped.is_set():
+            for number in range(20):
+                (source / f"{number}.tmp").touch()
+            for number in range(20):
+                (source / f"{number}.tmp").unlink()
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    copied: list[Path] = []
+    try:
+        for _ in range(100):
+            copied = copy_submission(source, tmp_path / "copy", (), before=copied)
+    finally:
+        stopped.set()
+        editor.join()
+    copy_submission(source, tmp_path / "copy", (), before=copied)
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["kept"]
 
 
 def test_a_private_folder_is_removed_whatever_is_in_it(tmp_path):

@@ -19,6 +19,9 @@ from pathlib import Path
 
 _NOT_COPIED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 _ATTEMPTS = 3
+_NOT_TO_BE_HAD = (PermissionError, FileNotFoundError)
+"""What is not ours to read, or an editor has just removed: that is left out of a copy."""
+
 _BLOCK = 512  # bytes; the unit of st_blocks on every system
 
 
@@ -135,14 +138,15 @@ def _contents(
     folders = [source]
     while folders:
         entries: list[os.DirEntry[str]] = []
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(*_NOT_TO_BE_HAD):
             entries = list(os.scandir(folders.pop()))
         for entry in entries:
             path = Path(entry.path)
             if entry.name in _NOT_COPIED or path in left_out:
                 continue
             if entry.is_symlink() or entry.is_file():
-                size += entry.stat(follow_symlinks=False).st_size
+                with contextlib.suppress(*_NOT_TO_BE_HAD):
+                    size += entry.stat(follow_symlinks=False).st_size
             elif entry.is_dir():
                 folders.append(path)
             else:
@@ -161,7 +165,7 @@ def _copy(contents: Iterable[Path], source: Path, target: Path, owner: int | Non
         if _kind(path) == stat.S_IFDIR:
             copy.mkdir(exist_ok=True)
         else:
-            with contextlib.suppress(PermissionError):
+            with contextlib.suppress(*_NOT_TO_BE_HAD):
                 copy.unlink(missing_ok=True)
                 shutil.copy(path, copy, follow_symlinks=False)
                 times = path.stat(follow_symlinks=False)
