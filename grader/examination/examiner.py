@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import random
@@ -251,7 +252,9 @@ def main() -> int:
     try:
         with _ordered() as (order, submission):
             return _carry_out(order, submission, events)
-    except OSError as error:  # as on a full disk
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise  # another examiner may have more luck
         where = f" ({error.filename})" if error.filename else ""
         events.send("failed", message=f"what the tests need cannot be written: {error.strerror}{where}.")
         return 3
