@@ -7,6 +7,7 @@ With pytest-xdist every worker explains what it ran, and the process that prints
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -55,6 +56,10 @@ class Summary:
         self._attribution: Attribution | None = None
         self._submission: Submission | None = None
         self._own_adapters: Sequence[str] = ()
+
+    def pytest_collection_finish(self) -> None:
+        """What is imported by now stays: pytest has the collector go through all of torch several times otherwise."""
+        gc.freeze()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
@@ -112,12 +117,12 @@ class Summary:
         self._clues |= {test: Clue.from_plain(fields) for test, fields in found["clues"].items()}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not any(outcome.result not in _NO_TROUBLE for outcome in self._outcomes.values()):
+            return
         from rich.console import Console
 
         from ..report.terminal import safely
 
-        if not any(outcome.result not in _NO_TROUBLE for outcome in self._outcomes.values()):
-            return
         with safely(Console()) as page:
             for panel in self._panels():
                 page.print(panel)
