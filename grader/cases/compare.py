@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..scoring.outcome import Difference
+from .picture import picture
 
 _SHOWN = 60
 _UNKNOWN = dict.fromkeys(("index", "differing", "of", "largest"))
@@ -108,12 +109,14 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
     if not expected.is_floating_point():
         wrong = actual != expected
         if wrong.any():
-            raise _different_values(expected, actual, wrong, where)
+            mismatch = _different_values(expected, actual, wrong, where)
+            mismatch.add(*picture(wrong, mismatch.place["index"]))
+            raise mismatch
         return
     strange = ~torch.isfinite(actual) & torch.isfinite(expected)
     if strange.any():
         index = _first(strange)
-        raise Mismatch(
+        mismatch = Mismatch(
             f"{where}: {int(strange.sum())} of {actual.numel()} values are not finite, "
             f"the first at {index}: expected {_value(expected[tuple(index)])}, got {_value(actual[tuple(index)])}",
             where,
@@ -122,6 +125,8 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
             actual[tuple(index)].item(),
             {"index": index, "differing": int(strange.sum()), "of": actual.numel()},
         )
+        mismatch.add(*picture(strange, index))
+        raise mismatch
     wide, got = expected.double(), actual.double()
     finite = torch.isfinite(wide)
     rms = wide[finite].square().mean().sqrt() if finite.any() else wide.new_zeros(())
@@ -135,6 +140,7 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
             largest, limit = float(errors.max()), float(allowed[tuple(worst)])
             mismatch.add(f"largest difference {largest:.3g} at {worst} (allowed there: {limit:.3g})")
             mismatch.place["largest"] = {"difference": largest, "allowed": limit, "index": worst}
+        mismatch.add(*picture(wrong, mismatch.place["index"]))
         raise mismatch
     if tolerance.typical is not None and finite.any():
         _compare_typical(float((got - wide)[finite].square().mean().sqrt()), float(rms), tolerance.typical, where)

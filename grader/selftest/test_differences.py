@@ -90,3 +90,57 @@ def test_it_travels_with_the_outcome():
     outcome = Outcome("a::b", Result.FAIL, "m", difference=difference(torch.zeros(2), torch.ones(2)))
     assert Outcome.from_plain(json.loads(json.dumps(outcome.as_plain()))) == outcome
     assert Outcome.from_plain(Outcome("a::b", Result.PASS).as_plain()).difference is None
+
+
+def said_of(wrong: torch.Tensor) -> list[str]:
+    """The lines of the message about an output that is wrong in these places."""
+    expected = torch.ones(wrong.shape)
+    with pytest.raises(Mismatch) as caught:
+        compare(expected, torch.where(wrong, 2 * expected, expected))
+    return caught.value.message.splitlines()
+
+
+def test_a_picture_shows_where_a_matrix_is_wrong():
+    wrong = torch.zeros(2, 3, 4, dtype=torch.bool)
+    wrong[1, 1:, 2] = True
+    assert said_of(wrong)[-4:] == [
+        "where in [1, :, :], 3 by 4 (# differs, . agrees):",
+        "  ....",
+        "  ..#.",
+        "  ..#.",
+    ]
+
+
+def test_a_picture_of_a_large_matrix_is_small_and_shows_a_single_wrong_value():
+    wrong = torch.zeros(100, 300, dtype=torch.bool)
+    wrong[:, 200:] = True
+    wrong[99, 0] = True
+    head, *lines = said_of(wrong)[-9:]
+    assert head.endswith("100 by 300 (# differs, . agrees, + partly; a character is up to 13 by 10):")
+    assert {len(line) for line in lines} == {2 + 32}
+    assert lines[-1].startswith("  +...")
+    assert lines[0].endswith("##########")
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 1)])
+def test_there_is_no_picture_of_a_vector(shape):
+    wrong = torch.zeros(6, dtype=torch.bool)
+    wrong[3] = True
+    assert not any("#" in line for line in said_of(wrong.reshape(shape)))
+
+
+def test_there_is_no_picture_of_what_is_hardly_right_anywhere():
+    wrong = torch.ones(3, 6, dtype=torch.bool)
+    assert not any("#" in line for line in said_of(wrong))
+    wrong[2, 1] = False
+    assert not any("#" in line for line in said_of(wrong))
+
+
+def test_a_picture_shows_what_is_not_finite_and_which_whole_numbers_are_wrong():
+    expected = torch.zeros(2, 2)
+    for wanted, nothing in ((expected, math.nan), (expected.long(), 5)):
+        actual = wanted.clone()
+        actual[0, 1] = nothing
+        with pytest.raises(Mismatch) as caught:
+            compare(wanted, actual)
+        assert caught.value.message.splitlines()[-2:] == ["  .#", "  .."]
