@@ -308,23 +308,30 @@ def _hunt(arguments: list[str]) -> int:
         _refuse_here()
 
     from .errors import Refused
+    from .grading import grade
     from .guide.hunt_game import EXPOSED, NAMED
     from .guide.hunt_session import hunt, progress_lines
+    from .scoring.points import Status
     from .scoring.rubric import load_rubric
     from .streams import say
     from .submission.archive import is_archive
 
     if is_archive(options.submission):
         raise Refused(f"{options.submission} is an archive; unpack it and name the folder, which progress is kept in.")
-    submission = Path(options.submission)
+    submission, rubric = Path(options.submission), load_rubric()
     if options.list:
-        for line in progress_lines(submission, load_rubric(), options.problem):
+        for line in progress_lines(submission, rubric, options.problem):
             say(line)
         return GRADED
+
+    def passes() -> bool:
+        (graded,) = grade(options.submission, rubric, rubric.select([options.problem])).problems
+        return graded.score.status is Status.PASS
+
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="replace")
     way = EXPOSED if options.expose else NAMED
-    hunt(options.problem, submission, load_rubric(), input, say, way, options.anyway, options.seed)
+    hunt(options.problem, submission, rubric, input, say, passes, way, options.anyway, options.seed)
     return GRADED
 
 

@@ -130,6 +130,19 @@ def first_wrong(table: HuntTable, outputs: Sequence[Any]) -> int | None:
     return None
 
 
+def known_right(table: HuntTable, outputs: Sequence[Any]) -> list[Any]:
+    """One's own outputs where they are right, UNKNOWN in the place of all others.
+
+    Args:
+        outputs: one for each input, or none at all.
+    """
+    padded = [*outputs, *[UNKNOWN] * (len(table.inputs) - len(outputs))]
+    return [
+        output if output is not UNKNOWN and same_output(one.right, output) else UNKNOWN
+        for one, output in zip(table.inputs, padded, strict=True)
+    ]
+
+
 def with_found(progress: Progress, problem: str, bug: str, way: str, took: int) -> Progress:
     """The progress after a round that found its bug with so many looks or tries."""
     of_problem = progress.get(problem, {})

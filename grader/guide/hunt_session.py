@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from .hunt_game import (
     Round,
     first_wrong,
     found_in,
+    known_right,
     new_round,
     next_bug,
     read_progress,
@@ -60,6 +60,9 @@ Ask = Callable[[str], str]
 """`input`: shows a prompt and gives what was typed. Raises EOFError when nothing more will come."""
 
 Say = Callable[[str], None]
+
+Own = Sequence[Any]
+"""What one's own code gives, one output for each input; UNKNOWN where it is not what is right, or is not known."""
 
 NAMING_HELP = """\
 A bug is planted: you are shown its outputs, as if it were in your code. Find out which one it is.
@@ -88,11 +91,21 @@ class _Stopped(Exception):
 
 
 def hunt(
-    problem: str, submission: Path, rubric: Rubric, ask: Ask, say: Say, way: str, anyway: bool, seed: int | None
+    problem: str,
+    submission: Path,
+    rubric: Rubric,
+    ask: Ask,
+    say: Say,
+    passes: Callable[[], bool],
+    way: str = NAMED,
+    anyway: bool = False,
+    seed: int | None = None,
 ) -> None:
     """Play one round.
 
     Args:
+        passes: runs the problem's tests, and says whether all of its points are earned; asked only where one's own code
+            does not give all of the table's right outputs, which right code need not: the table has one reading.
         way: NAMED or EXPOSED; anyway: whether one's own code need not be right; seed: of what is drawn, or None.
 
     Raises:
@@ -100,7 +113,7 @@ def hunt(
     """
     table = _table(problem, rubric)
     files = Files(Path(locate(submission).root))
-    own = _own_code(problem, submission, table, anyway, say)
+    own = _own_code(problem, submission, table, passes, anyway, say)
     bugs = {bug.id: bug for bug in load_known_bugs() if bug.id in table.wrong}
     table = HuntTable(table.problem, table.inputs, {bug: table.wrong[bug] for bug in bugs})
     progress = _read(files)
@@ -157,31 +170,29 @@ def _table(problem: str, rubric: Rubric) -> HuntTable:
 # --- one's own code ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Own:
-    """outputs: of one's own code, one for each input, or None where it is not known to be right."""
-
-    outputs: list[Any] | None
-
-
-def _own_code(problem: str, submission: Path, table: HuntTable, anyway: bool, say: Say) -> _Own:
+def _own_code(
+    problem: str, submission: Path, table: HuntTable, passes: Callable[[], bool], anyway: bool, say: Say
+) -> Own:
     """Run one's own code on the inputs of the table, behind the wall.
 
     Raises:
-        Refused: it is not right there, and nobody said `anyway`.
+        Refused: it is not right there and does not pass its tests, and nobody said `anyway`.
     """
     say("Running your code on the inputs of the table ...")
     outputs, why_not = _outputs(submission, table)
     if not why_not and (number := first_wrong(table, outputs)) is not None:
         one = table.inputs[number]
-        gives, right = hunt_text.output(outputs[number]), hunt_text.output(one.right)
-        why_not = f'for "{one.about}" your code gives {visible(gives)}, where {right} is right'
+        gives, right = visible(hunt_text.output(outputs[number])), hunt_text.output(one.right)
+        why_not = f'for "{one.about}" your code gives {gives}, where {right} is right'
     if why_not and not anyway:
-        raise Refused(
-            f"{problem} is not known to pass: {why_not}. See to that first (python -m grader hint {problem}), or hunt "
-            f"all the same: python -m grader hunt {problem} --anyway"
-        )
-    return _Own(None if why_not else outputs)
+        if outputs:
+            say(f"Running the tests of {problem} ...")
+        if not outputs or not passes():
+            raise Refused(
+                f"{problem} is not known to pass: {why_not}. See to that first (python -m grader hint {problem}), or "
+                f"hunt all the same: python -m grader hunt {problem} --anyway"
+            )
+    return known_right(table, outputs)
 
 
 def _outputs(submission: Path, table: HuntTable) -> tuple[list[Any], str]:
@@ -206,7 +217,7 @@ def _outputs(submission: Path, table: HuntTable) -> tuple[list[Any], str]:
 # --- a round ----------------------------------------------------------------------------------------------------------
 
 
-def _naming(game: Round, bugs: Mapping[str, KnownBug], own: _Own, ask: Ask, say: Say) -> int:
+def _naming(game: Round, bugs: Mapping[str, KnownBug], own: Own, ask: Ask, say: Say) -> int:
     """Let the bug be named; gives how many looks it took, 0 for one that was given up."""
     letters = {chr(ord("a") + i): bug for i, bug in enumerate(game.choices)}
     _say_inputs(game.table, say)
@@ -235,7 +246,7 @@ def _naming(game: Round, bugs: Mapping[str, KnownBug], own: _Own, ask: Ask, say:
             say(f'"{visible(typed)}" is neither an input nor a choice; ? explains what can be typed.')
 
 
-def _exposing(game: Round, bugs: Mapping[str, KnownBug], own: _Own, ask: Ask, say: Say) -> int:
+def _exposing(game: Round, bugs: Mapping[str, KnownBug], own: Own, ask: Ask, say: Say) -> int:
     """Let an input be chosen in which the bug shows; gives how many tries it took, 0 for one that was given up."""
     _say_inputs(game.table, say)
     say(f"\nThe bug: {bugs[game.bug].diagnosis}")
@@ -303,9 +314,9 @@ def _say_choices(game: Round, letters: Mapping[str, str], bugs: Mapping[str, Kno
         say(f"  {letter}  {'(no) ' * (bug in game.refuted)}{bugs[bug].diagnosis}")
 
 
-def _say_look(game: Round, number: int, own: _Own, say: Say) -> None:
+def _say_look(game: Round, number: int, own: Own, say: Say) -> None:
     one = game.table.inputs[number]
-    yours = UNKNOWN if own.outputs is None else own.outputs[number]
+    yours = own[number]
     label, right = ("right is ", one.right) if yours is UNKNOWN else ("your code", yours)
     say(f"\n  input {number + 1}: {one.about}")
     say(f"  {hunt_text.call(one.operation, one.arguments)}")
