@@ -21,6 +21,7 @@ from ..kit.paths import KIT
 from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result
 from ..scoring.rubric import load_rubric
 from ..submission.interface import Submission
+from .long_tests import LongTests
 
 _NAME = "grader-summary"
 _KEY = "grader"
@@ -31,7 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (config.pluginmanager.has_plugin("terminal") or hasattr(config, "workerinput")):
         return
     named = config.getoption("submission", None)
-    summary = Summary(named, as_always=config.option.tbstyle != "auto" or config.option.usepdb)
+    long_tests = LongTests(config)
+    summary = Summary(named, config.option.tbstyle != "auto" or config.option.usepdb, long_tests)
+    config.pluginmanager.register(long_tests, f"{_NAME}-long-tests")
     config.pluginmanager.register(summary, _NAME)
     if not summary.as_always:
         config.option.tbstyle = "no"
@@ -43,11 +46,12 @@ class Summary:
 
     Args:
         named: the folder of the submission, or None where it is the kit's own; as_always: whether pytest shows its own
-            tracebacks, too.
+            tracebacks, too; long_tests: says what takes long.
     """
 
-    def __init__(self, named: str | None, as_always: bool) -> None:
+    def __init__(self, named: str | None, as_always: bool, long_tests: LongTests) -> None:
         self.named = named
+        self._long_tests = long_tests
         self.as_always = as_always
         self._planned: dict[str, PlannedTest] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -99,8 +103,9 @@ class Summary:
         if self._attribution is None or self._submission is None:
             return
         self._own_adapters = self._submission.own_adapters
-        self._explained = self._attribution.explain()
-        self._clues = self._attribution.find_clues(self._explained, self._submission)
+        with self._long_tests.saying("looking for what is behind the failures"):
+            self._explained = self._attribution.explain()
+            self._clues = self._attribution.find_clues(self._explained, self._submission)
         if (output := getattr(session.config, "workeroutput", None)) is not None:
             output[_KEY] = {
                 "own_adapters": list(self._own_adapters),

@@ -5,15 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import pty
 import random
 import re
-import select
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +37,7 @@ from grader.kit.paths import KIT, REFERENCE
 from grader.misconceptions.catalogue import load_catalogue
 from grader.scoring.rubric import load_rubric
 from grader.selftest.layouts import public_solution, with_rope_in_halves
+from grader.selftest.pseudo_terminal import PseudoTerminal
 from grader.trials.hunt_outputs import answers_of, make_table
 
 RUBRIC = load_rubric()
@@ -353,42 +350,20 @@ def test_the_students_copy_hunts_through_a_pipe(students_copy):
         assert "MISCONCEPTIONS = (" not in path.read_text("utf-8")
 
 
-def lines_of_a_terminal(command: list[str], cwd: Path, typed: list[tuple[str, str]]) -> Iterator[str]:
-    """Run a command in a pseudo-terminal and type each line once what comes before it was shown."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(cwd)
-        os.environ["PYTHONPATH"] = ""
-        os.execv(command[0], command)
-    shown, waiting, deadline = "", list(typed), time.monotonic() + 120
-    try:
-        while time.monotonic() < deadline:
-            if select.select([terminal], [], [], 1.0)[0]:
-                try:
-                    part = os.read(terminal, 1 << 16)
-                except OSError:  # Linux says so when the other end is closed
-                    break
-                if not part:
-                    break
-                shown += part.decode("utf-8", "replace")
-            if waiting and shown.rstrip().endswith(waiting[0][0]):
-                os.write(terminal, waiting.pop(0)[1].encode())
-    finally:
-        os.close(terminal)
-        status = os.waitpid(process, 0)[1]
-    yield from shown.splitlines()
-    yield f"exit code {os.waitstatus_to_exitcode(status)}"
-
-
 def test_a_round_on_a_terminal_that_ends_with_ctrl_c(students_copy):
     command = [sys.executable, "-m", "grader", "hunt", "rope", "--seed", "3"]
-    prompt = "(a to d):"
-    lines = list(lines_of_a_terminal(command, students_copy, [(prompt, "4\n"), (prompt, "?\n"), (prompt, "\x03")]))
-    said = "\n".join(lines)
-    assert "in_query_or_key=[[1, 0, 0, 0]]" in said
-    assert "Stopped; nothing is remembered of this round." in said
-    assert "Traceback" not in said
-    assert lines[-1] == "exit code 0"
+    terminal = PseudoTerminal(command, students_copy, columns=100, PYTHONPATH="")
+    try:
+        terminal.wait_for(r"name the bug \(a to d\):$")
+        terminal.press("4\n")
+        screen = terminal.wait_for("different|the same")
+        assert "in_query_or_key=[[1, 0, 0, 0]]" in screen
+        terminal.press("\x03")
+        assert terminal.ends_with() == 0
+        assert "Stopped; nothing is remembered of this round." in terminal.screen
+        assert "Traceback" not in terminal.screen
+    finally:
+        terminal.close()
 
 
 def test_help_explains_and_imports_nothing_heavy():
