@@ -1,8 +1,8 @@
 """What `grader hunt` knows of a problem: small inputs, the right outputs, and what each known bug gives instead.
 
 Stored as `tests/fixtures/hunts/<problem>.msgpack`: the wire format's plain data, compressed by zlib. No code is in it,
-and no sentence about a bug: its words are written once, in `misconceptions.msgpack`. `hunt_outputs.py` in
-`grader/fixtures/` writes it, with inputs from `hunt_inputs.py` beside it.
+and no sentence about a bug: its words are written once, in `misconceptions.msgpack`. What is stored comes
+from `trials/hunt_outputs.py`, for the inputs of `fixtures/hunt_inputs.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
-class Raised:
+class Refusal:
     """In the place of an output: the call raised an exception. text: its type and message, `TypeError: ...`."""
 
     text: str
@@ -78,8 +78,8 @@ class HuntTable:
 
 def same_output(one: Any, other: Any) -> bool:
     """Whether a person would see the same: equal up to four digits, or exceptions of one type."""
-    if isinstance(one, Raised) or isinstance(other, Raised):
-        kinds = [what.text.partition(":")[0] if isinstance(what, Raised) else None for what in (one, other)]
+    if isinstance(one, Refusal) or isinstance(other, Refusal):
+        kinds = [what.text.partition(":")[0] if isinstance(what, Refusal) else None for what in (one, other)]
         return kinds[0] == kinds[1]
     try:
         compare(_no_numbers(one), _no_numbers(other), Tolerance())
@@ -159,8 +159,8 @@ def write_hunt_table(table: HuntTable, folder: Path = HUNTS) -> Path:
 
 
 def _packed(output: Any) -> Any:
-    return {"raised": output.text} if isinstance(output, Raised) else {"value": output}
+    return {"raised": output.text} if isinstance(output, Refusal) else {"value": output}
 
 
 def _unpacked(plain: Any) -> Any:
-    return Raised(plain["raised"]) if "raised" in plain else plain["value"]
+    return Refusal(plain["raised"]) if "raised" in plain else plain["value"]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cases.hunt_table import HuntTable, Raised, problems_with_hunts, read_hunt_table
+from ..cases.hunt_table import HuntTable, Refusal, problems_with_hunts, read_hunt_table
 from ..diagnosis.known_bugs import KnownBug, load_known_bugs
 from ..errors import Refused
 from ..escape import visible
@@ -210,7 +210,7 @@ def _outputs(submission: Path, table: HuntTable) -> tuple[list[Any], str]:
             except NothingToAssess:
                 outputs.append(UNKNOWN)
             except Fault as fault:
-                outputs.append(Raised(fault.message))
+                outputs.append(Refusal(fault.message))
     return outputs, ""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..cases.hunt_table import Raised
+from ..cases.hunt_table import Refusal
 
 _ORDINARY = (torch.float32, torch.int64, torch.bool)
 _LONG_RUN = 9
@@ -23,7 +23,7 @@ def call(operation: str, arguments: Mapping[str, Any]) -> str:
 
 def output(result: Any) -> str:
     """What a call gave, or that it raised."""
-    return bounded(f"raises {result.text}" if isinstance(result, Raised) else value(result))
+    return bounded(f"raises {result.text}" if isinstance(result, Refusal) else value(result))
 
 
 def bounded(text: str) -> str:

@@ -19,7 +19,7 @@ from grader.__main__ import main
 from grader.cases.hunt_table import (
     HUNTS,
     HuntTable,
-    Raised,
+    Refusal,
     TableInput,
     problems_with_hunts,
     read_hunt_table,
@@ -46,7 +46,7 @@ RUBRIC = load_rubric()
 def small_table() -> HuntTable:
     """Three inputs, whose right outputs are 0, 1 and 2, and three bugs."""
     inputs = tuple(TableInput(f"input {n}", "run_silu", {}, float(n)) for n in range(3))
-    return HuntTable("rope", inputs, {"one": {1: 9.0}, "two": {1: 9.0, 2: 9.0}, "three": {0: Raised("TypeError: no")}})
+    return HuntTable("rope", inputs, {"one": {1: 9.0}, "two": {1: 9.0, 2: 9.0}, "three": {0: Refusal("TypeError: no")}})
 
 
 def bug(name: str, frequency: str = "common") -> KnownBug:
@@ -118,7 +118,7 @@ def test_values_are_shown_in_few_characters():
     assert hunt_text.value([bytes([i]) for i in range(256)] + [b"ab"]) == "[all 256 single bytes, b'ab']"
     assert hunt_text.value(torch.zeros(1000, 1000)) == "float32[1000, 1000]"
     assert len(hunt_text.output("x" * 100_000)) < 2000
-    assert hunt_text.output(Raised("TypeError: no")) == "raises TypeError: no"
+    assert hunt_text.output(Refusal("TypeError: no")) == "raises TypeError: no"
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_right_code_in_other_words_gives_what_is_stored(problem):
         for one, output in zip(table.inputs, answers_of(variant, lines), strict=True):
             is_open = one.about.startswith(tuple(LEFT_OPEN.get(problem, ())))
             said = f"{variant.id}, {one.about}: {hunt_text.output(output)} for {hunt_text.output(one.right)}"
-            assert is_open or isinstance(output, Raised) or same_output(one.right, output), said
+            assert is_open or isinstance(output, Refusal) or same_output(one.right, output), said
 
 
 def test_not_a_number_is_the_same_everywhere():
@@ -191,7 +191,7 @@ def test_tables_are_small():
 
 def test_a_table_survives_being_written_and_a_damaged_one_is_refused(tmp_path):
     table = HuntTable(
-        "rope", (TableInput("x", "run_silu", {"in_features": torch.ones(2)}, None),), {"one": {0: Raised("no")}}
+        "rope", (TableInput("x", "run_silu", {"in_features": torch.ones(2)}, None),), {"one": {0: Refusal("no")}}
     )
     again = read_hunt_table("rope", write_hunt_table(table, tmp_path).parent)
     assert (again.wrong, again.inputs[0].right, again.inputs[0].about) == (table.wrong, None, "x")

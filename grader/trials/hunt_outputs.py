@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..cases.assets import FixtureError
-from ..cases.hunt_table import HuntTable, Raised, TableInput, same_output
+from ..cases.hunt_table import HuntTable, Refusal, TableInput, same_output
 from ..misconceptions.catalogue import Variant, load_catalogue
 from ..submission.faults import Fault
 from ..submission.in_process import InProcess
@@ -29,7 +29,7 @@ def make_table(problem: str, lines: Sequence[Line]) -> HuntTable:
     """
     inputs = tuple(TableInput(*line, right=output) for line, output in zip(lines, _answers(lines), strict=True))
     for one in inputs:
-        if isinstance(one.right, Raised):
+        if isinstance(one.right, Refusal):
             raise FixtureError(f"hunt_inputs.py, {problem}, {one.about!r}: right code refuses this ({one.right.text}).")
     wrong = {}
     for bug in load_catalogue(problem):
@@ -57,6 +57,6 @@ def _answer(submission: InProcess, operation: str, arguments: dict[str, Any]) ->
         with contextlib.redirect_stdout(io.StringIO()):
             return submission.perform(operation, arguments)
     except Fault as fault:
-        return Raised(fault.message[:_MESSAGE])
+        return Refusal(fault.message[:_MESSAGE])
     except Exception as error:
-        return Raised(f"{type(error).__name__}: {error}".partition("\n")[0][:_MESSAGE])
+        return Refusal(f"{type(error).__name__}: {error}".partition("\n")[0][:_MESSAGE])
