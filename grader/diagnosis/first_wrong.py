@@ -28,6 +28,9 @@ _CONTAINS = -1
 
 _UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
 _ASSEMBLES = frozenset({"__setitem__", "index_copy_"})
+_TAKES_NUMBERS = frozenset({"tensor", "as_tensor", "asarray", "float", "double", "to", "type", "clone", "contiguous"})
+"""What only takes up numbers. Where it comes of no step and they are none of the arguments', they were computed where
+nothing is recorded: in plain Python, by NumPy, or before the call."""
 
 Place = tuple[str, int]
 """File and line."""
@@ -44,6 +47,8 @@ class Departure:
     relation: what stands in its place, as in "0.25 times the scaled scores"; related: where. "" and None if unknown.
     skipped: what the code goes on from, in terms of what is missing: "8 times the scaled scores".
     returned: whether the answer itself is what the code had, though that is not what was asked for.
+    unseen: whether the first wrong step only takes up numbers that were computed elsewhere, so that the mistake is in
+    another line.
     """
 
     had: Quantity | None
@@ -54,6 +59,7 @@ class Departure:
     related: Place | None = None
     skipped: str = ""
     returned: bool = False
+    unseen: bool = False
 
 
 @dataclass
@@ -109,7 +115,7 @@ def find(
         if latest is None or known[had] is not wrong:
             return None
         return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
-    said, related = _related(known, matched, cone, missing)
+    said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
     named = latest is not None and known[had].kind.name != "GIVEN"
     skipped = ""
@@ -123,6 +129,7 @@ def find(
         relation=said,
         related=_place(steps[related]) if related is not None else None,
         skipped=skipped,
+        unseen=steps[place].name in _TAKES_NUMBERS and not steps[place].sources,
     )
 
 
@@ -293,16 +300,24 @@ def missing_after(known: Sequence[Quantity], matched: Matched, had: int, wrong: 
 
 
 def _related(
-    known: Sequence[Quantity], matched: Matched, cone: Sequence[int], missing: Sequence[int]
+    known: Sequence[Quantity], steps: Sequence[Step], matched: Matched, cone: Sequence[int], missing: Sequence[int]
 ) -> tuple[str, int | None]:
-    """What the first step that has to do with a missing quantity makes of it."""
+    """What the first line that has to do with a missing quantity makes of it: its last step, if it takes several."""
     targets = [(i, matched.targets[i]) for i in reversed(missing)]
     for loosely in (False, True):
         for at in cone[:_CONE]:
             for i, target in targets:
-                if said := relation(matched.patterns[at], target, known[i].name, loosely):
-                    return said, at
+                if not relation(matched.patterns[at], target, known[i].name, loosely):
+                    continue
+                of_line = [one for one in cone[:_CONE] if _line_of(steps[one]) == _line_of(steps[at])]
+                found = [(relation(matched.patterns[one], target, known[i].name, loosely), one) for one in of_line]
+                return [pair for pair in found if pair[0]][-1]
     return "", None
+
+
+def _line_of(step: Step) -> tuple[Place, int]:
+    """The line of a step, in one call of the function that it is in."""
+    return _place(step), step.call
 
 
 def _scales(known: Sequence[Quantity], matched: Matched, first: int, before: Sequence[int]) -> bool:

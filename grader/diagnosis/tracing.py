@@ -283,6 +283,12 @@ def tell(departure: Departure, submission: Submission) -> Clue:
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
     says = [f"{begins} {then}; nothing that your code computes is {none}."]
+    if departure.unseen:
+        says.append(
+            f"{_at(departure.first)} makes a tensor of numbers that are something else already; look where they are "
+            "computed, in plain Python or NumPy."
+        )
+        return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
     if departure.relation and departure.related is not None:
         says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
     elif departure.skipped:
@@ -323,8 +329,7 @@ def _raised(failure: Failure, submission: Submission) -> Clue | None:
     place = _place_of(error, submission) if error is not None else None
     if error is None or place is None:
         return None
-    kind = error.type_name if isinstance(error, StudentError) else type(error).__name__
-    return _clue(submission, [f"It stops at {_at(place)}, with {kind}."], place, "", "", "")
+    return _clue(submission, (), place, "", "", "")  # the traceback says the rest
 
 
 def _place_of(error: Exception, submission: Submission) -> Place | None:

@@ -258,6 +258,97 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
 
 
+TABLE_IN_PYTHON = """
+    import math
+    import torch
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        x = in_query_or_key
+        angles = [[i / theta ** (k / d_k) for k in range(d_k // 2)] for i in range(max_seq_len)]
+        cos = torch.tensor([[math.cos(angle) for angle in row] for row in angles])[token_positions]
+        sin = torch.tensor([[math.sin(angle) for angle in row] for row in angles])[token_positions]
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+"""
+TABLE_IN_NUMPY = """
+    import numpy as np
+    import torch
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        x = in_query_or_key
+        frequencies = theta ** (-np.arange(d_k // 2) / d_k)
+        angles = np.arange(max_seq_len)[:, None] * frequencies
+        cos = torch.from_numpy(np.cos(angles)).float()[token_positions]
+        sin = torch.from_numpy(np.sin(angles)).float()[token_positions]
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+"""
+
+
+@pytest.mark.parametrize("source", [TABLE_IN_PYTHON, TABLE_IN_NUMPY])
+def test_no_line_is_blamed_for_numbers_that_came_from_where_nothing_is_recorded(source, tmp_path):
+    root, _ = wrote(tmp_path, source)
+    with opened(root, "process") as submission:
+        clue = clue_for("rope", submission)
+    assert clue is not None
+    assert (clue.file, clue.line, clue.code) == ("", 0, ())
+    assert "makes a tensor of numbers that are something else already" in clue.says[-1]
+
+
+def test_what_a_line_gives_is_its_last_step(tmp_path):
+    """The square of the damped gradient happens to be 10 times the second moment; what the line gives is 0.01 times."""
+    root, line = wrote(
+        tmp_path,
+        """
+        import torch
+
+        class AdamW(torch.optim.Optimizer):
+            def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+                super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+
+            @torch.no_grad()
+            def step(self, closure=None):
+                for group in self.param_groups:
+                    (b1, b2), lr = group["betas"], group["lr"]
+                    for p in group["params"]:
+                        if p.grad is None:
+                            continue
+                        s, g = self.state[p], p.grad
+                        if not s:
+                            s["t"], s["m"], s["v"] = 0, torch.zeros_like(p), torch.zeros_like(p)
+                        s["t"] += 1
+                        s["m"].mul_(b1).add_(g.mul_(1 - b1))
+                        s["v"].mul_(b2).add_(g.pow(2).mul_(1 - b2))  # <- here
+                        rate = lr * (1 - b2 ** s["t"]) ** 0.5 / (1 - b1 ** s["t"])
+                        p.sub_(rate * s["m"] / (s["v"].sqrt() + group["eps"]) + lr * group["weight_decay"] * p)
+
+        def get_adamw_cls():
+            return AdamW
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("adamw", submission)
+    assert clue is not None
+    assert clue.line == line
+    assert clue.relation == "0.01 times the second moment at step 1", clue.says
+
+
+def test_where_an_exception_comes_from_is_not_said_twice(tmp_path):
+    """The traceback names file, line and type; the clue adds the lines around it."""
+    root, line = wrote(
+        tmp_path,
+        """
+        def run_softmax(in_features, dim):
+            return [in_features][dim + 7]  # <- here
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("softmax", submission)
+    assert clue is not None
+    assert (clue.says, clue.line) == ((), line)
+    assert any(HERE in text for _, text in clue.code)
+
+
 # ----------------------------------------------------------------------------------------------------------------
 # Right code
 
