@@ -34,10 +34,10 @@ from .known_bugs import (
     wrong_values,
 )
 from .planting import can_be_together, has_catalogue, planted
-from .time_limit import OutOfTime, TimeLimit
+from .time_limit import OutOfTime, TimeLimit, Work
 
 if TYPE_CHECKING:
-    from ..misconceptions.catalogue import Misconception
+    from ..misconceptions.catalogue import Misconception, Variant
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Wrong:
     answers: Transcript
 
 
-_SECONDS = 40.0
-"""So long may planting bugs take in one examination: it takes a few, unless one of them loops."""
+_SECONDS = 60.0
+"""So much processor time may planting bugs take in one examination; it takes a few, unless one of them loops."""
 _SECONDS_EACH = 2.0
-"""So long may one of them take to answer one question; one that takes longer answers otherwise."""
-_SECONDS_FOR_SEVERAL = 3.0
-"""So long may the search for several bugs at once take in one problem."""
+"""So much may one of them take to answer one question; one that takes longer answers otherwise."""
+_TRIES_FOR_SEVERAL = 1_500
+"""So many questions may the search for several bugs at once ask in one problem, and fewer of large ones."""
+_NUMBERS_A_TRY = 20_000
+"""A question of so many numbers takes as long as two."""
 _ANSWERS_OF_SEVERAL = 3
 """So many different wrong values, or more tests than that, must several bugs give: any may give one by chance."""
 
@@ -295,28 +297,29 @@ class _Trying:
         """
         if not has_catalogue():
             return ()
-        search, found = TimeLimit(min(_SECONDS_FOR_SEVERAL, self._limit.left)), []
+        search, found = Work(_TRIES_FOR_SEVERAL), []
         for bugs, wrong in hypotheses.items():
             values = {value for entry in wrong for value in wrong_values(entry.answers)}
             if len(values) < _ANSWERS_OF_SEVERAL and len(wrong) <= _ANSWERS_OF_SEVERAL:
                 continue
-            if search.left <= 0:
+            if search.is_over:
                 return ()  # another one might do as well
             simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
             forms = filter(can_be_together, self._forms(bugs))
-            if any(self._gives_nearly_all(variants, simplest_first) for variants in forms):
+            if any(self._gives_nearly_all(variants, simplest_first, search) for variants in forms):
                 found.append(bugs)
         return found[0] if len(found) == 1 else ()
 
-    def _gives_nearly_all(self, bugs: Sequence[Misconception], wrong: Sequence[Wrong]) -> bool:
+    def _gives_nearly_all(self, bugs: Sequence[Variant], wrong: Sequence[Wrong], search: Work) -> bool:
         may_differ = len(wrong) - FORESEEN * len(wrong)
         for entry in wrong:
+            search.spend(1 + size_of(entry.asked) / _NUMBERS_A_TRY)
             may_differ -= not self._gives(bugs, entry)
             if may_differ < 0:
                 return False
         return True
 
-    def _gives(self, bugs: Sequence[Misconception], entry: Wrong) -> bool:
+    def _gives(self, bugs: Sequence[Variant], entry: Wrong) -> bool:
         """Whether the reference with these bugs answers what a test asked as the submission did."""
         try:
             with planted(bugs), self._limit.within(_SECONDS_EACH):

@@ -20,6 +20,7 @@ from grader.diagnosis.hypotheses.change import OUTPUT, Change, widened
 from grader.diagnosis.hypotheses.formulas import FORMULAS, space_of
 from grader.diagnosis.hypotheses.search import Search, same_everywhere
 from grader.diagnosis.hypotheses.wrong_formula import WrongFormula
+from grader.diagnosis.time_limit import Work
 from grader.scoring.outcome import Outcome, Result
 from grader.submission.in_process import InProcess
 
@@ -281,7 +282,7 @@ def test_the_search_stops_in_time():
     given = drawn("run_rope")[0]
     wrong = asked_call(("run_rope", given), torch.zeros(2, 5, 8) + 1.23)
     assert wrong is not None
-    search = Search(wrong, ends=0.0)
+    search = Search(wrong, Work(0))
     assert search.singles(space_of("run_rope")) == []
     assert search.active == []
     assert search.pairs() == []

@@ -16,7 +16,7 @@ import torch
 
 from ...scoring.outcome import Clue
 from ...submission.interface import Submission
-from .asking import NONE, Asker
+from .asking import NONE, Asker, tries
 from .ways import Explanation, Steps, Way, explanations, sentences
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Path = list[list[np.ndarray]]
 """The parameters after each step."""
 
-_SEARCH_S = 0.8
+_TRIES = 2_000
 _CLOSE = 1e-3  # of the greatest move
 _READINGS = [(first, corrected) for first in (False, True) for corrected in (False, True)]
 """(decay before the step, eps added to the root of the corrected v)"""
@@ -402,7 +402,9 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     says: tuple[str, ...] = ()
     if not failure.bug:
         found = explanations(
-            WAYS, lambda ways: all(_fits(inputs, ways, path) for inputs, path in [*wrong, *walks]), _SEARCH_S
+            WAYS,
+            lambda ways: all(_fits(inputs, ways, path) for inputs, path in [*wrong, *walks]),
+            tries(submission, __name__, _TRIES),
         )
         says = sentences(_confirmed(found, submission))
     inputs, path = min(wrong, key=lambda one: len(one[1]) * len(one[1][0]))
