@@ -90,9 +90,11 @@ class Attribution:
     """What one examination has seen so far.
 
     needs: {problem: the problems that it builds on}, for those examined and what lies between them.
+    lines: whether clues may name files and lines of the submission.
     """
 
     needs: Mapping[str, tuple[str, ...]]
+    lines: bool = True
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
     _ran: dict[str, dict[str, str]] = field(default_factory=dict)
     """{problem: {test: the operation that it asks for}}"""
@@ -164,9 +166,9 @@ class Attribution:
         failures = self.failures(explained)
         if not failures:
             return {}
-        from .sources import SOURCES  # takes a tenth of a second, and few grades of right code need it
+        from .sources import sources  # takes a tenth of a second, and few grades of right code need it
 
-        return find_clues(failures, submission, SOURCES)
+        return find_clues(failures, submission, tuple(sources(self.lines)))
 
     def explain(self) -> dict[str, Explanation]:
         """{failed test: explanation}, for those that a known bug explains, or one without a name below."""

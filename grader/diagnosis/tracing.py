@@ -73,32 +73,38 @@ _BLOCK = ("transformer_block", "run_transformer_block")
 _LAYERS = (_LINEAR, _NORM, _SILU, _SWIGLU, _SOFTMAX, _ATTENTION, _ROPE)
 
 
-def locate(failure: Failure, submission: Submission) -> Clue | None:
-    """A source of clues: the place in the code where a wrong answer of a formula begins to be wrong."""
+def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue | None:
+    """A source of clues: the place in the code where a wrong answer of a formula begins to be wrong.
+
+    Args:
+        lines: whether to name files and lines; else only the quantities that are right, missing, or in their place.
+    """
     seen = _seen.setdefault(submission, _Seen()).clues
     for question in _questions(failure):
-        key = id(question[1])
+        key = id(question[1]), lines
         if key not in seen:
-            seen[key] = question, _look_into(question, submission)
+            seen[key] = question, _look_into(question, submission, lines)
         if clue := seen[key][1]:
             return clue
-    return _raised(failure, submission)
+    return _raised(failure, submission) if lines else None
 
 
-def _look_into(question: Question, submission: Submission) -> Clue | None:
+def _look_into(question: Question, submission: Submission, lines: bool) -> Clue | None:
     readings = readings_of(*question)
     recording = submission.record(*question) if readings else None
     if recording is None or recording.full:
         return None
     if recording.ended is not None:
-        return stopped(readings[0], recording, submission)
+        return stopped(readings[0], recording, submission, lines)
     followed = departure_of(readings, recording.answer)
     if followed is None:
         return None
     known, wrong = followed
     trusted = _trusted(question[0], submission)
     departure = find(known, recording, *wrong, trusted)
-    return tell(departure, submission) if departure is not None else None
+    if departure is None:
+        return None
+    return tell(departure, submission) if lines else tell_in_words(departure)
 
 
 def _questions(failure: Failure) -> list[Question]:
@@ -147,8 +153,8 @@ class _Seen:
     """What is known of one submission: lines that are run where a part is right, and what was found for a question."""
 
     lines: dict[tuple[str, str], frozenset[Place]] = field(default_factory=dict)
-    clues: dict[int, tuple[Question, Clue | None]] = field(default_factory=dict)
-    """By the id of the question's arguments, which are kept."""
+    clues: dict[tuple[int, bool], tuple[Question, Clue | None]] = field(default_factory=dict)
+    """By the id of the question's arguments, which are kept, and by whether lines are named."""
 
 
 _seen: weakref.WeakKeyDictionary[Submission, _Seen] = weakref.WeakKeyDictionary()
@@ -303,7 +309,25 @@ def _at(place: Place, near: Place | None = None) -> str:
     return f"Line {place[1]}" if near is not None and place[0] == near[0] else f"{place[0]}:{place[1]}"
 
 
-def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission) -> Clue | None:
+def tell_in_words(departure: Departure) -> Clue:
+    """The same without a file or a line."""
+    had, named = departure.had, [str(quantity) for quantity in departure.missing]
+    if departure.returned:
+        says = [f"What your code gives is {had}.", f"What is asked for is {named[-1]}."]
+        return Clue(tuple(says), agrees_until=str(had), missing=named[0], relation=str(had))
+    if not named:
+        return Clue((f"Your code has {had}, which is what is asked for, and makes something else of it.",))
+    then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
+    none = "either of them" if len(named) > 1 else "that"
+    begins = f"Your code has {had}. Next would come" if had else "The first step would be"
+    says = [f"{begins} {then}; nothing that your code computes is {none}."]
+    relation = "" if departure.unseen else departure.relation or departure.skipped
+    if relation:
+        says.append(f"In its place, your code has {relation}.")
+    return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0], relation=relation)
+
+
+def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission, lines: bool = True) -> Clue | None:
     """Which quantities a call had when an exception ended it."""
     ended = recording.ended
     if ended is None or not ended.file:
@@ -315,6 +339,8 @@ def stopped(known: Sequence[Quantity], recording: Recording, submission: Submiss
     if not steps:
         return None
     had = max(steps)
+    if not lines:
+        return Clue((f"Your code has {known[had]}, and then ends with {ended.type}.",), agrees_until=str(known[had]))
     step, place = recording.steps[steps[had]], (ended.file, ended.line)
     says = [
         f"Up to {step.file}:{step.line} your code has {known[had]}.",

@@ -250,7 +250,7 @@ def main() -> int:
     layout = Layout.from_plain(order["layout"])
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
-    attribution = Attribution(needs)
+    attribution = Attribution(needs, order["lines"])
     examination = Examination(events, limits_s, order["import_ahead"], set(order["finished"]), attribution)
     isolation = Isolation.from_plain(order["isolation"])
     scratch = Path(order["scratch"])

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
+import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from grader.cases.store import stored_cases
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.matching import Pattern, relation, same
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
+from grader.grading import grade
 from grader.kit.paths import KIT
 from grader.misconceptions.catalogue import Variant
 from grader.reference._quantities import FORMULAS
+from grader.report import html, terminal
+from grader.report.hints import hints
+from grader.report.model import Report
 from grader.scoring.outcome import Clue, Outcome, Result
+from grader.scoring.rubric import load_rubric
+from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.selftest.located import failures, try_to_locate
 from grader.submission.files import Files
@@ -347,6 +358,53 @@ def test_where_an_exception_comes_from_is_not_said_twice(tmp_path):
     assert clue is not None
     assert (clue.says, clue.line) == ((), line)
     assert any(HERE in text for _, text in clue.code)
+
+
+@pytest.fixture(scope="module")
+def without_lines(tmp_path_factory) -> Report:
+    """A grade of wrong attention, where staff have switched lines off."""
+    root, _ = wrote(tmp_path_factory.mktemp("wrong"), ATTENTION_AS_EINSUM)
+    rubric = replace(load_rubric(), lines=False)
+    wanted = rubric.select(["scaled_dot_product_attention"])
+    return grade(str(root), rubric, wanted, isolation="process", jobs=1, launch=ForkedExaminer)
+
+
+IN_WORDS = "Your code has the scores Q Kᵀ. Next would come the scaled scores Q Kᵀ / √d_k"
+A_LINE = re.compile(r"adapters\.py:\d|[Ll]ine \d")
+
+
+def test_staff_may_switch_lines_off(without_lines):
+    """In JSON, terminal, page and hints: what is right and what is missing is said, and the line is left to find."""
+    clues = [test.clue for problem in without_lines.problems for test in problem.tests if test.clue]
+    assert any(clue.missing and "0.3536 times the scaled scores" in clue.relation for clue in clues)
+    assert not any(clue.file or clue.line or clue.code for clue in clues)
+    page, console = html.render(without_lines), Console(width=200, record=True, file=io.StringIO())
+    terminal.show(without_lines, console)
+    hinted = "\n".join(step for test in without_lines.problems[0].failing for step in hints(test))
+    for said in (json.dumps(without_lines.as_json(), ensure_ascii=False), page, console.export_text(), hinted):
+        assert IN_WORDS in said
+        assert not A_LINE.search(said)
+
+
+def test_lines_are_switched_off_in_pytest_too(tmp_path, tmp_path_factory):
+    root, _ = wrote(tmp_path, ATTENTION_AS_EINSUM)
+    plugins = tmp_path_factory.mktemp("plugins")
+    plugin = """
+        import dataclasses
+
+        def pytest_sessionstart():
+            from grader.guide import pytest_summary
+
+            shipped = pytest_summary.load_rubric
+            pytest_summary.load_rubric = lambda: dataclasses.replace(shipped(), lines=False)
+    """
+    (plugins / "no_lines.py").write_text(textwrap.dedent(plugin), "utf-8")
+    file = "tests/test_scaled_dot_product_attention.py"
+    command = [sys.executable, "-m", "pytest", "-p", "no_lines", file, "-q", "--submission", str(root)]
+    environment = {**os.environ, "PYTHONPATH": str(plugins), "COLUMNS": "200", "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert IN_WORDS in done.stdout, done.stdout + done.stderr
+    assert not A_LINE.search(done.stdout)
 
 
 # ----------------------------------------------------------------------------------------------------------------

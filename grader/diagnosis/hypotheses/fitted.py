@@ -31,11 +31,8 @@ def fitted(wrong: Sequence[AskedCall]) -> Iterator[Change]:
     for place, step in FORMULAS.of[first.operation].steps.items():
         for family in _families(place, step):
             exponent = _fit(first, family)
-            if exponent is None:
-                continue
-            for call in sorted(others, key=lambda call: _off(call, family, exponent)):
-                exponent = _refined(call, family, exponent, _SLACK)
-            yield family(math.exp(exponent))
+            if exponent is not None:
+                yield family(math.exp(_refined_by_all(others, family, exponent)))
 
 
 def _families(place: str, step: FormulaStep) -> Iterator[Family]:
@@ -69,6 +66,13 @@ def _fit(wrong: AskedCall, family: Family) -> float | None:
     if _off(wrong, family, best) > wrong.close:
         best = _refined(wrong, family, best, _SPACING)
     return best if _off(wrong, family, best) <= wrong.close else None
+
+
+def _refined_by_all(wrong: Sequence[AskedCall], family: Family, exponent: float) -> float:
+    """The nearest answers first, so that each narrows the number enough for the next."""
+    for call in sorted(wrong, key=lambda call: _off(call, family, exponent)):
+        exponent = _refined(call, family, exponent, _SLACK)
+    return exponent
 
 
 def _refined(wrong: AskedCall, family: Family, exponent: float, within: float) -> float:
