@@ -12,15 +12,13 @@ from __future__ import annotations
 import collections
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..submission.recording import Recording, Step
 from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
-
-if TYPE_CHECKING:
-    from ..reference._quantities import Quantity
+from .stored_quantities import Quantity
 
 _CONE = 40
 _CONTAINS = -1

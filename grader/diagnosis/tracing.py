@@ -1,7 +1,8 @@
 """Where in a submission's tensors the first wrong value arises.
 
 A call that gave a wrong answer is recorded once more (`worker/recorder.py`), and what it computed is matched with the
-quantities that the formula passes through (`reference/_quantities.py`). Walking back from the wrong answer, past values
+quantities that the formula passes through (`reference/_quantities.py`; in a student's copy, those that are stored of a
+few cases). Walking back from the wrong answer, past values
 that are no quantity, one comes to values that are: what lies between is where the mistake is. The first step there,
 what the code had before it, and what should have come next is what a student is told.
 
@@ -22,11 +23,12 @@ import traceback
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..cases.case import Case
 from ..cases.store import asks_for_cases, stored_cases
 from ..kit.paths import KIT
 from ..scoring.outcome import Clue
@@ -36,9 +38,7 @@ from ..submission.recording import Recording
 from .clues import Failure, size_of
 from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
-
-if TYPE_CHECKING:
-    from ..reference._quantities import Quantity
+from .stored_quantities import Quantity, known_questions
 
 FORMULA_PROBLEMS = (
     *("linear", "embedding", "rmsnorm", "positionwise_feedforward", "rope", "softmax", "scaled_dot_product_attention"),
@@ -110,6 +110,9 @@ def _look_into(question: Question, submission: Submission, lines: bool) -> Clue 
 def _questions(failure: Failure) -> list[Question]:
     """One of the failed test that got a wrong answer, and stored ones of the kind; the most telling ones first."""
     fit = [pair for pair in zip(failure.asked, failure.answers, strict=False) if _is_fit(pair[0])]
+    if fit and not has_quantities():  # of few questions anything is known: they have to stand for the one that failed
+        operation = next((question[0] for question, answer in fit if isinstance(answer, Exception)), fit[0][0][0])
+        return list(_stored_questions(failure.problem, operation)[:_QUESTIONS])
     wrong = [question for question, answer in fit if _is_wrong(question, answer)]
     if not wrong:
         return []
@@ -121,10 +124,16 @@ def _questions(failure: Failure) -> list[Question]:
 @functools.cache
 def _stored_questions(problem: str, operation: str) -> tuple[Question, ...]:
     """Stored questions for an operation, the most telling ones first."""
-    if not asks_for_cases(problem):
-        return ()
-    cases = [(case.operation, case.inputs) for case in stored_cases(problem) if case.operation == operation]
-    return tuple(sorted(filter(_is_fit, cases), key=_blur))
+    if not has_quantities():
+        return tuple(k.question for k in known_questions() if (k.problem, k.question[0]) == (problem, operation))
+    return tuple((case.operation, case.inputs) for case in telling_cases(problem, operation))
+
+
+def telling_cases(problem: str, operation: str) -> list[Case]:
+    """The stored cases of an operation by whose quantities a mistake can be found, those where it is easiest first."""
+    cases = stored_cases(problem) if asks_for_cases(problem) else []
+    fit = [case for case in cases if case.operation == operation and _is_fit((operation, case.inputs))]
+    return sorted(fit, key=lambda case: _blur((operation, case.inputs)))
 
 
 def _blur(question: Question) -> tuple[int, float]:
@@ -204,9 +213,9 @@ def has_quantities() -> bool:
 
 @functools.cache
 def _formulas() -> frozenset[str]:
-    return (
-        frozenset(importlib.import_module("grader.reference._quantities").FORMULAS) if has_quantities() else frozenset()
-    )
+    if not has_quantities():
+        return frozenset(known.question[0] for known in known_questions())
+    return frozenset(importlib.import_module("grader.reference._quantities").FORMULAS)
 
 
 def is_formula(operation: str) -> bool:
@@ -218,6 +227,8 @@ def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quant
     """The quantities of a call, in every right reading; [] if none are declared or the arguments are of no use."""
     if operation not in _formulas():
         return []
+    if not has_quantities():
+        return next((known.readings for known in known_questions() if known.question[1] is arguments), [])
     try:
         return importlib.import_module("grader.reference._quantities").readings(operation, _plain(arguments))
     except (ValueError, IndexError, KeyError, TypeError):  # arguments that the operation has to refuse

@@ -22,8 +22,10 @@ import torch
 from rich.console import Console
 
 from grader.cases.store import stored_cases
+from grader.diagnosis import tracing
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.matching import Pattern, relation, same
+from grader.diagnosis.stored_quantities import QUANTITIES_FILE, known_questions
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
 from grader.grading import grade
 from grader.kit.paths import KIT
@@ -405,6 +407,55 @@ def test_lines_are_switched_off_in_pytest_too(tmp_path, tmp_path_factory):
     done = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert IN_WORDS in done.stdout, done.stdout + done.stderr
     assert not A_LINE.search(done.stdout)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# A student's copy
+
+
+@pytest.fixture
+def copy_without_formulas(monkeypatch):
+    """What is left where there is no solution: the quantities of a few stored cases."""
+    caches = (tracing._formulas, tracing._stored_questions)
+    monkeypatch.setattr(tracing, "has_quantities", lambda: False)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_stored_quantities_find_the_line_too(style, tmp_path, copy_without_formulas):
+    problem, source, _ = STYLES[style]
+    root, line = wrote(tmp_path, source)
+    with opened(root, "process") as submission:
+        clue = clue_for(problem, submission)
+    assert clue is not None
+    assert (clue.file, clue.line) == ("adapters.py", line), clue.says
+
+
+def test_stored_quantities_are_those_of_the_formulas():
+    """If a formula or a case was changed: `python -m grader.fixtures cases`."""
+    stored = {(k.problem, k.question[0]) for k in known_questions()}
+    assert {problem for problem, _ in stored} == set(FORMULA_PROBLEMS)
+    for known in known_questions():
+        live = readings_of(*known.question)
+        assert len(live) == len(known.readings)
+        for one, other in zip(live, known.readings, strict=True):
+            assert [str(q) for q in one] == [str(q) for q in other]
+            for q, kept in zip(one, other, strict=True):
+                assert (q.kind.name, q.in_order, q.at, q.free) == (kept.kind.name, kept.in_order, kept.at, kept.free)
+                np.testing.assert_allclose(kept.value, q.value, rtol=1e-6)
+    assert QUANTITIES_FILE.stat().st_size < 300_000
+
+
+def test_nothing_is_said_of_the_reference_by_stored_quantities(copy_without_formulas):
+    submission = InProcess(importlib.import_module("grader.reference.adapters"))
+    for known in known_questions():
+        answer = submission.perform(*known.question)
+        failure = Failure(known.problem, Outcome("t", Result.FAIL), "t", None, (known.question,), (answer,))
+        assert locate(failure, submission) is None, known.question[0]
 
 
 # ----------------------------------------------------------------------------------------------------------------
