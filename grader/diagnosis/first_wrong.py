@@ -30,6 +30,8 @@ _TAKES_NUMBERS = frozenset({"tensor", "as_tensor", "asarray", "float", "double",
 """What only takes up numbers. Where it comes of no step and they are none of the arguments', they were computed where
 nothing is recorded: in plain Python, by NumPy, or before the call."""
 
+_COMPARES = frozenset({"lt", "le", "gt", "ge", "__lt__", "__le__", "__gt__", "__ge__", "less", "greater"})
+
 Place = tuple[str, int]
 """File and line."""
 
@@ -47,6 +49,7 @@ class Departure:
     returned: whether the answer itself is what the code had, though that is not what was asked for.
     unseen: whether the first wrong step only takes up numbers that were computed elsewhere, so that the mistake is in
     another line.
+    unsure: whether single numbers on the way there, which have nothing to be known by, may be wrong before.
     """
 
     had: Quantity | None
@@ -58,6 +61,7 @@ class Departure:
     skipped: str = ""
     returned: bool = False
     unseen: bool = False
+    unsure: bool = False
 
 
 @dataclass
@@ -115,19 +119,55 @@ def find(
         return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
     said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
+    decided = _decided(steps, matched, place)
+    first_place = decided if decided is not None else _blamed(steps[place], steps, matched, trusted)
     named = latest is not None and known[had].kind.name != "GIVEN"
     skipped = ""
-    if related is None and latest is not None and named:
+    if related is None and latest is not None and named and not is_number(matched.patterns[latest]):
         skipped = relation(matched.patterns[latest], matched.targets[missing[0]], known[missing[0]].name)
     return Departure(
         had=known[had] if named else None,
         had_at=_place(steps[latest]) if latest is not None and named else None,
-        first=_blamed(steps[place], steps, matched, trusted),
+        first=first_place,
         missing=tuple(known[i] for i in missing),
         relation=said,
         related=_place(steps[related]) if related is not None else None,
         skipped=skipped,
         unseen=steps[place].name in _TAKES_NUMBERS and not steps[place].sources,
+        unsure=related is None and _follows_numbers(steps, matched, place),
+    )
+
+
+def _decided(steps: Sequence[Step], matched: Matched, at: int) -> Place | None:
+    """Where it was decided what a step keeps: a comparison of right values on another line. Its outcome is no number.
+
+    What only applies it does what it was told.
+    """
+    for source in _nothing_known(steps, matched, at):
+        if any(one in matched.match for one in steps[source].sources) and steps[source].name in _COMPARES:
+            return _place(steps[source]) if _place(steps[source]) != _place(steps[at]) else None
+    return None
+
+
+def _nothing_known(steps: Sequence[Step], matched: Matched, at: int) -> list[int]:
+    """The steps behind one of which nothing is known, up to those of which something is; the earliest first."""
+    known = matched.match.keys() | matched.open
+    found: set[int] = set()
+    waiting = [at]
+    while waiting:
+        new = set(steps[waiting.pop()].sources) - known - found
+        found |= new
+        waiting += new
+    return sorted(found)
+
+
+def _follows_numbers(steps: Sequence[Step], matched: Matched, at: int) -> bool:
+    """Whether a step on another line made a single number, none of the formula's, that this one comes of."""
+    return any(
+        source in matched.patterns
+        and is_number(matched.patterns[source])
+        and _place(steps[source]) != _place(steps[at])
+        for source in _nothing_known(steps, matched, at)
     )
 
 
@@ -136,8 +176,11 @@ def _place(step: Step) -> Place:
 
 
 def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collection[Place]) -> Place:
-    """The line behind a wrong value: the innermost that is not known to be right."""
-    proved = set(trusted)
+    """The line behind a wrong value: the innermost that is not known to be right.
+
+    A line that is right for other numbers may give NaN or infinity for these.
+    """
+    proved = set(trusted) if step.value is None or np.isfinite(step.value).all() else set()
     for at in matched.match:
         other = steps[at]
         if (*_place(other), other.name) == (*_place(step), step.name) and other.call != step.call:

@@ -306,6 +306,8 @@ def tell(departure: Departure, submission: Submission) -> Clue:
             "computed, in plain Python or NumPy."
         )
         return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
+    if departure.unsure:
+        return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
     if departure.relation and departure.related is not None:
         says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
     elif departure.skipped:

@@ -362,6 +362,84 @@ def test_where_an_exception_comes_from_is_not_said_twice(tmp_path):
     assert any(HERE in text for _, text in clue.code)
 
 
+NUCLEUS = """
+    import torch
+
+    def run_next_token_probabilities(logits, temperature, top_p):
+        p = torch.softmax(logits / temperature, -1)
+        if top_p == 1:
+            return p
+        ordered, index = torch.sort(p, dim=-1, descending=True, stable=True)
+        keep = ordered.cumsum(-1) <= top_p  # <- here
+        keep[..., 0] = True
+        ordered = ordered * keep
+        ordered = ordered / ordered.sum(-1, keepdim=True)
+        return torch.zeros_like(p).scatter(-1, index, ordered)
+"""
+
+
+def test_what_was_decided_is_blamed_where_it_was_decided(tmp_path):
+    """A comparison gives no numbers; what applies its outcome does what it was told."""
+    root, line = wrote(tmp_path, NUCLEUS)
+    with opened(root, "process") as submission:
+        clue = clue_for("decoding", submission)
+    assert clue is not None
+    assert clue.line == line, clue.says
+
+
+def test_single_numbers_on_the_way_leave_the_line_open(tmp_path):
+    """Of two numbers each is a multiple of the other, and which of them was wrong first nobody can tell."""
+    root, _ = wrote(
+        tmp_path,
+        """
+        def run_gradient_clipping(parameters, max_l2_norm):
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norm = sum(g.norm() for g in gradients)
+            scale = max_l2_norm / (norm + 1e-6)
+            if norm > max_l2_norm:
+                for g in gradients:
+                    g.mul_(scale)
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("gradient_clipping", submission)
+    assert clue is not None
+    assert clue.line == 0
+    assert "times the sum" not in " ".join(clue.says)
+
+
+def test_a_line_that_is_right_elsewhere_may_overflow_here(tmp_path):
+    root, line = wrote(
+        tmp_path,
+        """
+        import torch
+
+        def silu(x):
+            e = torch.exp(x)
+            return x * e / (1 + e)  # <- here
+
+        def run_silu(in_features):
+            return silu(in_features)
+
+        def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+            gate = in_features @ w1_weight.T
+            value = in_features @ w3_weight.T
+
+            hidden = silu(gate) * value
+            return hidden @ w2_weight.T
+        """,
+    )
+    big = next(case for case in stored_cases("positionwise_feedforward") if case.operation == "run_swiglu")
+    question = (big.operation, {**big.inputs, "in_features": 300 * big.inputs["in_features"]})
+    with opened(root, "process") as submission:
+        answer = submission.perform(*question)
+        assert answer.isnan().any()
+        failure = Failure("positionwise_feedforward", Outcome("t", Result.FAIL), "t", None, (question,), (answer,))
+        clue = locate(failure, submission)
+    assert clue is not None
+    assert clue.line == line, clue.says
+
+
 @pytest.fixture(scope="module")
 def without_lines(tmp_path_factory) -> Report:
     """A grade of wrong attention, where staff have switched lines off."""
