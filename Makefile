@@ -16,10 +16,10 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade data stubs fixtures bench kill-matrix diagnosis seeds tolerances golden attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix diagnosis seeds tolerances golden pictures attacks mutants lint
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready ## make the environment in .venv (with uv if there is one, else with venv and pip)
 
@@ -70,6 +70,9 @@ tolerances: setup ## staff: do tolerances lie clear of honest code and of every 
 
 golden: setup ## staff: write the golden reports anew; then read the diff, which is what the grader says differently
 	$(PY) -m grader.selftest.golden --write
+
+pictures: setup ## staff: make the pictures in README anew, from a real grade and a real training (needs Chromium)
+	$(PY) -m grader.selftest.pictures --write
 
 mutants: setup ## staff: change the reference bit by bit: which changes does no test notice? (half an hour)
 	$(PY) -m pip install --quiet mutmut

@@ -58,9 +58,14 @@ def main(argv: list[str] | None = None) -> int:
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
     from . import streams
     from .errors import Failed, Refused
-    from .signals import Ended, obeyed
+    from .kit.systems import why_not_in, without
 
     streams.prepare()
+    if sentence := why_not_in(sys.version_info[:2]):
+        streams.complain(sentence)
+        return REFUSED
+    from .signals import Ended, obeyed
+
     try:
         with obeyed():
             return work(rest)
@@ -77,6 +82,11 @@ def main(argv: list[str] | None = None) -> int:
         streams.complain(f"ended by {ended.name}; there is no report.")
         return ended.exit_code
     except Exception as error:  # exit code 1, which Python would give, means something else
+        if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != __package__:
+            import platform
+
+            streams.complain(without(error.name, sys.executable, sys.platform, platform.machine()))
+            return REFUSED
         if os.environ.get("GRADER_DEBUG"):
             traceback.print_exc()
         streams.complain(

@@ -1,5 +1,13 @@
 """What every test here shares. Start with any `test_<problem>.py`; `uv run pytest tests/test_rope.py` runs one."""
 
+import sys
+
+from grader.kit.systems import why_not_in, why_not_on
+
+if sentence := why_not_on(sys.platform) or why_not_in(sys.version_info[:2]):  # before what cannot be imported there
+    print(sentence, file=sys.stderr)
+    raise SystemExit(4)  # as pytest does where it is called wrongly
+
 from hypothesis import Phase, settings
 
 from grader.examination.pytest_plugin import (  # noqa: F401  (pytest finds fixtures and hooks here by name)

@@ -19,7 +19,9 @@ import torch
 from ..scoring.outcome import Difference
 
 _SHOWN = 60
-_UNKNOWN = dict.fromkeys(("index", "differing", "of", "largest"))
+_UNKNOWN = dict.fromkeys(("index", "differing", "of", "largest", "map"))
+_CELLS = 16
+"""As many rows and columns a map of differences has at most."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,12 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
             "finite",
             expected[tuple(index)].item(),
             actual[tuple(index)].item(),
-            {"index": index, "differing": int(strange.sum()), "of": actual.numel()},
+            {
+                "index": index,
+                "differing": int(strange.sum()),
+                "of": actual.numel(),
+                "map": _map(torch.where(strange, math.inf, 0.0), index, 1.0),
+            },
         )
     wide, got = expected.double(), actual.double()
     finite = torch.isfinite(wide)
@@ -130,6 +137,7 @@ def _compare_tensors(expected: torch.Tensor, actual: Any, tolerance: Tolerance, 
     if wrong.any():
         mismatch = _different_values(expected, actual, wrong, where)
         errors = torch.where(wrong & finite, (got - wide).abs(), torch.zeros_like(wide))
+        mismatch.place["map"] = _map(errors.masked_fill(wrong & ~finite, math.inf), _first(wrong), float(rms))
         if errors.any():  # where infinity was expected, a difference says nothing
             worst = _first(errors == errors.max())
             largest, limit = float(errors.max()), float(allowed[tuple(worst)])
@@ -151,6 +159,27 @@ def _compare_typical(off: float, rms: float, typical: float, where: str) -> None
         else f"{where}: expected zeros, got values of the size {off:.2g} (root mean square)"
     )
     raise Mismatch(message, where, "value")
+
+
+def _map(errors: torch.Tensor, index: list[int], size: float) -> dict[str, Any] | None:
+    """Where a tensor differs, in the matrix of its last two dimensions that holds `index`; None where it has no rows.
+
+    A cell is the largest difference in a block of values, as one digit, which tells nobody the expected value: 0 is
+    right, 1 less than a tenth of the typical value, 2 less than it, 3 more or no number.
+
+    Args:
+        errors: differences of any shape, 0 where a value is right; size: the typical value, a root mean square.
+    """
+    if errors.ndim == 0:
+        return None
+    matrix = errors[tuple(index[:-2])].reshape(-1, errors.shape[-1])
+    rows, columns = matrix.shape
+    high, wide = math.ceil(rows / _CELLS), math.ceil(columns / _CELLS)
+    padded = torch.nn.functional.pad(matrix, (0, -columns % wide, 0, -rows % high))
+    worst = padded.unflatten(1, (-1, wide)).unflatten(0, (-1, high)).amax(dim=(1, 3))
+    levels = (worst > 0).int() + (worst > size / 10).int() + (worst > size).int()
+    cells = ["".join(map(str, row)) for row in levels.tolist()]
+    return {"at": index[:-2], "rows": rows, "columns": columns, "cells": cells}
 
 
 def _different_values(expected: torch.Tensor, actual: torch.Tensor, wrong: torch.Tensor, where: str) -> Mismatch:

@@ -46,6 +46,7 @@ from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.repeated_calls import Crosscheck
 from ..wall.walled import WalledSubmission
 from ..wall.worker_process import Limits
+from ..worker.lean_optimizers import keep_compiler_away
 from ..worker.loader import Layout
 from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events
@@ -245,6 +246,7 @@ def main() -> int:
     adopt_orphans()
     limit_own_memory(_MEMORY_MIB)
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
+    keep_compiler_away()
     events = Events()
     order = json.loads(sys.stdin.readline())
     layout = Layout.from_plain(order["layout"])

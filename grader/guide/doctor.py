@@ -23,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 from ..cases.store import CASES, has_generators, stored_cases
 from ..errors import Refused
 from ..kit.paths import FIXTURES, KIT
-from ..kit.systems import why_not_on
+from ..kit.systems import INTEL_MAC, MAC, is_intel_mac, why_not_on
 
 _GIB = 1 << 30
 _DISK_GIB, _MEMORY_GIB = 2, 4
@@ -57,6 +57,7 @@ def examine(folder: Path) -> Iterator[Observation]:
     """Look at everything that a grade of the code in `folder` needs, quick things first."""
     project = tomllib.loads((KIT / "pyproject.toml").read_text("utf-8"))["project"]
     yield of_system(sys.platform, platform.python_version(), project["requires-python"])
+    yield from of_mac(sys.platform, platform.machine())
     yield from of_packages(project["dependencies"], _installed())
     yield from of_fixtures(FIXTURES)
     yield from _of_space()
@@ -77,6 +78,18 @@ def of_system(system: str, python: str, wanted: str) -> Observation:
         newer = "make setup PYTHON=python3.12"
         return Observation(Health.WRONG, f"This is Python {python}; the kit needs Python {wanted}.", newer)
     return Observation(Health.FINE, f"Python {python} on {platform.system()}.")
+
+
+def of_mac(system: str, machine: str) -> Iterator[Observation]:
+    """What a Mac lacks.
+
+    Args:
+        system: as `sys.platform` has it; machine: as `platform.machine()` has it.
+    """
+    if is_intel_mac(system, machine):
+        yield Observation(Health.WRONG, INTEL_MAC)
+    elif system == "darwin":
+        yield Observation(Health.NOTE, MAC)
 
 
 def of_packages(wanted: Iterable[str], installed: Mapping[str, str]) -> Iterator[Observation]:

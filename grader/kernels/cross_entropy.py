@@ -9,7 +9,7 @@ are still at hand, so the forward pass writes it, over the logits if the caller 
 has nothing left to read (Hsu et al. 2024, arXiv:2410.10989, section 3.2). That factor is 1 unless the loss is
 scaled.
 
-A program takes one row. Up to 32,768 logits are read once, into the registers of up to 1,024 threads. A wider
+A program takes one row. Up to 8,192 logits are read once, into the registers of up to 512 threads. A wider
 row is read from memory once too: the first sweep keeps a running maximum and a sum that is rescaled whenever
 it grows (Milakov & Gimelshein 2018, arXiv:1805.02867), and the second runs from the row's end back to its
 start, over what the first has left in the caches (132 rows of 131,072 bf16 logits are 35 MB).
@@ -22,46 +22,69 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .online_maximum import LOG2_E, maximum_and_sum
-from .rows import MOST_WARPS, as_rows, grid_limits, row_tile, vector_length
+from .rows import as_rows, begin_alike, grid_limits, row_tile, vector_length
+from .wide_rows import LOG2_E, as_aligned, choose_sweep, load_step, maximum_and_sum, store_step, whole_steps
 
-WIDEST_TILE = 32_768  # logits that one program keeps in registers
-SWEEP = 16_384  # logits per step over a wider row: 16 in each of 1,024 threads
+WIDEST_TILE = 8_192  # logits that one program keeps in registers
 SCALE_BLOCK = 2_048  # elements per step when a gradient is scaled: 16 in each of 128 threads
 
 
 @triton.jit
-def _cross_entropy(
+def _tile(
     x_ptr, target_ptr, loss_ptr, dx_ptr, columns, x_stride, dx_stride, dloss,
-    WHOLE_ROW: tl.constexpr, WITH_GRADIENT: tl.constexpr, VECTOR: tl.constexpr, BLOCK: tl.constexpr,
+    WITH_GRADIENT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
+    """Loss and gradient of a row that stays in registers."""
     row = tl.program_id(0).to(tl.int64)
     x_ptr += row * x_stride
-    dx_ptr += row * dx_stride
     lane = tl.arange(0, BLOCK)
     target = tl.load(target_ptr + row).to(tl.int32)
     target_logit = tl.load(x_ptr + target).to(tl.float32)  # before the gradient may overwrite it
 
-    if WHOLE_ROW:
-        x = tl.load(x_ptr + lane, mask=lane < columns, other=float("-inf")).to(tl.float32)
-        largest = tl.max(x, axis=0)
-        total = tl.sum(tl.exp2((x - largest) * LOG2_E), axis=0)
-    else:
-        largest, total = maximum_and_sum(x_ptr, columns, VECTOR, BLOCK)
-
+    x = tl.load(x_ptr + lane, mask=lane < columns, other=float("-inf")).to(tl.float32)
+    largest = tl.max(x, axis=0)
+    numerator = tl.exp2((x - largest) * LOG2_E)
+    total = tl.sum(numerator, axis=0)
     tl.store(loss_ptr + row, tl.log(total) + largest - target_logit)
+    if WITH_GRADIENT:
+        dx = numerator * (dloss / total) - tl.where(lane == target, dloss, 0.0)
+        tl.store(dx_ptr + row * dx_stride + lane, dx, mask=lane < columns)
 
+
+@triton.jit
+def _differentiate(x_ptr, dx_ptr, at, inside, target, largest, scale, dloss, MASKED: tl.constexpr):
+    """Write one step of a row's gradient; `at` and `target` count from the same place."""
+    x = load_step(x_ptr, at, inside, MASKED, True)
+    dx = tl.exp2((x - largest) * LOG2_E) * scale - tl.where(at == target, dloss, 0.0)
+    store_step(dx_ptr, at, dx, inside, MASKED)
+
+
+@triton.jit
+def _wide(
+    x_ptr, target_ptr, loss_ptr, dx_ptr, columns, x_stride, dx_stride, dloss,
+    WITH_GRADIENT: tl.constexpr, VECTOR: tl.constexpr, ALIKE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Loss and gradient of a row that is swept over, forth and, for the gradient, back."""
+    row = tl.program_id(0).to(tl.int64)
+    begin = row * x_stride
+    target = tl.load(target_ptr + row).to(tl.int32)
+    target_logit = tl.load(x_ptr + begin + target).to(tl.float32)  # before the gradient may overwrite it
+
+    largest, total = maximum_and_sum(x_ptr, begin, columns, VECTOR, BLOCK)
+    tl.store(loss_ptr + row, tl.log(total) + largest - target_logit)
     if WITH_GRADIENT:
         scale = dloss / total
-        if WHOLE_ROW:
-            dx = tl.exp2((x - largest) * LOG2_E) * scale - tl.where(lane == target, dloss, 0.0)
-            tl.store(dx_ptr + lane, dx, mask=lane < columns)
-        else:
-            for back in tl.range(0, columns, BLOCK):
-                column = (columns - 1) // BLOCK * BLOCK - back + lane
-                x = tl.load(x_ptr + column, mask=column < columns, other=0.0).to(tl.float32)
-                dx = tl.exp2((x - largest) * LOG2_E) * scale - tl.where(column == target, dloss, 0.0)
-                tl.store(dx_ptr + column, dx, mask=column < columns)
+        first, before, whole, after = whole_steps(begin, columns, VECTOR, BLOCK)
+        x_ptr += first
+        dx_ptr += as_aligned(row * dx_stride, before, VECTOR, ALIKE)
+        target -= before
+        lane = tl.arange(0, BLOCK)
+        if after:
+            _differentiate(x_ptr, dx_ptr, whole + lane, lane < after, target, largest, scale, dloss, True)
+        for back in tl.range(BLOCK, whole + BLOCK, BLOCK):
+            _differentiate(x_ptr, dx_ptr, whole - back + lane, lane < BLOCK, target, largest, scale, dloss, False)
+        if before:
+            _differentiate(x_ptr, dx_ptr, lane - BLOCK, lane >= BLOCK - before, target, largest, scale, dloss, True)
 
 
 @triton.jit
@@ -84,13 +107,13 @@ class _CrossEntropy(torch.autograd.Function):
         dx = x  # where the gradient goes, if at all
         if with_gradient and not overwrite_logits:
             dx = torch.empty((count, columns), dtype=x.dtype, device=x.device)
-        whole_row = columns <= WIDEST_TILE
-        tile = row_tile(columns)
-        _cross_entropy[(count,)](
-            x, targets, losses, dx, columns, x.stride(0), dx.stride(0), 1.0 / count,
-            whole_row, with_gradient, vector_length(x), tile.columns if whole_row else SWEEP,
-            num_warps=tile.num_warps if whole_row else MOST_WARPS,
-        )  # fmt: skip
+        operands = x, targets, losses, dx, columns, x.stride(0), dx.stride(0), 1.0 / count, with_gradient
+        if columns <= WIDEST_TILE:
+            tile = row_tile(columns)
+            _tile[(count,)](*operands, tile.columns, num_warps=tile.num_warps)
+        else:
+            sweep = choose_sweep(columns * x.element_size(), comes_back=with_gradient)
+            _wide[(count,)](*operands, vector_length(x), begin_alike(x, dx), sweep.step, num_warps=sweep.num_warps)
         ctx.gradient = dx if with_gradient else None
         ctx.shape = logits.shape
         return losses.mean()

@@ -18,53 +18,70 @@ walks along the queries for its tile of keys (dK, dV), the other along the keys 
 S and dO Vᵀ are computed in both: 14BHnmd FLOPs where 10 are due. The first works on transposed tiles, Sᵀ = K
 Qᵀ, so that Pᵀ and dSᵀ are the left operand of the next product, which may stay in registers.
 
-The best tile depends on the GPU: the first call for a head dimension, dtype, mask and class of length times a
-few.
+The best tile depends on the GPU, the head dimension and the dtype: `choose_tile`.
 """
 
 from __future__ import annotations
 
-import os
 from math import e, log2
+from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from .rows import grid_limits
+
 LARGEST_HEAD_DIM = 128
 LEAST_BLOCK_DIM = 16  # the shortest side of a matrix product
-LONG = 2_048  # queries from which on a tile's own speed matters more than the number of tiles
 LOG2_E = tl.constexpr(log2(e))
 LN_2 = tl.constexpr(1 / log2(e))
 
 
-# --- Tiles, and which to try ---
+# --- Tiles ---
 
 
-def _tuned(*tiles: tuple[int, int, int, int]):
-    """Autotune over (BLOCK_QUERIES, BLOCK_KEYS, num_warps, num_stages); the interpreter takes one."""
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        tiles = ((32, 16, 4, 1),)
-    return triton.autotune(
-        [
-            triton.Config({"BLOCK_QUERIES": queries, "BLOCK_KEYS": keys}, num_warps=warps, num_stages=stages)
-            for queries, keys, warps, stages in tiles
-        ],
-        key=["BLOCK_DIM", "CAUSAL", "IS_LONG"],
-        prune_configs_by={"early_config_prune": _suited},
-    )
+class Tile(NamedTuple):
+    """The rows of Q and of K (and V) that a program works on at a time, and how it is compiled."""
+
+    queries: int
+    keys: int
+    num_warps: int
+    num_stages: int
 
 
-def _suited(configs: list[triton.Config], arguments: dict, **_: object) -> list[triton.Config]:
-    """Keep the small tiles for float32, whose products need ordinary cores and many registers."""
-    is_float32 = arguments["q_ptr"].dtype == torch.float32
-    suited = [
-        config
-        for config in configs
-        if is_float32 == (config.kwargs["BLOCK_QUERIES"] * config.kwargs["BLOCK_KEYS"] <= 2_048)
-    ]
-    return suited or configs
+FORWARD, BACKWARD_KEYS, BACKWARD_QUERIES = "forward", "backward_keys", "backward_queries"
+
+# The fastest for causal bf16 attention over 8,192 tokens on an H100, of 36 each that `benchmarks/results` lists, by the
+# largest head dimension that they are for. To choose is cheaper than to try: trying compiles each, in every process.
+_FASTEST = {
+    FORWARD: ((128, Tile(128, 64, 8, 3)),),
+    BACKWARD_KEYS: ((64, Tile(64, 64, 4, 3)), (128, Tile(64, 64, 4, 2))),
+    BACKWARD_QUERIES: ((64, Tile(64, 64, 4, 3)), (128, Tile(128, 64, 8, 3))),
+}
+_FOR_LESS_SHARED_MEMORY = Tile(64, 32, 4, 2)
+_FOR_FLOAT32 = Tile(32, 32, 8, 2)  # ordinary cores do the products, and operands take twice the registers
+_INTERPRETED = Tile(32, 16, 4, 1)
+_RESERVED_BYTES = 1_024  # of a multiprocessor's shared memory, for each program
+_SCALARS_BYTES = 4_096  # what else lies in shared memory: a value for each row, and room for reductions
+
+
+def choose_tile(kernel: str, dtype: torch.dtype, block_dim: int, shared_bytes: int) -> Tile:
+    """The tile for operands of this dtype and head dimension, where a program may have so much shared memory."""
+    if dtype == torch.float32:
+        return _FOR_FLOAT32
+    tile = next(tile for largest_dim, tile in _FASTEST[kernel] if block_dim <= largest_dim)
+    resident, streamed = (tile.keys, tile.queries) if kernel == BACKWARD_KEYS else (tile.queries, tile.keys)
+    tensors_resident = 1 if kernel == FORWARD else 2
+    needed = block_dim * dtype.itemsize * (tensors_resident * resident + 2 * streamed * tile.num_stages)
+    return tile if needed + _SCALARS_BYTES <= shared_bytes else _FOR_LESS_SHARED_MEMORY
+
+
+def _tile(kernel: str, q: Tensor, block_dim: int) -> Tile:
+    if q.device.type != "cuda":
+        return _INTERPRETED
+    return choose_tile(kernel, q.dtype, block_dim, grid_limits(q.device).shared_bytes - _RESERVED_BYTES)
 
 
 @triton.jit
@@ -154,12 +171,11 @@ def _attend(
     return accumulator, row_max, row_sum
 
 
-@_tuned((128, 128, 8, 2), (128, 128, 8, 3), (128, 64, 8, 3), (128, 64, 4, 3), (64, 64, 4, 3), (32, 32, 8, 2))
 @triton.jit
 def _forward(
     q_ptr, q_strides, k_ptr, k_strides, v_ptr, v_strides, o_ptr, o_strides, lse_ptr,
     heads, queries, keys, scale,
-    CAUSAL: tl.constexpr, IS_LONG: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+    CAUSAL: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr, BLOCK_KEYS: tl.constexpr,
 ):  # fmt: skip
     # With a causal mask the last tiles have the most to do: they start first, and short ones fill the gaps.
@@ -244,12 +260,11 @@ def _gather_from_queries(
     return dk, dv
 
 
-@_tuned((64, 128, 8, 3), (64, 128, 8, 2), (32, 128, 8, 3), (64, 64, 4, 2), (64, 64, 4, 3), (32, 32, 8, 2))
 @triton.jit
 def _backward_keys(
     q_ptr, q_strides, k_ptr, k_strides, v_ptr, v_strides, do_ptr, do_strides, lse_ptr, delta_ptr,
     dk_ptr, dk_strides, dv_ptr, dv_strides, heads, queries, keys, scale,
-    CAUSAL: tl.constexpr, IS_LONG: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+    CAUSAL: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr, BLOCK_KEYS: tl.constexpr,
 ):  # fmt: skip
     first_key = tl.program_id(0) * BLOCK_KEYS
@@ -311,12 +326,11 @@ def _gather_from_keys(
     return dq
 
 
-@_tuned((128, 64, 8, 2), (128, 64, 8, 3), (128, 128, 8, 2), (64, 64, 4, 2), (64, 64, 4, 3), (32, 32, 8, 2))
 @triton.jit
 def _backward_queries(
     q_ptr, q_strides, k_ptr, k_strides, v_ptr, v_strides, do_ptr, do_strides, lse_ptr, delta_ptr,
     dq_ptr, dq_strides, heads, queries, keys, scale,
-    CAUSAL: tl.constexpr, IS_LONG: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
+    CAUSAL: tl.constexpr, DIM: tl.constexpr, BLOCK_DIM: tl.constexpr,
     BLOCK_QUERIES: tl.constexpr, BLOCK_KEYS: tl.constexpr,
 ):  # fmt: skip
     tile = tl.num_programs(0) - 1 - tl.program_id(0) if CAUSAL else tl.program_id(0)  # longest first, as forward
@@ -363,9 +377,10 @@ class _FlashAttention(torch.autograd.Function):
         lse = torch.empty((batch, heads, queries), dtype=torch.float32, device=q.device)
         block_dim = max(LEAST_BLOCK_DIM, triton.next_power_of_2(dim))
 
-        _forward[lambda tile: (triton.cdiv(queries, tile["BLOCK_QUERIES"]), batch * heads)](
+        tile = _tile(FORWARD, q, block_dim)
+        _forward[(triton.cdiv(queries, tile.queries), batch * heads)](
             q, q.stride(), k, k.stride(), v, v.stride(), o, o.stride(), lse, heads, queries, keys, scale,
-            causal, queries >= LONG, dim, block_dim,
+            causal, dim, block_dim, *tile[:2], num_warps=tile.num_warps, num_stages=tile.num_stages,
         )  # fmt: skip
         ctx.save_for_backward(q, k, v, o, lse)
         ctx.mark_non_differentiable(lse)
@@ -385,13 +400,17 @@ class _FlashAttention(torch.autograd.Function):
             o, o.stride(), do, do.stride(), delta, heads, queries, dim, ctx.block_dim, 64
         )
         inputs = q, q.stride(), k, k.stride(), v, v.stride(), do, do.stride(), lse, delta
-        sizes = heads, queries, keys, ctx.scale, ctx.causal, queries >= LONG, dim, ctx.block_dim
-        _backward_keys[lambda tile: (triton.cdiv(keys, tile["BLOCK_KEYS"]), batch * heads)](
-            *inputs, dk, dk.stride(), dv, dv.stride(), *sizes
-        )
-        _backward_queries[lambda tile: (triton.cdiv(queries, tile["BLOCK_QUERIES"]), batch * heads)](
-            *inputs, dq, dq.stride(), *sizes
-        )
+        sizes = heads, queries, keys, ctx.scale, ctx.causal, dim, ctx.block_dim
+        tile = _tile(BACKWARD_KEYS, q, ctx.block_dim)
+        _backward_keys[(triton.cdiv(keys, tile.keys), batch * heads)](
+            *inputs, dk, dk.stride(), dv, dv.stride(), *sizes, *tile[:2],
+            num_warps=tile.num_warps, num_stages=tile.num_stages,
+        )  # fmt: skip
+        tile = _tile(BACKWARD_QUERIES, q, ctx.block_dim)
+        _backward_queries[(triton.cdiv(queries, tile.queries), batch * heads)](
+            *inputs, dq, dq.stride(), *sizes, *tile[:2],
+            num_warps=tile.num_warps, num_stages=tile.num_stages,
+        )  # fmt: skip
         return dq, dk, dv, None, None
 
 

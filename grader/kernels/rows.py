@@ -37,9 +37,16 @@ def as_rows(x: Tensor) -> Tensor:
 
 
 def vector_length(rows: Tensor) -> int:
-    """Count the elements that a thread loads at once: 16 bytes, or one element where rows begin elsewhere."""
-    aligned = rows.data_ptr() % VECTOR_BYTES == 0 and rows.stride(0) * rows.element_size() % VECTOR_BYTES == 0
-    return VECTOR_BYTES // rows.element_size() if aligned else 1
+    """Count the elements that a thread loads at once: 16 bytes, or one element where the tensor begins elsewhere."""
+    return VECTOR_BYTES // rows.element_size() if rows.data_ptr() % VECTOR_BYTES == 0 else 1
+
+
+def begin_alike(a: Tensor, b: Tensor) -> bool:
+    """Whether each row of `a` begins as far from a multiple of 16 bytes as that of `b`, tensors of one dtype."""
+    return all(
+        (mine - theirs) * a.element_size() % VECTOR_BYTES == 0
+        for mine, theirs in ((a.stride(0), b.stride(0)), (a.data_ptr(), b.data_ptr()))
+    )
 
 
 def row_tile(columns: int, elements_per_thread: int = ELEMENTS_PER_THREAD) -> RowTile:

@@ -16,11 +16,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .online_maximum import LOG2_E, maximum_and_sum
-from .rows import MOST_WARPS, as_rows, row_tile, vector_length
+from .rows import RowTile, as_rows, begin_alike, row_tile, vector_length
+from .wide_rows import LOG2_E, as_aligned, choose_sweep, load_step, maximum_and_sum, store_step, whole_steps
 
 WIDEST_TILE = 32_768  # columns that one program keeps in registers
-SWEEP = 16_384  # columns per step over a wider row: 16 elements in each of 1,024 threads
 
 
 @triton.jit
@@ -48,43 +47,78 @@ def _backward(y_ptr, dy_ptr, dx_ptr, rows, columns, dy_stride, BLOCK_ROWS: tl.co
 
 
 @triton.jit
-def _forward_wide(x_ptr, y_ptr, columns, x_stride, VECTOR: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    x_ptr += row * x_stride
-    y_ptr += row * columns
-    lane = tl.arange(0, BLOCK)
-
-    largest, total = maximum_and_sum(x_ptr, columns, VECTOR, BLOCK)
-    reciprocal = 1.0 / total
-
-    for back in tl.range(0, columns, BLOCK):
-        column = (columns - 1) // BLOCK * BLOCK - back + lane
-        x = tl.load(x_ptr + column, mask=column < columns, other=0.0).to(tl.float32)
-        tl.store(y_ptr + column, tl.exp2((x - largest) * LOG2_E) * reciprocal, mask=column < columns)
+def _normalise(x_ptr, y_ptr, at, inside, largest, reciprocal, MASKED: tl.constexpr):
+    """Write one step of a row's probabilities."""
+    y = tl.exp2((load_step(x_ptr, at, inside, MASKED, True) - largest) * LOG2_E) * reciprocal
+    store_step(y_ptr, at, y, inside, MASKED)
 
 
 @triton.jit
-def _backward_wide(y_ptr, dy_ptr, dx_ptr, columns, dy_stride, BLOCK: tl.constexpr):
+def _forward_wide(
+    x_ptr, y_ptr, columns, x_stride, VECTOR: tl.constexpr, ALIKE: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
-    y_ptr += row * columns
-    dy_ptr += row * dy_stride
-    dx_ptr += row * columns
+    begin = row * x_stride
+    largest, total = maximum_and_sum(x_ptr, begin, columns, VECTOR, BLOCK)
+    reciprocal = 1.0 / total
+
+    first, before, whole, after = whole_steps(begin, columns, VECTOR, BLOCK)
+    x_ptr += first
+    y_ptr += as_aligned(row * columns, before, VECTOR, ALIKE)
     lane = tl.arange(0, BLOCK)
+    if after:
+        _normalise(x_ptr, y_ptr, whole + lane, lane < after, largest, reciprocal, True)
+    for back in tl.range(BLOCK, whole + BLOCK, BLOCK):
+        _normalise(x_ptr, y_ptr, whole - back + lane, lane < BLOCK, largest, reciprocal, False)
+    if before:
+        _normalise(x_ptr, y_ptr, lane - BLOCK, lane >= BLOCK - before, largest, reciprocal, True)
+
+
+@triton.jit
+def _multiply(y_ptr, dy_ptr, at, inside, MASKED: tl.constexpr):
+    """One step of y ∘ dy."""
+    return load_step(y_ptr, at, inside, MASKED, False) * load_step(dy_ptr, at, inside, MASKED, False)
+
+
+@triton.jit
+def _differentiate(y_ptr, dy_ptr, dx_ptr, at, inside, row_product, MASKED: tl.constexpr):
+    """Write one step of a row's gradient."""
+    y, dy = load_step(y_ptr, at, inside, MASKED, True), load_step(dy_ptr, at, inside, MASKED, True)
+    store_step(dx_ptr, at, y * (dy - row_product), inside, MASKED)
+
+
+@triton.jit
+def _backward_wide(
+    y_ptr, dy_ptr, dx_ptr, columns, dy_stride, VECTOR: tl.constexpr, ALIKE: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    first, before, whole, after = whole_steps(row * columns, columns, VECTOR, BLOCK)
+    y_ptr += first
+    dx_ptr += first
+    dy_ptr += as_aligned(row * dy_stride, before, VECTOR, ALIKE)
+    lane = tl.arange(0, BLOCK)
+    head, tail = lane >= BLOCK - before, lane < after
 
     product = tl.zeros([BLOCK], tl.float32)
-    for start in tl.range(0, columns, BLOCK, loop_unroll_factor=2):
-        inside = start + lane < columns
-        y = tl.load(y_ptr + start + lane, mask=inside, other=0.0).to(tl.float32)
-        dy = tl.load(dy_ptr + start + lane, mask=inside, other=0.0).to(tl.float32)
-        product += y * dy
+    if before:
+        product += _multiply(y_ptr, dy_ptr, lane - BLOCK, head, True)
+    for start in tl.range(0, whole, BLOCK, loop_unroll_factor=2):
+        product += _multiply(y_ptr, dy_ptr, start + lane, tail, False)
+    if after:
+        product += _multiply(y_ptr, dy_ptr, whole + lane, tail, True)
     row_product = tl.sum(product, axis=0)
 
-    for back in tl.range(0, columns, BLOCK):
-        column = (columns - 1) // BLOCK * BLOCK - back + lane
-        inside = column < columns
-        y = tl.load(y_ptr + column, mask=inside, other=0.0).to(tl.float32)
-        dy = tl.load(dy_ptr + column, mask=inside, other=0.0).to(tl.float32)
-        tl.store(dx_ptr + column, y * (dy - row_product), mask=inside)
+    if after:
+        _differentiate(y_ptr, dy_ptr, dx_ptr, whole + lane, tail, row_product, True)
+    for back in tl.range(BLOCK, whole + BLOCK, BLOCK):
+        _differentiate(y_ptr, dy_ptr, dx_ptr, whole - back + lane, tail, row_product, False)
+    if before:
+        _differentiate(y_ptr, dy_ptr, dx_ptr, lane - BLOCK, head, row_product, True)
+
+
+def tile_backward(columns: int) -> RowTile:
+    """Of the widest tile each thread takes more: with 32 elements of y and dy in 64 registers it has none for loads."""
+    return row_tile(columns, 64) if columns > WIDEST_TILE // 2 else row_tile(columns)
 
 
 class _Softmax(torch.autograd.Function):
@@ -99,7 +133,11 @@ class _Softmax(torch.autograd.Function):
                 rows, y, count, columns, rows.stride(0), tile.rows, tile.columns, num_warps=tile.num_warps
             )
         else:
-            _forward_wide[(count,)](rows, y, columns, rows.stride(0), vector_length(rows), SWEEP, num_warps=MOST_WARPS)
+            sweep = choose_sweep(columns * rows.element_size(), comes_back=True)
+            _forward_wide[(count,)](
+                rows, y, columns, rows.stride(0), vector_length(rows), begin_alike(rows, y), sweep.step,
+                num_warps=sweep.num_warps,
+            )  # fmt: skip
         ctx.save_for_backward(y)
         return y.view(x.shape)
 
@@ -110,12 +148,16 @@ class _Softmax(torch.autograd.Function):
         dx = torch.empty_like(y)
         count, columns = y.shape
         if columns <= WIDEST_TILE:
-            tile = row_tile(columns)
+            tile = tile_backward(columns)
             _backward[(triton.cdiv(count, tile.rows),)](
                 y, rows, dx, count, columns, rows.stride(0), tile.rows, tile.columns, num_warps=tile.num_warps
             )
         else:
-            _backward_wide[(count,)](y, rows, dx, columns, rows.stride(0), SWEEP, num_warps=MOST_WARPS)
+            sweep = choose_sweep(columns * y.element_size(), comes_back=True)
+            _backward_wide[(count,)](
+                y, rows, dx, columns, rows.stride(0), vector_length(y), begin_alike(y, rows), sweep.step,
+                num_warps=sweep.num_warps,
+            )  # fmt: skip
         return dx.view(dy.shape)
 
 

@@ -137,10 +137,10 @@ def fetch(files: Sequence[RemoteFile], folder: Path, *, observer: Observer, paus
         pause_s: after an attempt that brought nothing; doubled after each further one in a row.
 
     Raises:
-        DownloadError: there is too little space, a server cannot be reached or sends something else, or the folder
-            has another file of that name. What has arrived stays for the next run.
+        DownloadError: HF_ENDPOINT is no address, there is too little space, a server cannot be reached or sends
+            something else, or the folder has another file of that name. What has arrived stays for the next run.
     """
-    endpoint = os.environ.get("HF_ENDPOINT") or ENDPOINT
+    endpoint = _endpoint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [file for file in files if not _is_there(file, folder, observer)]
@@ -154,6 +154,14 @@ def fetch(files: Sequence[RemoteFile], folder: Path, *, observer: Observer, paus
             observer.note(f"{folder / file.name}: complete, {human(file.text.size)}, SHA-256 as expected.")
     except OSError as error:
         raise DownloadError(f"{error.filename or folder} cannot be written: {error.strerror or error}.") from error
+
+
+def _endpoint() -> str:
+    named = os.environ.get("HF_ENDPOINT") or ENDPOINT
+    address = urllib.parse.urlsplit(named)
+    if address.scheme not in ("http", "https") or not address.netloc:
+        raise DownloadError(f"HF_ENDPOINT is {named!r}; it has to be an address such as https://hf.example.org.")
+    return named
 
 
 def human(size: float) -> str:
@@ -310,7 +318,8 @@ def _nothing_comes(file: RemoteFile, url: str, part: Path, trouble: str) -> Down
     unpacked = "unpack it and " if file.packed else ""
     return DownloadError(
         f"nothing comes from {host}: {trouble}.{kept} The tests need no network, and short texts lie in "
-        f"tests/fixtures/text/. To bring the file from another machine: fetch {url} there, {unpacked}"
+        "tests/fixtures/text/. Where this host cannot be reached, a mirror may be: HF_ENDPOINT=https://... make data. "
+        f"To bring the file from another machine: fetch {url} there, {unpacked}"
         f"put it here as {part.with_name(file.name)}."
     )
 

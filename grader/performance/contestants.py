@@ -43,7 +43,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cases.compare import Mismatch, Tolerance, compare
+from ..cases.compare import Mismatch, compare
 from ..wall.isolation import Isolation
 from ..wall.walled import WalledSubmission
 from ..wall.worker_process import Limits
@@ -215,7 +215,7 @@ class PreparedRace:
                 )
             found = output[rows] if race.first else output
             try:
-                compare(truth.to(output.dtype), found, Tolerance(race.tolerance), f"result {i + 1}")
+                compare(truth.to(output.dtype), found, race.tolerance, f"result {i + 1}")
             except Mismatch as mismatch:
                 raise WrongAnswer(f"{race.tensors}: a timed call was wrong. {mismatch.message}") from None
 

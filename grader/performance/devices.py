@@ -2,7 +2,7 @@
 
 Two implementations of one protocol. `CudaDevice` is the one that points are given on. `CpuDevice` is its stand-in: the
 same races run on it, over the same kind of shared memory, so that the whole path from judge to worker and back is
-tested where there is no GPU, attacks included. `CudaDevice` has not run on a GPU yet.
+tested where there is no GPU, attacks included.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from ..wall.worker_process import Limits
 from ..worker.loader import Layout
 from .contestants import WrongAnswer
 from .devices import the_device
-from .racing import open_pairing, reference_layout, without_time
+from .racing import ReferenceCannotRun, open_pairing, reference_layout, without_time
 from .tensor_races import RACES
 from .text_races import TEXT_RACES, run_text_race
 
@@ -97,7 +97,13 @@ def _hold_tensor_races(
     problems: list[str], layout: Layout, isolation: Isolation, scratch: Path, events: Events
 ) -> None:
     device = the_device(gpu=True)
-    with open_pairing(layout, isolation, device, scratch) as opened:
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(open_pairing(layout, isolation, device, scratch))
+        except ReferenceCannotRun as error:
+            for problem in problems:
+                events.send("note", problem=problem, text=str(error))
+            return
         events.send("machine", machine={**device.describe(), "ceilings": asdict(opened.ceilings)})
         for race in (race for problem in problems for race in RACES[problem](device.name)):
             events.send("started", id=race.id)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cases.compare import Tolerance
 from .statistics import Thresholds
 
 Tensors = Mapping[str, Tensor]
@@ -53,7 +54,7 @@ class Race:
     state: tensors that stay the same in all calls: ready-made ones, or drawn once.
     first, checked: size of the first dimension of every output, and at how many of its indices a check looks, drawn
         when the turn is over; where first is 0 it looks at everything.
-    tolerance: relative to a value and to the root mean square of all of them.
+    tolerance: how far what is checked may be off.
     """
 
     problem: str
@@ -63,7 +64,7 @@ class Race:
     outputs: tuple[Drawn, ...]
     truth: Truth
     thresholds: Thresholds
-    tolerance: float
+    tolerance: Tolerance
     first: int = 0
     checked: int = 64
     least_bytes: int = 0

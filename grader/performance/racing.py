@@ -77,6 +77,11 @@ def without_time(problem: str, tensors: str, error: Exception) -> RaceResult:
     return RaceResult(problem, tensors, status, visible(error.message if isinstance(error, Fault) else str(error)))
 
 
+class ReferenceCannotRun(Exception):
+    """The reference does not even start behind the wall here, which says nothing about a submission; the message is for
+    whoever runs the grader."""
+
+
 class Pairing:
     """A submission and the reference, side by side on one device.
 
@@ -153,7 +158,12 @@ class Pairing:
 
     @contextlib.contextmanager
     def _prepared(self, contestant: Contestant, race: Race, slots: int) -> Iterator[PreparedRace]:
-        prepared = PreparedRace(contestant, race, slots)
+        try:
+            prepared = PreparedRace(contestant, race, slots)
+        except Fault as error:
+            if contestant is self.reference:
+                raise _failed(race, error) from error
+            raise
         try:
             yield prepared
         finally:
@@ -168,9 +178,13 @@ def _trusted(prepared: PreparedRace):
         try:
             return prepared.turn(seed)
         except (WrongAnswer, Fault) as error:
-            raise RuntimeError(f"the reference failed in {prepared.race.id}: {error}") from error
+            raise _failed(prepared.race, error) from error
 
     return turn
+
+
+def _failed(race: Race, error: Exception) -> RuntimeError:
+    return RuntimeError(f"the reference failed in {race.id}: {error}")
 
 
 def reference_layout(device: str) -> Layout:
@@ -193,11 +207,20 @@ def shared_bytes(device: Device) -> int:
 def open_pairing(
     layout: Layout, isolation: Isolation, device: Device, scratch: Path | None = None, reference: Layout | None = None
 ) -> Iterator[Pairing]:
-    """Open a submission and the reference, and measure the device."""
+    """Open a submission and the reference, and measure the device.
+
+    Raises:
+        ReferenceCannotRun: when the device cannot be used behind the wall. The submission has not been started then, so
+            that it cannot be the cause.
+    """
     size = shared_bytes(device)
     ceilings = device.ceilings()
-    with (
-        Contestant(reference or reference_layout(device.name), isolation, device, size, scratch) as theirs,
-        Contestant(layout, isolation, device, size, scratch) as ours,
-    ):
-        yield Pairing(ours, theirs, device, ceilings)
+    with Contestant(reference or reference_layout(device.name), isolation, device, size, scratch) as theirs:
+        try:
+            theirs.open()
+        except Fault as error:
+            raise ReferenceCannotRun(
+                f"the {device.name} device cannot be used behind the wall here ({isolation.level}): {error.message}"
+            ) from error
+        with Contestant(layout, isolation, device, size, scratch) as ours:
+            yield Pairing(ours, theirs, device, ceilings)

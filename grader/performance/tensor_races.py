@@ -2,7 +2,8 @@
 
 Thresholds are ratios to the reference: the Triton kernels of `grader/kernels` on a GPU, the staff solution on the CPU.
 Plain PyTorch gets all points up to several times the kernel's time, for it moves each intermediate result through
-memory; kernels have to come close. The thresholds for a GPU are estimates from that traffic: none has been raced yet.
+memory; kernels have to come close. The thresholds for a GPU are estimates from that traffic; of races between plain
+PyTorch and the kernels only softmax's has been read on a GPU so far (an H100: 2.3 and 2.7 times the kernel's time).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..cases.compare import Tolerance
 from ..cases.weights import block_shapes, lm_shapes
 from .race import Drawn, Race, Tensors
 from .statistics import Thresholds
@@ -23,8 +25,19 @@ _PRODUCTS = {"cuda": Thresholds(full=2.0, none=6.0), "cpu": Thresholds(full=1.5,
 _KERNELS = {"cuda": Thresholds(full=1.3, none=4.0), "cpu": Thresholds(full=1.5, none=4.0)}
 
 _SMALL = {"cuda": "bfloat16", "cpu": "float32"}
-_TOLERANCE = {"float32": 2e-5, "bfloat16": 1.6e-2, "float16": 2e-3}
-"""Two roundings to the dtype: what a computation in a narrower dtype would exceed."""
+
+
+def _rounded(dtype: str, *, float32: float = 1.0, bfloat16: float = 1.0) -> Tolerance:
+    """What right code in this dtype keeps, and a computation in a narrower one does not.
+
+    In 16 bits the worst of millions of values is a matter of luck: PyTorch's own attention in bf16 is off by 0.4 to
+    0.6 % of the root mean square altogether, and by 11 % for one of 1,048,576 values. So 16 bits are judged by what all
+    values have in common; eight bits (e4m3) are off by 2.6 %.
+    """
+    if dtype == "float32":
+        return Tolerance(2e-5 * float32)
+    typical = 1.6e-2 * bfloat16
+    return Tolerance(32 * typical, typical=typical)
 
 
 def _label(dtype: str, *sizes: int) -> str:
@@ -62,7 +75,7 @@ def rmsnorm_races(device: str) -> Iterator[Race]:
             outputs=(x,),
             truth=_rmsnorm_truth,
             first=rows,
-            tolerance=_TOLERANCE[dtype],
+            tolerance=_rounded(dtype),
             least_bytes=2 * x.nbytes,
             thresholds=_COMPILED_AWAY[device],
         )  # fmt: skip
@@ -86,7 +99,7 @@ def softmax_races(device: str) -> Iterator[Race]:
             outputs=(x,),
             truth=truth,
             first=rows,
-            tolerance=_TOLERANCE[dtype],
+            tolerance=_rounded(dtype),
             least_bytes=2 * x.nbytes,
             thresholds=_PLAIN[device],
         )
@@ -111,7 +124,7 @@ def cross_entropy_races(device: str) -> Iterator[Race]:
             inputs={"inputs": logits, "targets": Drawn((rows,), "int64", high=columns)},
             outputs=(Drawn((), dtype),),
             truth=truth,
-            tolerance=_TOLERANCE[dtype],
+            tolerance=_rounded(dtype),
             least_bytes=logits.nbytes,
             thresholds=_PLAIN[device],
         )
@@ -143,7 +156,7 @@ def positionwise_feedforward_races(device: str) -> Iterator[Race]:
             outputs=(x,),
             truth=_swiglu_truth,
             first=rows,
-            tolerance=2 * _TOLERANCE[dtype],
+            tolerance=_rounded(dtype, float32=2),
             least_flops=6 * rows * d_model * d_ff,
             product_dtype=dtype,
             thresholds=_PRODUCTS[device],
@@ -182,7 +195,7 @@ def rope_races(device: str) -> Iterator[Race]:
             truth=truth,
             first=batch,
             checked=1,
-            tolerance=_TOLERANCE[dtype] * 2,
+            tolerance=_rounded(dtype, float32=2),
             least_bytes=2 * x.nbytes,
             thresholds=_COMPILED_AWAY[device],
         )
@@ -213,7 +226,7 @@ def scaled_dot_product_attention_races(device: str) -> Iterator[Race]:
             truth=truth,
             first=batch,
             checked=1,
-            tolerance=2 * _TOLERANCE[dtype],
+            tolerance=_rounded(dtype, float32=2),
             least_bytes=4 * x.nbytes,
             least_flops=2 * batch * heads * tokens * tokens * d,
             product_dtype=dtype,
@@ -246,7 +259,7 @@ def flash_attention_races(device: str, problem: str, adapter: str, thresholds: T
             truth=truth,
             first=batch,
             checked=1,
-            tolerance=3 * _TOLERANCE[dtype],
+            tolerance=_rounded(dtype, float32=3),
             least_bytes=12 * x.nbytes,
             least_flops=7 * batch * tokens * tokens * d,
             product_dtype=dtype,
@@ -292,7 +305,7 @@ def fused_rmsnorm_races(device: str) -> Iterator[Race]:
             outputs=(x, x),
             truth=truth,
             first=rows,
-            tolerance=2 * _TOLERANCE[dtype],
+            tolerance=_rounded(dtype, float32=2),
             least_bytes=5 * x.nbytes,
             thresholds=_KERNELS[device],
         )
@@ -340,7 +353,7 @@ def adamw_races(device: str) -> Iterator[Race]:
         inputs={**parameters, **gradients},
         outputs=tuple(parameters.values()),
         truth=truth,
-        tolerance=2e-5,
+        tolerance=_rounded("float32"),
         least_bytes=(20 + 28 * (steps - 1)) * count,
         thresholds=Thresholds(12.0, 40.0) if device == "cuda" else _PLAIN["cpu"],
     )
@@ -407,7 +420,7 @@ def transformer_lm_races(device: str) -> Iterator[Race]:
         truth=truth,
         first=batch,
         checked=1,
-        tolerance=_TOLERANCE[dtype] * (4 if device == "cuda" else 2),
+        tolerance=_rounded(dtype, float32=2, bfloat16=4),
         least_flops=weights_flops + layers * 2 * batch * context * context * d,
         product_dtype=dtype,
         thresholds=Thresholds(3.0, 10.0) if device == "cuda" else _PLAIN["cpu"],

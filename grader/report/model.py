@@ -26,6 +26,25 @@ _LACKING = re.compile(
 
 
 @dataclass(frozen=True)
+class DifferenceMap:
+    """Where a tensor differs: the matrix at an index of its first dimensions, in cells that are digits from 0 to 3.
+
+    part: which output it is; rows, columns: of the matrix; `report/schema.json` says what the digits mean.
+    """
+
+    part: str
+    at: tuple[int, ...]
+    rows: int
+    columns: int
+    cells: tuple[str, ...]
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is something to see: not all cells are alike."""
+        return len(set("".join(self.cells))) > 1
+
+
+@dataclass(frozen=True)
 class TestReport:
     """One test and what came of it.
 
@@ -65,6 +84,16 @@ class TestReport:
         return (self.outcome.result, self.outcome.message or self.plan.claim)
 
     @property
+    def map(self) -> DifferenceMap | None:
+        """Where its output differs, if that is a tensor's, and the picture of it tells something."""
+        where = self.outcome.difference.where if self.outcome.difference else {}
+        if not (found := where.get("map")):
+            return None
+        cells = tuple(found["cells"])
+        drawn = DifferenceMap(where["part"], tuple(found["at"]), found["rows"], found["columns"], cells)
+        return drawn if drawn.tells else None
+
+    @property
     def missing_package(self) -> str | None:
         """The package, or what of one, without which the test could not be assessed, if that is why."""
         found = _LACKING.search(self.outcome.message) if self.outcome.result is Result.ABSENT else None
@@ -102,6 +131,11 @@ class Trouble:
     def clue(self) -> Clue | None:
         """What was found out about the first of its tests of which anything was."""
         return next((test.clue for test in self.tests if test.clue), None)
+
+    @property
+    def map(self) -> DifferenceMap | None:
+        """Where the output of its first test differs, if that is a tensor's."""
+        return self.tests[0].map
 
 
 @dataclass(frozen=True)
@@ -301,10 +335,21 @@ class Report:
         return tuple(p for p in self.problems if p.problem.section in self.base_sections) or self.problems
 
     @property
+    def overall(self) -> Total:
+        """The total of the assignment."""
+        return Total.of(self.base)
+
+    @property
+    def by_section(self) -> dict[str, Total]:
+        """{section: the total of its problems}, in the order of the report."""
+        sections = dict.fromkeys(p.problem.section for p in self.problems)
+        return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
+
+    @property
     def extensions(self) -> dict[str, Total]:
         """{section outside the assignment's total: a total of its own}."""
-        sections = dict.fromkeys(p.problem.section for p in self.problems if p not in self.base)
-        return {section: Total.of([p for p in self.problems if p.problem.section == section]) for section in sections}
+        outside = {p.problem.section for p in self.problems if p not in self.base}
+        return {section: total for section, total in self.by_section.items() if section in outside}
 
     @property
     def most_urgent_first(self) -> list[ProblemReport]:
@@ -326,17 +371,17 @@ class Report:
 
     @property
     def earned(self) -> float:
-        return Total.of(self.base).earned
+        return self.overall.earned
 
     @property
     def assessed(self) -> float:
         """Points that could be earned here: those of all problems, less what was not assessed."""
-        return Total.of(self.base).assessed
+        return self.overall.assessed
 
     @property
     def total(self) -> float:
         """Points of all problems in this report that make up the assignment's total, assessed or not."""
-        return Total.of(self.base).total
+        return self.overall.total
 
     @property
     def missing_packages(self) -> dict[str, list[str]]:
@@ -369,7 +414,7 @@ class Report:
             "submission": self.submission,
             "seed": self.seed,
             "isolation": self.isolation,
-            "score": Total.of(self.base).as_json(),
+            "score": self.overall.as_json(),
             "extensions": {section: total.as_json() for section, total in self.extensions.items()},
             "problems": [problem.as_json() for problem in self.problems],
             "integrity": {

@@ -20,7 +20,7 @@ from ..scoring.points import Status
 from ..scoring.rubric import ProblemKind
 from ..streams import say
 from . import words
-from .model import ProblemReport, Report, TestReport
+from .model import DifferenceMap, ProblemReport, Report, TestReport
 from .race_lines import speed_panel
 
 _STYLE = {
@@ -31,6 +31,7 @@ _STYLE = {
     Status.NOT_PROVIDED: "dim",
     Status.ERROR: "red",
 }
+_MARKS = ".-+#"
 _SHOWN_PER_PROBLEM = 3
 _DETAIL_LINES = 8
 _SUSPICIONS_SHOWN = 8
@@ -175,7 +176,12 @@ def troubles_panel(problem: ProblemReport, report: Report, title: str) -> Panel:
     for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
             shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
-        shown += [*_describe(trouble.tests[0]), *(_clue(trouble.clue) if trouble.clue else ()), Text()]
+        shown += _describe(trouble.tests[0])
+        if trouble.clue:
+            shown += _clue(trouble.clue)
+        elif trouble.map and not trouble.bug:  # otherwise it is known what is wrong, and where does not matter
+            shown += _map(trouble.map)
+        shown.append(Text())
         if others := ", ".join(test.name for test in trouble.tests[1:]):
             shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
     if hidden:
@@ -209,6 +215,14 @@ def _clue(clue: Clue) -> Iterator[Text]:
     for number, line in clue.code:
         mark, style = (">", "") if number == clue.line else (" ", "dim")
         yield Text(f"  {mark} {number:4d}  {line}", style=style)
+
+
+def _map(map: DifferenceMap) -> Iterator[Text]:
+    """A picture of where a tensor differs, in characters that every terminal has."""
+    key = ", ".join(f"{mark} {means}" for mark, means in zip(_MARKS, words.LEVELS, strict=True))
+    yield Text(f"  {words.map_of(map)} {key}.", style="dim")
+    for row in map.cells:
+        yield Text("    " + " ".join(_MARKS[int(level)] for level in row), style="dim")
 
 
 def _advice(report: Report) -> Panel | None:

@@ -6,6 +6,7 @@ from ..rules.from_scratch import Effect
 from ..scoring.outcome import Result
 from ..scoring.points import Status
 from ..scoring.races import RaceResult
+from .model import DifferenceMap
 
 STATUS = {
     Status.PASS: "✓ pass",
@@ -31,6 +32,8 @@ EFFECT = {
     Effect.CARRIED: "costs no points here",
     Effect.WARN: "costs no points",
 }
+LEVELS = ("right", "a little off", "off", "off by more than a typical value")
+"""What the digits of a map of differences are called."""
 ADVICE = "Advice costs no points. The assignment does not ask for it, but it makes code safer for others to use."
 SUSPICIOUS = "This costs no points by itself. A person should look at it."
 LACKING = "Missing here"
@@ -40,6 +43,14 @@ INSTALL = (
 )
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def map_of(map: DifferenceMap) -> str:
+    """What a map shows: which matrix, and how much of it a cell is."""
+    high, wide = -(-map.rows // len(map.cells)), -(-map.columns // len(map.cells[0]))
+    whole = f"{map.part}{list(map.at) or ''}"
+    cell = "a cell is one value" if high == wide == 1 else f"a cell is {high} × {wide} values"
+    return f"Where {whole} differs ({map.rows} × {map.columns}; {cell}):"
 
 
 def race(result: RaceResult) -> tuple[str, str]:

@@ -81,7 +81,8 @@ class Difference:
         nothing to say.
     where: {"case": id of the case, or None; "part": path of the part, as in `output[0]`; "kind": see `Mismatch`;
         "index": of the first element that differs; "differing", "of": how many elements do, of how many;
-        "largest": {"difference", "allowed", "index"} of the element that is farthest off}, None for what is not known.
+        "largest": {"difference", "allowed", "index"} of the element that is farthest off;
+        "map": {"at", "rows", "columns", "cells"}, where in a matrix it differs}, None for what is not known.
     """
 
     expected: Any

@@ -31,6 +31,7 @@ def test_the_first_and_the_largest_difference_of_a_tensor():
         "index": [0, 1],
         "differing": 2,
         "of": 4,
+        "map": {"at": [], "rows": 2, "columns": 2, "cells": ["02", "30"]},
     }
     assert (largest["difference"], largest["index"]) == (6.0, [1, 0])
     assert 0 < largest["allowed"] < 0.01
@@ -68,7 +69,32 @@ def test_not_a_number_is_a_text_since_json_has_none():
         "differing": 1,
         "of": 2,
         "largest": None,
+        "map": {"at": [], "rows": 1, "columns": 2, "cells": ["03"]},
     }
+
+
+def test_a_map_has_few_cells_and_loses_no_difference():
+    expected = torch.ones(2, 3, 40, 100)
+    actual = expected.clone()
+    actual[1, 2, 39, 99] += 0.05
+    actual[1, 2, 0, 0] -= 0.5
+    actual[1, 2, 0, 1] = 9
+    found = difference(expected, actual).where["map"]
+    assert (found["at"], found["rows"], found["columns"]) == ([1, 2], 40, 100)
+    assert found["cells"] == ["3" + 14 * "0", *12 * [15 * "0"], 14 * "0" + "1"]
+
+
+def test_a_map_is_of_the_matrix_with_the_first_difference():
+    expected = torch.tensor([[[1.0, torch.inf]], [[1.0, 2.0]]])
+    assert difference(expected, torch.tensor([[[1.0, 3.0]], [[9.0, 9.0]]])).where["map"]["cells"] == ["03"]
+    assert difference(torch.tensor(1.0), torch.tensor(2.0)).where["map"] is None
+
+
+def test_a_map_does_not_tell_expected_values():
+    """Who knows that one of two values is wrong knows the right one."""
+    expected = torch.tensor([[True, False], [False, True]])
+    for dtype in (torch.bool, torch.int64):
+        assert difference(expected.to(dtype), torch.ones(2, 2, dtype=dtype)).where["map"] is None
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,14 @@ def test_without_a_network_the_message_says_how_to_bring_the_file(serve, tmp_pat
     assert names(tmp_path) == set()
 
 
+@pytest.mark.parametrize("named", ["hf.example.org", "ftp://hf.example.org", "file:///etc", "https://"])
+def test_a_mirror_that_is_no_address_is_refused_before_anything_is_made(named, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", named)
+    with pytest.raises(DownloadError, match=rf"HF_ENDPOINT is '{named}'; it has to be an address such as https://"):
+        fetch(FILES, tmp_path / "data", observer=Observer())
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_complete_file_is_checked_and_kept_without_asking_anyone(serve, tmp_path):
     server = serve({})
     (tmp_path / "packed.txt").write_bytes(UNPACKED)

@@ -833,7 +833,7 @@ def test_an_optimizer_does_not_import_on_the_clock(tmp_path):
     with (root / "tests" / "adapters.py").open("a", encoding="utf-8") as file:
         file.write(
             "\n\nadamw = get_adamw_cls\n\n\ndef get_adamw_cls():\n    import sys\n\n"
-            "    assert 'torch._dynamo' in sys.modules, 'a cold start'\n    return adamw()\n"
+            "    assert 'torch._dynamo' not in sys.modules, 'seconds on the clock'\n    return adamw()\n"
         )
     report, _ = graded(root, "--problem", "adamw")
     outcomes: Mapping[str, int] = {test["id"]: test["outcome"] for test in report["problems"][0]["tests"]}

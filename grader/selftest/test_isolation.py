@@ -20,7 +20,7 @@ from grader.selftest.layouts import written
 from grader.submission.locate import locate
 from grader.wall import isolation as module
 from grader.wall import processes
-from grader.wall.isolation import Cell, FileAccess, Isolation, Level, choose
+from grader.wall.isolation import Cell, FileAccess, Isolation, Level, available, choose
 from grader.wall.root import is_root, unused_user
 from grader.wall.scratch import Scratch, copy_if_small
 from grader.wall.walled import WalledSubmission
@@ -288,6 +288,27 @@ def answer_beside_a_key(folder: Path, level: str, name: bytes, ring: str, answer
 
 
 @linux
+def test_a_worker_that_may_use_a_gpu_may_name_its_threads(layout):
+    """CUDA does so when it starts, and says "OS call failed" where it cannot."""
+    isolation = next((found for found in available(layout) if found.level is Level.LANDLOCK), None)
+    if isolation is None:
+        pytest.skip("no Landlock here")
+    code = (
+        "import json, sys, threading; from grader.worker.landlock import confine; confine(**json.loads(sys.argv[1]))\n"
+        "def name():\n"
+        "    with open(f'/proc/self/task/{threading.get_native_id()}/comm', 'w') as file: file.write('cuda')\n"
+        "thread = threading.Thread(target=name); thread.start(); thread.join()"
+    )
+    said = []
+    for gpu in (True, False):
+        cell = Cell(layout, isolation, gpu=gpu)
+        command = [sys.executable, "-c", code, json.dumps(cell.landlock())]
+        said.append(subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=False).stderr)
+        cell.scratch.remove()
+    assert said[0] == ""
+    assert "PermissionError" in said[1]
+
+
 @pytest.mark.parametrize("level", ["bubblewrap", "landlock", "process"])
 def test_a_worker_has_a_keyring_of_its_own(tmp_path, level):
     """A key that whoever runs the grader keeps in the session's keyring is not found by a submission."""

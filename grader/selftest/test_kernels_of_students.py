@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from grader.cases.compare import Tolerance
 from grader.kit.paths import KIT
 from grader.performance.contestants import Contestant, PreparedRace
 from grader.performance.devices import CpuDevice
@@ -74,6 +75,6 @@ def test_the_fast_kernels_are_right_in_races(problem):
     """In the interpreter: one call, whose outputs are judged as in a race on a GPU."""
     adopt_orphans()
     layout, device = reference_layout("cuda"), CpuDevice()
-    race = dataclasses.replace(next(RACES[problem]("cpu")), tolerance=1e-4)
+    race = dataclasses.replace(next(RACES[problem]("cpu")), tolerance=Tolerance(1e-4))
     with Contestant(layout, choose("auto", layout), device, shared_bytes(device)) as contestant:
         PreparedRace(contestant, race, slots=1).turn(seed=1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
 from rich.console import Console
 
 from grader.cases.compare import Mismatch, compare
+from grader.diagnosis.known_bugs import KnownBug
 from grader.kit.paths import KIT
 from grader.report.model import Report, build_report
 from grader.report.terminal import show
@@ -80,6 +82,29 @@ def test_one_cause_is_shown_once():
     report = report_of(["rope"], claims)
     assert [len(trouble.tests) for trouble in report.problems[0].troubles] == [5, 1]
     assert shown(report).count("line 7, in forward") == 1
+
+
+def test_where_a_tensor_differs_is_drawn_unless_it_does_everywhere_or_is_known_why():
+    expected = torch.ones(2, 3, 4)
+    row = expected.clone()
+    row[1, 2, :3] = torch.tensor([1.05, 1.5, -7.0])
+
+    def with_output(actual: torch.Tensor, bug: KnownBug | None = None) -> str:
+        report = report_of(["rope"], {"rope::a": FAILS})
+        with pytest.raises(Mismatch) as caught:
+            compare(expected, actual)
+        (problem,) = report.problems
+        (test,) = problem.tests
+        outcome = replace(test.outcome, difference=caught.value.difference())
+        return shown(replace(report, problems=(replace(problem, tests=(replace(test, outcome=outcome, bug=bug),)),)))
+
+    text = with_output(row)
+    assert "where output[1] differs (3 × 4; a cell is one value)" in text.lower()
+    assert [line.strip("│ ") for line in text.splitlines() if " . ." in line or "# ." in line] == 2 * [". . . ."] + [
+        "- + # ."
+    ]
+    assert "a cell is" not in with_output(expected + 2)
+    assert "a cell is" not in with_output(row, KnownBug("rope/x", "rope", "It is x.", "Look at x.", "common", {}))
 
 
 def test_no_problem_is_blamed_without_evidence():

@@ -1,18 +1,27 @@
-"""Ratios, intervals, verdicts and points of races: what is pure about them."""
+"""Ratios, intervals, verdicts and points of races, and the turns that they come from."""
 
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Mapping
 
 import pytest
+import torch
 
+from grader.cases.compare import Mismatch, Tolerance, compare
+from grader.performance.devices import CpuDevice
 from grader.performance.paired_turns import take_turns
+from grader.performance.racing import ReferenceCannotRun, open_pairing, reference_layout
 from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
+from grader.performance.tensor_races import RACES
 from grader.report.model import build_report
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import Status
 from grader.scoring.races import RaceResult, Speed, score_races
 from grader.scoring.rubric import load_rubric
+from grader.submission.locate import locate
+from grader.wall.isolation import choose
 
 THRESHOLDS = Thresholds(full=2.0, none=6.0)
 PROBLEM = load_rubric()["flash_attention_triton_speed"]
@@ -138,3 +147,50 @@ def test_first_correct_then_fast(outcome, earned):
     fast = report.problems[1]
     assert fast.score.earned == earned
     assert fast.blocked_by == (() if earned else ("softmax",))
+
+
+def test_a_device_that_cannot_be_used_behind_the_wall_is_no_fault_of_the_submission(tmp_path):
+    """The reference is started first and alone: where it cannot use the device, nobody's code was asked anything."""
+    (tmp_path / "adapters.py").write_text("raise OSError('no such device')\n", "utf-8")
+    broken, right = locate(str(tmp_path)), reference_layout("cpu")
+    level = choose("auto", right)
+    with (
+        pytest.raises(ReferenceCannotRun, match=r"cannot be used behind the wall here .*no such device"),
+        open_pairing(right, level, CpuDevice(), reference=broken),
+    ):
+        pytest.fail("there is nothing to race against")
+
+
+def test_a_slow_contestant_gets_fewer_turns_to_warm_up():
+    turns = []
+
+    def slow(seed):
+        turns.append(seed)
+        time.sleep(0.03)
+        return Taken(0.03, 0.03)
+
+    pairs = take_turns(
+        slow, lambda seed: Taken(1.0, 1.0), THRESHOLDS, chance=random.Random(0), budget_s=0.04, most_pairs=1
+    )
+    assert (len(pairs), len(turns)) == (1, 3)  # the first is free, and the second took more than half of the time
+
+
+def test_sixteen_bits_are_judged_by_what_all_values_have_in_common():
+    """PyTorch's own attention in bf16 is right, though it is far off where much cancels; with eight bits it is not."""
+    race = next(RACES["flash_attention_pytorch_speed"]("cuda"))
+    generator = torch.Generator().manual_seed(0)
+    drawn = {name: torch.randn(1, 4096, 64, generator=generator).bfloat16() for name in (*"QKV", "cotangent")}
+    truth = [value.bfloat16() for value in race.truth(drawn, {}, torch.arange(1))]
+
+    def found(inputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        q, k, v = leaves = [inputs[name].clone().requires_grad_() for name in "QKV"]
+        scores = (q @ k.mT * 0.125).masked_fill(torch.ones(4096, 4096, dtype=torch.bool).triu(1), -torch.inf)
+        output = scores.softmax(-1) @ v
+        return [output.detach(), *torch.autograd.grad(output, leaves, inputs["cotangent"])]
+
+    compare(truth, found(drawn), race.tolerance)
+    with pytest.raises(Mismatch):
+        compare(truth, found(drawn), Tolerance(3 * 1.6e-2))  # what the worst of them would cost
+    eight_bits = {name: value.to(torch.float8_e4m3fn).bfloat16() for name, value in drawn.items()}
+    with pytest.raises(Mismatch):
+        compare(truth, found(eight_bits), race.tolerance)

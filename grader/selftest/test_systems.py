@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from grader.__main__ import GRADED, REFUSED, main
-from grader.kit.systems import why_not_on
+from grader.guide.doctor import Health, of_mac
+from grader.kit.paths import KIT
+from grader.kit.systems import OLDEST_PYTHON, why_not_in, why_not_on, without
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
@@ -44,3 +50,54 @@ def test_what_grades_nothing_works_on_windows(
     monkeypatch.setattr(sys, "platform", "win32")
     assert main(["--list"]) == GRADED
     assert "rope" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tests", [["tests/test_rope.py"], ["tests"], []], ids=["one file", "all", "nothing named"])
+def test_pytest_on_windows_ends_with_that_sentence(tests: list[str], tmp_path: Path) -> None:
+    """A process that believes to be on Windows from before the first file of the kit is read."""
+    (tmp_path / "windows.py").write_text("import sys\nsys.platform = 'win32'\n", "utf-8")
+    # Other plugins, and what captures output, would now look for what Windows has.
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "windows", "-s", *tests]
+    ended = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (4, "", f"{why_not_on('win32')}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["hint", "rope"], ["explain", "rope"], ["doctor"]], ids=" ".join)
+def test_a_python_without_the_packages_is_told_how_to_get_them(arguments: list[str]) -> None:
+    """As where `python -m grader` is typed and `.venv` is not active; -S leaves all packages out."""
+    ended = subprocess.run(
+        [sys.executable, "-S", "-m", "grader", *arguments], cwd=KIT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (REFUSED, "")
+    assert "lacks the package" in ended.stderr
+    assert "`make setup` installs it" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_an_older_python_is_told_so_whatever_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    for arguments in ([], ["doctor"], ["explain", "rope"]):
+        assert main(arguments) == REFUSED
+        assert capsys.readouterr().err == f"grader: {why_not_in((3, 9))}\n"
+
+
+def test_the_oldest_python_is_that_of_the_project() -> None:
+    project = tomllib.loads((KIT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["requires-python"] == ">=" + ".".join(map(str, OLDEST_PYTHON))
+    assert why_not_in(OLDEST_PYTHON) is None
+    assert why_not_in((4, 0)) is None
+
+
+def test_a_mac_is_told_what_it_lacks() -> None:
+    (apple,) = of_mac("darwin", "arm64")
+    (intel,) = of_mac("darwin", "x86_64")
+    assert (apple.state, intel.state) == (Health.NOTE, Health.WRONG)
+    assert "Triton" in apple.says
+    assert "PyTorch has had no packages for Intel Macs" in intel.says
+    assert list(of_mac("linux", "x86_64")) == []
+    assert without("torch", "python3", "darwin", "x86_64") == intel.says
+    assert "make setup" in without("torch", "python3", "darwin", "arm64")
+    assert without("torch", "python.exe", "win32", "AMD64") == why_not_on("win32")

@@ -16,6 +16,7 @@ import torch
 from ..kit.paths import KIT
 from ..worker import wire
 from ..worker.exceptions import ContractBroken, NothingSeen, NotProvided
+from ..worker.lean_optimizers import keep_compiler_away
 from ..worker.loader import Layout, import_adapters
 from ..worker.operation_table import OPERATIONS, own_adapters_of
 from ..worker.operations import Operations
@@ -29,6 +30,7 @@ from .triton_interpreter import interpret_kernels
 def open_in_process(layout: Layout, monitor: UsageMonitor | None = None, files: Files | None = None) -> InProcess:
     """Import a submission here; the rest as for `InProcess`."""
     interpret_kernels()
+    keep_compiler_away()
     return InProcess(import_adapters(layout), monitor, files)
 
 

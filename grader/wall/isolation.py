@@ -352,7 +352,8 @@ class Cell:
         writable = [*_DEVICES, str(self.scratch.path)]
         if self.gpu:
             readable.append("/sys")
-            writable += map(str, _gpu_devices())
+            # CUDA names its threads, which is a write to /proc/self/task/*/comm, and does not start where it cannot.
+            writable += ["/proc/self/task", *map(str, _gpu_devices())]
         return {"readable": readable, "writable": writable, "listable": listable}
 
     def _bubblewrap(self) -> Iterator[str]:

@@ -120,6 +120,9 @@ def main() -> None:
         sys.modules.pop("lacking").Placeholders.resume(order["placeholders"])
     for name, (file, folders) in order["packages"].items():
         _provide(name, file, folders)
+    here = Path(__file__).resolve().parent
+    _provide(_PACKAGE, str(here / "__init__.py"), [str(here)])
+    importlib.import_module(f"{_PACKAGE}.lean_optimizers").keep_compiler_away()
     adapters = importlib.import_module(order["module"])
     import torch
 
@@ -132,8 +135,6 @@ def main() -> None:
 
 def _run_driver(adapters: types.ModuleType, driver: str, given: Path, answered: Path) -> None:
     """Run a driver beside the submission, and write what came of it."""
-    here = Path(__file__).resolve().parent
-    _provide(_PACKAGE, str(here / "__init__.py"), [str(here)])
     operations, wire = (importlib.import_module(f"{_PACKAGE}.{name}") for name in ("operations", "wire"))
     try:
         value = operations.Operations(adapters).perform(driver, wire.decode(given.read_bytes()))

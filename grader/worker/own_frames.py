@@ -8,8 +8,11 @@ import traceback
 from pathlib import Path
 
 _FRAMES_KEPT = 12
-_NOBODYS = (str(Path(__file__).resolve().parent), "<frozen importlib", str(importlib.__file__))
+_WORKER = Path(__file__).resolve().parent
+_NOBODYS = (str(_WORKER), "<frozen importlib", str(importlib.__file__))
 """How the names of files begin that lead to a submission's code and say nothing about it."""
+_GRADER = os.path.join(_WORKER.parent, "")
+_TESTS = os.path.join(_WORKER.parent.parent, "tests", "test_")
 
 _TEXT_LIMIT = 4000
 
@@ -25,7 +28,7 @@ def one_line(error: BaseException) -> str:
 
 def passes_through(root: str, error: BaseException) -> bool:
     """Whether an exception was raised in a file below this folder, or in what that called."""
-    return any(frame.filename.startswith(os.path.join(root, "")) for frame in _frames(error))
+    return any(_is_own(frame.filename, os.path.join(root, "")) for frame in _frames(error))
 
 
 def traceback_in(root: str, error: BaseException) -> str:
@@ -35,7 +38,7 @@ def traceback_in(root: str, error: BaseException) -> str:
         root: the submission's folder; "" where it is not known.
     """
     frames = _frames(error)
-    own = [frame for frame in frames if root and frame.filename.startswith(root)]
+    own = [frame for frame in frames if root and _is_own(frame.filename, root)]
     lines = []
     for frame in (own or frames)[-_FRAMES_KEPT:]:
         name = os.path.relpath(frame.filename, root) if own else frame.filename
@@ -43,6 +46,14 @@ def traceback_in(root: str, error: BaseException) -> str:
     # What Python says of a file that it cannot read names its whole path.
     said = one_line(error).replace(os.path.join(root, ""), "") if root else one_line(error)
     return "\n".join([*lines, said])[-_TEXT_LIMIT:]
+
+
+def _is_own(filename: str, root: str) -> bool:
+    """Whether a file is the submission's. A student's copy holds the grader and the tests as well, beside his code; and
+    a submission may lie within the grader, as the reference does."""
+    if not filename.startswith(root):
+        return False
+    return root.startswith(_GRADER) or not filename.startswith((_GRADER, _TESTS))
 
 
 def _frames(error: BaseException) -> list[traceback.FrameSummary]:

@@ -35,7 +35,9 @@ def main() -> None:
     _import_own_package()
     _shut_in(**order)
     from grader_worker import wire
+    from grader_worker.lean_optimizers import keep_compiler_away
 
+    keep_compiler_away()
     faulthandler.register(signal.SIGUSR1, all_threads=False)  # a call that takes too long is asked where it is
     worker = Worker()
     while (request := _receive(channel, wire)) is not None:

@@ -23,18 +23,32 @@ def in_float64(x: Tensor) -> Tensor:
     return x.detach().double().requires_grad_(x.requires_grad)
 
 
-def assert_near(actual: Tensor, truth: Tensor, *, roundings: float = 1.0, operations: float = 64.0) -> None:
+def assert_near(
+    actual: Tensor, truth: Tensor, *, roundings: float = 1.0, operations: float = 64.0, typical: float | None = None
+) -> None:
     """Fail where `actual` is further from `truth` than its type and float32 arithmetic explain.
 
     An element may be off by `roundings` units of its own dtype (a whole one each, as the interpreter
-    truncates) and by `operations` units of float32, both relative to the truth or to its root mean square,
-    whichever is larger.
+    truncates) and by `operations` units of float32, both relative to the largest of the truth, its root mean
+    square, and that of its row: an element that nearly cancels has the errors of what it was summed from, and
+    under a causal mask the gradients of early keys are many times as large as those of late ones.
+
+    typical: roundings by which all elements may be off together, in root mean square, where the worst of very
+    many says little.
     """
     assert actual.shape == truth.shape
     unit = roundings * torch.finfo(actual.dtype).eps + operations * torch.finfo(torch.float32).eps
-    size = truth.abs().clamp(min=truth.square().mean().sqrt().item())
+    squares = truth.detach().square()
+    size = truth.detach().abs().clamp(min=squares.mean().sqrt().item())
+    if truth.dim():
+        size = torch.maximum(size, squares.mean(dim=-1, keepdim=True).sqrt())
     tiny = torch.finfo(actual.dtype).smallest_normal
-    excess = (actual.detach().double() - truth.detach()).abs() - unit * size - tiny
+    error = (actual.detach().double() - truth.detach()).abs()
+    if typical is not None:
+        together = typical * torch.finfo(actual.dtype).eps + operations * torch.finfo(torch.float32).eps
+        relative = (error.square().mean() / squares.mean()).sqrt().item()
+        assert relative <= together, f"off by {relative:.2e} of the root mean square, {together:.2e} are allowed"
+    excess = error - unit * size - tiny
     assert (excess <= 0).all(), f"off by {excess.nan_to_num(torch.inf).max().item():.2e} more than allowed"
 
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
@@ -26,8 +27,10 @@ from triton.compiler import ASTSource
 
 from grader.kernels import adamw, cross_entropy, flash_attention, rmsnorm, rope, silu_gate, softmax
 from grader.kernels.rows import row_tile
+from grader.kernels.wide_rows import choose_sweep
 
 HOPPER = GPUTarget("cuda", 90, 32)
+HOPPER_SHARED_BYTES = 227 * 1024  # that a program may have
 DISASSEMBLER = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 FLOATS = {"eps", "scale", "lr", "beta1", "beta2", "decay", "correction1", "root_correction2", "dloss"}
 POINTERS = {
@@ -40,7 +43,10 @@ INSTRUCTION = re.compile(r"/\*[0-9a-f]{4}\*/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9_.]*)
 
 @dataclass(frozen=True)
 class Build:
-    """A kernel, and how its launch would specialise it for aligned bf16 tensors."""
+    """A kernel, and how its launch would specialise it for aligned bf16 tensors.
+
+    is_ragged: rows have any number of columns, so that most of them begin at an address that is not aligned.
+    """
 
     name: str
     kernel: Any
@@ -48,6 +54,7 @@ class Build:
     num_warps: int
     num_stages: int = 3
     types: Mapping[str, str] = field(default_factory=dict)
+    is_ragged: bool = False
 
 
 def builds() -> Iterator[Build]:
@@ -56,10 +63,12 @@ def builds() -> Iterator[Build]:
         tile = row_tile(columns)
         block = {"BLOCK_ROWS": tile.rows, "BLOCK_COLUMNS": tile.columns}
         yield Build(f"softmax forward {columns}", softmax._forward, block, tile.num_warps)
+        tile = softmax.tile_backward(columns)
         yield Build(f"softmax backward {columns}", softmax._backward, block, tile.num_warps)
-    wide = {"BLOCK": softmax.SWEEP}
-    yield Build("softmax forward wide", softmax._forward_wide, {**wide, "VECTOR": 8}, 32)
-    yield Build("softmax backward wide", softmax._backward_wide, wide, 32)
+    sweep = choose_sweep(2 * 50_257, comes_back=True)
+    wide = {"VECTOR": 8, "ALIKE": True, "BLOCK": sweep.step}
+    yield Build("softmax forward wide", softmax._forward_wide, wide, sweep.num_warps, is_ragged=True)
+    yield Build("softmax backward wide", softmax._backward_wide, wide, sweep.num_warps, is_ragged=True)
 
     for columns, stages in ((1_024, 4), (8_192, 4)):
         tile = row_tile(columns)
@@ -75,24 +84,26 @@ def builds() -> Iterator[Build]:
         constants = {**heads, "HAS_POSITIONS": positions, "INVERSE": positions}
         yield Build(f"rope positions={positions}", rope._rotate, constants, rope.NUM_WARPS)
 
-    for whole_row in (True, False):
-        constants = {"WHOLE_ROW": whole_row, "WITH_GRADIENT": True, "VECTOR": 8, "BLOCK": cross_entropy.SWEEP}
-        yield Build(f"cross_entropy whole_row={whole_row}", cross_entropy._cross_entropy, constants, 32)
+    constants = {"WITH_GRADIENT": True, "BLOCK": cross_entropy.WIDEST_TILE}
+    yield Build("cross_entropy tile", cross_entropy._tile, constants, 16)
+    constants = {"WITH_GRADIENT": True, **wide}
+    yield Build("cross_entropy wide", cross_entropy._wide, constants, sweep.num_warps, is_ragged=True)
     types = {"factor_ptr": "*fp32"}
     yield Build("cross_entropy scale", cross_entropy._scale, {"BLOCK": cross_entropy.SCALE_BLOCK}, 4, types=types)
 
     dtypes = dict.fromkeys(("PARAMETER", "GRADIENT", "STATE"), tl.float32)
     yield Build("adamw", adamw._adamw, {**dtypes, "ALIGNED": True, "BLOCK": adamw.BLOCK}, adamw.NUM_WARPS)
 
-    for kernel in (
-        flash_attention._forward,
-        flash_attention._backward_keys,
-        flash_attention._backward_queries,
+    for name, kernel in (
+        (flash_attention.FORWARD, flash_attention._forward),
+        (flash_attention.BACKWARD_KEYS, flash_attention._backward_keys),
+        (flash_attention.BACKWARD_QUERIES, flash_attention._backward_queries),
     ):
-        config = kernel.configs[0]
-        constants = {**config.kwargs, "CAUSAL": True, "IS_LONG": True, "DIM": 128, "BLOCK_DIM": 128}
-        name = f"flash_attention{kernel.fn.__name__.replace('_', ' ')}"
-        yield Build(name, kernel.fn, constants, config.num_warps, config.num_stages)
+        for dim in (64, 128):
+            best = flash_attention.choose_tile(name, torch.bfloat16, dim, HOPPER_SHARED_BYTES)
+            blocks = {"BLOCK_QUERIES": best.queries, "BLOCK_KEYS": best.keys}
+            constants = {**blocks, "CAUSAL": True, "DIM": dim, "BLOCK_DIM": dim}
+            yield Build(f"flash_attention {name} {dim}", kernel, constants, best.num_warps, best.num_stages)
     constants = {"DIM": 128, "BLOCK_DIM": 128, "BLOCK_QUERIES": 64}
     yield Build("flash_attention row products", flash_attention._row_products, constants, 4)
 
@@ -115,7 +126,8 @@ def compile_for_hopper(build: Build) -> bytes:
         else:
             pointer = build.types.get(name) or POINTERS.get(name, "*bf16")
             signature[name] = pointer if name.endswith("_ptr") else "i32"
-            aligned.append((i,))
+            if name.endswith("_ptr") or not build.is_ragged:
+                aligned.append((i,))
     attributes = {path: [["tt.divisibility", 16]] for path in aligned}
     source = ASTSource(build.kernel, signature=signature, constexprs=constants, attrs=attributes)
     options = {"num_warps": build.num_warps, "num_stages": build.num_stages}

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.skipif(
     not DISASSEMBLER.exists(), reason="this build of Triton has no compiler for NVIDIA GPUs"
 )
 
-SPILLS = {"softmax backward 32768": 32}  # 32 pairs in each of 1,024 threads, which have 64 registers
+SPILLS = {
+    "softmax backward 32768": 32,  # 64 pairs in each of 512 threads, which have 128 registers
+    "flash_attention backward_keys 128": 160,  # and is 5 % faster all the same than the fastest tile that has none
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +33,15 @@ def findings() -> dict[str, dict[str, int]]:
 
 def test_tensors_are_accessed_16_bytes_at_a_time(findings):
     assert all(found["wide_accesses"] > 0 for found in findings.values())
-    narrow = {name: found["narrow_accesses"] for name, found in findings.items()}
-    assert [name for name in narrow if name.startswith(("softmax", "silu_gate")) and narrow[name]] == []
+    rows = {name: found for name, found in findings.items() if name.startswith(("softmax", "silu_gate"))}
+    assert [name for name, found in rows.items() if found["narrow_accesses"] and "wide" not in name] == []
+
+
+def test_rows_that_begin_anywhere_are_read_and_written_16_bytes_at_a_time(findings):
+    """Two steps of the sweep forth, and the reading and writing of the one back; their edges go one by one."""
+    wide = {name: found["wide_accesses"] for name, found in findings.items() if name.endswith("wide")}
+    assert len(wide) == 3
+    assert min(wide.values()) >= 4, wide
 
 
 def test_values_stay_in_registers(findings):
@@ -40,5 +50,5 @@ def test_values_stay_in_registers(findings):
 
 def test_attention_keeps_matrix_instructions_in_flight(findings):
     kernels = [found for found in findings.values() if found["matrix_instructions"]]
-    assert len(kernels) == 3
+    assert len(kernels) == 6
     assert all(4 * found["matrix_waits"] <= found["matrix_instructions"] for found in kernels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grader.kernels.cross_entropy import SWEEP, WIDEST_TILE, cross_entropy
+from grader.kernels.cross_entropy import WIDEST_TILE, cross_entropy
 from grader.selftest.kernels.comparison import (
     DEVICE,
     DTYPES,
@@ -14,6 +14,8 @@ from grader.selftest.kernels.comparison import (
     draw,
     in_float64,
 )
+
+STEP = 16_384  # elements, the longest step over a row
 
 
 def draw_targets(*shape, vocabulary):
@@ -28,7 +30,7 @@ def reference(logits, targets):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
-    "shape", [(1, 2), (5, 7), (2, 3, 129), (40, 1000), (2, WIDEST_TILE), (2, 40_000), (2, 3 * SWEEP - 7)]
+    "shape", [(1, 2), (5, 7), (2, 3, 129), (40, 1000), (2, WIDEST_TILE), (2, 40_000), (2, 3 * STEP - 7)]
 )
 def test_loss_and_gradient(shape, overwrite, dtype):
     logits = draw(*shape, dtype=dtype, scale=3.0)
@@ -73,6 +75,19 @@ def test_rows_targets_that_lie_apart(dtype):
     assert_gradients_near(loss, [logits], truth, [truth_logits])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pad", [1, 7, 8])
+def test_wide_rows_of_a_padded_vocabulary(pad, dtype):
+    """Logits and their gradient begin at different distances from a multiple of 16 bytes."""
+    columns = WIDEST_TILE + 13
+    padded = draw(3, columns + pad, dtype=dtype, scale=3.0)
+    targets = torch.tensor([0, columns - 1, columns // 2], device=DEVICE)
+    truth_padded = in_float64(padded)
+    loss, truth = cross_entropy(padded[:, :columns], targets), reference(truth_padded[:, :columns], targets)
+    assert_near(loss, truth)
+    assert_gradients_near(loss, [padded], truth, [truth_padded], roundings=2)
+
+
 def test_scaled_loss_through_a_projection():
     hidden, head, targets = draw(12, 6), draw(50, 6, seed=2), draw_targets(12, vocabulary=50)
     truth_hidden, truth_head = in_float64(hidden), in_float64(head)
@@ -93,7 +108,7 @@ def test_large_logits_do_not_overflow(columns, offset):
     assert_gradients_near(loss, [logits], truth, [truth_logits])
 
 
-@pytest.mark.parametrize("columns", [50, 2 * SWEEP + 5_000])
+@pytest.mark.parametrize("columns", [50, 2 * STEP + 5_000])
 def test_masked_classes(columns):
     logits = draw(2, columns).detach()
     logits[:, : columns // 2 + 1] = -torch.inf

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grader.kernels.flash_attention import flash_attention
+from grader.kernels.flash_attention import (
+    BACKWARD_KEYS,
+    BACKWARD_QUERIES,
+    FORWARD,
+    choose_tile,
+    flash_attention,
+)
 from grader.selftest.kernels.comparison import (
     DEVICE,
     MATRIX_DTYPES,
@@ -24,7 +30,7 @@ def reference(q, k, v, *, causal=False, scale=None):
     return scores.softmax(dim=-1) @ v, scores.logsumexp(dim=-1)
 
 
-def assert_attention(q, k, v, *, causal, scale=None):
+def assert_attention(q, k, v, *, causal, scale=None, gradients=6.0, typical=None):
     """Compare outputs and gradients; P and dS are rounded to the tensors' type before they are summed up."""
     truths = [in_float64(x) for x in (q, k, v)]
     (o, lse), (truth, truth_lse) = (
@@ -33,9 +39,9 @@ def assert_attention(q, k, v, *, causal, scale=None):
     )
     assert o.dtype == q.dtype
     assert lse.dtype == torch.float32
-    assert_near(o, truth, roundings=3)
+    assert_near(o, truth, roundings=3, typical=typical)
     assert_near(lse, truth_lse)
-    assert_gradients_near(o, [q, k, v], truth, truths, roundings=6, operations=128)
+    assert_gradients_near(o, [q, k, v], truth, truths, roundings=gradients, operations=128, typical=typical)
 
 
 @pytest.mark.parametrize("dtype", MATRIX_DTYPES)
@@ -70,7 +76,10 @@ def test_a_single_key_hands_out_its_value(causal):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("length", "head_dim"), [(2049, 64), (2500, 128), (513, 80)])
 def test_many_tiles(length, head_dim, causal, dtype):
-    assert_attention(*(draw(1, 2, length, head_dim, dtype=dtype, seed=seed) for seed in (3, 4, 5)), causal=causal)
+    """D is summed from outputs that are rounded already, which the gradient of a query with one large weight is left
+    with: by the formulas in float32, with these roundings, the worst of 640,000 is off by 12 of bf16, all by 0.3."""
+    q, k, v = (draw(1, 2, length, head_dim, dtype=dtype, seed=seed) for seed in (3, 4, 5))
+    assert_attention(q, k, v, causal=causal, gradients=24, typical=0.6)
 
 
 def test_heads_that_alternate_in_one_fused_projection():
@@ -103,6 +112,15 @@ def test_large_scores_do_not_overflow(causal):
     (o, lse), (truth, truth_lse) = flash_attention(q, k, v, causal=causal), reference(*truths, causal=causal)
     assert_near(lse, truth_lse)
     assert_near(o, truth, operations=2_000)  # scores around 1,000 carry errors around 1e-4
+
+
+@pytest.mark.parametrize("kernel", [FORWARD, BACKWARD_KEYS, BACKWARD_QUERIES])
+@pytest.mark.parametrize("dim", [16, 64, 128])
+def test_a_tile_fits_into_the_shared_memory_that_there_is(kernel, dim):
+    """The H100, and GPUs of which a program has 99 KiB."""
+    large, small = (choose_tile(kernel, torch.bfloat16, dim, size << 10) for size in (227, 99))
+    assert small == large or small.queries * small.keys < large.queries * large.keys
+    assert choose_tile(kernel, torch.float32, dim, 99 << 10).queries == 32
 
 
 def test_scale():

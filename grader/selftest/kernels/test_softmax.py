@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grader.kernels.softmax import SWEEP, WIDEST_TILE, softmax
+from grader.kernels.softmax import WIDEST_TILE, softmax
 from grader.selftest.kernels.comparison import (
     DEVICE,
     DTYPES,
@@ -14,6 +14,8 @@ from grader.selftest.kernels.comparison import (
     draw,
     in_float64,
 )
+
+STEP = 16_384  # elements, the longest step over a row
 
 
 def assert_softmax(x: torch.Tensor) -> None:
@@ -31,9 +33,24 @@ def test_values_and_gradients(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("columns", [WIDEST_TILE + 1, 3 * SWEEP, 3 * SWEEP - 7])
+@pytest.mark.parametrize("columns", [WIDEST_TILE + 1, 3 * STEP, 3 * STEP - 7])
 def test_rows_wider_than_a_tile(columns, dtype):
     assert_softmax(draw(2, columns, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pad", [1, 7, 8])
+def test_wide_rows_that_lie_apart(pad, dtype):
+    """x, y and the gradients of both begin at different distances from a multiple of 16 bytes."""
+    columns = WIDEST_TILE + 13
+    padded = draw(3, columns + pad, dtype=dtype)
+    truth_padded = in_float64(padded)
+    y, truth = softmax(padded[:, pad:]), truth_padded[:, pad:].softmax(dim=-1)
+    assert_near(y, truth)
+    upstream = draw(3, columns + 3, dtype=dtype, seed=1).detach()[:, 3:]
+    (dx,) = torch.autograd.grad(y, padded, upstream)
+    (expected,) = torch.autograd.grad(truth, truth_padded, upstream.double())
+    assert_near(dx, expected, roundings=3)
 
 
 def test_rows_that_lie_apart_and_transposed_rows():
@@ -51,7 +68,7 @@ def test_gradient_that_lies_transposed():
     assert_gradients_near(softmax(x).T, [x], truth_x.softmax(dim=-1).T, [truth_x])
 
 
-@pytest.mark.parametrize("columns", [50, 2 * SWEEP + 5_000])
+@pytest.mark.parametrize("columns", [50, 2 * STEP + 5_000])
 def test_masked_entries_get_nothing(columns):
     x = draw(2, columns).detach()
     x[:, : columns // 2 + 1] = -torch.inf  # for the wider one this is more than a first sweep
