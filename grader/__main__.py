@@ -23,6 +23,7 @@ other commands (each explains itself with --help):
   python -m grader watch                    run what you save, as you save it
   python -m grader status                   what is done, what comes next
   python -m grader hint rope                one hint for a problem, and no more
+  python -m grader hunt rope                find a bug that is planted in a problem you have solved
   python -m grader explain rope             what a problem asks, and how it is tested
   python -m grader doctor                   is this machine ready, and what mends it
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         "explain": _explain,
         "handout": _handout,
         "hint": _hint,
+        "hunt": _hunt,
         "manual": _manual,
         "status": _status,
         "watch": _watch,
@@ -302,6 +304,57 @@ def _hint(arguments: list[str]) -> int:
     problems = rubric.select([options.problem])
     root = Path(locate(options.submission).root)
     say(reply(grade(options.submission, rubric, problems), root))
+    return GRADED
+
+
+def _hunt(arguments: list[str]) -> int:
+    parser = _parser(
+        " hunt",
+        "Find a bug. Once a problem passes, a known bug is planted in it: not in your code, but in the outputs that\n"
+        "you are shown. Choose inputs, see what goes wrong, and name the bug among plausible ones. Or, with --expose,\n"
+        "be told the bug, and choose an input in which it shows. It is practice: no points depend on it.",
+        "At the prompt, ? explains what can be typed; lines can also come from a pipe. What you have found is kept in\n"
+        ".grader/hunts.json beside your code.\n\n"
+        "examples:\n"
+        "  python -m grader hunt rope            find a bug by its outputs\n"
+        "  python -m grader hunt rope --expose   find an input for a bug\n"
+        "  python -m grader hunt --list          what you have found so far",
+    )
+    add = parser.add_argument
+    add("problem", nargs="?", metavar="ID", help="the problem, such as rope")
+    add("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    add("--expose", action="store_true", help="choose an input in which a given bug shows")
+    add("--anyway", action="store_true", help="hunt although the problem is not known to pass")
+    add("--list", action="store_true", help="show what was found, and stop; of what was not, only how much it is")
+    add("--seed", type=int, metavar="N", help="draw the bug and the choices from this seed")
+    options = parser.parse_args(arguments)
+    if options.problem is None and not options.list:
+        parser.error("name a problem, such as rope; or --list")
+    if not options.list:
+        _refuse_here()
+
+    from .grading import grade
+    from .guide.hunt_game import EXPOSED, NAMED
+    from .guide.hunt_session import hunt, progress_lines
+    from .scoring.points import Status
+    from .scoring.rubric import load_rubric
+    from .streams import say
+
+    _refuse_archive(options.submission, "which progress is kept in")
+    submission, rubric = Path(options.submission), load_rubric()
+    if options.list:
+        for line in progress_lines(submission, rubric, options.problem):
+            say(line)
+        return GRADED
+
+    def passes() -> bool:
+        (graded,) = grade(options.submission, rubric, rubric.select([options.problem])).problems
+        return graded.score.status is Status.PASS
+
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")
+    way = EXPOSED if options.expose else NAMED
+    hunt(options.problem, submission, rubric, input, say, passes, way, options.anyway, options.seed)
     return GRADED
 
 

@@ -80,7 +80,15 @@ def grade(
         mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
         run = run_tests(
-            layout, tested, below=below, seed=seed, isolation=chosen, jobs=jobs, progress=progress, launch=launch
+            layout,
+            tested,
+            below=below,
+            seed=seed,
+            isolation=chosen,
+            jobs=jobs,
+            lines=rubric.lines,
+            progress=progress,
+            launch=launch,
         )
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run)

@@ -287,7 +287,7 @@ def _ordered() -> Generator[tuple[dict[str, Any], Submission], None, None]:
 def _carry_out(order: dict[str, Any], submission: Submission, events: Events) -> int:
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
-    attribution = Attribution(needs)
+    attribution = Attribution(needs, order["lines"])
     examination = Examination(events, limits_s, order["import_ahead"], set(order["finished"]), attribution)
     examination.submission = submission
     fault = _load(submission)

@@ -214,7 +214,7 @@ def _clue(clue: Clue) -> Iterator[Text]:
     """What was found out about a failure, and the lines of the submission that it is about."""
     for sentence in clue.says:
         yield Text(sentence, style="yellow")
-    if clue.file:
+    if clue.file and clue.says:  # where nothing is said, the traceback above has just named the place
         yield Text(f"  {clue.file}:{clue.line}", style="dim")
     for number, line in clue.code:
         mark, style = (">", "") if number == clue.line else (" ", "dim")

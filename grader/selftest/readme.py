@@ -121,7 +121,13 @@ def main(arguments: Sequence[str]) -> int:
                 done.add(command.line)
                 start = time.monotonic()
                 result = subprocess.run(
-                    ["bash", "-c", command.line], cwd=copy, env=environment, capture_output=True, text=True, check=False
+                    ["bash", "-c", command.line],
+                    cwd=copy,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,  # whatever asks is told that nobody is there
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 print(f"{time.monotonic() - start:7.1f} s  {command.line}", flush=True)
                 if result.returncode:
