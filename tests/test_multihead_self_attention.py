@@ -48,6 +48,12 @@ def test_causal(submission):
         assert change[:, t:].min() > 1e-5, (
             f"a change of the tokens from {t} on leaves some output from {t} on as it was"
         )
+    x = inputs["in_features"].clone()
+    x[:, -1] *= 600  # scores by hundreds above the others, which may underflow if it counts in their maximum
+    change = submission.run_multihead_self_attention(**{**inputs, "in_features": x}) - before
+    assert change[:, :-1].abs().max() < 1e-4, (
+        f"a last token that is 600 times as large changes outputs before it, by {change[:, :-1].abs().max():.3g}"
+    )
 
 
 def test_order_without_rope(submission):

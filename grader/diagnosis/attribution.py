@@ -4,6 +4,10 @@ It keeps the fingerprints of failing tests on stored cases, which `diagnosis` co
 and the outputs of failing cases. Where the misconceptions themselves are at hand (staff), the bugs that were found are
 planted into the reference and asked what the submission was asked: a case is explained when the answers are the same.
 So it is with fresh cases, for which there is no stored evidence, and with the work of several bugs at once.
+
+A bug without a name may be a declared change of its piece's formula (`hypotheses`). If that gives what its problem's
+tests saw, it is planted in the same way, and what fails above only because of it is carried forward. The submission is
+asked nothing for that: code that is asked once more may notice that it is being judged.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from .clues import Failure, find_clues, size_of
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
 from .known_bugs import (
     FORESEEN,
+    Fingerprint,
     KnownBug,
     Transcript,
     alike,
@@ -34,30 +39,40 @@ from .known_bugs import (
     wrong_values,
 )
 from .planting import can_be_together, has_catalogue, planted
-from .time_limit import OutOfTime, TimeLimit
+from .time_limit import OutOfTime, TimeLimit, Work
 
 if TYPE_CHECKING:
-    from ..misconceptions.catalogue import Misconception
+    from ..misconceptions.catalogue import Misconception, Variant
+    from .hypotheses.in_reference import Supposed
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """A failing test on a case: what was asked, and fingerprints of what the submission answered."""
+    """A failing test: what was asked, and fingerprints of what the submission answered.
+
+    whole: whether that is all that was asked.
+    """
 
     test: str
     fresh: bool
     asked: tuple[Question, ...]
     answers: Transcript
+    whole: bool = True
 
 
-_SECONDS = 40.0
-"""So long may planting bugs take in one examination: it takes a few, unless one of them loops."""
+_SECONDS = 60.0
+"""So much processor time may planting bugs take in one examination; it takes a few, unless one of them loops."""
 _SECONDS_EACH = 2.0
-"""So long may one of them take to answer one question; one that takes longer answers otherwise."""
-_SECONDS_FOR_SEVERAL = 3.0
-"""So long may the search for several bugs at once take in one problem."""
+"""So much may one of them take to answer one question; one that takes longer answers otherwise."""
+_TRIES_FOR_SEVERAL = 1_500
+"""So many questions may the search for several bugs at once ask in one problem, and fewer of large ones."""
+_NUMBERS_A_TRY = 20_000
+"""A question of so many numbers takes as long as two."""
 _ANSWERS_OF_SEVERAL = 3
 """So many different wrong values, or more tests than that, must several bugs give: any may give one by chance."""
+
+_LEAST_SIZE = 1e-3
+"""An answer that is smaller than the right one by more than this says little of how it was computed."""
 
 _CLAIMS_EACH = 12
 """Of so many claims of a problem clues are looked for: those that a report shows first are seldom the smallest."""
@@ -75,13 +90,17 @@ class Attribution:
     """What one examination has seen so far.
 
     needs: {problem: the problems that it builds on}, for those examined and what lies between them.
+    lines: whether clues may name files and lines of the submission.
     """
 
     needs: Mapping[str, tuple[str, ...]]
+    lines: bool = True
     _failing: dict[str, dict[str, Transcript]] = field(default_factory=dict)
     _ran: dict[str, dict[str, str]] = field(default_factory=dict)
     """{problem: {test: the operation that it asks for}}"""
     _wrong: dict[str, list[Wrong]] = field(default_factory=dict)
+    _of_properties: dict[str, list[Wrong]] = field(default_factory=dict)
+    """The same for tests that have no case."""
     _simplest: dict[str, dict[str, Failure]] = field(default_factory=dict)
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
 
@@ -94,10 +113,13 @@ class Attribution:
         """Take note of a test that has finished, and of the calls that it made of the submission."""
         failed = outcome.result not in _NO_FAILURE
         transcript = submission.transcript or []
-        if failed and case is not None and transcript:
+        if failed and transcript:
             asked = tuple(submission.asked[:CALLS_KEPT])
-            wrong = Wrong(outcome.id, case.fresh, asked, fingerprint_transcript(transcript))
-            self._wrong.setdefault(problem, []).append(wrong)
+            whole = len(submission.asked) <= CALLS_KEPT
+            fresh = case is not None and case.fresh
+            wrong = Wrong(outcome.id, fresh, asked, fingerprint_transcript(transcript), whole)
+            kept = self._wrong if case is not None else self._of_properties
+            kept.setdefault(problem, []).append(wrong)
         if failed:
             self._keep_simplest(problem, outcome, case, submission)
         if case is not None and case.fresh:
@@ -144,15 +166,16 @@ class Attribution:
         failures = self.failures(explained)
         if not failures:
             return {}
-        from .sources import SOURCES  # takes a tenth of a second, and few grades of right code need it
+        from .sources import sources  # takes a tenth of a second, and few grades of right code need it
 
-        return find_clues(failures, submission, SOURCES)
+        return find_clues(failures, submission, tuple(sources(self.lines)))
 
     def explain(self) -> dict[str, Explanation]:
-        """{failed test: explanation}, for those that a known bug explains."""
+        """{failed test: explanation}, for those that a known bug explains, or one without a name below."""
         if not self._failing:
             return {}
         explained: dict[str, Explanation] = {}
+        supposed: dict[str, Supposed] = {}
         found: dict[str, set[str]] = {}
         trying = _Trying(self.bugs, TimeLimit(_SECONDS))
         for problem in TopologicalSorter(self.needs).static_order():
@@ -177,7 +200,65 @@ class Attribution:
                 more = self._explain_by_several(problem, rest, list(here), trying)
             found[problem] |= {explanation.bug for explanation in more.values()}
             explained |= more
+            if has_catalogue():
+                explained |= self._carry(problem, explained, supposed, sorted(upstream), trying)
+                if not found[problem]:
+                    supposed[problem] = self._suppose(problem, explained, supposed, trying)
         return explained
+
+    def _carry(
+        self,
+        problem: str,
+        explained: Mapping[str, Explanation],
+        supposed: Mapping[str, Supposed],
+        named: Sequence[str],
+        trying: _Trying,
+    ) -> dict[str, Explanation]:
+        """What fails only because of bugs without a name in what a problem builds on.
+
+        Args:
+            supposed: {problem: what its bug was found to be}; named: ids of the known bugs below.
+        """
+        below = {needed: supposed[needed] for needed in self._below(problem) if supposed.get(needed)}
+        every = [*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())]
+        rest = [entry for entry in every if entry.test not in explained]
+        if not below or not rest:
+            return {}
+        from .hypotheses.in_reference import parts_within, reference_with, shows_all_mistakes
+
+        together = {operation: changes for one in below.values() for operation, changes in one.items()}
+        operations = {operation for entry in rest for operation in _formulas_of(entry.asked)}
+        affected = [operation for operation in operations if parts_within(operation, together)]
+        if not affected or not all(shows_all_mistakes(operation, together) for operation in affected):
+            return {}
+        first = next(needed for needed in TopologicalSorter(self.needs).static_order() if needed in below)
+        alone = reference_with(together, first)
+        return {
+            entry.test: Explanation("", carried=True, below=first)
+            for entry in rest
+            if trying.shows([alone], entry) or (named and trying.shows([alone], entry, beside=named))
+        }
+
+    def _suppose(
+        self,
+        problem: str,
+        explained: Mapping[str, Explanation],
+        supposed: Mapping[str, Supposed],
+        trying: _Trying,
+    ) -> Supposed:
+        """What the bug of a problem is, if it has no name: changes of formulas that give nearly all that fails."""
+        wrong = [entry for entry in self._wrong.get(problem, ()) if entry.test not in explained]
+        if not wrong or not any(problem in self._below(other) for other in self._failing):
+            return {}
+        from .hypotheses.in_reference import reference_with
+        from .hypotheses.suppose import suppose
+
+        below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
+        failures = [one for one in self._simplest.get(problem, {}).values() if one.test not in explained]
+        found = suppose(failures, below)
+        if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], wrong):
+            return found
+        return {}
 
     def _explain_by_several(
         self, problem: str, wrong: Sequence[Wrong], found: Sequence[str], trying: _Trying
@@ -240,6 +321,13 @@ def _operation(asked: Sequence[Question]) -> str:
     return next((one for one in operations if not one.startswith("open_")), operations[-1] if operations else "")
 
 
+def _formulas_of(asked: Sequence[Question]) -> set[str]:
+    """The operations that have a formula, among those that a test asks for."""
+    from .hypotheses.formulas import FORMULAS
+
+    return {arguments.get("adapter", operation) for operation, arguments in asked} & FORMULAS.of.keys()
+
+
 class _Trying:
     """Known bugs are planted into the reference and asked what the submission was asked; never where it is not here.
 
@@ -295,29 +383,53 @@ class _Trying:
         """
         if not has_catalogue():
             return ()
-        search, found = TimeLimit(min(_SECONDS_FOR_SEVERAL, self._limit.left)), []
+        search, found = Work(_TRIES_FOR_SEVERAL), []
         for bugs, wrong in hypotheses.items():
             values = {value for entry in wrong for value in wrong_values(entry.answers)}
             if len(values) < _ANSWERS_OF_SEVERAL and len(wrong) <= _ANSWERS_OF_SEVERAL:
                 continue
-            if search.left <= 0:
+            if search.is_over:
                 return ()  # another one might do as well
             simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
             forms = filter(can_be_together, self._forms(bugs))
-            if any(self._gives_nearly_all(variants, simplest_first) for variants in forms):
+            if any(self.gives_nearly_all(variants, simplest_first, search) for variants in forms):
                 found.append(bugs)
         return found[0] if len(found) == 1 else ()
 
-    def _gives_nearly_all(self, bugs: Sequence[Misconception], wrong: Sequence[Wrong]) -> bool:
+    def gives_nearly_all(self, bugs: Sequence[Variant], wrong: Sequence[Wrong], search: Work | None = None) -> bool:
+        """Whether the reference with these bugs gives nearly all of these answers."""
         may_differ = len(wrong) - FORESEEN * len(wrong)
         for entry in wrong:
+            if search is not None:
+                search.spend(1 + size_of(entry.asked) / _NUMBERS_A_TRY)
             may_differ -= not self._gives(bugs, entry)
             if may_differ < 0:
                 return False
         return True
 
-    def _gives(self, bugs: Sequence[Misconception], entry: Wrong) -> bool:
+    def shows(self, bugs: Sequence[Variant], entry: Wrong, beside: Sequence[str] = ()) -> bool:
+        """Whether a test fails because of bugs: with them the reference gives all of the submission's answers.
+
+        Values are compared, and such that tell something: exceptions, NaN and zeros are soon given by any code.
+
+        Args:
+            beside: ids of known bugs that may be there, too.
+        """
+        if not entry.whole:
+            return False
+        right = self._answers((), entry)
+        for more in self._forms(beside) if beside else [()]:
+            given = self._answers((*bugs, *more), entry)
+            if alike(given, entry.answers):
+                return not alike(given, right) and len(given) == len(right) and all(map(_tells, given, right))
+        return False
+
+    def _gives(self, bugs: Sequence[Variant], entry: Wrong) -> bool:
         """Whether the reference with these bugs answers what a test asked as the submission did."""
+        return alike(self._answers(bugs, entry), entry.answers)
+
+    def _answers(self, bugs: Sequence[Variant], entry: Wrong) -> Transcript:
+        """What the reference with these bugs answers to what a test asked; nothing where that takes too long."""
         try:
             with planted(bugs), self._limit.within(_SECONDS_EACH):
                 self._reference.begin_transcript()
@@ -325,8 +437,8 @@ class _Trying:
                     with contextlib.suppress(Exception):  # whatever a wrong variant raises is in the transcript
                         self._reference.perform(operation, arguments)
         except OutOfTime:
-            return False
-        return alike(fingerprint_transcript(self._reference.transcript or []), entry.answers)
+            return ()
+        return fingerprint_transcript(self._reference.transcript or [])
 
     def _forms(self, bugs: Sequence[str]) -> list[tuple[Misconception, ...]]:
         """These bugs in each of their forms."""
@@ -345,3 +457,10 @@ class _Trying:
         from ..submission.in_process import InProcess
 
         return InProcess(importlib.import_module("grader.reference.adapters"))
+
+
+def _tells(given: Fingerprint, right: Fingerprint) -> bool:
+    """Whether an answer has values, and as many and as large ones, roughly, as the right one."""
+    if given[0] == "error" or len(given) != len(right):
+        return False
+    return len(given) < 3 or (given[2] <= right[2] and given[1] >= _LEAST_SIZE * right[1])

@@ -7,6 +7,7 @@ believe the answer.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -54,8 +55,11 @@ def size_of(value: Any) -> int:
 
 Source = Callable[[Failure, Submission], Clue | None]
 
-_SECONDS = 10.0
-"""So long may the search for clues take in one examination; what is left then goes without."""
+_MOST_FAILURES = 60
+"""Of so many failures clues are looked for in one examination; what is left goes without."""
+
+_SECONDS = 60.0
+"""So long may that take on the clock at most, where a submission takes seconds for every answer."""
 
 
 def find_clues(failures: Iterable[Failure], submission: Submission, sources: Sequence[Source]) -> dict[str, Clue]:
@@ -67,7 +71,7 @@ def find_clues(failures: Iterable[Failure], submission: Submission, sources: Seq
     """
     ends = time.monotonic() + _SECONDS
     found: dict[str, Clue] = {}
-    for failure in failures:
+    for failure in itertools.islice(failures, _MOST_FAILURES):
         for source in sources:
             if time.monotonic() > ends:
                 return found

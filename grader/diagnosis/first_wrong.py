@@ -12,15 +12,13 @@ from __future__ import annotations
 import collections
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..submission.recording import Recording, Step
 from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
-
-if TYPE_CHECKING:
-    from ..reference._quantities import Quantity
+from .stored_quantities import Quantity
 
 _CONE = 40
 _CONTAINS = -1
@@ -28,6 +26,11 @@ _CONTAINS = -1
 
 _UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
 _ASSEMBLES = frozenset({"__setitem__", "index_copy_"})
+_TAKES_NUMBERS = frozenset({"tensor", "as_tensor", "asarray", "float", "double", "to", "type", "clone", "contiguous"})
+"""What only takes up numbers. Where it comes of no step and they are none of the arguments', they were computed where
+nothing is recorded: in plain Python, by NumPy, or before the call."""
+
+_COMPARES = frozenset({"lt", "le", "gt", "ge", "__lt__", "__le__", "__gt__", "__ge__", "less", "greater"})
 
 Place = tuple[str, int]
 """File and line."""
@@ -44,6 +47,9 @@ class Departure:
     relation: what stands in its place, as in "0.25 times the scaled scores"; related: where. "" and None if unknown.
     skipped: what the code goes on from, in terms of what is missing: "8 times the scaled scores".
     returned: whether the answer itself is what the code had, though that is not what was asked for.
+    unseen: whether the first wrong step only takes up numbers that were computed elsewhere, so that the mistake is in
+    another line.
+    unsure: whether single numbers on the way there, which have nothing to be known by, may be wrong before.
     """
 
     had: Quantity | None
@@ -54,6 +60,8 @@ class Departure:
     related: Place | None = None
     skipped: str = ""
     returned: bool = False
+    unseen: bool = False
+    unsure: bool = False
 
 
 @dataclass
@@ -109,20 +117,57 @@ def find(
         if latest is None or known[had] is not wrong:
             return None
         return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
-    said, related = _related(known, matched, cone, missing)
+    said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
+    decided = _decided(steps, matched, place)
+    first_place = decided if decided is not None else _blamed(steps[place], steps, matched, trusted)
     named = latest is not None and known[had].kind.name != "GIVEN"
     skipped = ""
-    if related is None and latest is not None and named:
+    if related is None and latest is not None and named and not is_number(matched.patterns[latest]):
         skipped = relation(matched.patterns[latest], matched.targets[missing[0]], known[missing[0]].name)
     return Departure(
         had=known[had] if named else None,
         had_at=_place(steps[latest]) if latest is not None and named else None,
-        first=_blamed(steps[place], steps, matched, trusted),
+        first=first_place,
         missing=tuple(known[i] for i in missing),
         relation=said,
         related=_place(steps[related]) if related is not None else None,
         skipped=skipped,
+        unseen=steps[place].name in _TAKES_NUMBERS and not steps[place].sources,
+        unsure=related is None and _follows_numbers(steps, matched, place),
+    )
+
+
+def _decided(steps: Sequence[Step], matched: Matched, at: int) -> Place | None:
+    """Where it was decided what a step keeps: a comparison of right values on another line. Its outcome is no number.
+
+    What only applies it does what it was told.
+    """
+    for source in _nothing_known(steps, matched, at):
+        if any(one in matched.match for one in steps[source].sources) and steps[source].name in _COMPARES:
+            return _place(steps[source]) if _place(steps[source]) != _place(steps[at]) else None
+    return None
+
+
+def _nothing_known(steps: Sequence[Step], matched: Matched, at: int) -> list[int]:
+    """The steps behind one of which nothing is known, up to those of which something is; the earliest first."""
+    known = matched.match.keys() | matched.open
+    found: set[int] = set()
+    waiting = [at]
+    while waiting:
+        new = set(steps[waiting.pop()].sources) - known - found
+        found |= new
+        waiting += new
+    return sorted(found)
+
+
+def _follows_numbers(steps: Sequence[Step], matched: Matched, at: int) -> bool:
+    """Whether a step on another line made a single number, none of the formula's, that this one comes of."""
+    return any(
+        source in matched.patterns
+        and is_number(matched.patterns[source])
+        and _place(steps[source]) != _place(steps[at])
+        for source in _nothing_known(steps, matched, at)
     )
 
 
@@ -131,8 +176,11 @@ def _place(step: Step) -> Place:
 
 
 def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collection[Place]) -> Place:
-    """The line behind a wrong value: the innermost that is not known to be right."""
-    proved = set(trusted)
+    """The line behind a wrong value: the innermost that is not known to be right.
+
+    A line that is right for other numbers may give NaN or infinity for these.
+    """
+    proved = set(trusted) if step.value is None or np.isfinite(step.value).all() else set()
     for at in matched.match:
         other = steps[at]
         if (*_place(other), other.name) == (*_place(step), step.name) and other.call != step.call:
@@ -293,16 +341,24 @@ def missing_after(known: Sequence[Quantity], matched: Matched, had: int, wrong: 
 
 
 def _related(
-    known: Sequence[Quantity], matched: Matched, cone: Sequence[int], missing: Sequence[int]
+    known: Sequence[Quantity], steps: Sequence[Step], matched: Matched, cone: Sequence[int], missing: Sequence[int]
 ) -> tuple[str, int | None]:
-    """What the first step that has to do with a missing quantity makes of it."""
+    """What the first line that has to do with a missing quantity makes of it: its last step, if it takes several."""
     targets = [(i, matched.targets[i]) for i in reversed(missing)]
     for loosely in (False, True):
         for at in cone[:_CONE]:
             for i, target in targets:
-                if said := relation(matched.patterns[at], target, known[i].name, loosely):
-                    return said, at
+                if not relation(matched.patterns[at], target, known[i].name, loosely):
+                    continue
+                of_line = [one for one in cone[:_CONE] if _line_of(steps[one]) == _line_of(steps[at])]
+                found = [(relation(matched.patterns[one], target, known[i].name, loosely), one) for one in of_line]
+                return [pair for pair in found if pair[0]][-1]
     return "", None
+
+
+def _line_of(step: Step) -> tuple[Place, int]:
+    """The line of a step, in one call of the function that it is in."""
+    return _place(step), step.call
 
 
 def _scales(known: Sequence[Quantity], matched: Matched, first: int, before: Sequence[int]) -> bool:

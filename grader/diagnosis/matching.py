@@ -318,7 +318,7 @@ def relation(wrong: Pattern, right: Pattern, name: str, loosely: bool = False) -
         loosely: also where it is right in some places only, or up to a factor of each row's own.
     """
     if is_number(wrong) and is_number(right):
-        return _factor(float(wrong.value.reshape(-1)[0] / right.value.reshape(-1)[0]), name)
+        return _of_numbers(float(wrong.value.reshape(-1)[0]), float(right.value.reshape(-1)[0]), name)
     if wrong.size != right.size or not right.is_telling or not wrong.is_telling:
         return ""
     shape = wrong.value.shape
@@ -412,6 +412,16 @@ def _factor(factor: float, name: str) -> str:
     if not math.isfinite(factor) or abs(factor - 1) < 4 * _PRECISION:
         return ""
     return f"the negative of {name}" if abs(factor + 1) < 1e-4 else f"{_number(factor)} times {name}"
+
+
+def _of_numbers(wrong: float, right: float, name: str) -> str:
+    """The same for two single numbers, of which each is some multiple of the other: only what is plain is said."""
+    factor = wrong / right
+    plain = [n for n in (factor, 1 / factor) if abs(n - round(n)) <= 2 * _PRECISION * abs(n) and 1 <= abs(n) <= 64]
+    if plain:
+        return _factor(factor, name)
+    found = ((said, float(changed[0])) for said, changed in _changes(np.array([right])))
+    return next((f"{said} {name}" for said, value in found if math.isclose(wrong, value, rel_tol=2 * _PRECISION)), "")
 
 
 def _number(value: float) -> str:

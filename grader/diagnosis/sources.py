@@ -5,6 +5,7 @@ A student's copy has neither `algorithms` nor `hypotheses`: what a piece might d
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Iterator
 
@@ -13,14 +14,16 @@ from .structure import find_structure
 from .tracing import locate
 
 
-def _sources() -> Iterator[Source]:
+def sources(lines: bool = True) -> Iterator[Source]:
+    """Every source.
+
+    Args:
+        lines: whether what is said may name files and lines of the submission.
+    """
     yield find_structure
     if importlib.util.find_spec(f"{__package__}.algorithms"):
         from .algorithms import find_algorithm
         from .hypotheses.wrong_formula import wrong_formula
 
         yield from (find_algorithm, wrong_formula)
-    yield locate
-
-
-SOURCES: tuple[Source, ...] = tuple(_sources())
+    yield functools.partial(locate, lines=lines)

@@ -1,7 +1,8 @@
 """Where in a submission's tensors the first wrong value arises.
 
 A call that gave a wrong answer is recorded once more (`worker/recorder.py`), and what it computed is matched with the
-quantities that the formula passes through (`reference/_quantities.py`). Walking back from the wrong answer, past values
+quantities that the formula passes through (`reference/_quantities.py`; in a student's copy, those that are stored of a
+few cases). Walking back from the wrong answer, past values
 that are no quantity, one comes to values that are: what lies between is where the mistake is. The first step there,
 what the code had before it, and what should have come next is what a student is told.
 
@@ -22,11 +23,12 @@ import traceback
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..cases.case import Case
 from ..cases.store import asks_for_cases, stored_cases
 from ..kit.paths import KIT
 from ..scoring.outcome import Clue
@@ -36,9 +38,7 @@ from ..submission.recording import Recording
 from .clues import Failure, size_of
 from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
-
-if TYPE_CHECKING:
-    from ..reference._quantities import Quantity
+from .stored_quantities import Quantity, known_questions
 
 FORMULA_PROBLEMS = (
     *("linear", "embedding", "rmsnorm", "positionwise_feedforward", "rope", "softmax", "scaled_dot_product_attention"),
@@ -73,37 +73,46 @@ _BLOCK = ("transformer_block", "run_transformer_block")
 _LAYERS = (_LINEAR, _NORM, _SILU, _SWIGLU, _SOFTMAX, _ATTENTION, _ROPE)
 
 
-def locate(failure: Failure, submission: Submission) -> Clue | None:
-    """A source of clues: the place in the code where a wrong answer of a formula begins to be wrong."""
+def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue | None:
+    """A source of clues: the place in the code where a wrong answer of a formula begins to be wrong.
+
+    Args:
+        lines: whether to name files and lines; else only the quantities that are right, missing, or in their place.
+    """
     seen = _seen.setdefault(submission, _Seen()).clues
     for question in _questions(failure):
-        key = id(question[1])
+        key = id(question[1]), lines
         if key not in seen:
-            seen[key] = question, _look_into(question, submission)
+            seen[key] = question, _look_into(question, submission, lines)
         if clue := seen[key][1]:
             return clue
-    return _raised(failure, submission)
+    return _raised(failure, submission) if lines else None
 
 
-def _look_into(question: Question, submission: Submission) -> Clue | None:
+def _look_into(question: Question, submission: Submission, lines: bool) -> Clue | None:
     readings = readings_of(*question)
     recording = submission.record(*question) if readings else None
     if recording is None or recording.full:
         return None
     if recording.ended is not None:
-        return stopped(readings[0], recording, submission)
+        return stopped(readings[0], recording, submission, lines)
     followed = departure_of(readings, recording.answer)
     if followed is None:
         return None
     known, wrong = followed
     trusted = _trusted(question[0], submission)
     departure = find(known, recording, *wrong, trusted)
-    return tell(departure, submission) if departure is not None else None
+    if departure is None:
+        return None
+    return tell(departure, submission) if lines else tell_in_words(departure)
 
 
 def _questions(failure: Failure) -> list[Question]:
     """One of the failed test that got a wrong answer, and stored ones of the kind; the most telling ones first."""
     fit = [pair for pair in zip(failure.asked, failure.answers, strict=False) if _is_fit(pair[0])]
+    if fit and not has_quantities():  # of few questions anything is known: they have to stand for the one that failed
+        operation = next((question[0] for question, answer in fit if isinstance(answer, Exception)), fit[0][0][0])
+        return list(_stored_questions(failure.problem, operation)[:_QUESTIONS])
     wrong = [question for question, answer in fit if _is_wrong(question, answer)]
     if not wrong:
         return []
@@ -115,10 +124,16 @@ def _questions(failure: Failure) -> list[Question]:
 @functools.cache
 def _stored_questions(problem: str, operation: str) -> tuple[Question, ...]:
     """Stored questions for an operation, the most telling ones first."""
-    if not asks_for_cases(problem):
-        return ()
-    cases = [(case.operation, case.inputs) for case in stored_cases(problem) if case.operation == operation]
-    return tuple(sorted(filter(_is_fit, cases), key=_blur))
+    if not has_quantities():
+        return tuple(k.question for k in known_questions() if (k.problem, k.question[0]) == (problem, operation))
+    return tuple((case.operation, case.inputs) for case in telling_cases(problem, operation))
+
+
+def telling_cases(problem: str, operation: str) -> list[Case]:
+    """The stored cases of an operation by whose quantities a mistake can be found, those where it is easiest first."""
+    cases = stored_cases(problem) if asks_for_cases(problem) else []
+    fit = [case for case in cases if case.operation == operation and _is_fit((operation, case.inputs))]
+    return sorted(fit, key=lambda case: _blur((operation, case.inputs)))
 
 
 def _blur(question: Question) -> tuple[int, float]:
@@ -147,8 +162,8 @@ class _Seen:
     """What is known of one submission: lines that are run where a part is right, and what was found for a question."""
 
     lines: dict[tuple[str, str], frozenset[Place]] = field(default_factory=dict)
-    clues: dict[int, tuple[Question, Clue | None]] = field(default_factory=dict)
-    """By the id of the question's arguments, which are kept."""
+    clues: dict[tuple[int, bool], tuple[Question, Clue | None]] = field(default_factory=dict)
+    """By the id of the question's arguments, which are kept, and by whether lines are named."""
 
 
 _seen: weakref.WeakKeyDictionary[Submission, _Seen] = weakref.WeakKeyDictionary()
@@ -198,9 +213,9 @@ def has_quantities() -> bool:
 
 @functools.cache
 def _formulas() -> frozenset[str]:
-    return (
-        frozenset(importlib.import_module("grader.reference._quantities").FORMULAS) if has_quantities() else frozenset()
-    )
+    if not has_quantities():
+        return frozenset(known.question[0] for known in known_questions())
+    return frozenset(importlib.import_module("grader.reference._quantities").FORMULAS)
 
 
 def is_formula(operation: str) -> bool:
@@ -212,6 +227,8 @@ def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quant
     """The quantities of a call, in every right reading; [] if none are declared or the arguments are of no use."""
     if operation not in _formulas():
         return []
+    if not has_quantities():
+        return next((known.readings for known in known_questions() if known.question[1] is arguments), [])
     try:
         return importlib.import_module("grader.reference._quantities").readings(operation, _plain(arguments))
     except (ValueError, IndexError, KeyError, TypeError):  # arguments that the operation has to refuse
@@ -283,6 +300,14 @@ def tell(departure: Departure, submission: Submission) -> Clue:
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
     says = [f"{begins} {then}; nothing that your code computes is {none}."]
+    if departure.unseen:
+        says.append(
+            f"{_at(departure.first)} makes a tensor of numbers that are something else already; look where they are "
+            "computed, in plain Python or NumPy."
+        )
+        return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
+    if departure.unsure:
+        return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
     if departure.relation and departure.related is not None:
         says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
     elif departure.skipped:
@@ -297,7 +322,25 @@ def _at(place: Place, near: Place | None = None) -> str:
     return f"Line {place[1]}" if near is not None and place[0] == near[0] else f"{place[0]}:{place[1]}"
 
 
-def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission) -> Clue | None:
+def tell_in_words(departure: Departure) -> Clue:
+    """The same without a file or a line."""
+    had, named = departure.had, [str(quantity) for quantity in departure.missing]
+    if departure.returned:
+        says = [f"What your code gives is {had}.", f"What is asked for is {named[-1]}."]
+        return Clue(tuple(says), agrees_until=str(had), missing=named[0], relation=str(had))
+    if not named:
+        return Clue((f"Your code has {had}, which is what is asked for, and makes something else of it.",))
+    then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
+    none = "either of them" if len(named) > 1 else "that"
+    begins = f"Your code has {had}. Next would come" if had else "The first step would be"
+    says = [f"{begins} {then}; nothing that your code computes is {none}."]
+    relation = "" if departure.unseen else departure.relation or departure.skipped
+    if relation:
+        says.append(f"In its place, your code has {relation}.")
+    return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0], relation=relation)
+
+
+def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission, lines: bool = True) -> Clue | None:
     """Which quantities a call had when an exception ended it."""
     ended = recording.ended
     if ended is None or not ended.file:
@@ -309,6 +352,8 @@ def stopped(known: Sequence[Quantity], recording: Recording, submission: Submiss
     if not steps:
         return None
     had = max(steps)
+    if not lines:
+        return Clue((f"Your code has {known[had]}, and then ends with {ended.type}.",), agrees_until=str(known[had]))
     step, place = recording.steps[steps[had]], (ended.file, ended.line)
     says = [
         f"Up to {step.file}:{step.line} your code has {known[had]}.",
@@ -323,8 +368,7 @@ def _raised(failure: Failure, submission: Submission) -> Clue | None:
     place = _place_of(error, submission) if error is not None else None
     if error is None or place is None:
         return None
-    kind = error.type_name if isinstance(error, StudentError) else type(error).__name__
-    return _clue(submission, [f"It stops at {_at(place)}, with {kind}."], place, "", "", "")
+    return _clue(submission, (), place, "", "", "")  # the traceback says the rest
 
 
 def _place_of(error: Exception, submission: Submission) -> Place | None:

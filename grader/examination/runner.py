@@ -89,6 +89,7 @@ def run_tests(
     isolation: Isolation,
     jobs: int = 1,
     limits: dict[str, float] | None = None,
+    lines: bool = True,
     progress: Progress | None = None,
     launch: Launch | None = None,
 ) -> ExaminationResult:
@@ -103,6 +104,7 @@ def run_tests(
         isolation: how strongly to shut the submission in (`isolation.choose`).
         jobs: how many examiners work side by side.
         limits: fields of `Limits` that differ from its defaults.
+        lines: whether clues may name files and lines of the submission.
         launch: how to start an examiner, when not as a new Python.
 
     Raises:
@@ -123,6 +125,7 @@ def run_tests(
             "isolation": isolation.as_plain(),
             "scratch": str(scratch.path),
             "limits": limits or {},
+            "lines": lines,
         }
         for share in _shares(problems, jobs, below)
     ]

@@ -83,7 +83,9 @@ class Summary:
         outcome = outcome_of(item, call)
         if call.when == "call" and self._submission is not None:
             problem = problem_of(item.path)
-            self._attribution = self._attribution or Attribution({p.id: p.needs for p in load_rubric().problems})
+            if self._attribution is None:
+                rubric = load_rubric()
+                self._attribution = Attribution({p.id: p.needs for p in rubric.problems}, rubric.lines)
             self._attribution.follow(problem, outcome, case_of(item), self._submission)
         setattr(report, _KEY, {"planned": plan(item).as_plain(), "outcome": outcome.as_plain()})
         if report.failed and not self.as_always:

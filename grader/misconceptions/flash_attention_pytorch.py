@@ -73,6 +73,7 @@ class Flash:
     tiles: Callable[[int], range] = _all_tiles
     saved: Callable[..., tuple[Tensor, ...]] = _saved
     adds_up: bool = True
+    masks_first: bool = True
     causal: bool = True
     causal_backward: bool = True
     keeps_precision: bool = True
@@ -95,7 +96,8 @@ class Flash:
                 if is_causal and j >= i + _TILE:
                     continue
                 scores = self.scores(q, K[:, j : j + _TILE], i, j, is_causal)
-                new_max = self.new_maximum(row_max, scores)
+                seen = scores if self.masks_first else self.scores(q, K[:, j : j + _TILE], i, j, is_causal=False)
+                new_max = self.new_maximum(row_max, seen)
                 weights = torch.exp(scores - new_max.unsqueeze(-1))
                 row_sum = row_sum * self.shrink_sum(row_max, new_max) + weights.sum(-1)
                 output = output * self.shrink_output(row_max, new_max).unsqueeze(-1) + weights @ V[:, j : j + _TILE]
@@ -278,6 +280,13 @@ def flash_misconceptions(problem: str, prefix: str, replaced: str) -> tuple[Misc
             "The causal mask compares positions within a tile, not within the sequence.",
             "In the second tile of queries and the first of keys, which pairs should be masked?",
             hidden=lambda query, key: (key % _TILE) > (query % _TILE),
+        ),
+        bug(
+            "maximum-before-mask", "occasional",
+            "With is_causal, the running maximum takes in masked scores: where one is by far the largest, all else "
+            "underflows, and the row becomes 0 / 0.",
+            "What is exp(score - maximum) of the open keys in float32, if a masked key's score is 150 above theirs?",
+            masks_first=False,
         ),
         bug(
             "causal-ignored", "common",

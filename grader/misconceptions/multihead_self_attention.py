@@ -15,6 +15,7 @@ from grader.reference import attention
 from grader.reference.rope import RotaryPositionalEmbedding
 
 from .catalogue import Misconception
+from .scaled_dot_product_attention import maximum_of_all_keys
 from .together import assembled
 
 
@@ -418,6 +419,16 @@ MISCONCEPTIONS = (
         {"attend": _scaled_by_d_model},
         diagnosis="Your attention divides the scores by sqrt(d_model), but each head has only d_k features.",
         hint="Over how many features does the score of one head sum?",
+        frequency="occasional",
+    ),
+    _mha(
+        "maximum-before-mask",
+        {"attend": maximum_of_all_keys},
+        diagnosis=(
+            "Your attention takes the row maximum before it masks: where a later token has by far the largest score, "
+            "all others underflow, and the row becomes 0 / 0."
+        ),
+        hint="What is e^(score - maximum) of the open keys in float32, if a masked key's score is 150 above theirs?",
         frequency="occasional",
     ),
     _mha(

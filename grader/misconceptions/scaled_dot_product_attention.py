@@ -163,6 +163,15 @@ def _causal_by_default(Q, K, V, mask=None):
     return _right(Q, K, V, mask)
 
 
+def maximum_of_all_keys(Q, K, V, mask=None):
+    """The row maximum is that of the closed keys, too: where it is theirs, all open ones may underflow."""
+    scores = Q @ K.transpose(-2, -1) * _by_width(Q, K, V)
+    exponentials = (scores - scores.amax(-1, keepdim=True)).exp()
+    if mask is not None:
+        exponentials = exponentials * mask
+    return exponentials / exponentials.sum(-1, keepdim=True) @ V
+
+
 def _first_keys_only(Q, K, V, mask=None):
     return _right(Q, K[..., :512, :], V[..., :512, :], None if mask is None else mask[..., :512])
 
@@ -420,6 +429,16 @@ MISCONCEPTIONS = (
         diagnosis="Your attention gives masked keys a score of -100; unmasked keys may have lower scores.",
         hint="What is the output when the scores of all unmasked keys are -3000?",
         frequency="rare",
+    ),
+    _attention(
+        "maximum-before-mask",
+        maximum_of_all_keys,
+        diagnosis=(
+            "Your attention takes the row maximum before it masks: where a masked key has by far the largest score, "
+            "all others underflow, and the row becomes 0 / 0."
+        ),
+        hint="What is e^(score - maximum) of the open keys in float32, if a masked key's score is 150 above theirs?",
+        frequency="occasional",
     ),
     _attention(
         "first-keys-only",

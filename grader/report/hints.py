@@ -88,8 +88,9 @@ def hints(test: TestReport) -> list[str]:
     seen = "\n".join(test.outcome.message.splitlines()[:_HELPFUL_LINES])
     clue = ""
     if test.clue:
-        place = f"\n{test.clue.file}:{test.clue.line}" if test.clue.file else ""
-        clue = "\n".join(test.clue.says) + place
+        place = f"{test.clue.file}:{test.clue.line}"
+        says = test.clue.says or ("Your code stops here:",)
+        clue = "\n".join([*says, *([place] if test.clue.file else [])])
     if test.bug:
         texts += [f"{test.bug.hint}\n{seen}", f"{test.bug.diagnosis}\n{clue}".strip()]
     else:

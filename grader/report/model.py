@@ -487,8 +487,9 @@ def build_report(
 
     def upstream(problem: Problem) -> list[str]:
         """The problems from which bugs are carried forward into this one."""
-        found = (explanations.get(test.id) for test, _ in by_problem[problem.id])
-        return [bugs[e.bug].problem for e in found if e is not None and e.carried and e.bug in bugs]
+        found = [explanations[test.id] for test, _ in by_problem[problem.id] if test.id in explanations]
+        named = [bugs[one.bug].problem for one in found if one.carried and one.bug in bugs]
+        return [*named, *(one.below for one in found if one.below)]
 
     def problem_report(problem: Problem) -> ProblemReport:
         return ProblemReport(

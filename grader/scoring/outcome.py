@@ -209,11 +209,13 @@ class Clue:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a test failed: a known bug left exactly this trace.
+    """Why a test failed: a bug left exactly this trace.
 
-    bug: id of the misconception; carried: whether it belongs to a problem that the test's own problem builds on, so
-    that this test would pass if that one were right.
+    bug: id of the misconception, or "" for one that has no name; carried: whether it belongs to a problem that the
+    test's own problem builds on, so that this test would pass if that one were right; below: that problem, where the
+    bug has no name.
     """
 
     bug: str
     carried: bool
+    below: str = ""

@@ -68,6 +68,7 @@ class Rubric:
 
     sections: id -> title; base_sections: those that make up the total.
     edition: that of the public handout whose points these are; editions: those that there are, the newest first.
+    lines: whether reports may name the file and line of a submission where a mistake begins.
     """
 
     sections: dict[str, str]
@@ -75,6 +76,7 @@ class Rubric:
     problems: tuple[Problem, ...]
     edition: str = ""
     editions: tuple[str, ...] = ()
+    lines: bool = True
 
     def __getitem__(self, problem_id: str) -> Problem:
         for problem in self.problems:
@@ -129,11 +131,14 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None) -> Rubric:
         raise RubricError(f"{path} is not UTF-8 text.") from error
     except tomllib.TOMLDecodeError as error:
         raise RubricError(f"{path} is not valid TOML: {error}.") from error
-    _check_keys(table, {"sections", "base_sections", "policy", "problem", "edition", "editions"}, path.name)
+    _check_keys(table, {"sections", "base_sections", "policy", "problem", "edition", "editions", "lines"}, path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
             raise RubricError(f"{path.name} has no {key!r}.")
     policy = _policy(table.get("policy", Policy.ZERO), path.name)
+    lines = table.get("lines", True)
+    if not isinstance(lines, bool):
+        raise RubricError(f"{path.name}: lines is {lines!r}, and must be true or false.")
     newest, others = str(table.get("edition", "")), table.get("editions", {})
     editions = (newest, *others)
     edition = newest if edition is None else edition
@@ -156,7 +161,7 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None) -> Rubric:
     for section in table["base_sections"]:
         if section not in table["sections"]:
             raise RubricError(f"{path.name}: base section {section!r} is not among the sections.")
-    return Rubric(dict(table["sections"]), tuple(table["base_sections"]), problems, edition, editions)
+    return Rubric(dict(table["sections"]), tuple(table["base_sections"]), problems, edition, editions, lines)
 
 
 def _in_edition(rows: list[dict[str, Any]], changes: dict[str, dict[str, Any]], where: str) -> list[dict[str, Any]]:

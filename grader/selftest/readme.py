@@ -30,8 +30,13 @@ SOLVED = ("HANDOUT.md",)
 
 _COMMAND = r"(?:\$ )?(?:(?:python3?|pytest|uv|pip|make|git|bash|sh|curl|docker)\b(?! is\b)|\./)"
 
-IN_TESTS = {"python -m grader grader/reference", "python -m grader ../their-solution --json result.json"}
-"""Whole grades, for which test_end_to_end.py asks in the same words, up to paths, to look at what they find."""
+IN_TESTS = {
+    "python -m grader grader/reference",
+    "python -m grader ../their-solution --json result.json",
+    ".venv/bin/python -m grader watch",
+}
+"""Whole grades, for which test_end_to_end.py asks in the same words, up to paths, to look at what they find; and what
+goes on until a key is pressed, as test_watch.py does."""
 
 
 @dataclass(frozen=True)

@@ -403,6 +403,28 @@ def test_another_optimizer_is_known_by_its_path(update, case, sentences):
     assert all(sentence in found for sentence in sentences)
 
 
+class ScalesInPlace(adamw(usual)):  # type: ignore[misc]
+    """(1 - beta1) g, made in place for m, is what v squares: off by what `m += g` is, but for the weight of eps."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            b1, b2 = group["betas"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state, g = self.state[p], p.grad.mul_(1 - b1)
+                t = state["step"] = state.get("step", 0) + 1
+                m = state["m"] = b1 * state.get("m", torch.zeros_like(p.data)) + g
+                v = state["v"] = b2 * state.get("v", torch.zeros_like(p.data)) + (1 - b2) * g**2
+                p.data = usual(p.data, g, m, v, t, group)
+
+
+def test_two_optimizers_that_only_eps_tells_apart_are_not_mistaken_for_each_other():
+    found = said(with_adapters(get_adamw_cls=lambda: ScalesInPlace), "adamw", "one_matrix")
+    assert "averages the squares of (1 - beta1) g in v" in found
+    assert "adds the whole gradient to m" not in found
+
+
 def test_an_honest_optimizer_gets_no_clue():
     submission = with_adapters(get_adamw_cls=lambda: adamw(usual))
     for case in stored_cases("adamw"):

@@ -43,8 +43,9 @@ ROOMS = {
     "report": "diagnosis rules scoring streams submission kit",
     "guide": "cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
+    "watching": "examination grading guide report rules scoring submission wall worker",
     "selftest": "",  # everything: see `LIMITED`
-    "__main__": "cases.store grading guide kit report scoring selftest signals streams submission",
+    "__main__": "cases.store grading guide kit report scoring selftest signals streams submission watching",
 }
 LIMITED = [room for room in ROOMS if room != "selftest"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from grader.misconceptions.catalogue import load_catalogue
 from grader.report.model import ProblemReport, Report
 from grader.scoring.rubric import load_rubric
 from grader.selftest.forked import ForkedExaminer
-from grader.selftest.layouts import with_bug, written
+from grader.selftest.layouts import public_solution, with_bug, written
 
 RUBRIC = load_rubric()
 
@@ -156,3 +157,58 @@ def test_a_bug_is_named_over_another_below_it(tmp_path):
     assert problems["transformer_block"].score.earned < problems["transformer_block"].problem.points
     failing = [test for test in problems["transformer_lm"].tests if test.outcome.result != "pass"]
     assert sum(test.carried for test in failing) > 0.9 * len(failing)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Bugs without a name
+
+ROPE_TURNS_TOO_LITTLE = {"angles = torch.outer(": "angles = 0.37 * torch.outer("}
+A_SCALE_OF_ITS_OWN = {"(Q / math.sqrt(Q.shape[-1])) @ K": "(Q * 0.29) @ K"}
+
+
+def changed(folder: Path, file: str, changes: Mapping[str, str]) -> Path:
+    """A public solution in which some text of one file is another."""
+    path = public_solution(folder) / "cs336_basics" / file
+    source = path.read_text("utf-8")
+    for old, new in changes.items():
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    path.write_text(source, "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("wrong", "file", "changes"),
+    [
+        ("rope", "rope.py", ROPE_TURNS_TOO_LITTLE),
+        ("scaled_dot_product_attention", "attention.py", A_SCALE_OF_ITS_OWN),
+    ],
+)
+def test_a_bug_without_a_name_costs_once(tmp_path, wrong, file, changes):
+    wanted = [wrong, "multihead_self_attention", "transformer_block", "transformer_lm"]
+    root = changed(tmp_path / "solution", file, changes)
+    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), jobs=1, launch=ForkedExaminer)
+    problems = {problem.problem.id: problem for problem in report.problems}
+    assert problems[wrong].score.earned < problems[wrong].problem.points
+    for name in wanted:
+        assert named(problems[name]) == set(), name
+    for name in wanted[1:]:
+        problem = problems[name]
+        assert problem.score.earned == problem.problem.points, name
+        assert problem.blocked_by == (wrong,), name
+        assert problem.remark == f"carried forward from {wrong}"
+
+
+def test_another_mistake_above_a_bug_without_a_name_costs_what_it_costs(tmp_path):
+    root = changed(tmp_path / "solution", "rope.py", ROPE_TURNS_TOO_LITTLE)
+    path = root / "cs336_basics" / "attention.py"
+    source = path.read_text("utf-8")
+    only_queries = source.replace("q, k = self.rope(q, token_positions), self.rope(k, token_positions)",
+                                  "q = self.rope(q, token_positions)")  # fmt: skip
+    assert source != only_queries
+    path.write_text(only_queries, "utf-8")
+    wanted = RUBRIC.select(["rope", "multihead_self_attention"])
+    report = grade(str(root), RUBRIC, wanted, jobs=1, launch=ForkedExaminer)
+    attention = report.problems[1]
+    assert not any(test.carried for test in attention.tests)
+    assert attention.score.earned < attention.problem.points

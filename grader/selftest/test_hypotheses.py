@@ -17,9 +17,13 @@ from grader.cases.case import Case
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.hypotheses.asked_call import AskedCall, asked_call
 from grader.diagnosis.hypotheses.change import OUTPUT, Change, widened
+from grader.diagnosis.hypotheses.fitted import fitted
 from grader.diagnosis.hypotheses.formulas import FORMULAS, space_of
+from grader.diagnosis.hypotheses.in_reference import PLANTABLE, reference_with, shows_all_mistakes
 from grader.diagnosis.hypotheses.search import Search, same_everywhere
 from grader.diagnosis.hypotheses.wrong_formula import WrongFormula
+from grader.diagnosis.planting import planted
+from grader.diagnosis.time_limit import Work
 from grader.scoring.outcome import Outcome, Result
 from grader.submission.in_process import InProcess
 
@@ -281,7 +285,7 @@ def test_the_search_stops_in_time():
     given = drawn("run_rope")[0]
     wrong = asked_call(("run_rope", given), torch.zeros(2, 5, 8) + 1.23)
     assert wrong is not None
-    search = Search(wrong, ends=0.0)
+    search = Search(wrong, Work(0))
     assert search.singles(space_of("run_rope")) == []
     assert search.active == []
     assert search.pairs() == []
@@ -320,3 +324,48 @@ def test_a_change_of_the_output_sees_the_arguments():
     added = Change(OUTPUT, lambda output, given: output + given["in_features"], "the input is added")
     x = given["in_features"]
     torch.testing.assert_close(FORMULAS.evaluate("run_silu", given, (added,))[0], F.silu(x) + x)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# In the place of the reference
+
+
+def change_of(operation: str, words: str) -> tuple[Change, ...]:
+    (found,) = (change for change in space_of(operation) if change.words == words)
+    return (found,)
+
+
+WITH_ROPE = "run_multihead_self_attention_with_rope"
+
+
+@pytest.mark.parametrize(
+    ("part", "words", "whole", "shows"),
+    [
+        ("run_rope", "RoPE turns the other way: the minus sign is at the wrong sine", WITH_ROPE, True),
+        ("run_scaled_dot_product_attention", "the scores are divided by d_k instead of √d_k", WITH_ROPE, True),
+        # What is asked of the whole leaves no trace behind such a part.
+        ("run_rope", "the output is halved", "run_silu", False),
+        ("run_scaled_dot_product_attention", "the mask is always causal, whatever mask is given", WITH_ROPE, False),
+        ("run_rmsnorm", "x is ignored: ones stand in its place", "run_transformer_lm", False),
+    ],
+)
+def test_a_part_must_not_do_the_work_of_the_whole(part, words, whole, shows):
+    assert shows_all_mistakes(whole, {part: change_of(part, words)}) is shows
+
+
+@pytest.mark.parametrize("operation", PLANTABLE)
+def test_a_planted_formula_is_the_reference_but_for_its_changes(operation):
+    """Also beside gradients: what stands above is asked for them."""
+    submission = InProcess(REFERENCE)
+    for given in drawn(operation):
+        right = submission.perform(operation, given)
+        with planted([reference_with({operation: ()}, "problem")]):
+            torch.testing.assert_close(submission.perform(operation, given), right, rtol=1e-4, atol=1e-5)
+
+
+def test_a_number_is_read_off_the_answers():
+    slower = (Change("angles", lambda p, f: 0.37 * p.unsqueeze(-1) * f, ""),)
+    answered = [(g, FORMULAS.evaluate("run_rope", widened(g), slower)[0].float()) for g in drawn("run_rope")]
+    calls = [call for given, answer in answered if (call := asked_call(("run_rope", given), answer)) is not None]
+    found = [change for change in fitted(calls) if all(call.agrees((change,)) for call in calls)]
+    assert any(change.words == "the angles, times 0.37" for change in found)

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
+import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from grader.cases.store import stored_cases
+from grader.diagnosis import tracing
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.matching import Pattern, relation, same
+from grader.diagnosis.stored_quantities import QUANTITIES_FILE, known_questions
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
+from grader.grading import grade
 from grader.kit.paths import KIT
 from grader.misconceptions.catalogue import Variant
 from grader.reference._quantities import FORMULAS
+from grader.report import html, terminal
+from grader.report.hints import hints
+from grader.report.model import Report
 from grader.scoring.outcome import Clue, Outcome, Result
+from grader.scoring.rubric import load_rubric
+from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.selftest.located import failures, try_to_locate
 from grader.submission.files import Files
@@ -256,6 +269,271 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue is not None
     assert (clue.file, clue.line) == ("adapters.py", line)
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
+
+
+TABLE_IN_PYTHON = """
+    import math
+    import torch
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        x = in_query_or_key
+        angles = [[i / theta ** (k / d_k) for k in range(d_k // 2)] for i in range(max_seq_len)]
+        cos = torch.tensor([[math.cos(angle) for angle in row] for row in angles])[token_positions]
+        sin = torch.tensor([[math.sin(angle) for angle in row] for row in angles])[token_positions]
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+"""
+TABLE_IN_NUMPY = """
+    import numpy as np
+    import torch
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        x = in_query_or_key
+        frequencies = theta ** (-np.arange(d_k // 2) / d_k)
+        angles = np.arange(max_seq_len)[:, None] * frequencies
+        cos = torch.from_numpy(np.cos(angles)).float()[token_positions]
+        sin = torch.from_numpy(np.sin(angles)).float()[token_positions]
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+"""
+
+
+@pytest.mark.parametrize("source", [TABLE_IN_PYTHON, TABLE_IN_NUMPY])
+def test_no_line_is_blamed_for_numbers_that_came_from_where_nothing_is_recorded(source, tmp_path):
+    root, _ = wrote(tmp_path, source)
+    with opened(root, "process") as submission:
+        clue = clue_for("rope", submission)
+    assert clue is not None
+    assert (clue.file, clue.line, clue.code) == ("", 0, ())
+    assert "makes a tensor of numbers that are something else already" in clue.says[-1]
+
+
+def test_what_a_line_gives_is_its_last_step(tmp_path):
+    """The square of the damped gradient happens to be 10 times the second moment; what the line gives is 0.01 times."""
+    root, line = wrote(
+        tmp_path,
+        """
+        import torch
+
+        class AdamW(torch.optim.Optimizer):
+            def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+                super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+
+            @torch.no_grad()
+            def step(self, closure=None):
+                for group in self.param_groups:
+                    (b1, b2), lr = group["betas"], group["lr"]
+                    for p in group["params"]:
+                        if p.grad is None:
+                            continue
+                        s, g = self.state[p], p.grad
+                        if not s:
+                            s["t"], s["m"], s["v"] = 0, torch.zeros_like(p), torch.zeros_like(p)
+                        s["t"] += 1
+                        s["m"].mul_(b1).add_(g.mul_(1 - b1))
+                        s["v"].mul_(b2).add_(g.pow(2).mul_(1 - b2))  # <- here
+                        rate = lr * (1 - b2 ** s["t"]) ** 0.5 / (1 - b1 ** s["t"])
+                        p.sub_(rate * s["m"] / (s["v"].sqrt() + group["eps"]) + lr * group["weight_decay"] * p)
+
+        def get_adamw_cls():
+            return AdamW
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("adamw", submission)
+    assert clue is not None
+    assert clue.line == line
+    assert clue.relation == "0.01 times the second moment at step 1", clue.says
+
+
+def test_where_an_exception_comes_from_is_not_said_twice(tmp_path):
+    """The traceback names file, line and type; the clue adds the lines around it."""
+    root, line = wrote(
+        tmp_path,
+        """
+        def run_softmax(in_features, dim):
+            return [in_features][dim + 7]  # <- here
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("softmax", submission)
+    assert clue is not None
+    assert (clue.says, clue.line) == ((), line)
+    assert any(HERE in text for _, text in clue.code)
+
+
+NUCLEUS = """
+    import torch
+
+    def run_next_token_probabilities(logits, temperature, top_p):
+        p = torch.softmax(logits / temperature, -1)
+        if top_p == 1:
+            return p
+        ordered, index = torch.sort(p, dim=-1, descending=True, stable=True)
+        keep = ordered.cumsum(-1) <= top_p  # <- here
+        keep[..., 0] = True
+        ordered = ordered * keep
+        ordered = ordered / ordered.sum(-1, keepdim=True)
+        return torch.zeros_like(p).scatter(-1, index, ordered)
+"""
+
+
+def test_what_was_decided_is_blamed_where_it_was_decided(tmp_path):
+    """A comparison gives no numbers; what applies its outcome does what it was told."""
+    root, line = wrote(tmp_path, NUCLEUS)
+    with opened(root, "process") as submission:
+        clue = clue_for("decoding", submission)
+    assert clue is not None
+    assert clue.line == line, clue.says
+
+
+def test_single_numbers_on_the_way_leave_the_line_open(tmp_path):
+    """Of two numbers each is a multiple of the other, and which of them was wrong first nobody can tell."""
+    root, _ = wrote(
+        tmp_path,
+        """
+        def run_gradient_clipping(parameters, max_l2_norm):
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norm = sum(g.norm() for g in gradients)
+            scale = max_l2_norm / (norm + 1e-6)
+            if norm > max_l2_norm:
+                for g in gradients:
+                    g.mul_(scale)
+        """,
+    )
+    with opened(root, "process") as submission:
+        clue = clue_for("gradient_clipping", submission)
+    assert clue is not None
+    assert clue.line == 0
+    assert "times the sum" not in " ".join(clue.says)
+
+
+def test_a_line_that_is_right_elsewhere_may_overflow_here(tmp_path):
+    root, line = wrote(
+        tmp_path,
+        """
+        import torch
+
+        def silu(x):
+            e = torch.exp(x)
+            return x * e / (1 + e)  # <- here
+
+        def run_silu(in_features):
+            return silu(in_features)
+
+        def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+            gate = in_features @ w1_weight.T
+            value = in_features @ w3_weight.T
+
+            hidden = silu(gate) * value
+            return hidden @ w2_weight.T
+        """,
+    )
+    big = next(case for case in stored_cases("positionwise_feedforward") if case.operation == "run_swiglu")
+    question = (big.operation, {**big.inputs, "in_features": 300 * big.inputs["in_features"]})
+    with opened(root, "process") as submission:
+        answer = submission.perform(*question)
+        assert answer.isnan().any()
+        failure = Failure("positionwise_feedforward", Outcome("t", Result.FAIL), "t", None, (question,), (answer,))
+        clue = locate(failure, submission)
+    assert clue is not None
+    assert clue.line == line, clue.says
+
+
+@pytest.fixture(scope="module")
+def without_lines(tmp_path_factory) -> Report:
+    """A grade of wrong attention, where staff have switched lines off."""
+    root, _ = wrote(tmp_path_factory.mktemp("wrong"), ATTENTION_AS_EINSUM)
+    rubric = replace(load_rubric(), lines=False)
+    wanted = rubric.select(["scaled_dot_product_attention"])
+    return grade(str(root), rubric, wanted, isolation="process", jobs=1, launch=ForkedExaminer)
+
+
+IN_WORDS = "Your code has the scores Q Kᵀ. Next would come the scaled scores Q Kᵀ / √d_k"
+A_LINE = re.compile(r"adapters\.py:\d|[Ll]ine \d")
+
+
+def test_staff_may_switch_lines_off(without_lines):
+    """In JSON, terminal, page and hints: what is right and what is missing is said, and the line is left to find."""
+    clues = [test.clue for problem in without_lines.problems for test in problem.tests if test.clue]
+    assert any(clue.missing and "0.3536 times the scaled scores" in clue.relation for clue in clues)
+    assert not any(clue.file or clue.line or clue.code for clue in clues)
+    page, console = html.render(without_lines), Console(width=200, record=True, file=io.StringIO())
+    terminal.show(without_lines, console)
+    hinted = "\n".join(step for test in without_lines.problems[0].failing for step in hints(test))
+    for said in (json.dumps(without_lines.as_json(), ensure_ascii=False), page, console.export_text(), hinted):
+        assert IN_WORDS in said
+        assert not A_LINE.search(said)
+
+
+def test_lines_are_switched_off_in_pytest_too(tmp_path, tmp_path_factory):
+    root, _ = wrote(tmp_path, ATTENTION_AS_EINSUM)
+    plugins = tmp_path_factory.mktemp("plugins")
+    plugin = """
+        import dataclasses
+
+        def pytest_sessionstart():
+            from grader.guide import pytest_summary
+
+            shipped = pytest_summary.load_rubric
+            pytest_summary.load_rubric = lambda: dataclasses.replace(shipped(), lines=False)
+    """
+    (plugins / "no_lines.py").write_text(textwrap.dedent(plugin), "utf-8")
+    file = "tests/test_scaled_dot_product_attention.py"
+    command = [sys.executable, "-m", "pytest", "-p", "no_lines", file, "-q", "--submission", str(root)]
+    environment = {**os.environ, "PYTHONPATH": str(plugins), "COLUMNS": "200", "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert IN_WORDS in done.stdout, done.stdout + done.stderr
+    assert not A_LINE.search(done.stdout)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# A student's copy
+
+
+@pytest.fixture
+def copy_without_formulas(monkeypatch):
+    """What is left where there is no solution: the quantities of a few stored cases."""
+    caches = (tracing._formulas, tracing._stored_questions)
+    monkeypatch.setattr(tracing, "has_quantities", lambda: False)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_stored_quantities_find_the_line_too(style, tmp_path, copy_without_formulas):
+    problem, source, _ = STYLES[style]
+    root, line = wrote(tmp_path, source)
+    with opened(root, "process") as submission:
+        clue = clue_for(problem, submission)
+    assert clue is not None
+    assert (clue.file, clue.line) == ("adapters.py", line), clue.says
+
+
+def test_stored_quantities_are_those_of_the_formulas():
+    """If a formula or a case was changed: `python -m grader.fixtures cases`."""
+    stored = {(k.problem, k.question[0]) for k in known_questions()}
+    assert {problem for problem, _ in stored} == set(FORMULA_PROBLEMS)
+    for known in known_questions():
+        live = readings_of(*known.question)
+        assert len(live) == len(known.readings)
+        for one, other in zip(live, known.readings, strict=True):
+            assert [str(q) for q in one] == [str(q) for q in other]
+            for q, kept in zip(one, other, strict=True):
+                assert (q.kind.name, q.in_order, q.at, q.free) == (kept.kind.name, kept.in_order, kept.at, kept.free)
+                np.testing.assert_allclose(kept.value, q.value, rtol=1e-6)
+    assert QUANTITIES_FILE.stat().st_size < 300_000
+
+
+def test_nothing_is_said_of_the_reference_by_stored_quantities(copy_without_formulas):
+    submission = InProcess(importlib.import_module("grader.reference.adapters"))
+    for known in known_questions():
+        answer = submission.perform(*known.question)
+        failure = Failure(known.problem, Outcome("t", Result.FAIL), "t", None, (known.question,), (answer,))
+        assert locate(failure, submission) is None, known.question[0]
 
 
 # ----------------------------------------------------------------------------------------------------------------

@@ -106,3 +106,11 @@ def attention_cases(draw: Draw, factory: str) -> Iterator[Case]:
     for name in "QKV":
         apart[name] = apart[name].tensor().transpose(0, 1).contiguous().transpose(0, 1)
     yield Case("sequences_interleaved", OUTPUT, apart, "strided", _PRECISE)
+
+    # Key 40 scores by 150 above all others. The queries before it must not see it, not even in their maximum.
+    tempting = {name: draw.normal(1, 64, 16) for name in "QKV"}
+    tempting["Q"][..., 0], tempting["K"][:, 40] = 2.0, 0.0
+    tempting["K"][:, 40, 0] = 300.0
+    yield Case(
+        "huge_score_output", OUTPUT, {"factory": factory, **tempting, "is_causal": True}, "causal_output", _PRECISE
+    )

@@ -84,6 +84,8 @@ def generate(draw: Draw) -> Iterator[Case]:
     tempting["K"] = torch.zeros(2, 6, 8)
     tempting["K"][..., 0, :] = 60 * along / along.norm()
     yield case("closed_key_with_high_score", tempting, group="closed")
+    # By 148 above the others: a maximum that takes it in leaves e^-148 of the open keys, which is 0 in float32.
+    yield case("closed_key_with_huge_score", tempting | {"K": 7 * tempting["K"]}, group="closed")
     # All open keys score the same, -3,000: a closed key filled with -100 would outdo them.
     low = masked(2, queries=4, keys=6)
     low["mask"][..., 0], low["mask"][..., 1] = False, True

@@ -16,7 +16,7 @@ import torch
 
 from ...scoring.outcome import Clue
 from ...submission.interface import Submission
-from .asking import NONE, Asker
+from .asking import NONE, Asker, tries
 from .ways import Explanation, Steps, Way, explanations, sentences
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Path = list[list[np.ndarray]]
 """The parameters after each step."""
 
-_SEARCH_S = 0.8
+_TRIES = 2_000
 _CLOSE = 1e-3  # of the greatest move
 _READINGS = [(first, corrected) for first in (False, True) for corrected in (False, True)]
 """(decay before the step, eps added to the root of the corrected v)"""
@@ -96,6 +96,12 @@ WAYS = (
     Way("v", "undamped", "Your AdamW adds the whole squared gradient to v; it is (1 - beta2) times that."),
     Way("v", "weights swapped", "Your AdamW's v is (1 - beta2) v + beta2 g^2; it is the other way round."),
     Way("v", "of m", "Your AdamW averages the squares of m in v; it is the gradient's squares."),
+    Way(
+        "v",
+        "of damped gradients",
+        "Your AdamW averages the squares of (1 - beta1) g in v; it is the gradient's squares. Is g multiplied in "
+        "place, for m, before v reads it?",
+    ),
     Way("v", "of sizes", "Your AdamW averages |g| in v; it is g^2."),
     Way("v", "of g", "Your AdamW averages g in v, without the square."),
     Way("v", "greatest", "Your AdamW never lets v fall, as AMSGrad does; v is a plain running mean."),
@@ -295,7 +301,12 @@ def _moments(
     m, v = state["m"], state["v"]
     weights = {"undamped": (beta1, 1.0), "weights swapped": (1 - beta1, beta1)}.get(way["m"], (beta1, 1 - beta1))
     m = weights[0] * m + weights[1] * g
-    squared = {"of m": m * m, "of sizes": abs(g), "of g": g}.get(way["v"], g * g)
+    squared = {
+        "of m": m * m,
+        "of damped gradients": ((1 - beta1) * g) ** 2,
+        "of sizes": abs(g),
+        "of g": g,
+    }.get(way["v"], g * g)
     weights = {"undamped": (beta2, 1.0), "weights swapped": (1 - beta2, beta2)}.get(way["v"], (beta2, 1 - beta2))
     new = weights[0] * v + weights[1] * squared
     return m, np.maximum(v, new) if way["v"] == "greatest" else new
@@ -362,8 +373,11 @@ def _probe(count: int, eps: float = 1e-12, missing: Sequence[int] = (), **more: 
     }
 
 
+_PLAIN = _probe(1, eps=0.05)
+"""One parameter, and an eps that counts: else nobody sees one factor by which both m and the root of v are off."""
+
 _PROBES = (
-    _probe(1, eps=0.05),
+    _PLAIN,
     _probe(2, missing=(1, 3)),
     _probe(1, learning_rates={1: [0.2], 3: [0.01]}),
     _probe(2),
@@ -388,7 +402,9 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     says: tuple[str, ...] = ()
     if not failure.bug:
         found = explanations(
-            WAYS, lambda ways: all(_fits(inputs, ways, path) for inputs, path in [*wrong, *walks]), _SEARCH_S
+            WAYS,
+            lambda ways: all(_fits(inputs, ways, path) for inputs, path in [*wrong, *walks]),
+            tries(submission, __name__, _TRIES),
         )
         says = sentences(_confirmed(found, submission))
     inputs, path = min(wrong, key=lambda one: len(one[1]) * len(one[1][0]))
@@ -396,16 +412,31 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
 
 
 def _confirmed(found: list[Explanation], submission: Submission) -> list[Explanation]:
-    """Those that also explain a small question of ours; all, where none does, as something else may be wrong there."""
-    if len(found) < 2:
-        return found
+    """Those that also explain small questions of ours.
+
+    Each must explain the plainest one, with one more way if need be. Of the others, which have missing gradients or
+    several parameters, all are kept where none does, as something else may be wrong there.
+    """
+    if not found:
+        return []
     ask = Asker(submission)
     for probe in _PROBES:
         answer = ask.perform("adamw_trajectory", probe)
         path = None if answer is NONE else _path_of(answer)
-        if path is not None and (kept := [ways for ways in found if _fits(probe, ways, path)]):
-            found = kept
+        if path is None:
+            continue
+        kept = [ways for ways in found if _fits(probe, ways, path)]
+        if probe is _PLAIN and not kept:
+            kept = found = [ways for ways in found if any(_fits(probe, more, path) for more in _with_one_more(ways))]
+        found = kept or found
+        if len(found) < 2:
+            break
     return found
+
+
+def _with_one_more(ways: Explanation) -> Iterator[Explanation]:
+    taken = {way.step for way in ways}
+    yield from ((*ways, way) for way in WAYS if way.step not in taken)
 
 
 def _path_of(answer: Any) -> Path | None:

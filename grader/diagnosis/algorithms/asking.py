@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ...submission.faults import CallTimeout, WorkerCrash
 from ...submission.interface import Submission
+from ..time_limit import Work
 
 CALL_S = 2.0
 """So long may one call take."""
@@ -40,7 +41,7 @@ class Asker:
     """Asks one submission, as long as time is left."""
 
     def __init__(self, submission: Submission) -> None:
-        self._submission = submission
+        self.submission = submission
         self._left_s = ALL_S
 
     def perform(self, operation: str, arguments: Mapping[str, Any]) -> Any:
@@ -53,8 +54,8 @@ class Asker:
             return NONE
         start = time.monotonic()
         try:
-            with _in_passing(self._submission):
-                return ask(self._submission)
+            with _in_passing(self.submission):
+                return ask(self.submission)
         except (CallTimeout, WorkerCrash):
             self._left_s = 0.0
             return NONE
@@ -75,6 +76,11 @@ def _in_passing(submission: Submission) -> Iterator[None]:
         yield
     finally:
         inner.update(before)
+
+
+def tries(submission: Submission, what: str, most: int) -> Work:
+    """What one search may try: half of what all searches of this kind may try for one submission."""
+    return Work(most, remembered(submission, f"tries of {what}", lambda: Work(2 * most)))
 
 
 def remembered(submission: Submission, what: str, find: Callable[[], Value]) -> Value:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...scoring.outcome import Clue
 from ...submission.interface import OpenTokenizer, Submission
-from .asking import Asker
+from .asking import Asker, tries
 from .cutting import SAYS_PRETOKENS, parts, pretokens
 from .stream_borders import about_streams
 from .ways import Explanation, Steps, Way, explanations, sentences, told_apart
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 Tables = Mapping[str, Any]
 
-_SEARCH_S = 0.7
+_TRIES = 2_000
 _LONGEST = 400
 """Of pre-tokens with more bytes than this only the plain form is followed: other ways may be quadratic."""
 
@@ -368,7 +368,7 @@ def _about_encoding(
             other = Encoder(tables, ranks, ids, ways)
             return all(other.encode(text) == answer for text, answer in ordered)
 
-        found = explanations(WAYS, fits, _SEARCH_S)
+        found = explanations(WAYS, fits, tries(ask.submission, __name__, _TRIES))
         found = _told_apart_by_more(found, [text for text, _ in given], ask, tokenizer, tables, ranks, ids)
         says = sentences(found)
     where = tuple(_first_parting(right, text, answer, tables))

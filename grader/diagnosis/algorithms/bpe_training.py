@@ -8,7 +8,6 @@ failure itself.
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...scoring.outcome import Clue
 from ...submission.faults import CallTimeout, WorkerCrash
 from ...submission.interface import Submission
+from ..time_limit import Work
 from .asking import NONE, Asker, remembered
 from .cutting import SAYS_PRETOKENS, parts, plain, pretokens
 from .ways import Explanation, Steps, Way, sentences
@@ -29,7 +29,7 @@ Pair = tuple[bytes, bytes]
 Word = tuple[bytes, ...]
 
 _END, _PAD = "<|endoftext|>", "<|pad|>"
-_SEARCH_S = 1.5
+_TRIES = 3000
 _MOST_BYTES = 400_000
 _MOST_STATES = 6
 _LONG = 100_000  # bytes
@@ -541,14 +541,14 @@ def _agrees(corpus: bytes, special_tokens: Sequence[str], ways: Explanation, mer
 def ways_of(submission: Submission) -> list[Explanation]:
     """What the submission does otherwise on the small texts, as far as known ways explain it."""
     ask = Asker(submission)
-    ends = time.process_time() + _SEARCH_S
+    work = Work(_TRIES)
     states: list[Explanation] = [()]
     for probe in _PROBES:
         merges, room = _as_many_as_it_makes(ask, probe.corpus, probe.special_tokens, probe.merges)
         if not room:
             continue
         try:
-            states = _extended(states, replace(probe, merges=room), merges, ends)
+            states = _extended(states, replace(probe, merges=room), merges, work)
         except TimeoutError:  # what was not tried might explain it as well
             return []
     return states
@@ -568,7 +568,7 @@ def _as_many_as_it_makes(ask: Asker, corpus: bytes, special_tokens: Sequence[str
     return [], 0
 
 
-def _extended(states: list[Explanation], probe: _Probe, merges: list[Pair], ends: float) -> list[Explanation]:
+def _extended(states: list[Explanation], probe: _Probe, merges: list[Pair], work: Work) -> list[Explanation]:
     """The states that explain the merges of a probe, with as few more ways as it takes; as they were if none does."""
 
     def fit(candidates: Iterable[Explanation]) -> list[Explanation]:
@@ -576,8 +576,9 @@ def _extended(states: list[Explanation], probe: _Probe, merges: list[Pair], ends
         for ways in candidates:
             if len(found) == _MOST_STATES:
                 break
-            if time.process_time() > ends:
+            if work.is_over:
                 raise TimeoutError
+            work.spend()
             if _agrees(probe.corpus, probe.special_tokens, ways, merges, probe.merges):
                 found.append(ways)
         return found

@@ -10,7 +10,7 @@ import torch
 
 from ...scoring.outcome import Clue
 from ...submission.interface import Submission
-from .asking import NONE, Asker
+from .asking import NONE, Asker, tries
 from .ways import Explanation, Steps, Way, explanations, sentences, told_apart
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Clipped = tuple[list[torch.Tensor | None], list[torch.Tensor]]
 """Gradients and parameters afterwards."""
 
-_SEARCH_S = 0.5
+_TRIES = 2_000
 _CLOSE = 1e-5
 
 _OTHER_EPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-7, 1e-8)
@@ -171,7 +171,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     found = explanations(
         WAYS,
         lambda ways: all(_same(_clipped(inputs, ways), clipped) for inputs, clipped in [*wrong, *given]),
-        _SEARCH_S,
+        tries(submission, __name__, _TRIES),
     )
     ask = Asker(submission)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ..time_limit import Work
 
 MOST_RIVALS = 3
 """Of more explanations that fit equally well none is worth reading."""
@@ -41,25 +42,26 @@ class Steps:
 
 
 def explanations(
-    ways: Sequence[Way], fits: Callable[[Explanation], bool], seconds: float, together: int = 2
+    ways: Sequence[Way], fits: Callable[[Explanation], bool], work: Work, together: int = 2
 ) -> list[Explanation]:
     """The smallest explanations that fit: single ways, or else as many together as it takes.
 
     Args:
         fits: whether the student's answers are what comes of these ways.
-        seconds: of processor time that the search may take; where it is not done by then, there is nothing to say.
+        work: so many explanations may be tried; where the search is not done by then, there is nothing to say.
         together: so many ways at most.
     """
-    ends = time.process_time() + seconds
     for count in range(1, together + 1):
         found = []
         for some in itertools.combinations(ways, count):
-            if time.process_time() > ends:
+            if work.is_over:
                 return []
             if count > 1 and any(way.alone for way in some):
                 continue
-            if len({way.step for way in some}) == count and fits(some):
-                found.append(some)
+            if len({way.step for way in some}) == count:
+                work.spend()
+                if fits(some):
+                    found.append(some)
         if found:
             return found
     return []

@@ -6,7 +6,6 @@ with other inputs; so what is said has held for three calls or so, and is no coi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..clues import size_of
+from ..time_limit import Work
 from .asked_call import AskedCall, distance
 from .change import Change, Hypothesis, go_together
+from .formulas import FORMULAS
+
+_NUMBERS_A_STEP = 10_000
+"""So many numbers among the arguments take as long as one step of a formula takes for few."""
 
 _MOST_FOUND = 24
 """So many hypotheses that fit one call are kept to be tried on others."""
@@ -25,28 +30,27 @@ _MOST_FOUND = 24
 class Search:
     """The search for what explains one wrong call.
 
-    ends: of the clock of `time.process_time`, when it has to stop. active: single changes that do something to the
+    work: what it may do, in steps of formulas (30 microseconds each). active: single changes that do something to the
     call's output, and no two of one step the same, once `singles` was asked.
     """
 
     wrong: AskedCall
-    ends: float
+    work: Work
     active: list[Change] = field(default_factory=list)
     _seen: set[Any] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._right = _key(self.wrong.predicted())
-
-    @property
-    def is_over(self) -> bool:
-        return time.process_time() > self.ends
+        gave = FORMULAS.evaluate(self.wrong.operation, self.wrong.given)[1]
+        self._steps = sum(map(len, gave.values())) + size_of(self.wrong.given) / _NUMBERS_A_STEP
 
     def fitting(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
         """Those that give the wrong answer."""
         found: list[Hypothesis] = []
         for hypothesis in hypotheses:
-            if self.is_over or len(found) >= _MOST_FOUND:
+            if self.work.is_over or len(found) >= _MOST_FOUND:
                 break
+            self.work.spend(self._steps)
             if self.wrong.agrees(hypothesis):
                 found.append(hypothesis)
         return found
@@ -55,8 +59,9 @@ class Search:
         """The single changes that give the wrong answer; takes note of those that do anything at all."""
         found: list[Hypothesis] = []
         for change in space:
-            if self.is_over:
+            if self.work.is_over:
                 break
+            self.work.spend(self._steps)
             try:
                 prediction = self.wrong.predicted((change,))
             except Exception:  # a change that does not fit these arguments

@@ -15,16 +15,17 @@ from ...scoring.outcome import Clue
 from ...submission.faults import CallTimeout, Fault, is_refusal
 from ...submission.interface import Question, Submission
 from ..clues import Failure, size_of
+from ..time_limit import Work
 from .asked_call import AskedCall, asked_call, jittered
 from .change import EXPRESSION, Change, Hypothesis, go_together, widened
 from .expressions import expressions
 from .formulas import FORMULAS, space_of
 from .search import Search, same_everywhere
 
-_SECONDS = 1.2
-"""So much processor time may the search for one failure take."""
-_SECONDS_OF_ALL = 4.0
-"""So much may it take for all failures of a submission."""
+_STEPS = 40_000
+"""So many steps of formulas may the search for one failure take: a second or so."""
+_STEPS_OF_ALL = 130_000
+"""So many may it take for all failures of a submission."""
 _SECONDS_OF_ASKING = 3.0
 """So long may a submission's answers to further questions take, on the clock and together."""
 _MOST_HALVES = 6
@@ -38,15 +39,15 @@ class Known:
 
     probes: {operation: its answers to the questions that tell changes apart}; found: {operation: hypotheses that
     explained a failure}; halves: {operation: single changes that fit some of its answers and not others}; given_up:
-    operations for which no pair of changes was found; seconds: of processor time, spent so far; asking: seconds that
-    its answers took, and hangs: whether one of them took too long.
+    operations for which no pair of changes was found; work: what is left to do; asking: seconds that its answers took,
+    and hangs: whether one of them took too long.
     """
 
     probes: dict[str, list[AskedCall]] = field(default_factory=dict)
     found: dict[str, list[Hypothesis]] = field(default_factory=dict)
     halves: dict[str, list[Hypothesis]] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
-    seconds: float = 0.0
+    work: Work = field(default_factory=lambda: Work(_STEPS_OF_ALL))
     asking: float = 0.0
     hangs: bool = False
 
@@ -59,24 +60,20 @@ class WrongFormula:
 
     def __call__(self, failure: Failure, submission: Submission) -> Clue | None:
         known = self._known.setdefault(submission, Known())
-        if failure.bug or known.seconds > _SECONDS_OF_ALL:
+        if failure.bug or known.work.is_over:
             return None
-        start = time.process_time()
-        try:
-            says = Investigation(failure, submission, known, start + _SECONDS).says()
-        finally:
-            known.seconds += time.process_time() - start
+        says = Investigation(failure, submission, known, Work(_STEPS, known.work)).says()
         return Clue(says=(says,)) if says else None
 
 
 class Investigation:
     """One failure, looked into."""
 
-    def __init__(self, failure: Failure, submission: Submission, known: Known, ends: float) -> None:
+    def __init__(self, failure: Failure, submission: Submission, known: Known, work: Work) -> None:
         self._submission = submission
         self._known = known
-        self._ends = ends
-        self._calls = list(_calls(failure))
+        self._work = work
+        self._calls = list(calls_of(failure))
         self._evidence: list[AskedCall] = []
         self._halves = known.halves.setdefault(self._calls[0].operation if self._calls else "", [])
         self._generator = torch.Generator().manual_seed(size_of(failure.asked))
@@ -91,7 +88,7 @@ class Investigation:
             return ""
         first = wrong[0]
         others = [call for call in self._calls if call is not first][: _MOST_CALLS - 1]
-        search = Search(first.to_explain(), self._ends)
+        search = Search(first.to_explain(), self._work)
         for rivals in self._stages(search):
             if not rivals:
                 continue
@@ -132,7 +129,7 @@ class Investigation:
             if against is None:
                 continue
             pairs = ((*half, change) for change in space if go_together(half[0], change))
-            found += Search(against, self._ends).fitting(pairs)
+            found += Search(against, self._work).fitting(pairs)
         return found
 
     def _pairs(self, search: Search, *spaces: Sequence[Change]) -> list[Hypothesis]:
@@ -140,7 +137,7 @@ class Investigation:
         rich = [probe for probe in self._probed(search.wrong.operation) if probe.is_wrong]
         if not rich or not search.wrong.is_of_adapter:
             return search.pairs()
-        elsewhere = Search(rich[0], self._ends)
+        elsewhere = Search(rich[0], self._work)
         for space in spaces:
             elsewhere.singles(space)
         return [pair for pair in elsewhere.pairs() if search.wrong.agrees(pair)]
@@ -229,7 +226,7 @@ def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
     return f"{subject} what comes out of two mistakes together: {'; and '.join(clauses)}."
 
 
-def _calls(failure: Failure) -> Iterator[AskedCall]:
+def calls_of(failure: Failure) -> Iterator[AskedCall]:
     """The calls of a failed test that are about formulas, those with the smallest arguments first."""
     tolerance = failure.case.tolerance.relative if failure.case is not None else 0.0
     together = sorted(zip(failure.asked, failure.answers, strict=False), key=lambda pair: size_of(pair[0]))

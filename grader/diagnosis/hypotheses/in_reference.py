@@ -1,0 +1,191 @@
+"""A hypothesis planted into the reference: what is built on a piece then carries the change, whatever is asked of it.
+
+A formula with changes takes the place of the reference's own code for that operation. So a mistake that has no name,
+but is a declared change of a formula, is compared with a submission in the way in which known bugs are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .asked_call import distance
+from .change import Change, Given, Hypothesis, widened
+from .formulas import FORMULAS
+
+if TYPE_CHECKING:
+    from ...misconceptions.catalogue import Variant
+
+Supposed = Mapping[str, Hypothesis]
+"""{operation: how its formula is changed}"""
+
+_SHOWS = 1e-4
+"""So far apart, relative to the values, are two outputs that anybody can tell apart in float32."""
+
+
+def reference_with(supposed: Supposed, problem: str) -> Variant:
+    """The reference with the changed formulas in the place of its own code."""
+    from ...misconceptions.catalogue import Variant
+
+    replaces = {}
+    for name, (operations, make) in _PLACES.items():
+        own = any(operation in supposed for operation in operations)
+        if own or (name in _WRITTEN_OUT and any(parts_within(operation, supposed) for operation in operations)):
+            replaces[name] = make(*(_Formula(operation, supposed) for operation in operations))
+    return Variant("+".join(sorted(supposed)), problem, replaces)
+
+
+def shows_all_mistakes(operation: str, supposed: Supposed) -> bool:
+    """Whether whatever may be wrong in an operation itself shows as well when parts of it are changed so.
+
+    If not, a wrong part would do work that is asked of the whole: where RoPE does nothing, nobody sees whether it was
+    applied. What is asked about are all declared changes of the operation's own steps that show with right parts.
+    """
+    parts = parts_within(operation, supposed)
+    if not parts:
+        return False
+    drawn = [widened(given) for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))]
+    right, changed = ([_given_by(operation, given, with_parts) for given in drawn] for with_parts in ((), parts))
+    for change in FORMULAS.of[operation].changes:
+        if _differs(operation, drawn, (change,), right) and not _differs(operation, drawn, (*parts, change), changed):
+            return False
+    return True
+
+
+def _differs(operation: str, drawn: list[Given], hypothesis: Hypothesis, others: list[Tensor | None]) -> bool:
+    for given, other in zip(drawn, others, strict=True):
+        output = _given_by(operation, given, hypothesis)
+        if output is None or other is None:
+            if output is not other:
+                return True
+        elif not distance(output, other) <= _SHOWS:
+            return True
+    return False
+
+
+def _given_by(operation: str, given: Given, hypothesis: Hypothesis) -> Tensor | None:
+    """An output; None where the changed formula refuses these arguments."""
+    try:
+        with torch.no_grad():
+            return FORMULAS.evaluate(operation, given, hypothesis)[0]
+    except Exception:  # whatever a change does to arguments that it does not fit
+        return None
+
+
+def parts_within(operation: str, supposed: Supposed) -> Hypothesis:
+    """What an operation is made of, as far as it is supposed to be wrong, as changes of the operation."""
+
+    def instead(part: str) -> Change:
+        return Change(part, lambda **given: _evaluated(part, given, supposed), f"`{part}` is wrong")
+
+    return tuple(instead(part) for part in FORMULAS.below(operation) if part in supposed)
+
+
+def _evaluated(operation: str, given: Given, supposed: Supposed) -> Tensor:
+    hypothesis = (*parts_within(operation, supposed), *supposed.get(operation, ()))
+    return FORMULAS.evaluate(operation, given, hypothesis)[0]
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The reference's own code
+
+
+@dataclass(frozen=True)
+class _Formula:
+    """A formula as supposed, for tensors of any precision: computed in float64, with gradients."""
+
+    operation: str
+    supposed: Supposed
+
+    def __call__(self, like: Tensor, **given: Any) -> Tensor:
+        wide = {name: _wide(value) for name, value in given.items()}
+        return _evaluated(self.operation, wide, self.supposed).to(like.dtype)
+
+
+def _wide(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    return {name: _wide(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _softmax(formula: _Formula) -> Callable[..., Tensor]:
+    return lambda x, dim: formula(x, in_features=x, dim=dim)
+
+
+def _silu(formula: _Formula) -> Callable[..., Tensor]:
+    return lambda x: formula(x, in_features=x)
+
+
+def _norm(formula: _Formula) -> Callable[..., Tensor]:
+    return lambda self, x: formula(x, d_model=x.shape[-1], eps=self.eps, weights=self.weight, in_features=x)
+
+
+def _rope(formula: _Formula) -> Callable[..., Tensor]:
+    def forward(self: Any, x: Tensor, token_positions: Tensor) -> Tensor:
+        sizes = {"d_k": self.d_k, "theta": self.theta, "max_seq_len": self.max_seq_len}
+        return formula(x, **sizes, in_query_or_key=x, token_positions=token_positions)
+
+    return forward
+
+
+def _swiglu(formula: _Formula) -> Callable[..., Tensor]:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        d_ff, d_model = self.w1.weight.shape
+        weights = {f"w{i}_weight": getattr(self, f"w{i}").weight for i in (1, 2, 3)}
+        return formula(x, d_model=d_model, d_ff=d_ff, **weights, in_features=x)
+
+    return forward
+
+
+def _attention(formula: _Formula) -> Callable[..., Tensor]:
+    return lambda Q, K, V, mask=None: formula(Q, Q=Q, K=K, V=V, mask=mask)
+
+
+def _heads(without_rope: _Formula, with_rope: _Formula) -> Callable[..., Tensor]:
+    def forward(self: Any, x: Tensor, token_positions: Tensor | None = None) -> Tensor:
+        given = {f"{name[0]}_proj_weight": getattr(self, name).weight for name in _PROJECTIONS}
+        given |= {"d_model": x.shape[-1], "num_heads": self.num_heads, "in_features": x}
+        if self.rope is None:
+            return without_rope(x, **given)
+        if token_positions is None:
+            token_positions = torch.arange(x.shape[-2])
+        sizes = {"max_seq_len": self.rope.max_seq_len, "theta": self.rope.theta}
+        return with_rope(x, **given, **sizes, token_positions=token_positions)
+
+    return forward
+
+
+def _block(formula: _Formula) -> Callable[..., Tensor]:
+    def forward(self: Any, x: Tensor, token_positions: Tensor | None = None) -> Tensor:
+        rope, weights = self.attn.rope, dict(self.named_parameters())
+        sizes = {"d_model": x.shape[-1], "num_heads": self.attn.num_heads, "d_ff": len(self.ffn.w1.weight)}
+        sizes |= {"max_seq_len": rope.max_seq_len, "theta": rope.theta}
+        return formula(x, **sizes, weights=weights, in_features=x)
+
+    return forward
+
+
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "output_proj")
+_HEADS = ("run_multihead_self_attention", "run_multihead_self_attention_with_rope")
+
+_PLACES: Mapping[str, tuple[Sequence[str], Callable[..., Callable[..., Tensor]]]] = {
+    "attention.softmax": (["run_softmax"], _softmax),
+    "layers.silu": (["run_silu"], _silu),
+    "layers.RMSNorm.forward": (["run_rmsnorm"], _norm),
+    "rope.RotaryPositionalEmbedding.forward": (["run_rope"], _rope),
+    "layers.SwiGLU.forward": (["run_swiglu"], _swiglu),
+    "attention.scaled_dot_product_attention": (["run_scaled_dot_product_attention"], _attention),
+    "attention.CausalMultiHeadSelfAttention.forward": (_HEADS, _heads),
+    "transformer.TransformerBlock.forward": (["run_transformer_block"], _block),
+}
+"""{name below `grader.reference`: (the operations that it is, what makes its replacement of their formulas)}"""
+
+_WRITTEN_OUT = ("attention.scaled_dot_product_attention",)
+"""Where the reference does not call its own code for a part."""
+
+PLANTABLE = tuple(operation for operations, _ in _PLACES.values() for operation in operations)
+"""The operations that can be supposed to be wrong; parts come before what they are in."""
