@@ -256,7 +256,8 @@ class Attribution:
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
         failures = [one for one in self._simplest.get(problem, {}).values() if one.test not in explained]
         found = suppose(failures, below)
-        if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], wrong):
+        soon = [entry for entry in wrong if size_of(entry.asked) <= _NUMBERS_A_TRY] or wrong
+        if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], soon):
             return found
         return {}
 
@@ -417,10 +418,10 @@ class _Trying:
         """
         if not entry.whole:
             return False
-        right = self._answers((), entry)
         for more in self._forms(beside) if beside else [()]:
             given = self._answers((*bugs, *more), entry)
             if alike(given, entry.answers):
+                right = self._answers((), entry)
                 return not alike(given, right) and len(given) == len(right) and all(map(_tells, given, right))
         return False
 
