@@ -68,8 +68,9 @@ seeds: setup ## staff: is every known bug caught whatever the seed draws, or by 
 tolerances: setup ## staff: do tolerances lie clear of honest code and of every known bug
 	$(PY) -m grader explain tolerances
 
-golden: setup ## staff: write the golden reports anew; then read the diff, which is what the grader says differently
+golden: setup ## staff: write the golden reports and a first evening anew; then read the diff, which is what is said differently
 	$(PY) -m grader.selftest.golden --write
+	$(PY) -m grader.selftest.test_first_evening
 
 pictures: setup ## staff: make the pictures in README anew, from a real grade and a real training (needs Chromium)
 	$(PY) -m grader.selftest.pictures --write

@@ -20,7 +20,10 @@ and say first what is wrong. The submission's code runs in a separate process, b
 
 _EPILOG = """\
 other commands (each explains itself with --help):
+  python -m grader watch                    run what you save, as you save it
+  python -m grader status                   what is done, what comes next
   python -m grader hint rope                one hint for a problem, and no more
+  python -m grader hunt rope                find a bug that is planted in a problem you have solved
   python -m grader explain rope             what a problem asks, and how it is tested
   python -m grader doctor                   is this machine ready, and what mends it
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
@@ -52,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         "explain": _explain,
         "handout": _handout,
         "hint": _hint,
+        "hunt": _hunt,
         "manual": _manual,
+        "status": _status,
+        "watch": _watch,
     }
     command = commands.get(arguments[0]) if arguments else None
     work, rest = (command, arguments[1:]) if command else (_grade, arguments)
@@ -116,13 +122,7 @@ def _grade(arguments: list[str]) -> int:
     add("--seed", type=int, metavar="N", help="draw fresh inputs from this seed instead of a secret one")
     add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
     add("--html", metavar="FILE", help="write the report as one HTML file")
-    add(
-        "--isolation",
-        choices=("auto", "bubblewrap", "landlock", "process", "none"),
-        default="auto",
-        help="how strongly the code is isolated, strongest first; none: in the grader's own process, for debugging "
-        "code that you trust; auto: the strongest level that works here (default: auto)",
-    )
+    _add_isolation(parser)
     add(
         "--environment",
         choices=("kit", "own"),
@@ -161,6 +161,7 @@ def _grade(arguments: list[str]) -> int:
 
     from .grading import grade
     from .report.progress_bar import ProgressBar
+    from .report.remembered import remember_own
     from .report.terminal import show_safely
 
     console = Console(stderr=options.json == "-")
@@ -178,7 +179,7 @@ def _grade(arguments: list[str]) -> int:
             root=options.root,
         )
     # Files first: whatever becomes of the terminal, they are there.
-    results: list[Callable[[], None]] = []
+    results: list[Callable[[], None]] = [lambda: remember_own(report, rubric)]
     if options.json:
         results.append(lambda: _write_json(report.as_json(), options.json))
     if options.html:
@@ -195,6 +196,25 @@ def _refuse_here() -> None:
 
     if sentence := why_not_on(sys.platform):
         raise Refused(sentence)
+
+
+def _refuse_archive(submission: str, what: str) -> None:
+    """Refuse an archive where a folder is needed."""
+    from .errors import Refused
+    from .submission.archive import is_archive
+
+    if is_archive(submission):
+        raise Refused(f"{submission} is an archive; unpack it and name the folder, {what}.")
+
+
+def _add_isolation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--isolation",
+        choices=("auto", "bubblewrap", "landlock", "process", "none"),
+        default="auto",
+        help="how strongly the code is isolated, strongest first; none: in the grader's own process, for debugging "
+        "code that you trust; auto: the strongest level that works here (default: auto)",
+    )
 
 
 def _take_each(*steps: Callable[[], None]) -> None:
@@ -272,20 +292,110 @@ def _hint(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     _refuse_here()
 
-    from .errors import Refused
+    _refuse_archive(options.submission, "which hints are kept in")
+
     from .grading import grade
     from .report.hints import reply
     from .scoring.rubric import load_rubric
     from .streams import say
-    from .submission.archive import is_archive
     from .submission.locate import locate
 
     rubric = load_rubric()
     problems = rubric.select([options.problem])
-    if is_archive(options.submission):
-        raise Refused(f"{options.submission} is an archive; unpack it and name the folder, which hints are kept in.")
     root = Path(locate(options.submission).root)
     say(reply(grade(options.submission, rubric, problems), root))
+    return GRADED
+
+
+def _hunt(arguments: list[str]) -> int:
+    parser = _parser(
+        " hunt",
+        "Find a bug. Once a problem passes, a known bug is planted in it: not in your code, but in the outputs that\n"
+        "you are shown. Choose inputs, see what goes wrong, and name the bug among plausible ones. Or, with --expose,\n"
+        "be told the bug, and choose an input in which it shows. It is practice: no points depend on it.",
+        "At the prompt, ? explains what can be typed; lines can also come from a pipe. What you have found is kept in\n"
+        ".grader/hunts.json beside your code.\n\n"
+        "examples:\n"
+        "  python -m grader hunt rope            find a bug by its outputs\n"
+        "  python -m grader hunt rope --expose   find an input for a bug\n"
+        "  python -m grader hunt --list          what you have found so far",
+    )
+    add = parser.add_argument
+    add("problem", nargs="?", metavar="ID", help="the problem, such as rope")
+    add("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    add("--expose", action="store_true", help="choose an input in which a given bug shows")
+    add("--anyway", action="store_true", help="hunt although the problem is not known to pass")
+    add("--list", action="store_true", help="show what was found, and stop; of what was not, only how much it is")
+    add("--seed", type=int, metavar="N", help="draw the bug and the choices from this seed")
+    options = parser.parse_args(arguments)
+    if options.problem is None and not options.list:
+        parser.error("name a problem, such as rope; or --list")
+    if not options.list:
+        _refuse_here()
+
+    from .grading import grade
+    from .guide.hunt_game import EXPOSED, NAMED
+    from .guide.hunt_session import hunt, progress_lines
+    from .scoring.points import Status
+    from .scoring.rubric import load_rubric
+    from .streams import say
+
+    _refuse_archive(options.submission, "which progress is kept in")
+    submission, rubric = Path(options.submission), load_rubric()
+    if options.list:
+        for line in progress_lines(submission, rubric, options.problem):
+            say(line)
+        return GRADED
+
+    def passes() -> bool:
+        (graded,) = grade(options.submission, rubric, rubric.select([options.problem])).problems
+        return graded.score.status is Status.PASS
+
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")
+    way = EXPOSED if options.expose else NAMED
+    hunt(options.problem, submission, rubric, input, say, passes, way, options.anyway, options.seed)
+    return GRADED
+
+
+def _watch(arguments: list[str]) -> int:
+    parser = _parser(
+        " watch",
+        "Wait for files to be saved, run the tests of the problems that they affect, and say what is wrong, as a\n"
+        "grade does. What the imports and calls in your code show decides what a file affects.\n\n"
+        "keys: h the next hint; o the failing line in $EDITOR; a run everything; q quit.",
+    )
+    parser.add_argument("problem", nargs="?", default="", metavar="ID", help="only this problem, such as rope")
+    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    _add_isolation(parser)
+    options = parser.parse_args(arguments)
+    _refuse_here()
+    _refuse_archive(options.submission, "which is worked on")
+
+    from .scoring.rubric import load_rubric
+    from .watching.watch import watch
+
+    return watch(options.submission, load_rubric(), options.problem, options.isolation)
+
+
+def _status(arguments: list[str]) -> int:
+    parser = _parser(
+        " status",
+        "Show how far the assignment is: what is done, what comes next, and about how many hours are left.\n"
+        "It runs nothing, and tells how old that is which `watch` or a grade of this folder last found.",
+    )
+    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    options = parser.parse_args(arguments)
+    _refuse_archive(options.submission, "whose results are kept in it")
+
+    from rich.console import Console
+
+    from .report.terminal import safely
+    from .scoring.rubric import load_rubric
+    from .watching.milestones import status_of
+
+    with safely(Console()) as page:
+        page.print(status_of(options.submission, load_rubric()))
     return GRADED
 
 

@@ -35,7 +35,7 @@ def grade(
     problems: Sequence[Problem],
     *,
     seed: int | None = None,
-    isolation: str = "auto",
+    isolation: str | Isolation = "auto",
     environment: str = "kit",
     jobs: int | None = None,
     gpu: bool | None = None,
@@ -47,7 +47,7 @@ def grade(
 
     Args:
         root: the folder to grade inside of it, where it holds several; `class.zip/ada` says the same.
-        isolation: "auto" (the strongest level that works here) or the name of a level.
+        isolation: "auto" (the strongest level that works here), the name of a level, or what was chosen before.
         environment: "kit" (the grader's own Python and packages run the submission) or "own" (packages that it asks for
             are installed for it; see `wall/own_environment.py`).
         jobs: how many examiners work side by side at most; None: `default_jobs()`. See `runner.run_tests` for the rest.
@@ -76,7 +76,7 @@ def grade(
         made: dict[str, object] = {}
         if environment == "own":
             layout, made = _with_own_environment(layout)
-        chosen = choose(isolation, layout)
+        chosen = isolation if isinstance(isolation, Isolation) else choose(isolation, layout)
         mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
         run = run_tests(
@@ -147,9 +147,10 @@ def _has_races() -> bool:
     return importlib.util.find_spec(f"{__package__}.performance") is not None
 
 
-def _held_here(raced: Sequence[Problem], isolation: str, gpu: bool | None) -> list[Problem]:
+def _held_here(raced: Sequence[Problem], isolation: str | Isolation, gpu: bool | None) -> list[Problem]:
     """The problems whose races can be held here."""
-    if not raced or not _has_races() or isolation == Level.NONE:
+    level = isolation.level if isinstance(isolation, Isolation) else isolation
+    if not raced or not _has_races() or level == Level.NONE:
         return []
     from .performance.assess import can_be_held
 

@@ -28,8 +28,13 @@ class Events:
         self._stream.flush()
 
 
-def start(module: str, stderr: IO[bytes]) -> subprocess.Popen[str]:
-    """Start `python -m MODULE` in the kit; it complains to a file, and the order is not written yet."""
+def start(module: str, stderr: IO[bytes] | int, *, apart: bool = False) -> subprocess.Popen[str]:
+    """Start `python -m MODULE` in the kit; the order is not written yet.
+
+    Args:
+        stderr: a file that it complains to, or `subprocess.DEVNULL`.
+        apart: in a process group of its own, which no Ctrl-C reaches; still in this session.
+    """
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module],
         cwd=KIT,
@@ -38,6 +43,7 @@ def start(module: str, stderr: IO[bytes]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
+        process_group=0 if apart else None,
     )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import random
@@ -248,40 +249,71 @@ def main() -> int:
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     keep_compiler_away()
     events = Events()
+    try:
+        with _ordered() as (order, submission):
+            return _carry_out(order, submission, events)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise  # another examiner may have more luck
+        where = f" ({error.filename})" if error.filename else ""
+        events.send("failed", message=f"what the tests need cannot be written: {error.strerror}{where}.")
+        return 3
+
+
+@contextlib.contextmanager
+def _ordered() -> Generator[tuple[dict[str, Any], Submission], None, None]:
+    """The order on stdin, and the submission that it is about.
+
+    An order may come in two lines: where the submission is, and later the whole. Between them its worker starts, and
+    has everything imported but the submission (`spare.py`).
+    """
     order = json.loads(sys.stdin.readline())
-    layout = Layout.from_plain(order["layout"])
+    with contextlib.ExitStack() as open_ones:
+        submission = None
+        if "problems" not in order:
+            place = order
+            import hypothesis  # noqa: F401  which many tests use, and which takes a quarter of a second
+
+            if place["start"]:
+                submission = open_ones.enter_context(_open(order))
+                assert isinstance(submission, WalledSubmission)
+                submission.start()
+            order = json.loads(sys.stdin.readline())
+            if any(order[key] != place[key] for key in ("layout", "isolation", "limits")):
+                raise ValueError("the order is for another place than this examiner was started for")
+        yield order, submission or open_ones.enter_context(_open(order))
+
+
+def _carry_out(order: dict[str, Any], submission: Submission, events: Events) -> int:
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
     attribution = Attribution(needs, order["lines"])
     examination = Examination(events, limits_s, order["import_ahead"], set(order["finished"]), attribution)
-    isolation = Isolation.from_plain(order["isolation"])
-    scratch = Path(order["scratch"])
-    with _open(layout, isolation, Limits(**order["limits"]), scratch) as submission:
-        examination.submission = submission
-        fault = _load(submission)
-        oracle = _reference() if has_generators() else None
-        examination.has_reference = oracle is not None
-        events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
-        examination.send_noticed("")
-        seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
-        if isinstance(submission, WalledSubmission) and seed is not None:
-            submission.crosscheck = Crosscheck(seed)
-        session = _Session(submission, oracle, seed)
-        try:
-            code = _examine(limits_s, examination, session)
-            causes = set() if fault else _below(examination.troubled, needs)
-            if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
-                events.send("looked_at", problems=list(further))
-                examination.limits_s = limits_s | further
-                code = max(code, _examine(further, examination, session))
-        except FixtureError as error:
-            events.send("refused", message=str(error))
-            return 2
-        except (UnknownOperation, NotCollected) as error:
-            events.send("failed", message=f"A test of the kit's own is wrong. {error}")
-            return 3
-        explained = attribution.explain()
-        clues = attribution.find_clues(explained, submission)
+    examination.submission = submission
+    fault = _load(submission)
+    oracle = _reference() if has_generators() else None
+    examination.has_reference = oracle is not None
+    events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
+    examination.send_noticed("")
+    seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
+    if isinstance(submission, WalledSubmission) and seed is not None:
+        submission.crosscheck = Crosscheck(seed)
+    session = _Session(submission, oracle, seed)
+    try:
+        code = _examine(limits_s, examination, session)
+        causes = set() if fault else _below(examination.troubled, needs)
+        if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
+            events.send("looked_at", problems=list(further))
+            examination.limits_s = limits_s | further
+            code = max(code, _examine(further, examination, session))
+    except FixtureError as error:
+        events.send("refused", message=str(error))
+        return 2
+    except (UnknownOperation, NotCollected) as error:
+        events.send("failed", message=f"A test of the kit's own is wrong. {error}")
+        return 3
+    explained = attribution.explain()
+    clues = attribution.find_clues(explained, submission)
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
     events.send("clues", tests={test: clue.legible().as_plain() for test, clue in clues.items()})
     events.send("done", exit_code=code)
@@ -328,13 +360,14 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _open(layout: Layout, isolation: Isolation, limits: Limits, scratch: Path) -> Generator[Submission, None, None]:
+def _open(place: dict[str, Any]) -> Generator[Submission, None, None]:
+    layout, isolation = Layout.from_plain(place["layout"]), Isolation.from_plain(place["isolation"])
     if isolation.level is Level.NONE:
         from ..submission.in_process import open_in_process
 
         yield open_in_process(layout, UsageMonitor(layout.root), Files(layout.root))
         return
-    with WalledSubmission(layout, limits, isolation, scratch) as submission:
+    with WalledSubmission(layout, Limits(**place["limits"]), isolation, Path(place["scratch"])) as submission:
         yield submission
 
 
@@ -362,4 +395,6 @@ def _reference() -> Oracle:
 if __name__ == "__main__":
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # taking torch down takes longer than many tests, and whoever sent for this waits for it to end

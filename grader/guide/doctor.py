@@ -20,6 +20,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from ..cases.hunt_table import problems_with_hunts, read_hunt_table
 from ..cases.store import CASES, has_generators, stored_cases
 from ..errors import Refused
 from ..kit.paths import FIXTURES, KIT
@@ -150,6 +151,11 @@ def _unreadable_cases() -> Iterator[str]:
             stored_cases(path.stem)
         except Refused:
             yield path.name
+    for problem in problems_with_hunts():
+        try:
+            read_hunt_table(problem)
+        except Refused:
+            yield f"hunts/{problem}.msgpack"
 
 
 def _of_space() -> Iterator[Observation]:

@@ -7,6 +7,7 @@ With pytest-xdist every worker explains what it ran, and the process that prints
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,7 @@ from ..kit.paths import KIT
 from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result
 from ..scoring.rubric import load_rubric
 from ..submission.interface import Submission
+from .long_tests import LongTests
 
 _NAME = "grader-summary"
 _KEY = "grader"
@@ -30,7 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (config.pluginmanager.has_plugin("terminal") or hasattr(config, "workerinput")):
         return
     named = config.getoption("submission", None)
-    summary = Summary(named, as_always=config.option.tbstyle != "auto" or config.option.usepdb)
+    long_tests = LongTests(config)
+    summary = Summary(named, config.option.tbstyle != "auto" or config.option.usepdb, long_tests)
+    config.pluginmanager.register(long_tests, f"{_NAME}-long-tests")
     config.pluginmanager.register(summary, _NAME)
     if not summary.as_always:
         config.option.tbstyle = "no"
@@ -42,11 +46,12 @@ class Summary:
 
     Args:
         named: the folder of the submission, or None where it is the kit's own; as_always: whether pytest shows its own
-            tracebacks, too.
+            tracebacks, too; long_tests: says what takes long.
     """
 
-    def __init__(self, named: str | None, as_always: bool) -> None:
+    def __init__(self, named: str | None, as_always: bool, long_tests: LongTests) -> None:
         self.named = named
+        self._long_tests = long_tests
         self.as_always = as_always
         self._planned: dict[str, PlannedTest] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -55,6 +60,10 @@ class Summary:
         self._attribution: Attribution | None = None
         self._submission: Submission | None = None
         self._own_adapters: Sequence[str] = ()
+
+    def pytest_collection_finish(self) -> None:
+        """What is imported by now stays: pytest has the collector go through all of torch several times otherwise."""
+        gc.freeze()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
@@ -96,8 +105,9 @@ class Summary:
         if self._attribution is None or self._submission is None:
             return
         self._own_adapters = self._submission.own_adapters
-        self._explained = self._attribution.explain()
-        self._clues = self._attribution.find_clues(self._explained, self._submission)
+        with self._long_tests.saying("looking for what is behind the failures"):
+            self._explained = self._attribution.explain()
+            self._clues = self._attribution.find_clues(self._explained, self._submission)
         if (output := getattr(session.config, "workeroutput", None)) is not None:
             output[_KEY] = {
                 "own_adapters": list(self._own_adapters),
@@ -114,12 +124,12 @@ class Summary:
         self._clues |= {test: Clue.from_plain(fields) for test, fields in found["clues"].items()}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not any(outcome.result not in _NO_TROUBLE for outcome in self._outcomes.values()):
+            return
         from rich.console import Console
 
         from ..report.terminal import safely
 
-        if not any(outcome.result not in _NO_TROUBLE for outcome in self._outcomes.values()):
-            return
         with safely(Console()) as page:
             for panel in self._panels():
                 page.print(panel)

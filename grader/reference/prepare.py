@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ._forecast import _of_bpe
 from .bpe import train_bpe
 from .tokenizer import Tokenizer, _printable_alphabet
 
@@ -85,6 +86,8 @@ def prepare(
     """
     if vocab_size > 1 << 16:
         raise ValueError(f"vocab_size is {vocab_size}, but uint16 has room for 65,536 ids.")
+    if forecast := _of_bpe(Path(train_text), vocab_size, list(special_tokens)):
+        print(f"Training the tokenizer takes at most {forecast}.", flush=True)
     vocab, merges = train_bpe(train_text, vocab_size, list(special_tokens))
     tokenizer = Tokenizer(vocab, merges, list(special_tokens))
     Path(out).mkdir(parents=True, exist_ok=True)

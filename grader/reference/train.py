@@ -26,6 +26,7 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
+from ._forecast import _Stopwatch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, _as_toml, _describe_keys, load_config
 from .data import get_batch
@@ -258,6 +259,7 @@ def _run(
     _replace(folder / _METRICS, "".join(map(_as_line, records)).encode())
     start = time.perf_counter() - (records[-1]["seconds"] if records else 0.0)
     drawn = time.perf_counter()
+    stopwatch = _Stopwatch(config, done)
     with (
         (folder / _METRICS).open("a", encoding="utf-8") as metrics,
         tqdm(total=config.steps, initial=done, desc=folder.name, unit="step", disable=None) as bar,
@@ -287,6 +289,8 @@ def _run(
                     drawn = time.perf_counter()
             if "val_loss" in record:
                 bar.write(f"step {step:>6}  lr {lr:.2e}  train {loss:.4f}  valid {record['val_loss']:.4f}")
+            if said := stopwatch.after_step(step):
+                bar.write(said)
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 

@@ -23,7 +23,7 @@ from . import words
 from .model import DifferenceMap, ProblemReport, Report, TestReport
 from .race_lines import speed_panel
 
-_STYLE = {
+STYLE = {
     Status.PASS: "green",
     Status.PARTIAL: "yellow",
     Status.FAIL: "red",
@@ -86,26 +86,30 @@ def show(report: Report, console: Console) -> None:
     console.print(_not_assessed(report))
     if report.looked_at:
         console.print(_looked_at(report))
-    if report.load_fault:
-        console.print(
-            Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
-        )
-    elif panel := _missing_packages(report):
-        console.print(panel)
-    for problem in report.most_urgent_first:
-        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem, report)):
-            console.print(panel)
+    for wrong in what_is_wrong(report):
+        console.print(wrong)
     if panel := _advice(report):
         console.print(panel)
     if panel := speed_panel(report.speed):
         console.print(panel)
     if panel := _for_staff(report):
         console.print(panel)
-    if panel := _policy(report):
+    if panel := from_scratch_panel(report):
         console.print(panel)
     if panel := _integrity(report):
         console.print(panel)
     console.print(_summary(report))
+
+
+def what_is_wrong(report: Report) -> Iterator[Panel]:
+    """A panel for what kept everything from running, or for what is missing here; one for each problem that fails."""
+    if report.load_fault:
+        yield Panel(escape(report.load_fault), title="Nothing could run", border_style="red", title_align="left")
+    elif panel := _missing_packages(report):
+        yield panel
+    for problem in report.most_urgent_first:
+        if not (report.load_fault and problem.score.status is Status.ERROR) and (panel := _failures(problem, report)):
+            yield panel
 
 
 def _problem_table(report: Report) -> Table:
@@ -121,7 +125,7 @@ def _problem_table(report: Report) -> Table:
         for problem in members:
             table.add_row(
                 f"  {problem.problem.id}",
-                Text(words.STATUS[problem.score.status], style=_STYLE[problem.score.status]),
+                Text(words.STATUS[problem.score.status], style=STYLE[problem.score.status]),
                 problem.points,
                 problem.passed,
                 Text(problem.remark, style="dim"),
@@ -252,7 +256,7 @@ def _for_staff(report: Report) -> Panel | None:
     return Panel(Group(*shown), title="For staff to read", title_align="left", border_style="blue") if shown else None
 
 
-def _policy(report: Report) -> Panel | None:
+def from_scratch_panel(report: Report) -> Panel | None:
     """Breaches of the from-scratch rule: what was used, where, and what that did to the points."""
     shown: list[Text] = []
     for problem in report.problems:

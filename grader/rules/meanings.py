@@ -191,7 +191,9 @@ class Module(Scope):
         self.file = file.relative_to(program.root).as_posix() if file is not None else ""
         self._folder = folder
         self._is_package = file is None or file.name == "__init__.py"
-        super().__init__(self, None, program.parse(file) if file is not None else [])
+        self._statements = program.parse(file) if file is not None else []
+        self._lines = program.lines_of(file)
+        super().__init__(self, None, self._statements)
 
     @functools.cached_property
     def _star_sources(self) -> list[Module | External | None]:
@@ -220,6 +222,23 @@ class Module(Scope):
         if what.name is None:
             return source
         return self._submodule(what.name) if source is self else _attribute(source, what.name)
+
+    def text_of(self, node: ast.AST) -> str:
+        """The lines that a definition or an expression of this module takes."""
+        first = min(part.lineno for part in (*getattr(node, "decorator_list", ()), node))
+        return "\n".join(self._lines[first - 1 : getattr(node, "end_lineno", first)])
+
+    def modules_named_in(self, nodes: Iterable[ast.AST] | None = None) -> list[Module]:
+        """The submission's modules that import statements among these nodes name; of this module's own, if None."""
+        named: list[Value | None] = []
+        for node in _of_this_scope(self._statements) if nodes is None else nodes:
+            match node:
+                case ast.Import(names=names):
+                    named += [self._source(Import(alias.name)) for alias in names]
+                case ast.ImportFrom(module=source, names=names, level=level):
+                    within = self._source(Import(source or "", level=level))
+                    named += [within, *(within._submodule(a.name) for a in names if isinstance(within, Module))]
+        return [module for module in named if isinstance(module, Module)]
 
     def _source(self, what: Import) -> Module | External | None:
         if not what.level:
@@ -274,6 +293,7 @@ class Program:
         self._package = package
         self._folders = [self.root, *(Path(folder).resolve() for folder in import_path)]
         self._modules: dict[Path, Module | None] = {}
+        self._lines: dict[Path, list[str]] = {}
         self._steps = 0
 
     def adapter(self, name: str) -> Value | None:
@@ -291,9 +311,14 @@ class Program:
         try:
             text = read_source(file, _MAX_FILE_BYTES, self.root)
             self.spend(len(text) // _CHARACTERS_A_STEP)
+            self._lines[file] = text.split("\n")
             return ast.parse(text).body
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return []
+
+    def lines_of(self, file: Path | None) -> list[str]:
+        """The lines of a file that was parsed."""
+        return self._lines.get(file, []) if file is not None else []
 
     def at(self, path: Path) -> Module | None:
         """The module at a path without suffix."""

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .meanings import DEFINITION, Class, External, Function, Own, Program, Scope, Several, Value, Variable
+from .meanings import DEFINITION, Class, External, Function, Module, Own, Program, Scope, Several, Value, Variable
 
 _CALLED_BY_OTHERS = frozenset({"forward", "step", "encode", "decode", "encode_iterable"})
 _NOT_EVALUATED = frozenset({"annotation", "cls", "type"})
@@ -53,12 +53,34 @@ def reached_from(program: Program, functions: Iterable[str]) -> list[Mention]:
     return search.run()
 
 
+def definitions_reached_from(program: Program, functions: Iterable[str]) -> list[tuple[Module, ast.stmt | ast.expr]]:
+    """The definitions of the submission's own that these functions of the adapters reach, each with its module.
+
+    They are in the order in which they were reached.
+
+    Raises:
+        TooInvolved: as `reached_from`.
+    """
+    search = _Search()
+    for name in functions:
+        search.reach(program.adapter(name))
+    search.run()
+    found: list[tuple[Module, ast.stmt | ast.expr]] = []
+    for value in search.reached:
+        match value:
+            case Function(node=node, scope=scope) | Class(node=node, scope=scope):
+                found.append((scope.module, node))
+            case Variable(expression=expression, scope=scope):
+                found.append((scope.module, expression))
+    return found
+
+
 class _Search:
     """What is reached from some functions on."""
 
     def __init__(self) -> None:
         self._mentions: dict[Mention, None] = {}
-        self._reached: set[Own] = set()
+        self.reached: dict[Own, None] = {}
         self._queue: list[Own] = []
         self._methods: defaultdict[str, list[Function]] = defaultdict(list)  # of reached classes
         self._called = set(_CALLED_BY_OTHERS)
@@ -90,8 +112,8 @@ class _Search:
                 self.reach(method)
 
     def reach(self, value: Value | None) -> None:
-        if isinstance(value, Own) and value not in self._reached:
-            self._reached.add(value)
+        if isinstance(value, Own) and value not in self.reached:
+            self.reached[value] = None
             self._queue.append(value)
 
     def call(self, name: str) -> None:

@@ -30,8 +30,13 @@ SOLVED = ("HANDOUT.md",)
 
 _COMMAND = r"(?:\$ )?(?:(?:python3?|pytest|uv|pip|make|git|bash|sh|curl|docker)\b(?! is\b)|\./)"
 
-IN_TESTS = {"python -m grader grader/reference", "python -m grader ../their-solution --json result.json"}
-"""Whole grades, for which test_end_to_end.py asks in the same words, up to paths, to look at what they find."""
+IN_TESTS = {
+    "python -m grader grader/reference",
+    "python -m grader ../their-solution --json result.json",
+    ".venv/bin/python -m grader watch",
+}
+"""Whole grades, for which test_end_to_end.py asks in the same words, up to paths, to look at what they find; and what
+goes on until a key is pressed, as test_watch.py does."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,13 @@ def main(arguments: Sequence[str]) -> int:
                 done.add(command.line)
                 start = time.monotonic()
                 result = subprocess.run(
-                    ["bash", "-c", command.line], cwd=copy, env=environment, capture_output=True, text=True, check=False
+                    ["bash", "-c", command.line],
+                    cwd=copy,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,  # whatever asks is told that nobody is there
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 print(f"{time.monotonic() - start:7.1f} s  {command.line}", flush=True)
                 if result.returncode:

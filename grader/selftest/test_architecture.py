@@ -35,16 +35,17 @@ ROOMS = {
     "wall": "cases.compare submission worker",
     "diagnosis": "artifacts cases misconceptions reference scoring submission worker.wire",
     "examination": "artifacts cases cases.generators diagnosis reference rules scoring submission wall worker",
-    "trials": "diagnosis examination misconceptions reference scoring submission",
+    "trials": "cases.assets cases.hunt_table diagnosis examination misconceptions reference scoring submission",
     "fixtures": "cases cases.generators diagnosis reference scoring submission trials",
     "performance": "cases examination kernels scoring submission wall worker",
     "streams": "",
     "signals": "",
     "report": "diagnosis rules scoring streams submission kit",
-    "guide": "cases.store diagnosis examination kit report scoring submission wall",
+    "guide": "cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
+    "watching": "examination grading guide report rules scoring submission wall worker",
     "selftest": "",  # everything: see `LIMITED`
-    "__main__": "cases.store grading guide kit report scoring selftest signals streams submission",
+    "__main__": "cases.store grading guide kit report scoring selftest signals streams submission watching",
 }
 LIMITED = [room for room in ROOMS if room != "selftest"]
 

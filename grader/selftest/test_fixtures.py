@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from grader.artifacts.held_out import bigram_loss
 from grader.cases import assets
 from grader.fixtures.__main__ import STORIES
-from grader.fixtures.fixture_list import CASES, SIZE_LIMIT, render, shipped_files
+from grader.fixtures.fixture_list import GENERATED, SIZE_LIMIT, render, shipped_files
 from grader.fixtures.small_lm import load_small_lm, model_loss
 from grader.fixtures.stories import END_OF_TEXT, PLOTS, tell_stories
 from grader.kit.paths import FIXTURES
@@ -45,7 +45,7 @@ def test_readme_lists_every_file_with_its_size_and_hash() -> None:
     listed = {name: (int(size), digest) for name, size, digest in rows}
     found = {}
     for name in shipped_files(FIXTURES):
-        if name != "README.md" and not name.startswith(f"{CASES}/"):
+        if name != "README.md" and not name.startswith(GENERATED):
             content = (FIXTURES / name).read_bytes()
             found[name] = (len(content), hashlib.sha256(content).hexdigest())
     assert listed == found

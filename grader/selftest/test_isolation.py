@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from grader.wall import isolation as module
 from grader.wall import processes
 from grader.wall.isolation import Cell, FileAccess, Isolation, Level, available, choose
 from grader.wall.root import is_root, unused_user
-from grader.wall.scratch import Scratch, copy_if_small
+from grader.wall.scratch import Scratch, copy_submission, is_small
 from grader.wall.walled import WalledSubmission
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -335,10 +336,63 @@ def test_a_copy_is_made_of_small_folders_only(tmp_path):
     (source / "link").symlink_to("/does/not/exist")
     if hasattr(os, "mkfifo"):
         os.mkfifo(source / "pipe")
-    assert copy_if_small(source, tmp_path / "copy", (), most_bytes=500, most_files=10)
+    assert is_small(source, (), most_bytes=500, most_files=10)
+    assert not is_small(source, (), most_bytes=50, most_files=10)
+    assert not is_small(source, (), most_bytes=500, most_files=1)
+    copy_submission(source, tmp_path / "copy", ())
     assert {path.name for path in (tmp_path / "copy").iterdir()} == {"empty", "data.bin", "link"}
-    assert not copy_if_small(source, tmp_path / "another", (), most_bytes=50, most_files=10)
-    assert not copy_if_small(source, tmp_path / "third", (), most_bytes=500, most_files=1)
+
+
+def test_a_copy_is_brought_up_to_date(tmp_path):
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    (source / "package").mkdir(parents=True)
+    for name in ("same", "changed", "gone", "package/gone", "becomes_a_folder"):
+        (source / name).write_text("before")
+    (source / "link").symlink_to("same")
+    copied = copy_submission(source, copy, ())
+    (copy / "mounted").mkdir()
+    before = (copy / "same").stat().st_ino
+
+    for name in ("gone", "package/gone", "becomes_a_folder", "link"):
+        (source / name).unlink()
+    (source / "package").rmdir()
+    (source / "changed").write_text("after")
+    (source / "becomes_a_folder").mkdir()
+    (source / "becomes_a_folder" / "new").write_text("new")
+    (source / "link").symlink_to("changed")
+    copied = copy_submission(source, copy, (), before=copied)
+
+    assert {path.name for path in copied} == {"same", "changed", "becomes_a_folder", "new", "link"}
+    assert {path.name for path in copy.iterdir()} == {"same", "changed", "becomes_a_folder", "link", "mounted"}
+    assert (copy / "changed").read_text() == (copy / "link").read_text() == "after"
+    assert (copy / "becomes_a_folder" / "new").read_text() == "new"
+    assert (copy / "same").stat().st_ino == before
+
+
+def test_a_copy_is_made_while_an_editor_writes_and_removes_files(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "kept").write_text("kept")
+    stopped = threading.Event()
+
+    def edit() -> None:
+        while not stopped.is_set():
+            for number in range(20):
+                (source / f"{number}.tmp").touch()
+            for number in range(20):
+                (source / f"{number}.tmp").unlink()
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    copied: list[Path] = []
+    try:
+        for _ in range(100):
+            copied = copy_submission(source, tmp_path / "copy", (), before=copied)
+    finally:
+        stopped.set()
+        editor.join()
+    copy_submission(source, tmp_path / "copy", (), before=copied)
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["kept"]
 
 
 def test_a_private_folder_is_removed_whatever_is_in_it(tmp_path):

@@ -14,8 +14,9 @@ import torch
 
 from grader.cases import assets
 from grader.kit.paths import KIT
+from grader.reference import _forecast, prepare, sample, train
 from grader.reference import config as configuration
-from grader.reference import prepare, sample, train
+from grader.reference.pretokenization import _count_pretokens
 from grader.reference.tokenizer import Tokenizer
 
 SMALL = ["d_model=16", "d_ff=32", "num_layers=1", "num_heads=2", "context_length=16", "batch_size=4", "steps=8"]
@@ -190,3 +191,55 @@ def test_help_explains_every_key(capsys: pytest.CaptureFixture[str]) -> None:
 def test_configurations_are_valid(path: Path) -> None:
     """Every configuration that comes with the kit can be read."""
     configuration.load_config(path)
+
+
+def test_a_training_says_once_what_is_to_come(run: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """After a per cent of the steps, but at least three: the first one is not like the others."""
+    monkeypatch.setattr(_forecast, "_WORTH_SAYING_S", 0.0)
+    paths = [f"{kind}_data={run.with_name('data') / kind}.npy" for kind in ("train", "valid")]
+    given = ["vocab_size=300", *SMALL, *paths, f"out={tmp_path / 'again'}"]
+    assert train.main([str(KIT / "configs" / "tiny.toml"), *given]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "more steps" in line]
+    assert len(said) == 1
+    assert re.fullmatch(r"5 more steps take about 0 s, and [\d.]+ [MG]iB of memory\.", said[0])
+
+
+def test_a_short_training_says_nothing_of_what_is_to_come(capsys, run: Path, tmp_path: Path) -> None:
+    paths = [f"{kind}_data={run.with_name('data') / kind}.npy" for kind in ("train", "valid")]
+    given = ["vocab_size=300", *SMALL, *paths, f"out={tmp_path / 'again'}"]
+    assert train.main([str(KIT / "configs" / "tiny.toml"), *given]) == 0
+    assert "more steps" not in capsys.readouterr().out
+
+
+def test_steps_and_evaluations_to_come_are_counted() -> None:
+    config = configuration.load_config(
+        KIT / "configs" / "tiny.toml", ["steps=1000", "eval_every=100", "eval_batches=30"]
+    )
+    found = _forecast._of_training(config, done=10, step_s=0.1, memory=1 << 30)
+    assert found.seconds == pytest.approx(0.1 * (990 + 10 * 10))
+    assert str(found) == "about 2 min, and 1.0 GiB of memory"
+
+
+def test_a_large_text_is_tried_before_a_tokenizer_is_trained_on_it(tmp_path: Path, monkeypatch, capsys) -> None:
+    text = assets.text("stories.txt")
+    (tmp_path / "train.txt").write_text(text, "utf-8", newline="")
+    (tmp_path / "valid.txt").write_text(text[:2_000], "utf-8", newline="")
+    arguments = [str(tmp_path / "data"), "--train", str(tmp_path / "train.txt"), "--valid", str(tmp_path / "valid.txt")]
+    assert prepare.main([*arguments, "--vocab-size", "300"]) == 0
+    assert "Training the tokenizer" not in capsys.readouterr().out
+    monkeypatch.setattr(_forecast, "_WORTH_ITS_TIME", 1000)
+    assert prepare.main([*arguments, "--vocab-size", "300"]) == 0
+    assert re.search(r"Training the tokenizer takes at most about \d+ s, and .+ of memory\.", capsys.readouterr().out)
+
+
+def test_what_a_text_would_take_is_not_less_than_it_takes(tmp_path: Path, monkeypatch) -> None:
+    """As far as memory goes, which is not a matter of how busy the machine is."""
+    path = tmp_path / "text.txt"
+    path.write_text(assets.text("english.txt") + assets.text("technical.txt"), "utf-8", newline="")
+    monkeypatch.setattr(_forecast, "_WORTH_ITS_TIME", 1000)
+    monkeypatch.setattr(_forecast, "_peak_memory", lambda: 0)
+    found = _forecast._of_bpe(path, 500, [])
+    assert found is not None
+    counts = _count_pretokens(path, [], 1)
+    needed = _forecast._letters(counts) * _forecast._PLACE_BYTES + len(counts) * _forecast._PRETOKEN_BYTES
+    assert needed < found.memory < 10 * needed

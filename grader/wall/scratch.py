@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -18,6 +19,9 @@ from pathlib import Path
 
 _NOT_COPIED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 _ATTEMPTS = 3
+_NOT_TO_BE_HAD = (PermissionError, FileNotFoundError)
+"""What is not ours to read, or an editor has just removed: that is left out of a copy."""
+
 _BLOCK = 512  # bytes; the unit of st_blocks on every system
 
 
@@ -93,47 +97,99 @@ def give_away(paths: Iterable[Path], owner: int) -> None:
         os.chown(path, owner, owner, follow_symlinks=False)
 
 
-def copy_if_small(
+def is_small(source: Path, left_out: Collection[Path], most_bytes: int, most_files: int) -> bool:
+    """Whether what `copy_submission` copies of a submission keeps within these bounds."""
+    return _contents(source, left_out, most_bytes, most_files) is not None
+
+
+def copy_submission(
     source: Path,
     target: Path,
     left_out: Collection[Path],
-    most_bytes: int,
-    most_files: int,
     owner: int | None = None,
-) -> bool:
-    """Copy a submission to `target`, without version control, environments and caches; False when it is too large.
+    before: Collection[Path] = (),
+) -> list[Path]:
+    """Copy a submission to `target`, without version control, environments and caches.
 
-    Links are copied as links. What is neither a file nor a folder, or cannot be read, is left out.
+    Links are copied as links. What is neither a file nor a folder, or cannot be read, is left out. Files have the times
+    of those that they are copies of. Gives what was copied, as paths relative to the folder.
 
     Args:
         owner: the user to whom the copy belongs, when not to this process'.
+        before: what an earlier call copied there. Of this, only what has changed is copied, and what is gone is
+            removed; other things that lie there stay, such as the places where bubblewrap mounts something. Nothing of
+            the submission may have run there yet.
     """
-    files = []
-    made = [target.parent]
+    contents = _contents(source, left_out) or []
+    kinds = {path.relative_to(source): _kind(path) for path in contents}
+    for path in reversed(list(before)):  # what is in a folder before the folder
+        if kinds.get(path) != (kind := _kind(target / path)):
+            (target / path).rmdir() if kind == stat.S_IFDIR else (target / path).unlink(missing_ok=True)
+    _copy([path for path in contents if _differs(path, target / path.relative_to(source))], source, target, owner)
+    return list(kinds)
+
+
+def _contents(
+    source: Path, left_out: Collection[Path], most_bytes: int = sys.maxsize, most_files: int = sys.maxsize
+) -> list[Path] | None:
+    """The folders, files and links of a submission that belong into its copy, outer ones first; None: too many."""
+    found: list[Path] = []
     size = 0
-    folders = [(source, target)]
+    folders = [source]
     while folders:
-        folder, copy = folders.pop()
-        copy.mkdir(parents=True, exist_ok=True)
-        made.append(copy)
         entries: list[os.DirEntry[str]] = []
-        with contextlib.suppress(PermissionError):
-            entries = list(os.scandir(folder))
+        with contextlib.suppress(*_NOT_TO_BE_HAD):
+            entries = list(os.scandir(folders.pop()))
         for entry in entries:
             path = Path(entry.path)
             if entry.name in _NOT_COPIED or path in left_out:
                 continue
             if entry.is_symlink() or entry.is_file():
-                files.append((path, copy / entry.name))
-                size += entry.stat(follow_symlinks=False).st_size
+                with contextlib.suppress(*_NOT_TO_BE_HAD):
+                    size += entry.stat(follow_symlinks=False).st_size
             elif entry.is_dir():
-                folders.append((path, copy / entry.name))
-            if size > most_bytes or len(files) + len(folders) > most_files:
-                return False
-    for path, copy in files:
-        with contextlib.suppress(PermissionError):
-            shutil.copy(path, copy, follow_symlinks=False)
+                folders.append(path)
+            else:
+                continue
+            found.append(path)
+            if size > most_bytes or len(found) > most_files:
+                return None
+    return found
+
+
+def _copy(contents: Iterable[Path], source: Path, target: Path, owner: int | None) -> None:
+    made = [] if target.is_dir() else [target.parent, target]
+    target.mkdir(parents=True, exist_ok=True)
+    for path in contents:
+        copy = target / path.relative_to(source)
+        if _kind(path) == stat.S_IFDIR:
+            copy.mkdir(exist_ok=True)
+        else:
+            with contextlib.suppress(*_NOT_TO_BE_HAD):
+                copy.unlink(missing_ok=True)
+                shutil.copy(path, copy, follow_symlinks=False)
+                times = path.stat(follow_symlinks=False)
+                os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns), follow_symlinks=False)
+        if os.path.lexists(copy):
             made.append(copy)
     if owner is not None:
         give_away(made, owner)
-    return True
+
+
+def _kind(path: Path) -> int:
+    """Whether there is a file, a folder or a link; 0 where there is nothing."""
+    try:
+        return stat.S_IFMT(path.lstat().st_mode)
+    except OSError:
+        return 0
+
+
+def _differs(path: Path, copy: Path) -> bool:
+    """Whether a file is not the one that was copied, as far as its time and size tell."""
+    try:
+        one, other = path.lstat(), copy.lstat()
+    except OSError:
+        return True
+    if stat.S_ISDIR(one.st_mode):
+        return False
+    return (one.st_mtime_ns, one.st_size, one.st_mode) != (other.st_mtime_ns, other.st_size, other.st_mode)

@@ -41,6 +41,11 @@ from .worker_process import Gauge, Limits, WorkerProcess
 _PING_S = 5.0
 _SOURCE_BYTES = 1 << 20
 _PROCESS = Isolation(Level.PROCESS)
+_AHEAD = (
+    *("torch", "numpy", "grader_worker.operations", "grader_worker.usage_monitor", "grader_worker.audit"),
+    *("grader_worker.lacking", "grader_worker.stand_ins", "jaxtyping", "einops", "regex"),
+)
+"""What a worker imports before it knows of a submission, where there is time for that: what most of them import."""
 _USUAL = Limits()
 
 
@@ -78,6 +83,7 @@ class WalledSubmission(Submission):
         self._warm: set[str] = set()
         self._tampered = ""
         self._worker: WorkerProcess | None = None
+        self._ahead: WorkerProcess | None = None
         self._load_fault: Fault | None = None
         self._other_versions = OtherVersions(layout, self.files, self._look_up)
 
@@ -86,6 +92,21 @@ class WalledSubmission(Submission):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def start(self) -> None:
+        """Start a worker that has everything imported but the submission, which `load` then imports as it is by then.
+
+        Only where `isolation.ahead` says that it may be done.
+        """
+        worker = self._new_worker()
+        try:
+            worker.ask("warm", {"modules": list(_AHEAD), "import_path": import_path(self.layout)}, self.limits.load_s)
+            self._ahead = worker
+        except Fault:  # the worker that `load` then starts will say what is wrong
+            worker.close()
+
+    def _new_worker(self) -> WorkerProcess:
+        return WorkerProcess(self.layout, self.limits, self.isolation, self.scratch, self.descriptors, self.gpu)
 
     def load(self) -> None:
         """Start the worker and import the submission, unless that is done.
@@ -97,9 +118,10 @@ class WalledSubmission(Submission):
             raise self._load_fault
         if self._worker is not None:
             return
-        worker = WorkerProcess(self.layout, self.limits, self.isolation, self.scratch, self.descriptors, self.gpu)
+        worker, self._ahead = self._ahead or self._new_worker(), None
         self.generation += 1
         try:
+            worker.cell.bring_up_to_date()
             arguments = {
                 "layout": worker.cell.layout.as_plain(),
                 "import_path": import_path(self.layout),
@@ -324,6 +346,9 @@ class WalledSubmission(Submission):
 
     def close(self) -> None:
         """End the worker and everything it started; what it kept is gone with it."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
         if self._worker is not None:
             self.generation += 1
             self._worker.close()
