@@ -64,10 +64,12 @@ _SECONDS = 60.0
 """So much processor time may planting bugs take in one examination; it takes a few, unless one of them loops."""
 _SECONDS_EACH = 2.0
 """So much may one of them take to answer one question; one that takes longer answers otherwise."""
-_TRIES_FOR_SEVERAL = 1_500
+_TRIES_FOR_SEVERAL = 1_200
 """So many questions may the search for several bugs at once ask in one problem, and fewer of large ones."""
-_NUMBERS_A_TRY = 20_000
+_NUMBERS_A_TRY = 2_000
 """A question of so many numbers takes as long as two."""
+_SOON = 20_000
+"""Numbers in a question that is soon answered."""
 _ANSWERS_OF_SEVERAL = 3
 """So many different wrong values, or more tests than that, must several bugs give: any may give one by chance."""
 
@@ -256,7 +258,8 @@ class Attribution:
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
         failures = [one for one in self._simplest.get(problem, {}).values() if one.test not in explained]
         found = suppose(failures, below)
-        if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], wrong):
+        soon = [entry for entry in wrong if size_of(entry.asked) <= _SOON] or wrong
+        if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], soon):
             return found
         return {}
 
@@ -417,10 +420,10 @@ class _Trying:
         """
         if not entry.whole:
             return False
-        right = self._answers((), entry)
         for more in self._forms(beside) if beside else [()]:
             given = self._answers((*bugs, *more), entry)
             if alike(given, entry.answers):
+                right = self._answers((), entry)
                 return not alike(given, right) and len(given) == len(right) and all(map(_tells, given, right))
         return False
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..submission.recording import Recording, Step
 from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
-from .stored_quantities import Quantity
+from .stored_quantities import NamedQuantity
 
 _CONE = 40
 _CONTAINS = -1
@@ -52,10 +52,10 @@ class Departure:
     unsure: whether single numbers on the way there, which have nothing to be known by, may be wrong before.
     """
 
-    had: Quantity | None
+    had: NamedQuantity | None
     had_at: Place | None
     first: Place
-    missing: tuple[Quantity, ...]
+    missing: tuple[NamedQuantity, ...]
     relation: str = ""
     related: Place | None = None
     skipped: str = ""
@@ -81,9 +81,9 @@ class Matched:
 
 
 def find(
-    known: Sequence[Quantity],
+    known: Sequence[NamedQuantity],
     recording: Recording,
-    wrong: Quantity,
+    wrong: NamedQuantity,
     answer: np.ndarray,
     trusted: Collection[Place] = (),
 ) -> Departure | None:
@@ -188,12 +188,12 @@ def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collec
     return next((place for place in step.places if place not in proved), _place(step))
 
 
-def _rank(known: Sequence[Quantity], index: int) -> int:
+def _rank(known: Sequence[NamedQuantity], index: int) -> int:
     """How far along the formula a quantity is; arguments are before all of it."""
     return -1 if known[index].kind.name == "GIVEN" else index
 
 
-def match(known: Sequence[Quantity], steps: Sequence[Step]) -> Matched:
+def match(known: Sequence[NamedQuantity], steps: Sequence[Step]) -> Matched:
     targets = [Pattern.of(quantity.value, quantity.in_order) for quantity in known]
     shelf = Shelf(targets)
     found = Matched(targets, {}, {}, set(), set())
@@ -265,11 +265,11 @@ def _final(steps: Sequence[Step], answer: np.ndarray) -> int | None:
 
 
 def _returned(
-    known: Sequence[Quantity],
+    known: Sequence[NamedQuantity],
     steps: Sequence[Step],
     matched: Matched,
     final: int,
-    wrong: Quantity,
+    wrong: NamedQuantity,
     trusted: Collection[Place],
 ) -> Departure | None:
     """The answer is a quantity of the formula, but not the one that was asked for."""
@@ -320,7 +320,7 @@ def _origin(steps: Sequence[Step], matched: Matched, cone: Sequence[int]) -> tup
     return None
 
 
-def missing_after(known: Sequence[Quantity], matched: Matched, had: int, wrong: Quantity) -> list[int]:
+def missing_after(known: Sequence[NamedQuantity], matched: Matched, had: int, wrong: NamedQuantity) -> list[int]:
     """What should come next: quantities that the formula names, up to the first that right code cannot do without.
 
     Of what has too few numbers to be known by, nothing is said.
@@ -341,7 +341,7 @@ def missing_after(known: Sequence[Quantity], matched: Matched, had: int, wrong: 
 
 
 def _related(
-    known: Sequence[Quantity], steps: Sequence[Step], matched: Matched, cone: Sequence[int], missing: Sequence[int]
+    known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, cone: Sequence[int], missing: Sequence[int]
 ) -> tuple[str, int | None]:
     """What the first line that has to do with a missing quantity makes of it: its last step, if it takes several."""
     targets = [(i, matched.targets[i]) for i in reversed(missing)]
@@ -361,7 +361,7 @@ def _line_of(step: Step) -> tuple[Place, int]:
     return _place(step), step.call
 
 
-def _scales(known: Sequence[Quantity], matched: Matched, first: int, before: Sequence[int]) -> bool:
+def _scales(known: Sequence[NamedQuantity], matched: Matched, first: int, before: Sequence[int]) -> bool:
     """Whether the first step only multiplies what is known by a number."""
     given = (i for i, quantity in enumerate(known) if quantity.kind.name == "GIVEN")
     for i in (*(matched.match[step] for step in before), *given):

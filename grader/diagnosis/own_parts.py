@@ -3,8 +3,8 @@
 A loop is right when it does the right thing with its parts. Whoever's RoPE is wrong has paid for that in its own
 problem; the weights that the loop leaves then fit a model with that RoPE, and look untrained in the reference's. So the
 judge asks the submission's parts the questions of their own stored cases, plants the known bugs that answer alike into
-the reference, and measures there. A model that no known bug explains is measured as it is, but only by what it predicts
-of tokens that it has not seen.
+the reference, or a declared change of a formula (`hypotheses`) where no known bug does, and measures there. A model
+that neither explains is measured as it is, but only by what it predicts of tokens that it has not seen.
 
 Without the reference, as in students' copies, the submission's own model has to do, which its own tests check.
 """
@@ -18,6 +18,7 @@ import io
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from .known_bugs import FORESEEN, Fingerprint, same
 from .planting import has_catalogue, planted
 
 _MODEL, _LOOP = "transformer_lm", "training_together"
+_MODEL_OPERATION = "run_transformer_lm"
+_NAMELESS = "nameless:"
 _KNOWS_NOTHING = 0.95
 """Share of ln(vocab_size) that a model with random weights has to lose at least."""
 
@@ -94,17 +97,46 @@ class OwnParts:
 
     @functools.cached_property
     def known_bugs(self) -> tuple[Any, ...]:
-        """The misconceptions that, planted together, give what the submission's parts give."""
+        """The misconceptions that, planted together, give what the submission's parts give; what has no name, too."""
         if self._reference is None or not has_catalogue():
             return ()
         from ..misconceptions.catalogue import load_catalogue
 
         found: list[Any] = []
+        supposed: dict[str, Any] = {}
         for problem in parts_of(_LOOP):
             wrong = self._wrong_answers(problem, found)
+            if not wrong:
+                continue
             new = next((bug for bug in load_catalogue(problem) if self._explain([*found, bug], wrong)), None)
-            found += [new] if wrong and new is not None else []
+            if new is not None:
+                found.append(new)
+            elif problem in parts_of(_MODEL) and problem != _MODEL:
+                nameless = self._nameless(problem, supposed)
+                if nameless is not None and self._explain([*found, nameless], wrong):
+                    found = [*(bug for bug in found if not bug.id.startswith(_NAMELESS)), nameless]
         return tuple(self._without_idle(found))
+
+    def _nameless(self, problem: str, supposed: dict[str, Any]) -> Any:
+        """A change of formulas that may be behind what a part answers, with those `supposed` below it; None if none is.
+
+        A model with it must still show whatever may be wrong in it, and see no later token: else its loss would say
+        nothing of what it has learnt.
+        """
+        from .hypotheses.asked_call import asked_call
+        from .hypotheses.in_reference import looks_ahead, reference_with, shows_all_mistakes
+        from .hypotheses.suppose import suppose_calls
+
+        calls = []
+        for question in _questions(problem):
+            with contextlib.suppress(Exception):  # what it refuses says nothing of what it computes
+                calls.append(asked_call(question, self._own(*question)))
+        new = suppose_calls(filter(None, calls), supposed)
+        together = {**supposed, **new}
+        if not new or not shows_all_mistakes(_MODEL_OPERATION, together) or looks_ahead(together):
+            return None
+        supposed |= new
+        return replace(reference_with(supposed, problem), id=f"{_NAMELESS} {' '.join(supposed)}")
 
     def trained(self, config: dict[str, Any], train: np.ndarray, valid: np.ndarray) -> dict[str, torch.Tensor] | None:
         """The weights that the reference's loop ends with, made of the submission's parts; None if they are right."""

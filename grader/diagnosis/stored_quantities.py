@@ -25,14 +25,14 @@ from ..submission.interface import Question
 QUANTITIES_FILE = CASES / "quantities.msgpack"
 
 
-class Kind(Protocol):
+class KindOfQuantity(Protocol):
     """GIVEN, STEP, OPTIONAL or BESIDE, as `reference/_quantities.py` explains them."""
 
     @property
     def name(self) -> str: ...
 
 
-class Quantity(Protocol):
+class NamedQuantity(Protocol):
     """One quantity of a formula, as `reference/_quantities.py` explains it."""
 
     @property
@@ -40,7 +40,7 @@ class Quantity(Protocol):
     @property
     def value(self) -> np.ndarray: ...
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> KindOfQuantity: ...
     @property
     def in_order(self) -> tuple[int, int] | None: ...
     @property
@@ -73,12 +73,12 @@ class StoredQuantity:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class KnownQuestion:
     """A question of a stored case, and its quantities in every right reading."""
 
     problem: str
     question: Question
-    readings: list[list[Quantity]]
+    readings: list[list[NamedQuantity]]
 
 
 def as_record(case: Case, readings: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def stored_records(path: Path = QUANTITIES_FILE) -> dict[str, list[dict[str, Any
 
 
 @functools.cache
-def known_questions(path: Path = QUANTITIES_FILE) -> tuple[Known, ...]:
+def known_questions(path: Path = QUANTITIES_FILE) -> tuple[KnownQuestion, ...]:
     """The questions whose quantities are stored. A problem whose cases are missing or damaged has none."""
     found = []
     for problem, records in stored_records(path).items():
@@ -136,10 +136,10 @@ def known_questions(path: Path = QUANTITIES_FILE) -> tuple[Known, ...]:
         for record in records:
             case = cases.get((record["case"], record["group"]))
             if case is not None:
-                readings: list[list[Quantity]] = [
+                readings: list[list[NamedQuantity]] = [
                     [_quantity(one, case.inputs) for one in reading] for reading in record["readings"]
                 ]
-                found.append(Known(problem, (case.operation, case.inputs), readings))
+                found.append(KnownQuestion(problem, (case.operation, case.inputs), readings))
     return tuple(found)
 
 

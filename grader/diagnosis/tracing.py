@@ -38,7 +38,7 @@ from ..submission.recording import Recording
 from .clues import Failure, size_of
 from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
-from .stored_quantities import Quantity, known_questions
+from .stored_quantities import NamedQuantity, known_questions
 
 FORMULA_PROBLEMS = (
     *("linear", "embedding", "rmsnorm", "positionwise_feedforward", "rope", "softmax", "scaled_dot_product_attention"),
@@ -223,7 +223,7 @@ def is_formula(operation: str) -> bool:
     return operation in _formulas()
 
 
-def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quantity]]:
+def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[NamedQuantity]]:
     """The quantities of a call, in every right reading; [] if none are declared or the arguments are of no use."""
     if operation not in _formulas():
         return []
@@ -236,8 +236,8 @@ def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Quant
 
 
 def departure_of(
-    readings: Sequence[list[Quantity]], answer: Any
-) -> tuple[list[Quantity], tuple[Quantity, np.ndarray]] | None:
+    readings: Sequence[list[NamedQuantity]], answer: Any
+) -> tuple[list[NamedQuantity], tuple[NamedQuantity, np.ndarray]] | None:
     """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed."""
     found = [(known, wrong_output(known, answer)) for known in readings]
     wrong = [(known, where) for known, where in found if where is not None]
@@ -255,7 +255,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def wrong_output(known: Sequence[Quantity], answer: Any) -> tuple[Quantity, np.ndarray] | None:
+def wrong_output(known: Sequence[NamedQuantity], answer: Any) -> tuple[NamedQuantity, np.ndarray] | None:
     """The first part of an answer that is wrong, with what it should be; None if no part is, or has another shape."""
     for quantity in known:
         if quantity.at is None:
@@ -340,7 +340,9 @@ def tell_in_words(departure: Departure) -> Clue:
     return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0], relation=relation)
 
 
-def stopped(known: Sequence[Quantity], recording: Recording, submission: Submission, lines: bool = True) -> Clue | None:
+def stopped(
+    known: Sequence[NamedQuantity], recording: Recording, submission: Submission, lines: bool = True
+) -> Clue | None:
     """Which quantities a call had when an exception ended it."""
     ended = recording.ended
     if ended is None or not ended.file:

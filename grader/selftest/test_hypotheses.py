@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import re
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +21,12 @@ from grader.diagnosis.hypotheses.asked_call import AskedCall, asked_call
 from grader.diagnosis.hypotheses.change import OUTPUT, Change, widened
 from grader.diagnosis.hypotheses.fitted import fitted
 from grader.diagnosis.hypotheses.formulas import FORMULAS, space_of
-from grader.diagnosis.hypotheses.in_reference import PLANTABLE, reference_with, shows_all_mistakes
+from grader.diagnosis.hypotheses.in_reference import PLANTABLE, looks_ahead, reference_with, shows_all_mistakes
 from grader.diagnosis.hypotheses.search import Search, same_everywhere
 from grader.diagnosis.hypotheses.wrong_formula import WrongFormula
+from grader.diagnosis.own_parts import OwnParts
 from grader.diagnosis.planting import planted
-from grader.diagnosis.time_limit import Work
+from grader.diagnosis.time_limit import OutOfTime, TimeLimit, Work
 from grader.scoring.outcome import Outcome, Result
 from grader.submission.in_process import InProcess
 
@@ -291,6 +294,37 @@ def test_the_search_stops_in_time():
     assert search.pairs() == []
 
 
+def test_a_slow_machine_finds_what_a_fast_one_finds(monkeypatch):
+    """Reports must not depend on what else the machine does: what a search may do is counted in its own steps."""
+    fast = said("run_rmsnorm", run_rmsnorm=rmsnorm_with_two_mistakes)
+    passed = itertools.count()
+    for clock in ("process_time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, clock, lambda: 5e-3 * next(passed))
+    assert said("run_rmsnorm", run_rmsnorm=rmsnorm_with_two_mistakes) == fast != ""
+
+
+def test_work_ends_with_the_larger_one_of_which_it_is_a_part():
+    whole = Work(3)
+    first = Work(2, whole)
+    first.spend(2)
+    assert first.is_over
+    assert not whole.is_over
+    second = Work(2, whole)
+    second.spend()
+    assert second.is_over
+    assert whole.is_over
+
+
+def test_what_loops_ends_and_what_waits_ends_later():
+    limit = TimeLimit(60)
+    with pytest.raises(OutOfTime), limit.within(0.05):
+        sum(itertools.count())
+    with limit.within(0.05):
+        time.sleep(0.1)  # takes no processor time: a busy machine must not end it
+    with pytest.raises(OutOfTime), limit.within(0.05):
+        time.sleep(30)
+
+
 @pytest.mark.parametrize(
     "answer", [None, "text", {}, {"output": 1}, [1.0], math.nan, torch.zeros(0), torch.zeros(2, 5)]
 )
@@ -369,3 +403,22 @@ def test_a_number_is_read_off_the_answers():
     calls = [call for given, answer in answered if (call := asked_call(("run_rope", given), answer)) is not None]
     found = [change for change in fitted(calls) if all(call.agrees((change,)) for call in calls)]
     assert any(change.words == "the angles, times 0.37" for change in found)
+
+
+def test_a_model_that_sees_later_tokens_measures_no_learning():
+    open_to_all = change_of(WITH_ROPE, "there is no causal mask: every token sees later ones")
+    assert looks_ahead({WITH_ROPE: open_to_all})
+    assert not looks_ahead({"run_rope": change_of("run_rope", "positions are counted from 1")})
+
+
+def test_a_loop_is_measured_with_a_part_that_has_no_name():
+    slower = {"run_rope": (Change("angles", lambda p, f: 0.37 * p.unsqueeze(-1) * f, ""),)}
+    reference = InProcess(REFERENCE)
+
+    def own(operation, arguments):
+        with planted([reference_with(slower, "rope")]):
+            return reference.perform(operation, arguments)
+
+    parts = OwnParts(own, reference.perform)
+    assert [bug.problem for bug in parts.known_bugs] == ["rope"]
+    assert not parts._is_of_unknown_kind

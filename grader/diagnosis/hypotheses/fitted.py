@@ -16,7 +16,8 @@ _SPACING, _SLACK = 0.05, 1e-4
 _EXPONENTS = [i * _SPACING for i in range(-120, 121)]
 """Of e: numbers from 1/400 to 400 are tried, and the best one is refined."""
 _PLAIN = (0.5, 2.0, 1 / 3, 3.0, 0.25, 4.0, math.pi, 1 / math.pi, 2 * math.pi, 0.5 / math.pi)
-_REFINEMENTS = 40
+_REFINEMENTS = 30
+_FEW = 2
 
 Family = Callable[[float], Change]
 
@@ -44,7 +45,6 @@ def _families(place: str, step: FormulaStep) -> Iterator[Family]:
         return Change(place, does, f"instead of {step.gives}, what comes before, times {factor:.4g}")
 
     yield of_step
-    yield lambda factor: of_step(-factor)
     yield of_what_comes_before
 
 
@@ -69,8 +69,9 @@ def _fit(wrong: AskedCall, family: Family) -> float | None:
 
 
 def _refined_by_all(wrong: Sequence[AskedCall], family: Family, exponent: float) -> float:
-    """The nearest answers first, so that each narrows the number enough for the next."""
-    for call in sorted(wrong, key=lambda call: _off(call, family, exponent)):
+    """The nearest answers first, so that each narrows the number enough for the next; a few do."""
+    nearest_first = sorted(wrong, key=lambda call: _off(call, family, exponent))
+    for call in (*nearest_first[:_FEW], *nearest_first[_FEW:][-_FEW:]):
         exponent = _refined(call, family, exponent, _SLACK)
     return exponent
 

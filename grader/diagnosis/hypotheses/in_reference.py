@@ -56,6 +56,18 @@ def shows_all_mistakes(operation: str, supposed: Supposed) -> bool:
     return True
 
 
+def looks_ahead(supposed: Supposed) -> bool:
+    """Whether a model with parts changed so sees tokens that come after the one it is asked about."""
+    parts = parts_within("run_transformer_lm", supposed)
+    given = widened(FORMULAS.of["run_transformer_lm"].draw(torch.Generator().manual_seed(1))[0])
+    ids = given["in_indices"].clone()
+    ids[..., -1] = (ids[..., -1] + 1) % given["vocab_size"]
+    one, other = (
+        _given_by("run_transformer_lm", {**given, "in_indices": i}, parts) for i in (given["in_indices"], ids)
+    )
+    return one is None or other is None or not distance(one[..., :-1, :], other[..., :-1, :]) <= _SHOWS
+
+
 def _differs(operation: str, drawn: list[Given], hypothesis: Hypothesis, others: list[Tensor | None]) -> bool:
     for given, other in zip(drawn, others, strict=True):
         output = _given_by(operation, given, hypothesis)

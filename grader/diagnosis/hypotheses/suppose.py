@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _STEPS = 60_000
 """So many steps of formulas may the search for one operation take: two seconds or so."""
+_EXACT = 1e-3
+"""Answers that may be farther off, as in half precision, tell no number well."""
 _SOON = 2_000
 _AT_LEAST = 3
 """So many different wrong answers does a change have to give."""
@@ -34,10 +36,14 @@ def suppose(failures: Iterable[Failure], supposed: Supposed) -> dict[str, Hypoth
     Args:
         failures: of one problem. supposed: what was found in what it builds on.
     """
+    return suppose_calls((call for failure in failures for call in calls_of(failure)), supposed)
+
+
+def suppose_calls(every: Iterable[AskedCall], supposed: Supposed) -> dict[str, Hypothesis]:
+    """The same for calls of the operations of one problem, among them all that are wrong."""
     calls: dict[str, list[AskedCall]] = {}
-    for failure in failures:
-        for call in calls_of(failure):
-            calls.setdefault(call.operation, []).append(call)
+    for call in every:
+        calls.setdefault(call.operation, []).append(call)
     found: dict[str, Hypothesis] = {}
     for operation in PLANTABLE:
         parts = parts_within(operation, {**supposed, **found})
@@ -53,7 +59,8 @@ def _changes(calls: Sequence[AskedCall], parts: Hypothesis) -> Hypothesis:
     if len(wrong) < _AT_LEAST or all(call.agrees(parts) for call in calls):
         return ()
     first = max(wrong, key=_tells)
-    smallest_first = sorted((call.to_explain() for call in wrong), key=_size)
+    exact = [call for call in wrong if call.close <= _EXACT] or wrong
+    smallest_first = sorted((call.to_explain() for call in exact), key=_size)
     for rivals in _rivals(Search(first.to_explain(), Work(_STEPS)), parts, smallest_first):
         for rival in rivals:
             if all(call.agrees((*parts, *rival)) for call in calls):

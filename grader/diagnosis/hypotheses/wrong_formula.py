@@ -22,9 +22,9 @@ from .expressions import expressions
 from .formulas import FORMULAS, space_of
 from .search import Search, same_everywhere
 
-_STEPS = 40_000
-"""So many steps of formulas may the search for one failure take: a second or so."""
-_STEPS_OF_ALL = 130_000
+_STEPS = 25_000
+"""So many steps of formulas may the search for one failure take: three quarters of a second or so."""
+_STEPS_OF_ALL = 70_000
 """So many may it take for all failures of a submission."""
 _SECONDS_OF_ASKING = 3.0
 """So long may a submission's answers to further questions take, on the clock and together."""
