@@ -232,6 +232,7 @@ def _naming(game: Round, bugs: Mapping[str, KnownBug], own: Own, ask: Ask, say: 
             if named == game.bug:
                 say(f"\nYes, it is {typed}.")
                 _say_story(game, bugs, say)
+                _say_worth(game, say)
                 return max(1, len(game.looked))
             game = game.after_naming(named)
             _say_refuted(game, named, typed, say)
@@ -335,11 +336,15 @@ def _say_refuted(game: Round, named: str, letter: str, say: Say) -> None:
 
 
 def _say_story(game: Round, bugs: Mapping[str, KnownBug], say: Say) -> None:
-    """What it was, how one finds such a bug, and how few looks are enough."""
+    """What it was, where it shows, and how one finds such a bug."""
     bug = bugs[game.bug]
     say(f"  {bug.diagnosis}")
-    say(f"  How one finds it in code: {bug.hint}")
+    say(f"  A check that finds it: {bug.hint}")
     _say_where(game, say)
+
+
+def _say_worth(game: Round, say: Say) -> None:
+    """How many looks it took, whether they settled it, and how few are enough."""
     wrong = f", and {_counted(len(game.refuted), 'wrong name')}" if game.refuted else ""
     say(f"  You needed {_counted(len(game.looked), 'look')}{wrong}.")
     if game.undecided:

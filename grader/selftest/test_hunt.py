@@ -251,7 +251,7 @@ def test_a_bug_is_looked_at_and_named(solution):
     assert "your code" in said
     assert "You needed 2 looks, and 1 wrong name." in said
     assert "would have told it from the other choices" in said
-    assert "How one finds it in code:" in said
+    assert "A check that finds it:" in said
     (took,) = json.loads((solution / STATE_FILE).read_text("utf-8"))["rope"].values()
     assert took == {"named": 2}
     again = played(solution)
@@ -271,7 +271,9 @@ def test_an_input_is_chosen_that_exposes_a_bug(solution):
 
 def test_who_gives_up_is_told_and_has_not_found_it(solution):
     (solution / STATE_FILE).unlink(missing_ok=True)
-    assert "How one finds it in code:" in played(solution, "2", "g")
+    said = played(solution, "2", "g")
+    assert "A check that finds it:" in said
+    assert "You needed" not in said
     assert not (solution / STATE_FILE).exists()
 
 
