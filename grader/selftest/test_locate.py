@@ -281,3 +281,20 @@ def test_an_archive_that_asks_for_gigabytes_to_be_unpacked_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ArchiveRefused, match="needs more than 64 MiB of memory"), unpacked(path):
         pass
+
+
+def test_a_submission_is_found_before_the_kit_where_both_are_on_the_path(tmp_path):
+    """As with PYTHONPATH set to the submission, and pytest run in the kit's folder."""
+    (tmp_path / "adapters.py").write_text("import answer\n", "utf-8")
+    (tmp_path / "answer.py").write_text("", "utf-8")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    (kit / "answer.py").write_text("raise NotImplementedError('a stub')\n", "utf-8")
+    program = (
+        f"import sys; sys.path[:0] = [{str(kit)!r}, {str(tmp_path)!r}]\n"
+        "from grader.submission.locate import locate\n"
+        "from grader.worker.loader import import_adapters\n"
+        f"print(import_adapters(locate({str(tmp_path)!r})).answer.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=KIT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(tmp_path / "answer.py"), done.stderr

@@ -99,9 +99,9 @@ def import_adapters(layout: Layout) -> types.ModuleType:
         whatever the submission's import raises; see `explain_import_error` for the words to put it in.
     """
     os.chdir(layout.root)
-    for folder in reversed((layout.root, *layout.import_path)):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    folders = list(dict.fromkeys((layout.root, *layout.import_path)))
+    # First, also where PYTHONPATH names them further down, below a kit whose stubs have the same names.
+    sys.path[:] = [*folders, *(entry for entry in sys.path if entry not in folders)]
     _provide_metadata(layout.distributions)
     if layout.package:
         _provide_package(layout)
