@@ -23,7 +23,8 @@ if not torch.cuda.is_available():
 
 FIRST = (
     *("end_to_end", "public_submissions", "wild_submissions", "explanations", "selected_problems", "environments"),
-    *("experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
+    *("watch", "tracing", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
+    *("several_bugs", "hypotheses", "hunt", "spare", "first_evening"),
 )
 """The files that take longest, as measured: begun first, they leave no core idle at the end while one of them runs."""
 
