@@ -37,6 +37,8 @@ class PseudoTerminal:
             for name in ("COLUMNS", "LINES", "NO_COLOR", "CI"):
                 variables.pop(name, None)
             os.chdir(folder)
+            for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # as by a shell that runs tests beside
+                signal.signal(ignored, signal.SIG_DFL)
             os.execvpe(command[0], list(command), variables)
         self._set_size(columns, rows)
 
