@@ -413,7 +413,7 @@ def test_a_number_is_read_off_the_answers():
 def test_a_model_that_sees_later_tokens_measures_no_learning():
     open_to_all = change_of(WITH_ROPE, "there is no causal mask: every token sees later ones")
     assert looks_ahead({WITH_ROPE: open_to_all})
-    assert not looks_ahead({"run_rope": change_of("run_rope", "positions are counted from 1")})
+    assert not looks_ahead({"run_rope": change_of("run_rope", "positions are counted from 1: every one is 1 too high")})
 
 
 def test_a_loop_is_measured_with_a_part_that_has_no_name():
