@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from grader.kit.paths import KIT
 from grader.selftest.kernels.compilation import DISASSEMBLER
 
 pytestmark = pytest.mark.skipif(
@@ -26,7 +27,7 @@ def findings() -> dict[str, dict[str, int]]:
     """What `compilation` prints; it runs outside this process, where kernels may be interpreted."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-m", "grader.selftest.kernels.compilation"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, f"a kernel does not compile:\n{run.stderr}"
     return json.loads(run.stdout)
 
