@@ -41,7 +41,7 @@ ROOMS = {
     "streams": "",
     "signals": "",
     "report": "diagnosis rules scoring streams submission kit",
-    "guide": "cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
+    "guide": "cases.assets cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "watching": "examination grading guide report rules scoring submission wall worker",
     "selftest": "",  # everything: see `LIMITED`

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from grader.__main__ import main
+from grader.cases import store
 from grader.examination.examiner import planned_tests
 from grader.guide import doctor
 from grader.guide.claim_list import claims_of
@@ -110,3 +111,14 @@ def test_what_is_wrong_ends_with_exit_code_1(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "_installed", dict)
     assert main(["doctor", "grader/reference"]) == 1
     assert "make setup" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["rope", "misconceptions", "quantities"])
+def test_damaged_cases_are_named_whichever_file_it_is(name, tmp_path, monkeypatch):
+    folder = tmp_path / "cases"
+    shutil.copytree(doctor.CASES, folder)
+    for module in (doctor, store):
+        monkeypatch.setattr(module, "CASES", folder)
+    assert list(doctor._unreadable_cases()) == []
+    (folder / f"{name}.msgpack").write_bytes(b"\x00damaged")
+    assert list(doctor._unreadable_cases()) == [f"{name}.msgpack"]
