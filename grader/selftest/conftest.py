@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,8 +25,7 @@ if not torch.cuda.is_available():
 
 FIRST = (
     *("end_to_end", "public_submissions", "wild_submissions", "explanations", "selected_problems", "environments"),
-    *("watch", "tracing", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
-    *("several_bugs", "hypotheses", "hunt", "spare", "first_evening"),
+    *("watch", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
 )
 """The files that take longest, as measured: begun first, they leave no core idle at the end while one of them runs."""
 
@@ -43,6 +43,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     position = {f"test_{name}.py": place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: position.get(item.path.name, len(FIRST)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_file_leaves_the_process_where_it_was() -> Iterator[None]:
+    """To import a submission here changes the working directory and the import path, as it does for a student."""
+    folder, path = os.getcwd(), list(sys.path)
+    yield
+    os.chdir(folder)
+    sys.path[:] = path
 
 
 @pytest.fixture(scope="session", autouse=True)
