@@ -11,7 +11,6 @@ practice: no grade reads it.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,6 @@ from .hunt_game import (
     EXPOSED,
     NAMED,
     UNKNOWN,
-    Progress,
     Round,
     first_wrong,
     found_in,
@@ -44,7 +42,6 @@ from .hunt_game import (
 )
 
 STATE_FILE = ".grader/hunts.json"
-_STATE_LIMIT = 1 << 20
 
 _NO_TABLE = {
     "checkpointing": "its bugs show in files and in training that goes on, not in an output that can be read",
@@ -116,7 +113,7 @@ def hunt(
     own = _own_code(problem, submission, table, passes, anyway, say)
     bugs = {bug.id: bug for bug in load_known_bugs() if bug.id in table.wrong}
     table = HuntTable(table.problem, table.inputs, {bug: table.wrong[bug] for bug in bugs})
-    progress = _read(files)
+    progress = read_progress(files.recall(STATE_FILE))
     draw = random.Random(seed)
     found = found_in(progress, problem, way)
     if found >= bugs.keys():
@@ -134,16 +131,20 @@ def hunt(
         say("\nStopped; nothing is remembered of this round.")
         return
     if took:
-        note = _write(files, with_found(progress, problem, bug.id, way, took))
+        why_not = files.remember(STATE_FILE, with_found(progress, problem, bug.id, way, took))
         other = " --expose" * (way == EXPOSED)
-        say(note or f"\nThe next one: python -m grader hunt {problem}{other}")
+        say(
+            f"\nThis is not remembered: {why_not}"
+            if why_not
+            else f"\nThe next one: python -m grader hunt {problem}{other}"
+        )
 
 
 def progress_lines(submission: Path, rubric: Rubric, problem: str | None) -> Iterator[str]:
     """What was found so far, by problem; what was not found is counted and not named."""
     if problem is not None:
         _table(problem, rubric)
-    progress = _read(Files(Path(locate(submission).root)))
+    progress = read_progress(Files(Path(locate(submission).root)).recall(STATE_FILE))
     with_hunts = problems_with_hunts()
     bugs = {bug.id: bug for bug in load_known_bugs()}
     for one in (p.id for p in rubric.problems if p.id in with_hunts and problem in (None, p.id)):
@@ -380,23 +381,3 @@ def _counted(count: int, what: str, plural: str = "") -> str:
 def _span(letters: Iterable[str]) -> str:
     first, *rest = letters
     return f"{first} to {rest[-1]}" if rest else first
-
-
-# --- what is remembered -----------------------------------------------------------------------------------------------
-
-
-def _read(files: Files) -> Progress:
-    """The progress so far; a missing or damaged file means that nothing was found yet."""
-    try:
-        return read_progress(json.loads(files.read(STATE_FILE, _STATE_LIMIT)))
-    except (Fault, ValueError, RecursionError):
-        return {}
-
-
-def _write(files: Files, progress: Progress) -> str:
-    """Remember it; gives a sentence why it could not be, or ""."""
-    try:
-        files.write(STATE_FILE, (json.dumps(progress, indent=2, sort_keys=True) + "\n").encode())
-    except Fault as fault:
-        return f"\nThis is not remembered: {fault.message}"
-    return ""

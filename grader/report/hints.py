@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from ..scoring.outcome import Result, Tier
 from ..scoring.points import Status
 from ..scoring.races import RaceResult
 from ..scoring.rubric import ProblemKind
-from ..submission.faults import Fault
 from ..submission.files import Files
 from .model import ProblemReport, Report, TestReport
 
@@ -19,7 +17,6 @@ STATE_FILE = ".grader/hints.json"
 """Below the submission: how many hints have been given for which failure."""
 
 _HELPFUL_LINES = 3
-_STATE_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -139,20 +136,14 @@ def _given(key: str, texts: Sequence[str], folder: Path) -> tuple[Hint, str]:
     files = Files(folder)
     state = _read(files)
     step = min(max(state.get(key, 0), 0) + 1, len(texts))
-    note = ""
-    try:
-        files.write(STATE_FILE, (json.dumps({**state, key: step}, indent=2, sort_keys=True) + "\n").encode())
-    except Fault as fault:
-        note = f"This hint is not remembered: {fault.message}"
+    why_not = files.remember(STATE_FILE, {**state, key: step})
+    note = f"This hint is not remembered: {why_not}" if why_not else ""
     return Hint(texts[step - 1].strip(), step, len(texts)), note
 
 
 def _read(files: Files) -> dict[str, int]:
     """The remembered state; a missing or damaged file means that no hint was given yet."""
-    try:
-        state = json.loads(files.read(STATE_FILE, _STATE_LIMIT))
-    except (Fault, ValueError, RecursionError):
-        return {}
+    state = files.recall(STATE_FILE)
     return {str(key): value for key, value in state.items() if type(value) is int} if isinstance(state, dict) else {}
 
 

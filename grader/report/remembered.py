@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -20,14 +19,12 @@ from ..errors import Refused
 from ..rules.reach import Reach, reach_of, state_of
 from ..scoring.points import Status
 from ..scoring.rubric import Rubric
-from ..submission.faults import Fault
 from ..submission.files import Files
 from ..submission.locate import locate
 from .model import Report
 
 STATE_FILE = ".grader/results.json"
 _VERSION = 1
-_LIMIT = 1 << 20
 _TEXT_LIMIT = 200
 
 
@@ -66,12 +63,7 @@ def remember(files: Files, results: Mapping[str, Remembered]) -> str:
     """Keep these results, in place of earlier ones of the same problems; gives why that is impossible, or ""."""
     known = {**recall(files), **results}
     table = {problem: {**dataclasses.asdict(known[problem]), "status": str(known[problem].status)} for problem in known}
-    text = json.dumps({"version": _VERSION, "results": table}, indent=2, sort_keys=True) + "\n"
-    try:
-        files.write(STATE_FILE, text.encode())
-    except Fault as fault:
-        return fault.message
-    return ""
+    return files.remember(STATE_FILE, {"version": _VERSION, "results": table})
 
 
 def remember_own(report: Report, rubric: Rubric) -> None:
@@ -88,10 +80,7 @@ def remember_own(report: Report, rubric: Rubric) -> None:
 
 def recall(files: Files) -> dict[str, Remembered]:
     """What is remembered; nothing where the file is missing, damaged or of another version."""
-    try:
-        table = json.loads(files.read(STATE_FILE, _LIMIT))
-    except (Fault, ValueError, RecursionError):
-        return {}
+    table = files.recall(STATE_FILE)
     if not isinstance(table, dict) or table.get("version") != _VERSION or not isinstance(table.get("results"), dict):
         return {}
     return {

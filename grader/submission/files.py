@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from .faults import NothingToAssess, WrongResult
+from .faults import Fault, NothingToAssess, WrongResult
 
 MIB = 1 << 20
 _ENTRIES = 1000
+_STATE_BYTES = 1 << 20
 _MOST_PARTS = 16
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -111,6 +114,21 @@ class Files:
             if isinstance(fault, WrongResult) and "is a link" in fault.message:
                 raise fault from error
             raise WrongResult(f"{path} cannot be written: {error.strerror}.") from error
+
+    def recall(self, path: str) -> Any:
+        """What `remember` has kept there, which anybody may have changed since; None where it is missing or damaged."""
+        try:
+            return json.loads(self.read(path, _STATE_BYTES))
+        except (Fault, ValueError, RecursionError):
+            return None
+
+    def remember(self, path: str, state: Any) -> str:
+        """Keep plain data in a file of the kit's own, for its next run; gives why that is impossible, or ""."""
+        try:
+            self.write(path, (json.dumps(state, indent=2, sort_keys=True) + "\n").encode())
+        except Fault as fault:
+            return fault.message
+        return ""
 
     def read_text(self, path: str, limit: int) -> str:
         """The text of a UTF-8 file, as `read`; its line ends become newlines.
