@@ -11,7 +11,7 @@ import torch
 from .in_process import InProcess
 
 _ABOUT_ADAPTERS = ("gradients", "parameter_gradients", "inputs_after", "in_dtype")
-"""Operations that call an adapter with `inputs`. Those that ask for first weights, as `new_parameters`, are not here."""
+"""Operations that call an adapter with `inputs`; not those that ask for its first weights, as `new_parameters` does."""
 
 
 class GivenWeights(InProcess):
