@@ -13,7 +13,7 @@ asked nothing for that: code that is asked once more may notice that it is being
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from itertools import combinations
@@ -118,7 +118,8 @@ class Attribution:
         claim = claim_of(outcome.id)
         kept = self._simplest.setdefault(problem, {})
         if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
-            claim not in kept or _order(case, asked) < _order(kept[claim].case, kept[claim].asked)
+            claim not in kept
+            or _order(outcome.id, case, asked) < _order(kept[claim].test, kept[claim].case, kept[claim].asked)
         ):
             kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
 
@@ -135,7 +136,7 @@ class Attribution:
                 for failure in self._simplest.get(problem, {}).values()
                 if failure.test not in explained or not explained[failure.test].carried
             ]
-            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked)))
+            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked), failure.test))
             found += here[:_CLAIMS_EACH]
         return found
 
@@ -159,29 +160,30 @@ class Attribution:
         for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
-            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, {}), candidates)
+            failing = dict(sorted(self._failing.get(problem, {}).items()))
+            named = diagnose(problem, failing, self._ran.get(problem, {}), candidates)
             found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
             for test, bug in named.items():
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
             here = dict.fromkeys(bug.id for bug in named.values())
-            wrong = self._wrong.get(problem, [])
+            wrong = _in_order(self._wrong.get(problem, ()))
             fresh = [entry for entry in wrong if entry.fresh]
             explained |= trying.explain(problem, fresh, [[bug] for bug in here])
-            if upstream:
-                below = sorted(upstream)
+            below = sorted(upstream)
+            if below:
                 rest = [entry for entry in wrong if entry.test not in explained]
                 explained |= trying.explain(problem, rest, [below])
-                rest = [entry for entry in rest if entry.test not in explained]
+            if has_catalogue():  # before any search for more: what is carried forward needs none
+                explained |= self._carry(problem, explained, supposed, below, trying)
+            rest = [entry for entry in wrong if entry.test not in explained]
+            if below:
                 more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
             else:
-                rest = [entry for entry in wrong if entry.test not in explained]
                 more = self._explain_by_several(problem, rest, list(here), trying)
             found[problem] |= {explanation.bug for explanation in more.values()}
             explained |= more
-            if has_catalogue():
-                explained |= self._carry(problem, explained, supposed, sorted(upstream), trying)
-                if not found[problem]:
-                    supposed[problem] = self._suppose(problem, explained, supposed, trying)
+            if has_catalogue() and not found[problem]:
+                supposed[problem] = self._suppose(problem, explained, supposed, trying)
         return explained
 
     def _carry(
@@ -198,7 +200,7 @@ class Attribution:
             supposed: {problem: what its bug was found to be}; named: ids of the known bugs below.
         """
         below = {needed: supposed[needed] for needed in self._below(problem) if supposed.get(needed)}
-        every = [*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())]
+        every = _in_order([*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())])
         rest = [entry for entry in every if entry.test not in explained]
         if not below or not rest:
             return {}
@@ -224,14 +226,15 @@ class Attribution:
         trying: Trying,
     ) -> Supposed:
         """What the bug of a problem is, if it has no name: changes of formulas that give nearly all that fails."""
-        wrong = [entry for entry in self._wrong.get(problem, ()) if entry.test not in explained]
+        wrong = [entry for entry in _in_order(self._wrong.get(problem, ())) if entry.test not in explained]
         if not wrong or not any(problem in self._below(other) for other in self._failing):
             return {}
         from .hypotheses.in_reference import reference_with
         from .hypotheses.suppose import suppose
 
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
-        failures = [one for one in self._simplest.get(problem, {}).values() if one.test not in explained]
+        simplest = sorted(self._simplest.get(problem, {}).values(), key=lambda failure: failure.test)
+        failures = [one for one in simplest if one.test not in explained]
         found = suppose(failures, below)
         soon = [entry for entry in wrong if size_of(entry.asked) <= _SOON] or wrong
         if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], soon):
@@ -288,9 +291,14 @@ class Attribution:
         return direct.union(*(self._below(needed) for needed in direct))
 
 
-def _order(case: Case | None, asked: Sequence[Question]) -> tuple[bool, int]:
+def _order(test: str, case: Case | None, asked: Sequence[Question]) -> tuple[bool, int, str]:
     """Stored cases first, which reports show and students can run; then the smallest inputs."""
-    return case is not None and case.fresh, size_of(asked)
+    return case is not None and case.fresh, size_of(asked), test
+
+
+def _in_order(wrong: Iterable[Wrong]) -> list[Wrong]:
+    """By name: tests run in an order that is drawn, and what is found must not depend on it."""
+    return sorted(wrong, key=lambda entry: entry.test)
 
 
 def _expected(case: Case | None, asked: Sequence[Question]) -> Callable[[], Sequence[Any]] | None:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from grader.diagnosis.fingerprint import apart, fingerprint_transcript
+from grader.diagnosis.hypotheses import in_reference
 from grader.diagnosis.hypotheses.change import Change
 from grader.diagnosis.hypotheses.formulas import FORMULAS
-from grader.diagnosis.hypotheses.in_reference import reference_with
+from grader.diagnosis.hypotheses.in_reference import PLANTABLE, reference_with
 from grader.diagnosis.known_bugs import alike
 from grader.diagnosis.planting import planted
 from grader.diagnosis.time_limit import TimeLimit
@@ -144,3 +145,13 @@ def test_first_weights_that_are_asked_for_are_drawn():
     about = {"adapter": "run_linear", "inputs": inputs, "seed": 1}
     (made, *_) = GivenWeights(REFERENCE).perform("new_parameters", about)
     assert all(value.all() and value.std() > 0 for value in made["parameters"].values()), made
+
+
+@pytest.mark.parametrize("operation", PLANTABLE)
+def test_a_formula_that_is_large_gives_the_same_in_less_precision(operation, monkeypatch):
+    """Also where one of its steps is exact, and gives more than the next one takes."""
+    monkeypatch.setattr(in_reference, "_LARGE", 0)
+    given = FORMULAS.of[operation].draw(torch.Generator().manual_seed(7))[0]
+    right = getattr(REFERENCE, operation)(**given)
+    with planted([reference_with({operation: ()}, "problem")]):
+        torch.testing.assert_close(getattr(REFERENCE, operation)(**given), right, rtol=1e-4, atol=1e-5)
