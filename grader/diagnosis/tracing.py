@@ -192,12 +192,21 @@ def _trusted(operation: str, submission: Submission) -> frozenset[Place]:
 
 
 def _right_lines(problem: str, operation: str, submission: Submission) -> frozenset[Place]:
-    for _, question in _stored_questions(problem, operation)[:1]:
+    questions = [question for _, question in _stored_questions(problem, operation)]
+    for question in sorted(questions, key=_leaves_out)[:1]:
         recording = submission.record(*question)
         readings = readings_of(*question)
         if recording and recording.ended is None and readings and departure_of(readings, recording.answer) is None:
             return frozenset(place for step in recording.steps for place in step.places)
     return frozenset()
+
+
+def _leaves_out(question: Question) -> int:
+    """How much of what may be given is not, or does nothing, as a mask that is open everywhere."""
+    return sum(
+        value is None or (isinstance(value, torch.Tensor) and value.dtype == torch.bool and bool(value.all()))
+        for value in question[1].values()
+    )
 
 
 def _is_wrong(question: Question, answer: Any) -> bool:
@@ -318,7 +327,11 @@ def tell(departure: Departure, submission: Submission) -> Clue:
             "computed, in plain Python or NumPy."
         )
         return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
-    if departure.unsure:
+    if departure.drawn:
+        says.append(
+            "In its place, your code goes on from weights that were drawn at random: are the given ones loaded?"
+        )
+    if departure.unsure or departure.drawn:
         return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
     if departure.relation and departure.related is not None:
         says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
