@@ -126,15 +126,16 @@ def find(
         if latest is None or known[had] is not wrong:
             return None
         return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
-    if loaded := _loaded_wrongly(known, steps, matched, first, missing):
-        at, said = loaded
+    if misplaced := _misplaced(known, steps, matched, first, missing):
+        at, said = misplaced
+        blamed = _place(steps[at]) if at is not None else _blamed(steps[first], steps, matched, trusted)
         return Departure(
             had=known[had] if latest is not None and known[had].kind.name != "GIVEN" else None,
             had_at=_place(steps[latest]) if latest is not None else None,
-            first=_place(steps[at]),
+            first=blamed,
             missing=tuple(known[i] for i in missing),
             relation=said,
-            related=_place(steps[at]),
+            related=blamed,
         )
     said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
@@ -158,36 +159,37 @@ def find(
     )
 
 
-def _loaded_wrongly(
+def _misplaced(
     known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, first: int, missing: Sequence[int]
-) -> tuple[int, str] | None:
-    """Where weights were written in another's place, and what is there: the first wrong step does right with them.
+) -> tuple[int | None, str] | None:
+    """Which weights the first wrong step has in the place of those with which it would give what is missing, in words.
 
-    It does if it would give what is missing, had it the weights that belong there. Where some step gives a quantity
-    with the very weights that it has, they are right, and whoever took them is wrong.
+    And where they were written there, if that is the mistake: the right ones were written nowhere. Else they may as
+    well have been taken wrongly. Where some step gives a quantity with the very weights, they were.
     """
-    weights = _written(steps, matched, first)
-    if len(weights) != 1:
+    at = _written(steps, first)
+    if at is None:
         return None
-    (at,) = weights
-    used_by = [i for i, step in enumerate(steps) if i in matched.match and at in _written(steps, matched, i)]
+    used_by = [i for i in matched.match if _written(steps, i) == at]
     if any(known[matched.match[i]].kind.name in ("STEP", "OPTIONAL") for i in used_by):
         return None
     held = steps[at].value
     given = {i: quantity.value for i, quantity in enumerate(known) if quantity.kind.name == "GIVEN"}
-    inputs = [*(steps[source].value for source in steps[first].sources if source in matched.match), *given.values()]
+    computed = [steps[i].value for i in steps[first].sources if known[matched.match.get(i, 0)].kind.name != "GIVEN"]
+    inputs = computed or list(given.values())  # an argument itself is no step
     for i, weight in given.items():
         if held is None or weight.size != held.size or (weight.shape == held.shape and np.allclose(weight, held)):
             continue
         for product in (product for one in inputs if one is not None for product in _products(one, weight)):
             pattern = Pattern.of(product)
             if any(is_of(pattern, matched.targets[target]) for target in missing):
-                return at, f"{_called(known, matched, at, i, held)} in the place of {known[i].name}"
+                said = f"{_called(known, matched, at, i, held)} in the place of {known[i].name}"
+                return (None, f"what comes of {said}") if _is_written(weight, steps) else (at, said)
     return None
 
 
-def _written(steps: Sequence[Step], matched: Matched, at: int) -> set[int]:
-    """The steps that wrote the weights which a step takes, as they are or in another layout."""
+def _written(steps: Sequence[Step], at: int) -> int | None:
+    """The step that last wrote the weights which a step takes, as they are or in another layout."""
     found: set[int] = set()
     waiting = [at]
     while waiting:
@@ -196,7 +198,12 @@ def _written(steps: Sequence[Step], matched: Matched, at: int) -> set[int]:
                 found.add(source)
             elif steps[source].value is not None and steps[source].name in _LAYS_OUT:
                 waiting.append(source)
-    return found
+    return max(found, default=None)
+
+
+def _is_written(weight: np.ndarray, steps: Sequence[Step]) -> bool:
+    values = (step.value for step in steps if step.writes and step.name in _LOADS)
+    return any(v is not None and v.shape == weight.shape and np.allclose(v, weight) for v in values)
 
 
 def _products(one: np.ndarray, weight: np.ndarray) -> Iterator[np.ndarray]:

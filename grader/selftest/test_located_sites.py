@@ -209,8 +209,7 @@ WEIGHTS = {
     "another's": (
         "transformer_block",
         "    m.load_state_dict(weights)\n",
-        "    own = {**weights, 'ln1.weight': weights['ln2.weight'], 'ln2.weight': weights['ln1.weight']}\n"
-        f"    m.load_state_dict(own)  {HERE}\n",
+        f"    m.load_state_dict({{**weights, 'ln1.weight': weights['ln2.weight']}})  {HERE}\n",
         "ln2.weight in the place of ln1.weight",
     ),
 }
@@ -248,6 +247,18 @@ def test_what_a_right_line_was_told_is_blamed_where_it_was_made(right, wrong, tm
     clue = clue_for(tmp_path, "multihead_self_attention", source := changed(right, wrong))
     assert clue is not None
     assert clue.line == marked(source), clue.says
+
+
+def test_norms_that_changed_places_are_told_where_they_are_used(tmp_path):
+    """They may have been taken or loaded wrongly: either gives the same numbers."""
+    swapped = "x = x + self.attn(self.ln2(x))  " + HERE
+    source = changed("x = x + self.attn(self.ln1(x))", swapped).replace(
+        "self.ffn(self.ln2(x))", "self.ffn(self.ln1(x))"
+    )
+    clue = clue_for(tmp_path, "transformer_block", source)
+    assert clue is not None
+    assert clue.line == marked(source), clue.says
+    assert clue.relation == "what comes of ln2.weight in the place of ln1.weight"
 
 
 def test_weights_that_are_right_elsewhere_are_not_blamed(tmp_path):
