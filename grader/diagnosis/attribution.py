@@ -75,11 +75,18 @@ class Attribution:
     """The same for tests that have no case."""
     _simplest: dict[str, dict[str, Failure]] = field(default_factory=dict)
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
+    _place: dict[str, int] = field(default_factory=dict)
+    """{test: where it stands in the plan}: tests run in an order that is drawn, on which nothing may depend."""
 
     @functools.cached_property
     def bugs(self) -> tuple[KnownBug, ...]:
         """Those that may be named. Where nothing fails, nobody waits for them to be read."""
         return load_known_bugs()
+
+    def plan(self, tests: Iterable[str]) -> None:
+        """Take note of tests that will run, by their ids, in the order in which a report has them."""
+        for test in tests:
+            self._place.setdefault(test, len(self._place))
 
     def follow(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
         """Take note of a test that has finished, and of the calls that it made of the submission."""
@@ -119,7 +126,7 @@ class Attribution:
         kept = self._simplest.setdefault(problem, {})
         if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
             claim not in kept
-            or _order(outcome.id, case, asked) < _order(kept[claim].test, kept[claim].case, kept[claim].asked)
+            or self._order(outcome.id, case, asked) < self._order(kept[claim].test, kept[claim].case, kept[claim].asked)
         ):
             kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
 
@@ -136,7 +143,7 @@ class Attribution:
                 for failure in self._simplest.get(problem, {}).values()
                 if failure.test not in explained or not explained[failure.test].carried
             ]
-            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked), failure.test))
+            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked), self._rank(failure.test)))
             found += here[:_CLAIMS_EACH]
         return found
 
@@ -160,13 +167,13 @@ class Attribution:
         for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
-            failing = dict(sorted(self._failing.get(problem, {}).items()))
+            failing = dict(sorted(self._failing.get(problem, {}).items(), key=lambda pair: self._rank(pair[0])))
             named = diagnose(problem, failing, self._ran.get(problem, {}), candidates)
             found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
             for test, bug in named.items():
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
             here = dict.fromkeys(bug.id for bug in named.values())
-            wrong = _in_order(self._wrong.get(problem, ()))
+            wrong = self._in_order(self._wrong.get(problem, ()))
             fresh = [entry for entry in wrong if entry.fresh]
             explained |= trying.explain(problem, fresh, [[bug] for bug in here])
             below = sorted(upstream)
@@ -200,7 +207,7 @@ class Attribution:
             supposed: {problem: what its bug was found to be}; named: ids of the known bugs below.
         """
         below = {needed: supposed[needed] for needed in self._below(problem) if supposed.get(needed)}
-        every = _in_order([*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())])
+        every = self._in_order([*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())])
         rest = [entry for entry in every if entry.test not in explained]
         if not below or not rest:
             return {}
@@ -226,14 +233,14 @@ class Attribution:
         trying: Trying,
     ) -> Supposed:
         """What the bug of a problem is, if it has no name: changes of formulas that give nearly all that fails."""
-        wrong = [entry for entry in _in_order(self._wrong.get(problem, ())) if entry.test not in explained]
+        wrong = [entry for entry in self._in_order(self._wrong.get(problem, ())) if entry.test not in explained]
         if not wrong or not any(problem in self._below(other) for other in self._failing):
             return {}
         from .hypotheses.in_reference import reference_with
         from .hypotheses.suppose import suppose
 
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
-        simplest = sorted(self._simplest.get(problem, {}).values(), key=lambda failure: failure.test)
+        simplest = sorted(self._simplest.get(problem, {}).values(), key=lambda failure: self._rank(failure.test))
         failures = [one for one in simplest if one.test not in explained]
         found = suppose(failures, below)
         soon = [entry for entry in wrong if size_of(entry.asked) <= _SOON] or wrong
@@ -285,20 +292,20 @@ class Attribution:
             dict.fromkeys(bug for bug, evidence in forms if evidence and contradicted_by_none(evidence, failing))
         )
 
+    def _rank(self, test: str) -> tuple[int, str]:
+        return self._place.get(test, len(self._place)), test
+
+    def _in_order(self, wrong: Iterable[Wrong]) -> list[Wrong]:
+        return sorted(wrong, key=lambda entry: self._rank(entry.test))
+
+    def _order(self, test: str, case: Case | None, asked: Sequence[Question]) -> tuple[bool, int, tuple[int, str]]:
+        """Stored cases first, which reports show and students can run; then the smallest inputs."""
+        return case is not None and case.fresh, size_of(asked), self._rank(test)
+
     def _below(self, problem: str) -> set[str]:
         """The problems that a problem builds on, directly or not."""
         direct = set(self.needs.get(problem, ()))
         return direct.union(*(self._below(needed) for needed in direct))
-
-
-def _order(test: str, case: Case | None, asked: Sequence[Question]) -> tuple[bool, int, str]:
-    """Stored cases first, which reports show and students can run; then the smallest inputs."""
-    return case is not None and case.fresh, size_of(asked), test
-
-
-def _in_order(wrong: Iterable[Wrong]) -> list[Wrong]:
-    """By name: tests run in an order that is drawn, and what is found must not depend on it."""
-    return sorted(wrong, key=lambda entry: entry.test)
 
 
 def _expected(case: Case | None, asked: Sequence[Question]) -> Callable[[], Sequence[Any]] | None:

@@ -120,6 +120,7 @@ class Examination:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.attribution.plan(map(id_of, items))
         self.events.send("planned", tests=[plan(item).as_plain() for item in items], left_out=self._left_out(items))
         items[:] = self._shuffled([item for item in items if id_of(item) not in self.finished])
 

@@ -18,9 +18,10 @@ SIZES = {"test_a[x]": 4, "test_a[y]": 4, "test_b[x]": 4, "test_c[x]": 9, "test_c
 """{test: numbers in what it asks}"""
 
 
-def failed_in(order: tuple[str, ...]) -> list[str]:
+def failed_in(order: tuple[str, ...], plan: tuple[str, ...] = ()) -> list[str]:
     """The failures that clues are looked for, of tests that ran in this order."""
     attribution, submission = Attribution({"softmax": ()}), InProcess(REFERENCE)
+    attribution.plan(plan)
     for test in order:
         submission.begin_transcript()
         submission.run_softmax(in_features=torch.arange(float(SIZES[test])), dim=0)
@@ -31,3 +32,8 @@ def failed_in(order: tuple[str, ...]) -> list[str]:
 @pytest.mark.parametrize("order", list(itertools.permutations(SIZES))[::17])
 def test_the_same_failures_are_looked_into(order):
     assert failed_in(order) == ["test_a[x]", "test_b[x]", "test_c[y]"]
+
+
+def test_the_plan_decides():
+    backwards = tuple(reversed(SIZES))
+    assert failed_in(tuple(SIZES), backwards) == ["test_c[y]", "test_b[x]", "test_a[y]"]
