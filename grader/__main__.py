@@ -28,6 +28,7 @@ other commands (each explains itself with --help):
   python -m grader doctor                   is this machine ready, and what mends it
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
+  python -m grader batch DIR --out OUT      grade a class: every submission in a folder (staff)
   python -m grader manual REPORT SCORES     add scores given by a person to a report (staff)
   python -m grader explain tolerances       how far honest code deviates, how close known bugs come (staff)
 
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     commands = {
+        "batch": _batch,
         "data": _data,
         "doctor": _doctor,
         "explain": _explain,
@@ -549,6 +551,92 @@ def _manual(arguments: list[str]) -> int:
             say(f"{problem['id']:30} {problem['earned']:g} / {problem['points']:g}", console)
     score = graded["score"]
     say(f"{score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.", console)
+    return GRADED
+
+
+def _need_staffs_copy(command: str) -> None:
+    """Refuse what a student's copy of the kit has no code for."""
+    import importlib.util
+
+    from .errors import Refused
+
+    if importlib.util.find_spec("grader.staff") is None:
+        raise Refused(f"{command} works with the staff's copy of the kit; this one has no grader/staff.")
+
+
+def _batch(arguments: list[str]) -> int:
+    parser = _parser(
+        " batch",
+        "Grade every submission in a folder: folders or archives, one for each student, as collected or as\n"
+        "Gradescope and Canvas export them. Each is graded in a process of its own, so that whatever a submission\n"
+        "does costs only its own row. OUT gets reports/ID/report.json and report.html, and grades.csv.\n\n"
+        "Interrupted, killed or out of power: the same command goes on where it was. It also grades again what was\n"
+        "handed in anew, and everything when the rubric or the options have changed.",
+        "examples:\n"
+        "  python -m grader batch submissions --out graded\n"
+        "  python -m grader batch submissions --out graded --roster class.csv --isolation bubblewrap\n"
+        "  python -m grader batch submissions --out graded --only ada grace --force",
+    )
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="the folder with the submissions")
+    add("--out", required=True, metavar="OUT", help="the folder for reports and tables; made where it is not there")
+    add("--roster", metavar="CSV", help="who is in the class: a column with ids, others with names and addresses")
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="only these submissions, named as their reports' folders",
+    )
+    add("--force", action="store_true", help="grade also what is graded already")
+    add("--jobs", type=int, metavar="N", help="grade N submissions at a time (default: one for each CPU)")
+    add("--limit", type=float, default=60, metavar="MINUTES", help="end what takes longer (default: 60)")
+    add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
+    add("--section", metavar="NAME", help="only the problems of one section")
+    add("--seed", type=int, metavar="N", help="the same fresh inputs for all (default: a secret seed for each)")
+    parser.add_argument(
+        "--isolation",
+        choices=("auto", "bubblewrap", "landlock", "process"),
+        default="auto",
+        help="how strongly code is isolated, strongest first; auto: the strongest level that works (default: auto)",
+    )
+    add("--environment", choices=("kit", "own"), default="kit", help="as for one grade")
+    add("--gpu", action="store_true", help="hold the races on a GPU, too; best with --jobs 1")
+    add("--edition", metavar="NAME", help="points of this edition of the public handout")
+    options = parser.parse_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        parser.error("--jobs must be at least 1")
+    if options.limit <= 0:
+        parser.error("--limit must be positive")
+    if options.seed is not None and options.seed < 0:
+        parser.error("--seed must not be negative")
+    _refuse_here()
+    _need_staffs_copy("batch")
+
+    from .scoring.rubric import load_rubric
+    from .staff.batch import Options
+    from .staff.class_run import ClassRun, default_jobs
+    from .streams import complain, say
+
+    asked = Options(
+        tuple(options.problem), options.section, options.seed, options.isolation, options.environment, options.gpu,
+        options.edition,
+    )  # fmt: skip
+    rubric = load_rubric(edition=options.edition)
+    rubric.select(options.problem, options.section)  # a misspelt one is refused before anything is graded
+    run = ClassRun(
+        Path(options.folder), Path(options.out), asked, rubric, roster=options.roster and Path(options.roster),
+        only=options.only,
+    )  # fmt: skip
+    from .signals import Ended
+
+    try:
+        run.grade(jobs=options.jobs or default_jobs(), limit_s=60 * options.limit, again=options.force)
+    except (KeyboardInterrupt, Ended) as ended:
+        complain(f"ended meanwhile; {run.progress}. The same command goes on from there.")
+        return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED
+    for line in run.close():
+        say(line)
     return GRADED
 
 

@@ -18,6 +18,7 @@ CONTENTS = (
 STAFF_ONLY = (
     *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "kit/stubs.py", "kit/assistants.md"),
     *("kernels", "performance", "trials", "artifacts/measurement.py", "diagnosis/algorithms", "diagnosis/hypotheses"),
+    "staff",
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 

@@ -1,0 +1,188 @@
+"""Grade a class: every submission of a folder, side by side, each in a process of its own.
+
+A submission is one piece of work, done at any time, anywhere, as often as one likes (`unit_process.carry_out`). So a
+batch is a loop over pieces of work, whatever runs them; what was done stays done, and the same command goes on where an
+earlier one ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import Failed, Refused
+from ..report.output import write_whole
+from ..scoring.rubric import RUBRIC_FILE, Rubric
+from .collection import HandedIn
+from .grade_state import Grade, GradeState, read_grade
+from .grade_table import ClassRow, as_csv
+from .unit import Order
+from .unit_process import Units, carry_out, done
+
+_T = TypeVar("_T")
+
+REPORTS, GRADES = "reports", "grades.csv"
+_WAITING = 2
+"""So many pieces of work for each that is done at a time are handed over: more would only take memory."""
+_MOST_FILES = 20_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How submissions of a batch are graded; see `unit.Order`."""
+
+    problems: tuple[str, ...] = ()
+    section: str | None = None
+    seed: int | None = None
+    isolation: str = "auto"
+    environment: str = "kit"
+    gpu: bool | None = False
+    edition: str | None = None
+
+
+class Watcher:
+    """Who wants to know how far a batch is; every method may be overridden, none has to be."""
+
+    def planned(self, total: int, done_before: int) -> None:
+        """So many submissions can be graded, of which so many are already."""
+
+    def finished(self, row: ClassRow) -> None:
+        """One more is done."""
+
+
+def run_batch(
+    submissions: Sequence[HandedIn],
+    out: Path,
+    options: Options,
+    *,
+    jobs: int,
+    limit_s: float,
+    again: bool = False,
+    watcher: Watcher | None = None,
+    units: Units | None = None,
+) -> None:
+    """Grade what is not graded yet, `jobs` at a time, and leave each report in `out`.
+
+    Args:
+        again: grade all of them anew.
+        limit_s: seconds that one submission may take.
+
+    Raises:
+        Refused: `out` cannot be made.
+    """
+    watcher, units = watcher or Watcher(), units or Units()
+    try:
+        (out / REPORTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"--out {out} cannot be made: {error.strerror}.") from error
+    orders = {one.id: order_for(one, out, options) for one in submissions if one.source}
+    todo = [one for one in submissions if one.id in orders and (again or done(orders[one.id]) is None)]
+    watcher.planned(len(orders), len(orders) - len(todo))
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        work = (_Piece(one, orders[one.id], limit_s, again, units) for one in todo)
+        for submission, grade in spread(pool, work, jobs * _WAITING):
+            watcher.finished(ClassRow(submission, grade))
+    finally:
+        units.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One piece of work, to be called."""
+
+    submission: HandedIn
+    order: Order
+    limit_s: float
+    again: bool
+    units: Units
+
+    def __call__(self) -> tuple[HandedIn, Grade]:
+        return self.submission, carry_out(self.order, self.limit_s, self.again, self.units)
+
+
+def spread(pool: Executor, work: Iterable[Callable[[], _T]], most: int) -> Iterator[_T]:
+    """What pieces of work give, in the order in which they end; at most so many wait with the executor at a time."""
+    pending: set[Future[_T]] = set()
+    for piece in work:
+        pending.add(pool.submit(piece))
+        if len(pending) >= most:
+            ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ended)
+    while pending:
+        ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in ended)
+
+
+def order_for(submission: HandedIn, out: Path, options: Options) -> Order:
+    """What the unit is told of one submission."""
+    assert submission.source is not None
+    source = os.path.abspath(submission.source)
+    target = os.path.abspath(out / REPORTS / submission.id)
+    return Order(submission.id, source, target, digest(Path(source), options), **asdict(options))
+
+
+def digest(source: Path, options: Options) -> str:
+    """What tells whether a grade is of the same files, asked for in the same way, by the same rubric."""
+    asked = json.dumps([asdict(options), hashlib.sha256(RUBRIC_FILE.read_bytes()).hexdigest()], sort_keys=True)
+    found = hashlib.sha256(asked.encode())
+    for line in _stamps(source):
+        found.update(line)
+    return found.hexdigest()
+
+
+def _stamps(source: Path) -> Iterator[bytes]:
+    """Names, sizes and times of a submission's files, without version control and caches."""
+    if source.is_file():
+        yield _stamp(source, source)
+        return
+    count = 0
+    for folder, folders, files in os.walk(source):
+        folders[:] = sorted(name for name in folders if name not in (".git", ".venv", "__pycache__"))
+        for name in sorted(files):
+            yield _stamp(Path(folder, name), source)
+            count += 1
+            if count == _MOST_FILES:
+                return
+
+
+def _stamp(path: Path, source: Path) -> bytes:
+    try:
+        found = path.lstat()
+        return os.fsencode(f"{path.relative_to(source)}\0{found.st_size}\0{found.st_mtime_ns}\0")
+    except OSError:
+        return os.fsencode(path)
+
+
+def rows_of(submissions: Iterable[HandedIn], out: Path, failed: Mapping[str, Grade]) -> Iterator[ClassRow]:
+    """What is known of each submission now, one at a time, from the files that were left.
+
+    Args:
+        failed: {id: what came of it} of those that could not even leave a file.
+    """
+    for one in submissions:
+        if one.source is None:
+            yield ClassRow(one, Grade(GradeState.MISSING if one.is_missing else GradeState.REFUSED, one.fault))
+            continue
+        grade = read_grade(out / REPORTS / one.id) or failed.get(one.id)
+        yield ClassRow(one, grade or Grade(GradeState.FAILED, "it was not graded yet."))
+
+
+def write_grades(rows: Iterable[ClassRow], rubric: Rubric, options: Options, out: Path) -> None:
+    """Write `grades.csv`.
+
+    Raises:
+        Failed: it cannot be written.
+    """
+    problems = [problem.id for problem in rubric.select(options.problems, options.section)]
+    try:
+        write_whole(out / GRADES, as_csv(rows, problems))
+    except OSError as error:
+        raise Failed(f"{out / GRADES} cannot be written: {error.strerror}. The reports are there.") from error

@@ -1,0 +1,83 @@
+"""A batch as it is typed: who is in the class, what is graded, what is written and said at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ..errors import Refused
+from ..scoring.rubric import Rubric, did_you_mean
+from .batch import GRADES, REPORTS, Options, rows_of, run_batch, write_grades
+from .batch_screen import BatchScreen, closing_lines
+from .collection import HandedIn, collect
+from .grade_table import ClassRow
+from .roster import Roster, read_roster
+from .unit_process import Units
+
+
+def default_jobs() -> int:
+    """One submission for each CPU that this process may use: its grade keeps one busy."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class ClassRun:
+    """One batch. What it was asked for is checked when it is made, before anything is graded.
+
+    Raises:
+        Refused: there is nothing to grade, or the roster, a folder or an id makes no sense.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        options: Options,
+        rubric: Rubric,
+        *,
+        roster: Path | None = None,
+        only: Sequence[str] = (),
+        console: Console | None = None,
+        units: Units | None = None,
+    ) -> None:
+        if os.path.realpath(folder) == os.path.realpath(out):
+            raise Refused(f"--out {out} is the folder with the submissions; name another one.")
+        who: Roster | None = read_roster(roster) if roster else None
+        self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])])
+        self._chosen = [one for one in self.submissions if not only or one.id in only]
+        known = [one.id for one in self.submissions]
+        for name in only:
+            if name not in known:
+                raise Refused(f"--only {name}: no submission is called so.{did_you_mean(name, known)}")
+        self._out, self._options, self._rubric, self._units = out, options, rubric, units
+        self._screen = BatchScreen(console or Console())
+
+    def grade(self, *, jobs: int, limit_s: float, again: bool = False) -> None:
+        """Grade what is not graded yet."""
+        with self._screen:
+            run_batch(
+                self._chosen, self._out, self._options, jobs=jobs, limit_s=limit_s, again=again, watcher=self._screen,
+                units=self._units,
+            )  # fmt: skip
+
+    @property
+    def progress(self) -> str:
+        """How far it is."""
+        return f"{self._screen.count} of {self._screen.total} submissions are done"
+
+    def rows(self) -> Iterator[ClassRow]:
+        """What is known of each submission, one at a time."""
+        return rows_of(self.submissions, self._out, self._screen.unwritten)
+
+    def close(self) -> Iterator[str]:
+        """Write the tables; gives the lines to say at the end.
+
+        Raises:
+            Failed: a table cannot be written.
+        """
+        write_grades(self.rows(), self._rubric, self._options, self._out)
+        yield from closing_lines(self.rows())
+        yield f"Grades: {self._out / GRADES}. Reports: {self._out / REPORTS}."
