@@ -6,11 +6,13 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 GRADED, BELOW, REFUSED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -29,6 +31,7 @@ other commands (each explains itself with --help):
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
   python -m grader batch DIR --out OUT      grade a class: every submission in a folder (staff)
+  python -m grader gradescope-zip FILE      write the archive that Gradescope runs as an autograder (staff)
   python -m grader manual REPORT SCORES     add scores given by a person to a report (staff)
   python -m grader explain tolerances       how far honest code deviates, how close known bugs come (staff)
 
@@ -55,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         "data": _data,
         "doctor": _doctor,
         "explain": _explain,
+        "gradescope-zip": _gradescope_zip,
         "handout": _handout,
         "hint": _hint,
         "hunt": _hunt,
@@ -124,6 +128,9 @@ def _grade(arguments: list[str]) -> int:
     add("--seed", type=int, metavar="N", help="draw fresh inputs from this seed instead of a secret one")
     add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
     add("--html", metavar="FILE", help="write the report as one HTML file")
+    for option, _, what in _FORMATS:
+        add(f"--{option}", metavar="FILE", help=f"write the report as {what}")
+    add("--github", action="store_true", help="in GitHub Actions: write the step's summary, and annotate lines of code")
     _add_isolation(parser)
     add(
         "--environment",
@@ -158,13 +165,16 @@ def _grade(arguments: list[str]) -> int:
     problems = rubric.select(options.problem, options.section)
     _check_target("--json", options.json)
     _check_target("--html", options.html)
+    for option, _, _ in _FORMATS:
+        _check_target(f"--{option}", getattr(options, option))
+    if options.github and not os.environ.get("GITHUB_STEP_SUMMARY"):
+        parser.error("--github is for a step of GitHub Actions, which sets GITHUB_STEP_SUMMARY")
 
     from rich.console import Console
 
     from .grading import grade
     from .report.progress_bar import ProgressBar
     from .report.remembered import remember_own
-    from .report.terminal import show_safely
 
     console = Console(stderr=options.json == "-")
     with ProgressBar(console) as progress:
@@ -186,9 +196,99 @@ def _grade(arguments: list[str]) -> int:
         results.append(lambda: _write_json(report.as_json(), options.json))
     if options.html:
         results.append(lambda: _write_html(report, options.html))
-    _take_each(*results, lambda: show_safely(report, console))
+    for option, write, _ in _FORMATS:
+        if target := getattr(options, option):
+            results.append(functools.partial(_write_format, option, write, report.as_json(), target))
+    if options.github:
+        results.append(lambda: _write_github_summary(report.as_json()))
+    _take_each(*results, lambda: _show(report, console, options.github))
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
+
+
+def _as_junit(report) -> str:
+    from .report.formats.junit import as_junit
+
+    return as_junit(report)
+
+
+def _as_gradescope(report) -> str:
+    import json
+
+    from .report.formats.gradescope import as_gradescope
+
+    return json.dumps(as_gradescope(report), indent=2) + "\n"
+
+
+def _as_classroom50(report) -> str:
+    import datetime
+    import json
+
+    from .report.formats.classroom50 import as_classroom50
+
+    return json.dumps(as_classroom50(report, os.environ, datetime.datetime.now(datetime.UTC)), indent=2) + "\n"
+
+
+def _as_csv(report) -> str:
+    from .report.formats.spreadsheet import as_csv
+
+    return as_csv(report)
+
+
+_FORMATS: tuple[tuple[str, Callable[[Any], str], str], ...] = (
+    ("junit", _as_junit, "JUnit XML"),
+    ("gradescope", _as_gradescope, "Gradescope's results.json"),
+    ("classroom50", _as_classroom50, "Classroom 50's result.json"),
+    ("csv", _as_csv, "CSV, a line for each problem"),
+)
+"""Options of a grade that write the report for another system: the option, what makes the text, what that is."""
+
+
+def _write_format(option: str, write: Callable[[Any], str], report: Any, target: str) -> None:
+    from .errors import Refused
+    from .report.output import write_whole
+    from .streams import say
+
+    text = write(report)
+    if target == "-":
+        say(text.rstrip("\n"))
+        return
+    try:
+        write_whole(target, text)
+    except OSError as error:
+        raise Refused(f"--{option} {target} cannot be written: {error.strerror}.") from error
+
+
+def _write_github_summary(report) -> None:
+    from .errors import Refused
+    from .report.formats.github_actions import summary
+
+    target = os.environ["GITHUB_STEP_SUMMARY"]
+    try:
+        with open(target, "a", encoding="utf-8") as file:
+            file.write(summary(report))
+    except OSError as error:
+        raise Refused(f"--github: {target} cannot be written: {error.strerror}.") from error
+
+
+def _show(report, console, github: bool) -> None:
+    """Show the report. GitHub takes lines that begin with `::` for commands, so it is told not to do so meanwhile."""
+    import secrets
+
+    from .report.formats.github_actions import annotation_lines
+    from .report.terminal import show_safely
+    from .streams import say
+
+    if not github:
+        show_safely(report, console)
+        return
+    token = secrets.token_hex(16)
+    say(f"::stop-commands::{token}")
+    show_safely(report, console)
+    say(f"::{token}::")
+    folder = os.path.relpath(report.folder, os.environ.get("GITHUB_WORKSPACE", ".")) if report.folder else ""
+    for line in annotation_lines(report.as_json(), "" if folder in (".", "") else folder):
+        say(line)
 
 
 def _refuse_here() -> None:
@@ -637,6 +737,47 @@ def _batch(arguments: list[str]) -> int:
         return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED
     for line in run.close():
         say(line)
+    return GRADED
+
+
+def _gradescope_zip(arguments: list[str]) -> int:
+    parser = _parser(
+        " gradescope-zip",
+        "Write the archive that Gradescope runs as an autograder: upload it under Configure Autograder. It holds the\n"
+        "kit with the solution, which students cannot download, and installs the versions that are installed here.",
+        "example:\n  python -m grader gradescope-zip autograder.zip --section model --visibility rope=after_due_date",
+    )
+    add = parser.add_argument
+    add("file", metavar="FILE", help="the archive to write, such as autograder.zip")
+    add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
+    add("--section", metavar="NAME", help="only the problems of one section")
+    add("--edition", metavar="NAME", help="points of this edition of the public handout")
+    add(
+        "--visibility", nargs="+", default=[], metavar="ID=WHEN",
+        help="when students see a problem's result: visible (the default), hidden, after_due_date, after_published",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    _need_staffs_copy("gradescope-zip")
+
+    from .report.formats.gradescope import VISIBILITIES
+    from .scoring.rubric import load_rubric
+    from .staff.gradescope_zip import CONTAINER, write_gradescope_zip
+    from .streams import say
+
+    rubric = load_rubric(edition=options.edition)
+    rubric.select(options.problem, options.section)
+    visibility = {}
+    for pair in options.visibility:
+        problem, _, when = pair.partition("=")
+        if when not in VISIBILITIES:
+            parser.error(f"--visibility {pair}: give a problem and one of {', '.join(VISIBILITIES)}, as in rope=hidden")
+        visibility[rubric[problem].id] = when
+    _check_target("FILE", options.file)
+    kept = ["--section", options.section] if options.section else []
+    kept += ["--problem", *options.problem] if options.problem else []
+    kept += ["--edition", options.edition] if options.edition else []
+    count = write_gradescope_zip(Path(options.file), kept, visibility)
+    say(f"{options.file} written, with {count} files. {CONTAINER}")
     return GRADED
 
 

@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 
 from grader.kit.paths import KIT
+from grader.report.formats.spreadsheet import cell
 from grader.scoring.rubric import load_rubric
 from grader.selftest.golden import load_cases
 from grader.selftest.report_contract import checked
@@ -28,7 +29,7 @@ from grader.staff.batch_screen import closing_lines
 from grader.staff.class_run import ClassRun
 from grader.staff.collection import HandedIn
 from grader.staff.grade_state import Grade, GradeState, claims_of, read_grade, summary_of, write_grade
-from grader.staff.grade_table import ClassRow, as_csv, cell
+from grader.staff.grade_table import ClassRow, class_csv
 from grader.staff.roster import Student
 from grader.staff.unit_process import Units
 
@@ -234,7 +235,7 @@ def row(id: str, name: str = "", report: str = "right", **grade) -> ClassRow:
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "\t=1", "\r\n=1", "＝1"])
 def test_no_cell_is_a_formula(name):
-    (line,) = csv.DictReader(as_csv([row(name, name)], []).splitlines())
+    (line,) = csv.DictReader(class_csv([row(name, name)], []).splitlines())
     assert line["id"].startswith("'")
     assert line["name"].startswith("'")
     assert cell(-1.5) == -1.5
@@ -243,14 +244,14 @@ def test_no_cell_is_a_formula(name):
 def test_a_group_has_a_line_for_each_student():
     one = row("group")
     both = ClassRow(HandedIn("group", (Student("1", "Ada"), Student("2", "Grace")), Path("x")), one.grade)
-    assert [line["id"] for line in csv.DictReader(as_csv([both], []).splitlines())] == ["1", "2"]
+    assert [line["id"] for line in csv.DictReader(class_csv([both], []).splitlines())] == ["1", "2"]
 
 
 def test_the_table_tells_nothing_from_zero():
     """An empty cell: nothing was assessed; a zero: nothing was earned."""
     table = list(
         csv.DictReader(
-            as_csv(
+            class_csv(
                 [row("ada", report="half_done"), row("x", state=GradeState.LATE, summary=None)], ["linear", "rope"]
             ).splitlines()
         )

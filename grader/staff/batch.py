@@ -21,7 +21,7 @@ from ..report.output import write_whole
 from ..scoring.rubric import RUBRIC_FILE, Rubric
 from .collection import HandedIn
 from .grade_state import Grade, GradeState, read_grade
-from .grade_table import ClassRow, as_csv
+from .grade_table import ClassRow, class_csv
 from .unit import Order
 from .unit_process import Units, carry_out, done
 
@@ -183,6 +183,6 @@ def write_grades(rows: Iterable[ClassRow], rubric: Rubric, options: Options, out
     """
     problems = [problem.id for problem in rubric.select(options.problems, options.section)]
     try:
-        write_whole(out / GRADES, as_csv(rows, problems))
+        write_whole(out / GRADES, class_csv(rows, problems))
     except OSError as error:
         raise Failed(f"{out / GRADES} cannot be written: {error.strerror}. The reports are there.") from error

@@ -58,7 +58,7 @@ class BatchScreen(Watcher):
         self.total, self.count = total, done_before
         self._bar.update(self._task, total=total - done_before)
         if done_before:
-            self._print(f"{done_before} of {total} submissions are done already; --force grades them again.")
+            self._print(f"{done_before} of {total} that can be graded are done already; --force grades them again.")
 
     def finished(self, row: ClassRow) -> None:
         self.count += 1

@@ -1,8 +1,4 @@
-"""A class as a table: `grades.csv`, one line for each student. Pure.
-
-Spreadsheets run cells that begin as a formula does. Names come from students, so such cells get an apostrophe in front,
-as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
-"""
+"""A class as a table: `grades.csv`, one line for each student. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..escape import visible
+from ..report.formats.spreadsheet import cell
 from .collection import HandedIn
 from .grade_state import PAGE, Grade, GradeState
 from .roster import Student
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)
@@ -37,15 +31,7 @@ class ClassRow:
         return (*why, *self.submission.notes, *found)
 
 
-def cell(value: Any) -> Any:
-    """A value as a cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if value is None or isinstance(value, int | float):
-        return value
-    text = visible(str(value)).replace("\n", " ")
-    return f"'{text}" if str(value).startswith(_FORMULA) or text.startswith(_FORMULA) else text
-
-
-def as_csv(rows: Iterable[ClassRow], problems: Sequence[str]) -> str:
+def class_csv(rows: Iterable[ClassRow], problems: Sequence[str]) -> str:
     """The table: who, what came of it, points of the assignment, points by problem, what a person should look at.
 
     A problem's cell is empty where nothing of it was assessed.
