@@ -31,6 +31,7 @@ other commands (each explains itself with --help):
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
   python -m grader batch DIR --out OUT      grade a class: every submission in a folder (staff)
+  python -m grader regrade OLD NEW          what changed between two batches (staff)
   python -m grader gradescope-zip FILE      write the archive that Gradescope runs as an autograder (staff)
   python -m grader manual REPORT SCORES     add scores given by a person to a report (staff)
   python -m grader explain tolerances       how far honest code deviates, how close known bugs come (staff)
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         "hint": _hint,
         "hunt": _hunt,
         "manual": _manual,
+        "regrade": _regrade,
         "status": _status,
         "watch": _watch,
     }
@@ -736,6 +738,33 @@ def _batch(arguments: list[str]) -> int:
         complain(f"ended meanwhile; {run.progress}. The same command goes on from there.")
         return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED
     for line in run.close():
+        say(line)
+    return GRADED
+
+
+def _regrade(arguments: list[str]) -> int:
+    parser = _parser(
+        " regrade",
+        "Compare two batches of the same submissions: two versions of the rubric or of the kit, or two runs.\n"
+        "What changed, student by student and test by test.",
+        "example:\n"
+        "  python -m grader batch submissions --out graded-again --edition 2025\n"
+        "  python -m grader regrade graded graded-again --csv changes.csv",
+    )
+    parser.add_argument("old", metavar="OLD", help="what one batch wrote: its --out")
+    parser.add_argument("new", metavar="NEW", help="what another one wrote")
+    parser.add_argument("--csv", metavar="FILE", help="write all changes as a table")
+    options = parser.parse_args(arguments)
+    _need_staffs_copy("regrade")
+
+    from .staff.regrade import as_table, compare_batches, lines
+    from .streams import say
+
+    old, new = Path(options.old), Path(options.new)
+    _check_target("--csv", options.csv)
+    if options.csv:
+        _write_format("csv", lambda _: as_table(compare_batches(old, new)), None, options.csv)
+    for line in lines(compare_batches(old, new)):
         say(line)
     return GRADED
 
