@@ -671,7 +671,8 @@ def _batch(arguments: list[str]) -> int:
         " batch",
         "Grade every submission in a folder: folders or archives, one for each student, as collected or as\n"
         "Gradescope and Canvas export them. Each is graded in a process of its own, so that whatever a submission\n"
-        "does costs only its own row. OUT gets reports/ID/report.json and report.html, and grades.csv.\n\n"
+        "does costs only its own row. OUT gets reports/ID/report.json and report.html, grades.csv, and\n"
+        "index.html, which shows the class on one page.\n\n"
         "Interrupted, killed or out of power: the same command goes on where it was. It also grades again what was\n"
         "handed in anew, and everything when the rubric or the options have changed.",
         "examples:\n"

@@ -323,4 +323,7 @@ def test_a_class_is_graded(tmp_path):
     assert known
     assert known.summary == summary_of(report)
     assert "<html" in (out / "reports" / "1" / "report.html").read_text()
+    page = (out / "index.html").read_text()
+    assert "2 graded" in page
+    assert 'href="reports/1/report.html"' in page
     assert "4 submissions: 2 graded, 1 refused, 1 missing." in result.stdout

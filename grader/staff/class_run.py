@@ -9,14 +9,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..errors import Refused
+from ..errors import Failed, Refused
+from ..escape import in_one_line
 from ..scoring.rubric import Rubric, did_you_mean
 from .batch import GRADES, REPORTS, Options, rows_of, run_batch, write_grades
 from .batch_screen import BatchScreen, closing_lines
+from .class_page import render_class, write_class_page
+from .class_statistics import statistics_of
 from .collection import HandedIn, collect
+from .grade_state import claim_titles
 from .grade_table import ClassRow
 from .roster import Roster, read_roster
 from .unit_process import Units
+
+CLASS_PAGE = "index.html"
 
 
 def default_jobs() -> int:
@@ -52,6 +58,7 @@ class ClassRun:
         for name in only:
             if name not in known:
                 raise Refused(f"--only {name}: no submission is called so.{did_you_mean(name, known)}")
+        self._name = in_one_line(folder.resolve().name, 80)
         self._out, self._options, self._rubric, self._units = out, options, rubric, units
         self._screen = BatchScreen(console or Console())
 
@@ -79,5 +86,10 @@ class ClassRun:
             Failed: a table cannot be written.
         """
         write_grades(self.rows(), self._rubric, self._options, self._out)
+        page = render_class(statistics_of(self.rows()), claim_titles(self._out), self._name)
+        try:
+            write_class_page(page, self._out / CLASS_PAGE)
+        except OSError as error:
+            raise Failed(f"{self._out / CLASS_PAGE} cannot be written: {error.strerror}.") from error
         yield from closing_lines(self.rows())
-        yield f"Grades: {self._out / GRADES}. Reports: {self._out / REPORTS}."
+        yield f"The class: {self._out / CLASS_PAGE}. Grades: {self._out / GRADES}. Reports: {self._out / REPORTS}."

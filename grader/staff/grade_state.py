@@ -124,6 +124,22 @@ def claim_of(test: Mapping[str, Any]) -> str:
     return str(test["id"]).partition("[")[0]
 
 
+def claim_titles(out: Path) -> dict[str, str]:
+    """{claim: what should hold}, from the few reports of a batch that are needed to know them all."""
+    titles: dict[str, str] = {}
+    for path in sorted(out.glob(f"reports/*/{STATE}")):
+        grade = read_grade(path.parent)
+        if grade is None or grade.summary is None:
+            continue
+        claims = {claim for problem in grade.summary["problems"].values() for claim in problem["claims"]}
+        if claims <= titles.keys():
+            continue
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a title less is no reason to fail
+            report = json.loads((path.parent / REPORT).read_text("utf-8"))
+            titles |= {claim_of(test): test["title"] for problem in report["problems"] for test in problem["tests"]}
+    return titles
+
+
 def claims_of(problem: Mapping[str, Any]) -> dict[str, str]:
     """{claim: what came of it}: "pass" if all of its cases did that could be looked at, else the first that did not."""
     claims: dict[str, str] = {}

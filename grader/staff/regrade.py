@@ -136,7 +136,8 @@ def lines(changes: Iterable[StudentChange]) -> Iterator[str]:
         for claim in sorted({*better, *worse}, key=lambda claim: -better.get(claim, 0) - worse.get(claim, 0)):
             yield f"  {claim}: passes now {better.get(claim, 0)}, passes no more {worse.get(claim, 0)}"
     yield ""
-    yield f"{count} submission{'s' * (count != 1)}: {others} with other points, {outcomes} with the same points and other outcomes."
+    same = f"{outcomes} with the same points and other outcomes"
+    yield f"{count} submission{'s' * (count != 1)}: {others} with other points, {same}."
 
 
 def _points(total: tuple[float, float]) -> str:
