@@ -705,6 +705,7 @@ def _batch(arguments: list[str]) -> int:
     )
     add("--environment", choices=("kit", "own"), default="kit", help="as for one grade")
     add("--gpu", action="store_true", help="hold the races on a GPU, too; best with --jobs 1")
+    add("--similarity", action="store_true", help="also write similarity.html: which submissions are alike, and where")
     add("--edition", metavar="NAME", help="points of this edition of the public handout")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
@@ -734,7 +735,10 @@ def _batch(arguments: list[str]) -> int:
     from .signals import Ended
 
     try:
-        run.grade(jobs=options.jobs or default_jobs(), limit_s=60 * options.limit, again=options.force)
+        jobs = options.jobs or default_jobs()
+        run.grade(jobs=jobs, limit_s=60 * options.limit, again=options.force)
+        if options.similarity:
+            run.compare(jobs)
     except (KeyboardInterrupt, Ended) as ended:
         complain(f"ended meanwhile; {run.progress}. The same command goes on from there.")
         return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED

@@ -15,7 +15,7 @@ import pytest
 
 from grader.selftest.browser import Page, browser, find_browser
 from grader.selftest.golden import load_cases
-from grader.staff.class_page import render_class, write_class_page
+from grader.staff.class_page import render_class
 from grader.staff.class_statistics import ClassStatistics, correlation, histogram, statistics_of
 from grader.staff.collection import HandedIn
 from grader.staff.grade_state import Grade, GradeState, claim_titles, summary_of, write_grade
@@ -128,7 +128,7 @@ def opened(large, tmp_path_factory) -> Iterator[tuple[Page, float]]:
     if find_browser() is None:
         pytest.skip("needs a Chromium: apt install chromium")
     path = tmp_path_factory.mktemp("class") / "index.html"
-    write_class_page(render_class(large, {}, "lm"), path)
+    path.write_text(render_class(large, {}, "lm"), "utf-8")
     with browser() as page:
         page.show(width=1200)
         page.open(path)  # the first time also starts the browser's own parts

@@ -9,19 +9,18 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..report import html
-from ..report.output import write_whole
 from .class_statistics import ClassStatistics
 
 _HERE = Path(__file__).resolve().parent
 _STYLES = Path(html.__file__).resolve().parent
 
 
-def render_class(statistics: ClassStatistics, titles: Mapping[str, str], name: str) -> str:
+def render_class(statistics: ClassStatistics, titles: Mapping[str, str], name: str, similarity: str = "") -> str:
     """The whole page. What submissions and rosters hold is escaped, wherever it stands; the script reads it as text.
 
     Args:
         titles: {claim: what should hold}.
-        name: of the class, as the title has it.
+        name: of the class, as the title has it; similarity: the page that shows who is alike, or "".
     """
     environment = Environment(
         loader=FileSystemLoader([_HERE, _STYLES]), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -29,14 +28,5 @@ def render_class(statistics: ClassStatistics, titles: Mapping[str, str], name: s
     environment.filters["path"] = quote
     highest = max(statistics.bins, default=0) or 1
     return environment.get_template("class_page.html.j2").render(
-        it=statistics, titles=titles, name=name, highest=highest, total=len(statistics.students)
+        it=statistics, titles=titles, name=name, similarity=similarity, highest=highest, total=len(statistics.students)
     )
-
-
-def write_class_page(page: str, path: Path) -> None:
-    """Write the page.
-
-    Raises:
-        OSError: when it cannot be written there.
-    """
-    write_whole(path, page)

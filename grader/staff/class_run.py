@@ -11,10 +11,11 @@ from rich.console import Console
 
 from ..errors import Failed, Refused
 from ..escape import in_one_line
+from ..report.output import write_whole
 from ..scoring.rubric import Rubric, did_you_mean
 from .batch import GRADES, REPORTS, Options, rows_of, run_batch, write_grades
 from .batch_screen import BatchScreen, closing_lines
-from .class_page import render_class, write_class_page
+from .class_page import render_class
 from .class_statistics import statistics_of
 from .collection import HandedIn, collect
 from .grade_state import claim_titles
@@ -22,7 +23,7 @@ from .grade_table import ClassRow
 from .roster import Roster, read_roster
 from .unit_process import Units
 
-CLASS_PAGE = "index.html"
+CLASS_PAGE, SIMILARITY_PAGE = "index.html", "similarity.html"
 
 
 def default_jobs() -> int:
@@ -79,6 +80,16 @@ class ClassRun:
         """What is known of each submission, one at a time."""
         return rows_of(self.submissions, self._out, self._screen.unwritten)
 
+    def compare(self, jobs: int) -> None:
+        """Write the page that shows which submissions are alike.
+
+        Raises:
+            Failed: it cannot be written.
+        """
+        from .similarity_page import similarity_page
+
+        self._write(similarity_page(self.submissions, self._out / REPORTS, jobs), SIMILARITY_PAGE)
+
     def close(self) -> Iterator[str]:
         """Write the tables; gives the lines to say at the end.
 
@@ -86,10 +97,14 @@ class ClassRun:
             Failed: a table cannot be written.
         """
         write_grades(self.rows(), self._rubric, self._options, self._out)
-        page = render_class(statistics_of(self.rows()), claim_titles(self._out), self._name)
-        try:
-            write_class_page(page, self._out / CLASS_PAGE)
-        except OSError as error:
-            raise Failed(f"{self._out / CLASS_PAGE} cannot be written: {error.strerror}.") from error
+        similarity = SIMILARITY_PAGE if (self._out / SIMILARITY_PAGE).is_file() else ""
+        statistics = statistics_of(self.rows())
+        self._write(render_class(statistics, claim_titles(self._out), self._name, similarity), CLASS_PAGE)
         yield from closing_lines(self.rows())
         yield f"The class: {self._out / CLASS_PAGE}. Grades: {self._out / GRADES}. Reports: {self._out / REPORTS}."
+
+    def _write(self, page: str, name: str) -> None:
+        try:
+            write_whole(self._out / name, page)
+        except OSError as error:
+            raise Failed(f"{self._out / name} cannot be written: {error.strerror}.") from error
