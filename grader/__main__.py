@@ -148,6 +148,7 @@ def _grade(arguments: list[str]) -> int:
     add(
         "--edition", metavar="NAME", help="points of this edition of the public handout, such as 2025 (default: newest)"
     )
+    _add_course(parser)
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
@@ -160,7 +161,7 @@ def _grade(arguments: list[str]) -> int:
     from .scoring.rubric import load_rubric
     from .streams import say
 
-    rubric = load_rubric(edition=options.edition)
+    rubric = load_rubric(edition=options.edition, course=options.course)
     if options.list:
         say(_listing(rubric))
         return GRADED
@@ -200,7 +201,7 @@ def _grade(arguments: list[str]) -> int:
         results.append(lambda: _write_html(report, options.html))
     for option, write, _ in _FORMATS:
         if target := getattr(options, option):
-            results.append(functools.partial(_write_format, option, write, report.as_json(), target))
+            results.append(functools.partial(_write_format, option, write, report.as_json(), rubric, target))
     if options.github:
         results.append(lambda: _write_github_summary(report.as_json()))
     _take_each(*results, lambda: _show(report, console, options.github))
@@ -208,21 +209,21 @@ def _grade(arguments: list[str]) -> int:
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
 
 
-def _as_junit(report) -> str:
+def _as_junit(report, _) -> str:
     from .report.formats.junit import as_junit
 
     return as_junit(report)
 
 
-def _as_gradescope(report) -> str:
+def _as_gradescope(report, rubric) -> str:
     import json
 
     from .report.formats.gradescope import as_gradescope
 
-    return json.dumps(as_gradescope(report), indent=2) + "\n"
+    return json.dumps(as_gradescope(report, rubric.visibility), indent=2) + "\n"
 
 
-def _as_classroom50(report) -> str:
+def _as_classroom50(report, _) -> str:
     import datetime
     import json
 
@@ -231,13 +232,13 @@ def _as_classroom50(report) -> str:
     return json.dumps(as_classroom50(report, os.environ, datetime.datetime.now(datetime.UTC)), indent=2) + "\n"
 
 
-def _as_csv(report) -> str:
+def _as_csv(report, _) -> str:
     from .report.formats.spreadsheet import as_csv
 
     return as_csv(report)
 
 
-_FORMATS: tuple[tuple[str, Callable[[Any], str], str], ...] = (
+_FORMATS: tuple[tuple[str, Callable[[Any, Any], str], str], ...] = (
     ("junit", _as_junit, "JUnit XML"),
     ("gradescope", _as_gradescope, "Gradescope's results.json"),
     ("classroom50", _as_classroom50, "Classroom 50's result.json"),
@@ -246,12 +247,12 @@ _FORMATS: tuple[tuple[str, Callable[[Any], str], str], ...] = (
 """Options of a grade that write the report for another system: the option, what makes the text, what that is."""
 
 
-def _write_format(option: str, write: Callable[[Any], str], report: Any, target: str) -> None:
+def _write_format(option: str, write: Callable[..., str], report: Any, rubric: Any, target: str) -> None:
     from .errors import Refused
     from .report.output import write_whole
     from .streams import say
 
-    text = write(report)
+    text = write(report, rubric)
     if target == "-":
         say(text.rstrip("\n"))
         return
@@ -333,6 +334,15 @@ def _take_each(*steps: Callable[[], None]) -> None:
         raise errors[0]
 
 
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--course",
+        type=Path,
+        metavar="FILE",
+        help="what a course has differently: points, problems left out, policy, visibility (docs/course.md)",
+    )
+
+
 def _check_target(option: str, target: str | None) -> None:
     """Refuse a place that cannot take the report before grading, not after it."""
     from .errors import Refused
@@ -379,7 +389,7 @@ def _listing(rubric) -> str:
     from itertools import groupby
 
     lines = []
-    for section, members in groupby(rubric.problems, key=lambda problem: problem.section):
+    for section, members in groupby(rubric.asked, key=lambda problem: problem.section):
         lines.append(f"{section}: {rubric.sections[section]}")
         lines += [f"  {p.id:30} {p.points:4g}  {p.kind:10}  {p.title}" for p in members]
     return "\n".join(lines)
@@ -707,6 +717,7 @@ def _batch(arguments: list[str]) -> int:
     add("--gpu", action="store_true", help="hold the races on a GPU, too; best with --jobs 1")
     add("--similarity", action="store_true", help="also write similarity.html: which submissions are alike, and where")
     add("--edition", metavar="NAME", help="points of this edition of the public handout")
+    _add_course(parser)
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
         parser.error("--jobs must be at least 1")
@@ -724,9 +735,9 @@ def _batch(arguments: list[str]) -> int:
 
     asked = Options(
         tuple(options.problem), options.section, options.seed, options.isolation, options.environment, options.gpu,
-        options.edition,
+        options.edition, str(options.course.absolute()) if options.course else None,
     )  # fmt: skip
-    rubric = load_rubric(edition=options.edition)
+    rubric = load_rubric(edition=options.edition, course=options.course)
     rubric.select(options.problem, options.section)  # a misspelt one is refused before anything is graded
     run = ClassRun(
         Path(options.folder), Path(options.out), asked, rubric, roster=options.roster and Path(options.roster),
@@ -768,7 +779,7 @@ def _regrade(arguments: list[str]) -> int:
     old, new = Path(options.old), Path(options.new)
     _check_target("--csv", options.csv)
     if options.csv:
-        _write_format("csv", lambda _: as_table(compare_batches(old, new)), None, options.csv)
+        _write_format("csv", lambda *_: as_table(compare_batches(old, new)), None, None, options.csv)
     for line in lines(compare_batches(old, new)):
         say(line)
     return GRADED
@@ -779,38 +790,27 @@ def _gradescope_zip(arguments: list[str]) -> int:
         " gradescope-zip",
         "Write the archive that Gradescope runs as an autograder: upload it under Configure Autograder. It holds the\n"
         "kit with the solution, which students cannot download, and installs the versions that are installed here.",
-        "example:\n  python -m grader gradescope-zip autograder.zip --section model --visibility rope=after_due_date",
+        "example:\n  python -m grader gradescope-zip autograder.zip --section model --course course.toml",
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="the archive to write, such as autograder.zip")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--edition", metavar="NAME", help="points of this edition of the public handout")
-    add(
-        "--visibility", nargs="+", default=[], metavar="ID=WHEN",
-        help="when students see a problem's result: visible (the default), hidden, after_due_date, after_published",
-    )  # fmt: skip
+    _add_course(parser)
     options = parser.parse_args(arguments)
     _need_staffs_copy("gradescope-zip")
 
-    from .report.formats.gradescope import VISIBILITIES
     from .scoring.rubric import load_rubric
     from .staff.gradescope_zip import CONTAINER, write_gradescope_zip
     from .streams import say
 
-    rubric = load_rubric(edition=options.edition)
-    rubric.select(options.problem, options.section)
-    visibility = {}
-    for pair in options.visibility:
-        problem, _, when = pair.partition("=")
-        if when not in VISIBILITIES:
-            parser.error(f"--visibility {pair}: give a problem and one of {', '.join(VISIBILITIES)}, as in rope=hidden")
-        visibility[rubric[problem].id] = when
+    load_rubric(edition=options.edition, course=options.course).select(options.problem, options.section)
     _check_target("FILE", options.file)
     kept = ["--section", options.section] if options.section else []
     kept += ["--problem", *options.problem] if options.problem else []
     kept += ["--edition", options.edition] if options.edition else []
-    count = write_gradescope_zip(Path(options.file), kept, visibility)
+    count = write_gradescope_zip(Path(options.file), kept, options.course)
     say(f"{options.file} written, with {count} files. {CONTAINER}")
     return GRADED
 

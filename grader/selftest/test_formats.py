@@ -24,9 +24,10 @@ from grader.kit.paths import KIT
 from grader.report.formats.account import accounts
 from grader.report.formats.classroom50 import as_classroom50
 from grader.report.formats.github_actions import MOST_ANNOTATIONS, MOST_BYTES, annotation_lines, summary
-from grader.report.formats.gradescope import VISIBILITIES, as_gradescope
+from grader.report.formats.gradescope import as_gradescope
 from grader.report.formats.junit import as_junit
 from grader.report.formats.spreadsheet import as_csv
+from grader.scoring.rubric import Visibility
 from grader.selftest.golden import load_cases
 
 REPORTS = {case.name: json.loads(case.stored()["report.json"]) for case in load_cases()}
@@ -86,8 +87,8 @@ GRADESCOPE = {
         "output": {"type": "string"},
         "output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
         "test_output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
-        "visibility": {"enum": list(VISIBILITIES)},
-        "stdout_visibility": {"enum": list(VISIBILITIES)},
+        "visibility": {"enum": list(Visibility)},
+        "stdout_visibility": {"enum": list(Visibility)},
         "extra_data": {"type": "object"},
         "tests": {
             "type": "array",
@@ -105,7 +106,7 @@ GRADESCOPE = {
                     "output": {"type": "string"},
                     "output_format": {"enum": ["text", "html", "simple_format", "md", "ansi"]},
                     "tags": {"type": "array", "items": {"type": "string"}},
-                    "visibility": {"enum": list(VISIBILITIES)},
+                    "visibility": {"enum": list(Visibility)},
                     "extra_data": {"type": "object"},
                 },
             },
@@ -132,7 +133,7 @@ def test_gradescope_takes_it(report):
 
 
 def test_gradescope_hides_what_staff_want_hidden():
-    made = as_gradescope(REPORTS["known_bug"], {"linear": "after_due_date"})
+    made = as_gradescope(REPORTS["known_bug"], {"linear": Visibility.AFTER_DUE_DATE})
     assert {test["visibility"] for test in made["tests"] if test["name"].startswith("linear")} == {"after_due_date"}
     assert {test["visibility"] for test in made["tests"] if not test["name"].startswith("linear")} == {"visible"}
 
@@ -321,10 +322,10 @@ def test_as_typed(tmp_path):
 def test_gradescope_runs_the_archive_as_it_is(tmp_path):
     """Unpacked where Gradescope unpacks it, and run as it is run there; a submission that is none has its sentence."""
     archive = tmp_path / "autograder.zip"
+    course = tmp_path / "course.toml"
+    course.write_text('[visibility]\nunicode1 = "after_due_date"\n[problem.unicode1]\npoints = 4\n')
     command = [sys.executable, "-m", "grader", "gradescope-zip", str(archive), "--problem", "unicode1"]
-    said = subprocess.run(
-        [*command, "--visibility", "unicode1=after_due_date"], cwd=KIT, capture_output=True, text=True, check=True
-    )
+    said = subprocess.run([*command, "--course", str(course)], cwd=KIT, capture_output=True, text=True, check=True)
     assert "2 CPUs and 4 GB" in said.stdout
     with zipfile.ZipFile(archive) as opened:
         names = opened.namelist()
@@ -352,5 +353,5 @@ def test_gradescope_runs_the_archive_as_it_is(tmp_path):
     right = next(case for case in load_cases() if case.name == "right").folder / "submission"
     shutil.copytree(right, tmp_path / "submission", dirs_exist_ok=True)
     made = run()
-    assert made["score"] == 1.0
+    assert made["score"] == 4.0
     assert [test["visibility"] for test in made["tests"]] == ["after_due_date"]

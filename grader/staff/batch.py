@@ -44,6 +44,7 @@ class Options:
     environment: str = "kit"
     gpu: bool | None = False
     edition: str | None = None
+    course: str | None = None
 
 
 class Watcher:
@@ -131,7 +132,9 @@ def order_for(submission: HandedIn, out: Path, options: Options) -> Order:
 
 def digest(source: Path, options: Options) -> str:
     """What tells whether a grade is of the same files, asked for in the same way, by the same rubric."""
-    asked = json.dumps([asdict(options), hashlib.sha256(RUBRIC_FILE.read_bytes()).hexdigest()], sort_keys=True)
+    files = [RUBRIC_FILE, *([Path(options.course)] if options.course else [])]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    asked = json.dumps([asdict(options), digests], sort_keys=True)
     found = hashlib.sha256(asked.encode())
     for line in _stamps(source):
         found.update(line)

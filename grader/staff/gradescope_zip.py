@@ -12,7 +12,7 @@ import os
 import platform
 import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -64,20 +64,15 @@ if not results.is_file():
     last = graded.stderr.decode("utf-8", "replace").strip().rpartition("\\n")[2] or "the grader said nothing."
     says = {{"score": 0.0, "output": f"This could not be graded. {{last}}", "output_format": "text", "tests": []}}
     results.write_text(json.dumps(says))
-visibility = {visibility!r}
-table = json.loads(results.read_text())
-for test in table["tests"]:
-    test["visibility"] = visibility.get(test["name"].partition(":")[0], test["visibility"])
-results.write_text(json.dumps(table))
 '''
 
 
-def write_gradescope_zip(target: Path, options: Iterable[str] = (), visibility: Mapping[str, str] | None = None) -> int:
+def write_gradescope_zip(target: Path, options: Iterable[str] = (), course: Path | None = None) -> int:
     """Write the archive; gives the number of files in it.
 
     Args:
         options: of a grade, such as `--section model`.
-        visibility: {problem: one of `formats.gradescope.VISIBILITIES`}.
+        course: what the course has differently; it goes along.
 
     Raises:
         Refused: it cannot be written there.
@@ -85,7 +80,7 @@ def write_gradescope_zip(target: Path, options: Iterable[str] = (), visibility: 
     version = platform.python_version_tuple()
     scripts = {
         "setup.sh": _SETUP.format(python=f"{version[0]}.{version[1]}"),
-        "run_autograder": _RUN.format(options=list(options), visibility=dict(visibility or {})),
+        "run_autograder": _RUN.format(options=[*options, *(["--course", "../course.toml"] if course else [])]),
     }
     count = 0
     try:
@@ -93,6 +88,8 @@ def write_gradescope_zip(target: Path, options: Iterable[str] = (), visibility: 
             for name, text in scripts.items():
                 _add(archive, name, text.encode(), _EXECUTABLE)
             _add(archive, "requirements.txt", requirements().encode(), _PLAIN)
+            if course:
+                _add(archive, "course.toml", course.read_bytes(), _PLAIN)
             for path in _files_of_the_kit():
                 _add(archive, f"kit/{path.relative_to(KIT).as_posix()}", path.read_bytes(), _PLAIN)
             count = len(archive.namelist())

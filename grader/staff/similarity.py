@@ -21,7 +21,7 @@ _GAP = 3  # lines between two matches that are shown as one
 
 
 @dataclass(frozen=True)
-class Pair:
+class AlikePair:
     """Two submissions. share: of the smaller one's fingerprints, how many the other one has, too, 0 to 1."""
 
     one: str
@@ -54,7 +54,7 @@ def own_hashes(
     }
 
 
-def rank(submissions: Mapping[str, Iterable[int]], stubs: Iterable[int], most: int) -> list[Pair]:
+def rank(submissions: Mapping[str, Iterable[int]], stubs: Iterable[int], most: int) -> list[AlikePair]:
     """The pairs that share anything worth a look, the most alike first, at most so many."""
     own, who = own_hashes(submissions, stubs)
     shared: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -63,7 +63,7 @@ def rank(submissions: Mapping[str, Iterable[int]], stubs: Iterable[int], most: i
             for other in ids[at + 1 :]:
                 shared[one, other] += 1
     pairs = [
-        Pair(one, other, count, count / min(len(own[one]), len(own[other])))
+        AlikePair(one, other, count, count / min(len(own[one]), len(own[other])))
         for (one, other), count in shared.items()
         if count >= _FEWEST
     ]

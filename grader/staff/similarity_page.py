@@ -20,7 +20,7 @@ from ..submission.files import read_source
 from .batch import spread
 from .collection import HandedIn
 from .fingerprints import Fingerprint, of_stubs, read_fingerprints
-from .similarity import Pair, Region, rank, regions, typical
+from .similarity import AlikePair, Region, rank, regions, typical
 
 FINGERPRINTS = "fingerprints.json"
 _HERE = Path(__file__).resolve().parent
@@ -43,7 +43,7 @@ class ShownRegion:
 class ShownPair:
     """A pair with the regions that are shown of it, and how many are not."""
 
-    pair: Pair
+    pair: AlikePair
     regions: tuple[ShownRegion, ...]
     left_out: int
 
@@ -94,7 +94,7 @@ def similarity_page(submissions: Sequence[HandedIn], reports: Path, jobs: int) -
 
 
 def _shown(
-    pair: Pair, taken: dict[str, list[Fingerprint]], sources: dict[str, Path], stubs: frozenset[int]
+    pair: AlikePair, taken: dict[str, list[Fingerprint]], sources: dict[str, Path], stubs: frozenset[int]
 ) -> ShownPair:
     found = regions(taken[pair.one], taken[pair.other], stubs)
     with _folder(sources[pair.one]) as one, _folder(sources[pair.other]) as other:

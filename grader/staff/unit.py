@@ -42,6 +42,7 @@ class Order:
     environment: str = "kit"
     gpu: bool | None = False
     edition: str | None = None
+    course: str | None = None
 
     @classmethod
     def from_json(cls, text: str) -> Order:
@@ -66,7 +67,7 @@ def grade_one(order: Order) -> Grade:
     start, target = time.monotonic(), Path(order.target)
     target.mkdir(parents=True, exist_ok=True)
     try:
-        rubric = load_rubric(edition=order.edition)
+        rubric = load_rubric(edition=order.edition, course=Path(order.course) if order.course else None)
         report = grade(
             order.source,
             rubric,

@@ -10,16 +10,15 @@ from typing import Any
 
 from ...escape import visible
 from ...scoring.points import Status
+from ...scoring.rubric import Visibility
 from .account import Account, accounts
 
-VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 
-
-def as_gradescope(report: Mapping[str, Any], visibility: Mapping[str, str] | None = None) -> dict[str, Any]:
+def as_gradescope(report: Mapping[str, Any], visibility: Mapping[str, Visibility] | None = None) -> dict[str, Any]:
     """The report as Gradescope reads it.
 
     Args:
-        visibility: {problem: one of `VISIBILITIES`}; problems that are not in it are visible.
+        visibility: {problem: when students see its result}; problems that are not in it are visible.
     """
     score = report["score"]
     said = [f"{score['earned']:g} of {score['assessed']:g} assessed points."]
@@ -43,7 +42,7 @@ def as_gradescope(report: Mapping[str, Any], visibility: Mapping[str, str] | Non
     }
 
 
-def _test(number: int, one: Account, visibility: Mapping[str, str]) -> dict[str, Any]:
+def _test(number: int, one: Account, visibility: Mapping[str, Visibility]) -> dict[str, Any]:
     test: dict[str, Any] = {
         "name": f"{one.id}: {one.title}",
         "name_format": "text",
@@ -53,7 +52,7 @@ def _test(number: int, one: Account, visibility: Mapping[str, str]) -> dict[str,
         "output": one.text(),
         "output_format": "text",
         "tags": [one.section],
-        "visibility": visibility.get(one.id, "visible"),
+        "visibility": str(visibility.get(one.id, Visibility.VISIBLE)),
     }
     if one.status is not Status.NOT_ASSESSED:
         test["status"] = "passed" if one.passed else "failed"
