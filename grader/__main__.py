@@ -628,15 +628,23 @@ def _manual(arguments: list[str]) -> int:
         "example:\n"
         "  python -m grader ../ada --json ada.json\n"
         "  python -m grader manual ada.json --template ada.toml     then enter scores in ada.toml\n"
-        "  python -m grader manual ada.json ada.toml --json ada-graded.json",
+        "  python -m grader manual ada.json ada.toml --json ada-graded.json\n"
+        "  python -m grader manual graded --template answers.csv --blind    a whole class, by question\n"
+        "  python -m grader manual graded answers.csv                       then the batch again, for the tables",
     )
-    parser.add_argument("report", help="a report, as --json wrote it")
-    parser.add_argument("scores", nargs="?", help="TOML: a table for each problem, with score and comment")
+    parser.add_argument("report", help="a report, as --json wrote it; or what a batch wrote, its --out")
+    parser.add_argument(
+        "scores", nargs="?", help="TOML: a table for each problem, with score and comment; of a class: CSV"
+    )
+    parser.add_argument("--blind", action="store_true", help="of a class: codes in the template in place of ids")
     parser.add_argument("--json", metavar="FILE", help="where to write the report with the scores (default: REPORT)")
     parser.add_argument("--template", metavar="FILE", help="write a file to enter scores in, and stop")
     options = parser.parse_args(arguments)
     if (options.scores is None) == (options.template is None):
         parser.error("name a file with scores, or --template FILE to get one")
+
+    if Path(options.report).is_dir():
+        return _manual_class(Path(options.report), options.scores, options.template, options.blind)
 
     from .errors import Refused
     from .report.manual_scores import read_report, read_scores, template, with_scores
@@ -663,6 +671,37 @@ def _manual(arguments: list[str]) -> int:
             say(f"{problem['id']:30} {problem['earned']:g} / {problem['points']:g}", console)
     score = graded["score"]
     say(f"{score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.", console)
+    return GRADED
+
+
+def _manual_class(out: Path, scores: str | None, template: str | None, blind: bool) -> int:
+    """Write a class' answers as a table, or read its scores from one."""
+    _need_staffs_copy("manual with a batch")
+
+    from .errors import Refused
+    from .report.output import write_whole
+    from .staff.manual_class import answers_table, enter_class_scores, is_batch, read_class_scores
+    from .streams import say
+
+    if not is_batch(out):
+        raise Refused(f"{out} is not what a batch wrote: it has no folder reports. Name a report, or a batch's --out.")
+    if template:
+        if Path(template).exists():
+            raise Refused(f"{template} exists already; delete it, or name another file.")
+        _check_target("--template", template)
+        try:
+            write_whole(template, answers_table(out, blind))
+        except OSError as error:
+            raise Refused(f"{template} cannot be written: {error.strerror}.") from error
+        say(f"{template} written. Enter scores in it, then: python -m grader manual {out} {template}")
+        return GRADED
+    assert scores is not None
+    try:
+        for id, score in enter_class_scores(out, read_class_scores(Path(scores), out)):
+            say(f"{id:30} {score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.")
+    except OSError as error:
+        raise Refused(f"a report in {out} cannot be written: {error.strerror}.") from error
+    say("The reports have them. The batch's command, run again, writes them into the tables and grades nothing anew.")
     return GRADED
 
 
@@ -703,6 +742,8 @@ def _batch(arguments: list[str]) -> int:
     )
     add("--force", action="store_true", help="grade also what is graded already")
     add("--jobs", type=int, metavar="N", help="grade N submissions at a time (default: one for each CPU)")
+    add("--scheduler", metavar="ADDRESS", help="let a Dask cluster grade, such as tcp://head:8786 (docs/cluster.md)")
+    add("--part", type=_part, default=(1, 1), metavar="K/N", help="only the K-th of N parts, as of an array job")
     add("--limit", type=float, default=60, metavar="MINUTES", help="end what takes longer (default: 60)")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
@@ -741,21 +782,29 @@ def _batch(arguments: list[str]) -> int:
     rubric.select(options.problem, options.section)  # a misspelt one is refused before anything is graded
     run = ClassRun(
         Path(options.folder), Path(options.out), asked, rubric, roster=options.roster and Path(options.roster),
-        only=options.only,
+        only=options.only, part=options.part,
     )  # fmt: skip
     from .signals import Ended
 
     try:
         jobs = options.jobs or default_jobs()
-        run.grade(jobs=jobs, limit_s=60 * options.limit, again=options.force)
+        run.grade(jobs=jobs, limit_s=60 * options.limit, again=options.force, scheduler=options.scheduler)
         if options.similarity:
             run.compare(jobs)
     except (KeyboardInterrupt, Ended) as ended:
         complain(f"ended meanwhile; {run.progress}. The same command goes on from there.")
         return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED
-    for line in run.close():
+    for line in run.close() if options.part == (1, 1) else run.part_lines():
         say(line)
     return GRADED
+
+
+def _part(text: str) -> tuple[int, int]:
+    """`3/100` as its numbers."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: write 3/100 for the third of a hundred")
+    return int(number), int(count)
 
 
 def _regrade(arguments: list[str]) -> int:

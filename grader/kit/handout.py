@@ -11,7 +11,7 @@ from .paths import KIT
 CONTENTS = (
     "README.md", "README.zh-CN.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml",
     ".gitignore", ".gitattributes", ".editorconfig", "adapters.py", "answers.toml", "runs/README.md", "docs/report.md",
-    "docs/pictures", "docs/course.md", "configs", "cs336_basics", "tests", "grader",
+    "docs/pictures", "docs/course.md", "docs/cluster.md", "configs", "cs336_basics", "tests", "grader",
 )  # fmt: skip
 """What students get, as far as it exists."""
 

@@ -222,7 +222,7 @@ def test_no_more_waits_than_is_needed():
             yield lambda number=number: number
 
     with ThreadPoolExecutor(2) as pool:
-        results = spread(pool, work(), 4)
+        results = spread(pool, work(), 4, lambda _, error: -1)
         next(results)
         assert len(given) <= 5
         assert len(set(results)) >= 996

@@ -7,6 +7,7 @@ earlier one ended.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import Failed, Refused
 from ..report.output import write_whole
@@ -26,6 +27,7 @@ from .unit import Order
 from .unit_process import Units, carry_out, done
 
 _T = TypeVar("_T")
+_P = TypeVar("_P", bound=Callable[[], Any])
 
 REPORTS, GRADES = "reports", "grades.csv"
 _WAITING = 2
@@ -67,12 +69,14 @@ def run_batch(
     again: bool = False,
     watcher: Watcher | None = None,
     units: Units | None = None,
+    cluster: Executor | None = None,
 ) -> None:
     """Grade what is not graded yet, `jobs` at a time, and leave each report in `out`.
 
     Args:
         again: grade all of them anew.
         limit_s: seconds that one submission may take.
+        cluster: what carries the work out, on machines that see the same folders; without it, threads of this process.
 
     Raises:
         Refused: `out` cannot be made.
@@ -85,19 +89,26 @@ def run_batch(
     orders = {one.id: order_for(one, out, options) for one in submissions if one.source}
     todo = [one for one in submissions if one.id in orders and (again or done(orders[one.id]) is None)]
     watcher.planned(len(orders), len(orders) - len(todo))
+    work = (Piece(one, orders[one.id], limit_s, again, units) for one in todo)
+    with _pool(jobs, units) if cluster is None else contextlib.nullcontext(cluster) as pool:
+        for submission, grade in spread(pool, work, jobs * _WAITING, Piece.lost):
+            watcher.finished(ClassRow(submission, grade))
+
+
+@contextlib.contextmanager
+def _pool(jobs: int, units: Units) -> Iterator[Executor]:
+    """Threads that wait for units; when the block ends, however it does, so do the units."""
     pool = ThreadPoolExecutor(jobs)
     try:
-        work = (_Piece(one, orders[one.id], limit_s, again, units) for one in todo)
-        for submission, grade in spread(pool, work, jobs * _WAITING):
-            watcher.finished(ClassRow(submission, grade))
+        yield pool
     finally:
         units.stop()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """One piece of work, to be called."""
+class Piece:
+    """One piece of work, to be called, here or elsewhere. units: what starts the process."""
 
     submission: HandedIn
     order: Order
@@ -108,18 +119,33 @@ class _Piece:
     def __call__(self) -> tuple[HandedIn, Grade]:
         return self.submission, carry_out(self.order, self.limit_s, self.again, self.units)
 
+    def lost(self, error: BaseException) -> tuple[HandedIn, Grade]:
+        """What is known when nobody says what came of it, as when the machine that had it went away too often."""
+        return self.submission, Grade(
+            GradeState.FAILED, f"what was to grade it was lost: {type(error).__name__}: {error}"[:500], self.order.asked
+        )
 
-def spread(pool: Executor, work: Iterable[Callable[[], _T]], most: int) -> Iterator[_T]:
-    """What pieces of work give, in the order in which they end; at most so many wait with the executor at a time."""
-    pending: set[Future[_T]] = set()
+
+def spread(pool: Executor, work: Iterable[_P], most: int, lost: Callable[[_P, BaseException], _T]) -> Iterator[_T]:
+    """What pieces of work give, in the order in which they end; at most so many wait with the executor at a time.
+
+    Args:
+        lost: what a piece gives that raised an error.
+    """
+    pending: dict[Future[_T], _P] = {}
+
+    def first_to_end() -> Iterator[_T]:
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            piece = pending.pop(future)
+            error = future.exception()
+            yield future.result() if error is None else lost(piece, error)
+
     for piece in work:
-        pending.add(pool.submit(piece))
+        pending[pool.submit(piece)] = piece
         if len(pending) >= most:
-            ended, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in ended)
+            yield from first_to_end()
     while pending:
-        ended, pending = wait(pending, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in ended)
+        yield from first_to_end()
 
 
 def order_for(submission: HandedIn, out: Path, options: Options) -> Order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ def default_jobs() -> int:
 
 
 class ClassRun:
-    """One batch. What it was asked for is checked when it is made, before anything is graded.
+    """One batch, or the k-th of n parts of one (`part`). What was asked for is checked here, before anything is graded.
 
     Raises:
         Refused: there is nothing to grade, or the roster, a folder or an id makes no sense.
@@ -47,6 +48,7 @@ class ClassRun:
         *,
         roster: Path | None = None,
         only: Sequence[str] = (),
+        part: tuple[int, int] = (1, 1),
         console: Console | None = None,
         units: Units | None = None,
     ) -> None:
@@ -54,7 +56,7 @@ class ClassRun:
             raise Refused(f"--out {out} is the folder with the submissions; name another one.")
         who: Roster | None = read_roster(roster) if roster else None
         self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])])
-        self._chosen = [one for one in self.submissions if not only or one.id in only]
+        self._chosen = [one for one in self.submissions if not only or one.id in only][part[0] - 1 :: part[1]]
         known = [one.id for one in self.submissions]
         for name in only:
             if name not in known:
@@ -63,12 +65,26 @@ class ClassRun:
         self._out, self._options, self._rubric, self._units = out, options, rubric, units
         self._screen = BatchScreen(console or Console())
 
-    def grade(self, *, jobs: int, limit_s: float, again: bool = False) -> None:
-        """Grade what is not graded yet."""
-        with self._screen:
+    def grade(self, *, jobs: int, limit_s: float, again: bool = False, scheduler: str | None = None) -> None:
+        """Grade what is not graded yet.
+
+        Args:
+            scheduler: the address of a Dask cluster that does it, `jobs` or as many at a time as it has threads.
+
+        Raises:
+            Refused: there is no such cluster, or no Dask here.
+        """
+        with contextlib.ExitStack() as stack:
+            cluster = None
+            if scheduler:
+                from .cluster import connected
+
+                cluster, threads = stack.enter_context(connected(scheduler, bool(self._options.gpu)))
+                jobs = max(1, threads)
+            stack.enter_context(self._screen)
             run_batch(
                 self._chosen, self._out, self._options, jobs=jobs, limit_s=limit_s, again=again, watcher=self._screen,
-                units=self._units,
+                units=self._units, cluster=cluster,
             )  # fmt: skip
 
     @property
@@ -79,6 +95,10 @@ class ClassRun:
     def rows(self) -> Iterator[ClassRow]:
         """What is known of each submission, one at a time."""
         return rows_of(self.submissions, self._out, self._screen.unwritten)
+
+    def part_lines(self) -> Iterator[str]:
+        """What came of a part: tables and pages are written when all of it is done."""
+        yield from closing_lines(rows_of(self._chosen, self._out, self._screen.unwritten))
 
     def compare(self, jobs: int) -> None:
         """Write the page that shows which submissions are alike.

@@ -56,10 +56,14 @@ def take_fingerprints(submissions: Sequence[HandedIn], reports: Path, jobs: int)
 
     found: dict[str, list[Fingerprint]] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        for id, fingerprints in spread(pool, (take(one) for one in submissions if one.source), 2 * jobs):
+        for id, fingerprints in spread(pool, (take(one) for one in submissions if one.source), 2 * jobs, _lost):
             if fingerprints is not None:
                 found[id] = fingerprints
     return dict(sorted(found.items()))
+
+
+def _lost(_: object, error: BaseException) -> tuple[str, None]:
+    raise error
 
 
 def _taken(one: HandedIn, target: Path) -> list[Fingerprint] | None:

@@ -42,6 +42,10 @@ class Units:
         self._changing = threading.Lock()
         self.ending = threading.Event()
 
+    def __reduce__(self) -> tuple[type[Units], tuple[tuple[str, ...]]]:
+        """On another machine, it is one that starts the same program."""
+        return Units, (self._command,)
+
     def start(self, environment: Mapping[str, str], said: IO[str], lock: IO[str]) -> subprocess.Popen[str] | None:
         """Start one; it has the lock, too, for as long as it lives. None once all are being ended."""
         with self._changing:
