@@ -144,6 +144,16 @@ def test_advice_is_shown_and_costs_nothing():
     assert "rope: " not in text  # no panel of failures
 
 
+def test_a_bug_that_costs_points_is_not_named_once_more_as_advice():
+    advice = (Tier.ADVICE, Result.FAIL, "half precision", "")
+    (problem,) = report_of(["rope"], {"rope::a": FAILS, "rope::b": advice, "rope::c": advice}).problems
+    bug = KnownBug("rope-halves", "rope", "Your RoPE pairs halves.", "Which features belong together?", "common", {})
+    a, b, c = problem.tests
+    known = replace(problem, tests=(replace(a, bug=bug), replace(b, bug=bug), c))
+    assert [test.plan.id for test in problem.advice] == ["test_rope::b", "test_rope::c"]
+    assert [test.plan.id for test in known.advice] == ["test_rope::c"]
+
+
 def test_where_infinity_was_expected_no_right_element_is_named():
     expected = torch.tensor([1.0, -torch.inf, 3.0])
     with pytest.raises(Mismatch) as caught:
