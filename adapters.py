@@ -599,3 +599,23 @@ def get_rmsnorm_autograd_function_triton() -> type[torch.autograd.Function]:
     from cs336_basics.kernels import FusedRMSNorm
 
     return FusedRMSNorm
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The architecture lab (optional). Settings that cannot be raise a ValueError, which names what does not fit.
+
+
+def run_layernorm(
+    d_model: int,
+    eps: float,
+    weight: Float[Tensor, " d_model"] | None,
+    bias: Float[Tensor, " d_model"] | None,
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... d_model"]:
+    """Apply a LayerNorm with the given gain and bias; None means that it has none."""
+    from cs336_basics.architecture.norms import LayerNorm
+
+    like = in_features
+    layernorm = LayerNorm(d_model, eps, weight is not None, bias is not None, like.device, like.dtype)
+    layernorm.load_state_dict({k: v for k, v in {"weight": weight, "bias": bias}.items() if v is not None})
+    return layernorm(in_features)

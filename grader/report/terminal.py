@@ -84,6 +84,8 @@ def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(_problem_table(report))
     console.print(_not_assessed(report))
+    for sentence in words.unbegun(report):
+        console.print(Text(sentence, style="dim"))
     if report.looked_at:
         console.print(_looked_at(report))
     for wrong in what_is_wrong(report):
@@ -119,7 +121,7 @@ def _problem_table(report: Report) -> Table:
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("Tests", justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    assessed = [problem for problem in report.problems if problem.score.status is not Status.NOT_ASSESSED]
+    assessed = [problem for problem in report.listed if problem.score.status is not Status.NOT_ASSESSED]
     for section, members in groupby(assessed, key=lambda p: p.problem.section):
         table.add_row(Text(report.sections[section], style="bold"))
         for problem in members:
@@ -136,7 +138,7 @@ def _problem_table(report: Report) -> Table:
 def _not_assessed(report: Report) -> Text:
     """One line per reason, with the problems that it keeps out of the total."""
     text = Text(style="dim")
-    left_out = [problem for problem in report.problems if problem.score.status is Status.NOT_ASSESSED]
+    left_out = [problem for problem in report.listed if problem.score.status is Status.NOT_ASSESSED]
     for reason in dict.fromkeys(problem.note for problem in left_out):
         names = ", ".join(problem.problem.id for problem in left_out if problem.note == reason)
         text.append(f"\nNot assessed, {reason}: {names}")
@@ -294,6 +296,8 @@ def _summary(report: Report) -> Text:
     if rest:
         text.append(f"; {rest:g} more are not assessed here")
     for section, total in report.extensions.items():
+        if section in report.unbegun:
+            continue
         text.append(f"; {report.sections[section]}: {total.earned:g} of {total.assessed:g}")
     text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:

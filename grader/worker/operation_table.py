@@ -73,6 +73,11 @@ def _own(name: str, problem: str) -> Operation:
     return Operation(name, problem, own=True)
 
 
+def _own_function(name: str, problem: str) -> Operation:
+    """As `_function`, of those that this kit adds."""
+    return Operation(name, problem, own=True, again=Again.AFTER_A_DECOY, probed=True)
+
+
 _ALL = (
     Operation("run_train_bpe", "train_bpe"),
     Operation("train_bpe", "train_bpe", again=Again.AS_IT_IS, probed=True),
@@ -172,8 +177,11 @@ _ALL = (
     Operation("fused_rmsnorm_gradients", "fused_rmsnorm"),
     Operation("kernel_launches"),
     #
+    _own_function("run_layernorm", "layernorm"),
+    #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),
+    Operation("refusal"),
     Operation("in_dtype"),
     Operation("new_parameters", may_show_nothing=True),
     Operation("parameter_gradients", may_show_nothing=True),

@@ -86,7 +86,7 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
         (r"silu|glu", ("positionwise_feedforward",)),
         (r"linear|conv", ("linear",)),
         (r"embedding", ("embedding",)),
-        (r"norm", ("rmsnorm",)),
+        (r"norm", ("rmsnorm", "layernorm")),
     )
 )
 _WITH_PIECES = frozenset(
