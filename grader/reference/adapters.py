@@ -619,3 +619,36 @@ def run_layernorm(
     layernorm = LayerNorm(d_model, eps, weight is not None, bias is not None, like.device, like.dtype)
     layernorm.load_state_dict({k: v for k, v in {"weight": weight, "bias": bias}.items() if v is not None})
     return layernorm(in_features)
+
+
+def run_activation(
+    function: str, in_features: Float[Tensor, " ..."], beta: float = 1.0, alpha: float = 1.0
+) -> Float[Tensor, " ..."]:
+    """Apply the activation function of this name to every element; `beta` is for "swish", `alpha` for "elu"."""
+    from .architecture.activations import activation
+
+    return activation(function, beta, alpha)(in_features)
+
+
+def run_gated_ffn(
+    d_model: int,
+    d_ff: int,
+    gate: str,
+    w1_weight: Float[Tensor, "d_ff d_model"],
+    w2_weight: Float[Tensor, "d_model d_ff"],
+    w3_weight: Float[Tensor, "d_ff d_model"],
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... d_model"]:
+    """Apply a gated feed-forward network with the given weights; `gate` is its name, such as "geglu"."""
+    from .architecture.feed_forward import GatedFeedForward
+
+    network = GatedFeedForward(d_model, d_ff, gate, w1_weight.device, w1_weight.dtype)
+    network.load_state_dict({"w1.weight": w1_weight, "w2.weight": w2_weight, "w3.weight": w3_weight})
+    return network(in_features)
+
+
+def run_gated_d_ff(plain_d_ff: int, multiple_of: int) -> int:
+    """Return the hidden size of a gated network with the parameters of a plain one, as a multiple."""
+    from .architecture.feed_forward import gated_d_ff
+
+    return gated_d_ff(plain_d_ff, multiple_of)

@@ -178,6 +178,9 @@ _ALL = (
     Operation("kernel_launches"),
     #
     _own_function("run_layernorm", "layernorm"),
+    _own_function("run_activation", "activations"),
+    _own_function("run_gated_ffn", "gated_ffn"),
+    _own("run_gated_d_ff", "gated_ffn"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),
