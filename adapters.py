@@ -652,3 +652,80 @@ def run_gated_d_ff(plain_d_ff: int, multiple_of: int) -> int:
     from cs336_basics.architecture.feed_forward import gated_d_ff
 
     return gated_d_ff(plain_d_ff, multiple_of)
+
+
+def run_norm_placement_block(
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    placement: str,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a block with RoPE whose norms stand where `placement` says, at positions 0, 1, 2, ...
+
+    `weights` has the keys of `run_transformer_block`; with "double" also `ln1_out.weight` and `ln2_out.weight`.
+    """
+    from cs336_basics.architecture.blocks import NormPlacementBlock
+
+    like = weights["ln1.weight"]
+    block = NormPlacementBlock(d_model, num_heads, d_ff, max_seq_len, theta, placement, like.device, like.dtype)
+    block.load_state_dict(weights)
+    return block(in_features)
+
+
+def run_parallel_block(
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    shared_norm: bool,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a block with RoPE whose branches stand side by side, at positions 0, 1, 2, ...
+
+    `weights` has the keys of `run_transformer_block`; with a shared norm there is no `ln2.weight`.
+    """
+    from cs336_basics.architecture.blocks import ParallelBlock
+
+    like = weights["ln1.weight"]
+    block = ParallelBlock(d_model, num_heads, d_ff, max_seq_len, theta, shared_norm, like.device, like.dtype)
+    block.load_state_dict(weights)
+    return block(in_features)
+
+
+def run_qk_norm_attention(
+    d_model: int,
+    num_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    eps: float,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_model d_model"],
+    v_proj_weight: Float[Tensor, "d_model d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    q_norm_weight: Float[Tensor, " d_k"],
+    k_norm_weight: Float[Tensor, " d_k"],
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal attention with normalised queries and keys; `theta` of None means no RoPE."""
+    from cs336_basics.architecture.attention import QKNormAttention
+
+    like = q_proj_weight
+    attention = QKNormAttention(d_model, num_heads, max_seq_len, theta, eps, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+            "q_norm.weight": q_norm_weight,
+            "k_norm.weight": k_norm_weight,
+        }
+    )
+    return attention(in_features, token_positions)

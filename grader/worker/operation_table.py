@@ -181,6 +181,9 @@ _ALL = (
     _own_function("run_activation", "activations"),
     _own_function("run_gated_ffn", "gated_ffn"),
     _own("run_gated_d_ff", "gated_ffn"),
+    _own_function("run_norm_placement_block", "norm_placement"),
+    _own_function("run_qk_norm_attention", "qk_norm"),
+    _own_function("run_parallel_block", "parallel_block"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),

@@ -79,8 +79,8 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), frozenset(problems))
     for pattern, problems in (
         (r"upsampl|gumbel", ()),
-        (r"transformer", ("multihead_self_attention", "transformer_block", "transformer_lm")),
-        (r"attention", ("scaled_dot_product_attention", "multihead_self_attention")),
+        (r"transformer", ("multihead_self_attention", "transformer_block", "transformer_lm", "norm_placement")),
+        (r"attention", ("scaled_dot_product_attention", "multihead_self_attention", "qk_norm")),
         (r"cross_entropy|loss|entropy|nll|kl_div", ("cross_entropy",)),
         (r"softm", ("softmax",)),
         (r"silu|glu", ("positionwise_feedforward", "gated_ffn")),

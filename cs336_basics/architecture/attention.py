@@ -1,0 +1,51 @@
+"""Causal self-attention with other heads, queries and keys than the base model's."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class QKNormAttention(nn.Module):
+    """Causal multi-head self-attention with normalised queries and keys (Henry et al., 2020; Dehghani et al., 2023):
+
+        head_i = Attention(RoPE(q_norm(W_Q,i x)), RoPE(k_norm(W_K,i x)), W_V,i x)
+
+    The norm is an RMSNorm over the d_k features of each head on its own, with one gain for the queries and one for the
+    keys, which all heads share, as in Qwen 3 and Gemma 3. It comes before RoPE. Scores are divided by sqrt(d_k), as
+    always: a dot product of two vectors of root mean square 1 lies between -d_k and d_k, times the gains.
+
+    The submodules are `q_proj`, `k_proj`, `v_proj` and `output_proj` (Linear, d_model to d_model), and `q_norm` and
+    `k_norm` (RMSNorm of d_k).
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        num_heads: number of heads; divides d_model.
+        max_seq_len: with RoPE, positions run from 0 to max_seq_len - 1; unused without RoPE.
+        theta: base of RoPE's wavelengths; None means no RoPE.
+        eps: of both norms.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Raises:
+        ValueError: num_heads does not divide d_model; the message has both.
+
+    Problem: qk_norm
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        max_seq_len: int,
+        theta: float | None = None,
+        eps: float = 1e-6,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError("qk_norm: write QKNormAttention.__init__ in cs336_basics/architecture/attention.py")
+
+    def forward(
+        self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
+    ) -> Float[Tensor, " ... seq d_model"]:
+        """Let every position attend to itself and to the positions before it; None means positions 0, 1, 2, ..."""
+        raise NotImplementedError("qk_norm: write QKNormAttention.forward in cs336_basics/architecture/attention.py")
