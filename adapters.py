@@ -729,3 +729,32 @@ def run_qk_norm_attention(
         }
     )
     return attention(in_features, token_positions)
+
+
+def run_grouped_query_attention(
+    d_model: int,
+    num_heads: int,
+    num_kv_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_kv d_model"],
+    v_proj_weight: Float[Tensor, "d_kv d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal attention with num_kv_heads heads of keys and values; `theta` of None means no RoPE."""
+    from cs336_basics.architecture.attention import GroupedQueryAttention
+
+    like = q_proj_weight
+    attention = GroupedQueryAttention(d_model, num_heads, num_kv_heads, max_seq_len, theta, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    return attention(in_features, token_positions)

@@ -49,3 +49,53 @@ class QKNormAttention(nn.Module):
     ) -> Float[Tensor, " ... seq d_model"]:
         """Let every position attend to itself and to the positions before it; None means positions 0, 1, 2, ..."""
         raise NotImplementedError("qk_norm: write QKNormAttention.forward in cs336_basics/architecture/attention.py")
+
+
+class GroupedQueryAttention(nn.Module):
+    """Causal self-attention in which several query heads share one head of keys and values (Ainslie et al., 2023):
+
+        head_i = Attention(W_Q,i x, W_K,g x, W_V,g x)        g = i // (num_heads / num_kv_heads)
+
+    so neighbouring query heads are a group. With num_kv_heads = num_heads this is multi-head attention, with 1
+    multi-query attention (Shazeer, 2019). If `theta` is given, RoPE rotates queries and keys.
+
+    The submodules `q_proj` and `output_proj` are Linear layers from d_model to d_model, `k_proj` and `v_proj` from
+    d_model to num_kv_heads * d_k, with d_k = d_model / num_heads.
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        num_heads: number of query heads; divides d_model.
+        num_kv_heads: number of heads of keys and values; divides num_heads.
+        max_seq_len: with RoPE, positions run from 0 to max_seq_len - 1; unused without RoPE.
+        theta: base of RoPE's wavelengths; None means no RoPE.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Raises:
+        ValueError: num_heads does not divide d_model, or num_kv_heads does not divide num_heads; the message has both
+            numbers.
+
+    Problem: grouped_query_attention
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int,
+        max_seq_len: int,
+        theta: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        raise NotImplementedError(
+            "grouped_query_attention: write GroupedQueryAttention.__init__ in cs336_basics/architecture/attention.py"
+        )
+
+    def forward(
+        self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
+    ) -> Float[Tensor, " ... seq d_model"]:
+        """Let every position attend to itself and to the positions before it; None means positions 0, 1, 2, ..."""
+        raise NotImplementedError(
+            "grouped_query_attention: write GroupedQueryAttention.forward in cs336_basics/architecture/attention.py"
+        )

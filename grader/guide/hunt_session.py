@@ -51,6 +51,7 @@ _NO_TABLE = {
     "flash_attention_triton": "its bugs show in tiles of at least 16 rows, too many numbers to be read",
     "fused_rmsnorm": "its bugs show in rows that are too long to be read",
     **dict.fromkeys(("layernorm", "activations", "gated_ffn", "norm_placement", "qk_norm", "parallel_block"), _LAB),
+    **dict.fromkeys(("grouped_query_attention", "windowed_attention", "alibi", "rope_variants"), _LAB),
     "training_together": "its bugs show in runs that take minutes",
 }
 """Problems that have known bugs and no table, each with the reason."""

@@ -270,3 +270,17 @@ def test_qk_norm_without_rope_is_that_of_qwen3(draw):
     eps = config.rms_norm_eps
     ours = adapters.run_qk_norm_attention(D_MODEL, HEADS, SEQ, None, eps, **w, **gains, in_features=x)
     torch.testing.assert_close(ours, given, rtol=1e-5, atol=1e-6)  # their norm computes in float32
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "theta"), [(4, 4, None), (4, 2, 20.0), (4, 1, None), (6, 3, None)])
+def test_grouped_queries_by_torch(draw, heads, kv_heads, theta):
+    d_model, d_k = 4 * heads, 4
+    shapes = dict.fromkeys(PROJECTIONS, (d_model, d_model))
+    shapes |= dict.fromkeys(("k_proj_weight", "v_proj_weight"), (kv_heads * d_k, d_model))
+    w, x = {name: wide(draw, *shape) for name, shape in shapes.items()}, wide(draw, 2, SEQ, d_model)
+    ours = adapters.run_grouped_query_attention(d_model, heads, kv_heads, SEQ, theta, **w, in_features=x)
+    q, k, v = (split(x, w[name], n) for name, n in zip(PROJECTIONS[:3], (heads, kv_heads, kv_heads), strict=True))
+    if theta is not None:
+        q, k = rotated(q, theta, range(SEQ)), rotated(k, theta, range(SEQ))
+    attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    same(ours, F.linear(attended.transpose(-2, -3).flatten(-2), w["o_proj_weight"]))

@@ -184,6 +184,7 @@ _ALL = (
     _own_function("run_norm_placement_block", "norm_placement"),
     _own_function("run_qk_norm_attention", "qk_norm"),
     _own_function("run_parallel_block", "parallel_block"),
+    _own_function("run_grouped_query_attention", "grouped_query_attention"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),

@@ -68,6 +68,69 @@ class QKNormAttention(nn.Module):
         return self.output_proj(_joined(attended))
 
 
+class GroupedQueryAttention(nn.Module):
+    """Causal self-attention in which several query heads share one head of keys and values (Ainslie et al., 2023):
+
+        head_i = Attention(W_Q,i x, W_K,g x, W_V,g x)        g = i // (num_heads / num_kv_heads)
+
+    so neighbouring query heads are a group. With num_kv_heads = num_heads this is multi-head attention, with 1
+    multi-query attention (Shazeer, 2019). If `theta` is given, RoPE rotates queries and keys.
+
+    The submodules `q_proj` and `output_proj` are Linear layers from d_model to d_model, `k_proj` and `v_proj` from
+    d_model to num_kv_heads * d_k, with d_k = d_model / num_heads.
+
+    Args:
+        d_model: size of the last dimension of input and output.
+        num_heads: number of query heads; divides d_model.
+        num_kv_heads: number of heads of keys and values; divides num_heads.
+        max_seq_len: with RoPE, positions run from 0 to max_seq_len - 1; unused without RoPE.
+        theta: base of RoPE's wavelengths; None means no RoPE.
+        device: where the parameters live; None means torch's default.
+        dtype: type of the parameters; None means torch's default.
+
+    Raises:
+        ValueError: num_heads does not divide d_model, or num_kv_heads does not divide num_heads; the message has both
+            numbers.
+
+    Problem: grouped_query_attention
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int,
+        max_seq_len: int,
+        theta: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        d_k = _head_size(d_model, num_heads)
+        if num_kv_heads < 1 or num_heads % num_kv_heads:
+            raise ValueError(
+                f"{num_heads} query heads cannot share {num_kv_heads} heads of keys and values equally; choose a "
+                "num_kv_heads that divides num_heads."
+            )
+        self.num_heads, self.num_kv_heads = num_heads, num_kv_heads
+        self.q_proj = Linear(d_model, d_model, device, dtype)
+        self.k_proj = Linear(d_model, num_kv_heads * d_k, device, dtype)
+        self.v_proj = Linear(d_model, num_kv_heads * d_k, device, dtype)
+        self.output_proj = Linear(d_model, d_model, device, dtype)
+        self.rope = None if theta is None else RotaryPositionalEmbedding(theta, d_k, max_seq_len, device)
+
+    def forward(
+        self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
+    ) -> Float[Tensor, " ... seq d_model"]:
+        """Let every position attend to itself and to the positions before it; None means positions 0, 1, 2, ..."""
+        q = _heads(self.q_proj(x), self.num_heads)
+        k, v = (_heads(proj(x), self.num_kv_heads) for proj in (self.k_proj, self.v_proj))
+        q, k = _rotated(self.rope, q, k, token_positions)
+        group = self.num_heads // self.num_kv_heads
+        k, v = (y.repeat_interleave(group, dim=-3) for y in (k, v))
+        return self.output_proj(_joined(scaled_dot_product_attention(q, k, v, _causal(x))))
+
+
 def _head_size(d_model: int, num_heads: int) -> int:
     if num_heads < 1 or d_model % num_heads:
         raise ValueError(
