@@ -1,7 +1,7 @@
 """Causal self-attention with other heads, queries and keys than the base model's."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -99,3 +99,26 @@ class GroupedQueryAttention(nn.Module):
         raise NotImplementedError(
             "grouped_query_attention: write GroupedQueryAttention.forward in cs336_basics/architecture/attention.py"
         )
+
+
+def sink_attention(
+    Q: Float[Tensor, " ... heads queries d_k"],
+    K: Float[Tensor, " ... heads keys d_k"],
+    V: Float[Tensor, " ... heads keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None,
+    sinks: Float[Tensor, " heads"],
+) -> Float[Tensor, " ... heads queries d_v"]:
+    """Scaled dot-product attention in which every query may also attend to nothing (Agarwal et al., 2025, *gpt-oss*):
+
+        weight_ij = e^(s_ij) / (e^(sink) + sum_k e^(s_ik))        s = Q K^T / sqrt(d_k)
+
+    The sink is one more score of the head, the same for all queries, whose weight is dropped after the softmax, so that
+    a row of weights adds up to less than 1. A sink of minus infinity is attention without one.
+
+    Args:
+        Q, K, V, mask: as for `scaled_dot_product_attention`. A query that sees no key gives 0.
+        sinks: one number per head, which is not divided by sqrt(d_k).
+
+    Problem: windowed_attention
+    """
+    raise NotImplementedError("windowed_attention: write sink_attention in cs336_basics/architecture/attention.py")

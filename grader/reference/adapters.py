@@ -758,3 +758,25 @@ def run_grouped_query_attention(
         }
     )
     return attention(in_features, token_positions)
+
+
+def run_window_mask(
+    seq_len: int, window: int, stride: int | None = None, global_tokens: int = 0
+) -> Bool[Tensor, "seq seq"]:
+    """Return the causal mask of a window, with strides and tokens that all see; True where a query sees a key."""
+    from .architecture.masks import window_mask
+
+    return window_mask(seq_len, window, stride, global_tokens)
+
+
+def run_sink_attention(
+    Q: Float[Tensor, " ... heads queries d_k"],
+    K: Float[Tensor, " ... heads keys d_k"],
+    V: Float[Tensor, " ... heads keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None,
+    sinks: Float[Tensor, " heads"],
+) -> Float[Tensor, " ... heads queries d_v"]:
+    """Apply attention with one more score per head, whose weight is dropped after the softmax."""
+    from .architecture.attention import sink_attention
+
+    return sink_attention(Q, K, V, mask, sinks)

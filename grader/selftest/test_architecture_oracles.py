@@ -284,3 +284,46 @@ def test_grouped_queries_by_torch(draw, heads, kv_heads, theta):
         q, k = rotated(q, theta, range(SEQ)), rotated(k, theta, range(SEQ))
     attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     same(ours, F.linear(attended.transpose(-2, -3).flatten(-2), w["o_proj_weight"]))
+
+
+def test_windows_by_flex_attention(draw):
+    """`and_masks` and `or_masks` of torch, with a rule for each line of the table."""
+    from torch.nn.attention.flex_attention import and_masks, create_mask, or_masks
+
+    def causal(b: Any, h: Any, i: Tensor, j: Tensor) -> Tensor:
+        return i >= j
+
+    for window, stride, tokens in ((3, None, 0), (2, 3, 0), (2, None, 3), (2, 4, 1), (20, None, 0)):
+        rules = [lambda b, h, i, j, w=window: i - j < w, lambda b, h, i, j, n=tokens: j < n]
+        if stride:
+            rules.append(lambda b, h, i, j, s=stride: (i - j) % s == 0)
+        theirs = create_mask(and_masks(causal, or_masks(*rules)), 1, 1, 12, 12, device="cpu")[0, 0]
+        assert torch.equal(adapters.run_window_mask(12, window, stride, tokens), theirs), (window, stride, tokens)
+
+
+def test_windows_are_those_of_transformers():
+    masking = module_of("transformers.masking_utils")
+    i = torch.arange(9)
+    theirs = masking.and_masks(masking.sliding_window_overlay(4), masking.causal_mask_function)(0, 0, i[:, None], i)
+    assert torch.equal(adapters.run_window_mask(9, 4), theirs)
+
+
+def test_sinks_are_those_of_gpt_oss(draw):
+    attention = module_of("transformers.models.gpt_oss.modeling_gpt_oss").eager_attention_forward
+    q, k, v = (wide(draw, 2, HEADS, SEQ, D_K) for _ in range(3))
+    sinks, mask = wide(draw, HEADS), torch.ones(SEQ, SEQ).tril().bool()
+    module = SimpleNamespace(sinks=sinks, num_key_value_groups=1, training=False)
+    added = torch.zeros(SEQ, SEQ, dtype=torch.float64).masked_fill(~mask, -math.inf).expand(2, 1, SEQ, SEQ)
+    theirs, _ = attention(module, q, k, v, added, scaling=D_K**-0.5)
+    torch.testing.assert_close(adapters.run_sink_attention(q, k, v, mask, sinks), theirs.transpose(1, 2))
+
+
+def test_a_sink_is_a_key_of_zero_value_with_its_own_score(draw):
+    """By torch's attention: a bias holds the mask and the sink."""
+    q, k, v = (wide(draw, 2, HEADS, SEQ, D_K) for _ in range(3))
+    sinks, mask = wide(draw, HEADS), torch.ones(SEQ, SEQ).tril().bool()
+    more_k, more_v = (F.pad(x, (0, 0, 0, 1)) for x in (k, v))
+    bias = torch.zeros(SEQ, SEQ, dtype=torch.float64).masked_fill(~mask, -math.inf).expand(HEADS, SEQ, SEQ)
+    bias = torch.cat([bias, sinks[:, None, None].expand(HEADS, SEQ, 1)], -1)
+    theirs = F.scaled_dot_product_attention(q, more_k, more_v, attn_mask=bias)
+    same(adapters.run_sink_attention(q, k, v, mask, sinks), theirs)

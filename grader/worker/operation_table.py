@@ -185,6 +185,8 @@ _ALL = (
     _own_function("run_qk_norm_attention", "qk_norm"),
     _own_function("run_parallel_block", "parallel_block"),
     _own_function("run_grouped_query_attention", "grouped_query_attention"),
+    _own("run_window_mask", "windowed_attention"),
+    _own_function("run_sink_attention", "windowed_attention"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),

@@ -1,11 +1,13 @@
 """Causal self-attention with other heads, queries and keys than the base model's."""
 
+import math
+
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ..attention import scaled_dot_product_attention
+from ..attention import scaled_dot_product_attention, softmax
 from ..layers import Linear, RMSNorm
 from ..rope import RotaryPositionalEmbedding
 
@@ -129,6 +131,34 @@ class GroupedQueryAttention(nn.Module):
         group = self.num_heads // self.num_kv_heads
         k, v = (y.repeat_interleave(group, dim=-3) for y in (k, v))
         return self.output_proj(_joined(scaled_dot_product_attention(q, k, v, _causal(x))))
+
+
+def sink_attention(
+    Q: Float[Tensor, " ... heads queries d_k"],
+    K: Float[Tensor, " ... heads keys d_k"],
+    V: Float[Tensor, " ... heads keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None,
+    sinks: Float[Tensor, " heads"],
+) -> Float[Tensor, " ... heads queries d_v"]:
+    """Scaled dot-product attention in which every query may also attend to nothing (Agarwal et al., 2025, *gpt-oss*):
+
+        weight_ij = e^(s_ij) / (e^(sink) + sum_k e^(s_ik))        s = Q K^T / sqrt(d_k)
+
+    The sink is one more score of the head, the same for all queries, whose weight is dropped after the softmax, so that
+    a row of weights adds up to less than 1. A sink of minus infinity is attention without one.
+
+    Args:
+        Q, K, V, mask: as for `scaled_dot_product_attention`. A query that sees no key gives 0.
+        sinks: one number per head, which is not divided by sqrt(d_k).
+
+    Problem: windowed_attention
+    """
+    scores = (Q / math.sqrt(Q.shape[-1])) @ K.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    sink = sinks.to(scores.dtype)[:, None, None].expand(*scores.shape[:-1], 1)
+    weights = softmax(torch.cat([scores, sink], dim=-1), dim=-1)
+    return weights[..., :-1] @ V
 
 
 def _head_size(d_model: int, num_heads: int) -> int:
