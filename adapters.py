@@ -780,3 +780,46 @@ def run_sink_attention(
     from cs336_basics.architecture.attention import sink_attention
 
     return sink_attention(Q, K, V, mask, sinks)
+
+
+def run_alibi_slopes(num_heads: int) -> Float[Tensor, " heads"]:
+    """Return the slopes of ALiBi, in float32."""
+    from cs336_basics.architecture.positions import alibi_slopes
+
+    return alibi_slopes(num_heads)
+
+
+def run_alibi_attention(
+    Q: Float[Tensor, " ... heads seq d_k"],
+    K: Float[Tensor, " ... heads seq d_k"],
+    V: Float[Tensor, " ... heads seq d_v"],
+) -> Float[Tensor, " ... heads seq d_v"]:
+    """Apply causal attention with linear biases."""
+    from cs336_basics.architecture.positions import alibi_attention
+
+    return alibi_attention(Q, K, V)
+
+
+def run_rope_variant(
+    d_k: int,
+    theta: float,
+    max_seq_len: int,
+    layout: str,
+    rotary_dim: int | None,
+    in_query_or_key: Float[Tensor, " ... seq d_k"],
+    token_positions: Int[Tensor, " ... seq"],
+) -> Float[Tensor, " ... seq d_k"]:
+    """Rotate the first `rotary_dim` features (all of them if None), "interleaved" or in "halves"."""
+    from cs336_basics.architecture.positions import PartialRotaryEmbedding
+
+    rope = PartialRotaryEmbedding(theta, d_k, max_seq_len, layout, rotary_dim, in_query_or_key.device)
+    return rope(in_query_or_key, token_positions)
+
+
+def run_permute_for_halves(
+    weight: Float[Tensor, "features d_model"], num_heads: int
+) -> Float[Tensor, "features d_model"]:
+    """Return W_Q or W_K for interleaved RoPE with its rows in the order that RoPE in halves needs."""
+    from cs336_basics.architecture.positions import permute_for_halves
+
+    return permute_for_halves(weight, num_heads)

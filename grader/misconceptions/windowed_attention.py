@@ -347,8 +347,8 @@ MISCONCEPTIONS = (
     _sink(
         "without-sink",
         _weighing(_without_sink),
-        "gives weights that add up to 1, as if there were no sink: it is missing, or added to every score, or the weights "
-        "are divided by what is left once it was dropped.",
+        "gives weights that add up to 1, as if there were no sink: it is missing, or added to every score, or the "
+        "weights are divided by what is left once it was dropped.",
         "What is the sum of the weights of a query in the formula?",
         frequency="common",
         forms=[_weighing(_renormalised), _weighing(_added_to_scores)],

@@ -327,3 +327,82 @@ def test_a_sink_is_a_key_of_zero_value_with_its_own_score(draw):
     bias = torch.cat([bias, sinks[:, None, None].expand(HEADS, SEQ, 1)], -1)
     theirs = F.scaled_dot_product_attention(q, more_k, more_v, attn_mask=bias)
     same(adapters.run_sink_attention(q, k, v, mask, sinks), theirs)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Positions
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6, 8, 12, 20, 32])
+def test_slopes_of_alibi(heads):
+    bias = module_of("x_transformers.x_transformers").AlibiPositionalBias(heads, heads)
+    torch.testing.assert_close(adapters.run_alibi_slopes(heads), bias.slopes.flatten().float())
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6, 8, 12, 20, 32])
+def test_slopes_of_bloom(heads):
+    build = module_of("transformers.models.bloom.modeling_bloom").build_alibi_tensor
+    theirs = build(torch.ones(1, 2), heads, torch.float32)[:, 0, 1]  # slope times the key's index
+    torch.testing.assert_close(adapters.run_alibi_slopes(heads), theirs)
+
+
+def test_alibi_by_torch(draw):
+    q, k, v = (wide(draw, 2, 6, SEQ, D_K) for _ in range(3))
+    distance = torch.arange(SEQ)[:, None] - torch.arange(SEQ)
+    slopes = torch.tensor([2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3], dtype=torch.float64)
+    bias = (-slopes[:, None, None] * distance).masked_fill(distance < 0, -math.inf)
+    same(adapters.run_alibi_attention(q, k, v), F.scaled_dot_product_attention(q, k, v, attn_mask=bias))
+
+
+def test_interleaved_rope_number_by_number(draw):
+    x, positions = wide(draw, 2, 4, 8), [3, 0, 11, 5]
+    for rotary_dim in (8, 4):
+        ours = adapters.run_rope_variant(8, 30.0, 16, "interleaved", rotary_dim, x, torch.tensor(positions))
+        same(ours[..., :rotary_dim], rotated(x[..., :rotary_dim], 30.0, positions))
+        assert torch.equal(ours[..., rotary_dim:], x[..., rotary_dim:])
+
+
+def angles(rotary_dim: int, theta: float, positions: list[int]) -> Tensor:
+    exponents = torch.arange(0, rotary_dim, 2, dtype=torch.float64) / rotary_dim
+    return torch.tensor(positions, dtype=torch.float64)[:, None] / theta**exponents
+
+
+def test_halves_are_those_of_llama(draw):
+    apply = module_of("transformers.models.llama.modeling_llama").apply_rotary_pos_emb
+    x, positions = wide(draw, 1, 2, 4, 8), [3, 0, 11, 5]
+    table = angles(8, 30.0, positions).repeat(1, 2)[None]
+    theirs, _ = apply(x, x, table.cos(), table.sin())
+    same(adapters.run_rope_variant(8, 30.0, 16, "halves", None, x, torch.tensor(positions)), theirs)
+
+
+def test_interleaved_is_that_of_gptj(draw):
+    apply = module_of("transformers.models.gptj.modeling_gptj").apply_rotary_pos_emb
+    x, positions = wide(draw, 1, 4, 2, 8), [3, 0, 11, 5]  # [batch, seq, heads, d_k]
+    table = angles(8, 30.0, positions)[None]
+    theirs = apply(x, table.sin(), table.cos()).transpose(1, 2)
+    same(
+        adapters.run_rope_variant(8, 30.0, 16, "interleaved", None, x.transpose(1, 2), torch.tensor(positions)), theirs
+    )
+
+
+def test_permuted_weights_give_qwen3_what_interleaved_rope_gives_us(draw):
+    """Whole attention: our layout with the weights, theirs with the permuted ones."""
+    models = module_of("transformers")
+    config = models.Qwen3Config(
+        hidden_size=D_MODEL, num_attention_heads=HEADS, num_key_value_heads=HEADS, head_dim=D_K, num_hidden_layers=1,
+        attn_implementation="eager",
+    )  # fmt: skip
+    theirs = module_of("transformers.models.qwen3.modeling_qwen3").Qwen3Attention(config, 0).double().eval()
+    w = {name: wide(draw, D_MODEL, D_MODEL) for name in PROJECTIONS}
+    gains = {name: wide(draw, D_K) for name in ("q_norm_weight", "k_norm_weight")}
+    permuted = {name: adapters.run_permute_for_halves(w[name], HEADS) for name in PROJECTIONS[:2]}
+    permuted |= {name: adapters.run_permute_for_halves(gain[:, None], 1)[:, 0] for name, gain in gains.items()}
+    state = {**w, **permuted}
+    theirs.load_state_dict({name.replace("_weight", ".weight"): value for name, value in state.items()})
+    x = wide(draw, 1, SEQ, D_MODEL)
+    mask = torch.full((SEQ, SEQ), -math.inf, dtype=torch.float64).triu(1)
+    table = angles(D_K, 30.0, list(range(SEQ))).repeat(1, 2)[None]
+    given, _ = theirs(x, (table.cos(), table.sin()), mask[None, None])
+    eps = config.rms_norm_eps
+    ours = adapters.run_qk_norm_attention(D_MODEL, HEADS, SEQ, 30.0, eps, **w, **gains, in_features=x)
+    torch.testing.assert_close(ours, given, rtol=1e-5, atol=1e-6)  # their norm computes in float32

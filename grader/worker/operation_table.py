@@ -186,6 +186,10 @@ _ALL = (
     _own_function("run_parallel_block", "parallel_block"),
     _own_function("run_grouped_query_attention", "grouped_query_attention"),
     _own("run_window_mask", "windowed_attention"),
+    _own("run_alibi_slopes", "alibi"),
+    _own_function("run_alibi_attention", "alibi"),
+    _own_function("run_rope_variant", "rope_variants"),
+    _own_function("run_permute_for_halves", "rope_variants"),
     _own_function("run_sink_attention", "windowed_attention"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
