@@ -49,8 +49,8 @@ def module_of(name: str) -> Any:
 
 @pytest.mark.parametrize(("gain", "bias"), [(True, True), (True, False), (False, True), (False, False)])
 def test_layernorm(draw, gain, bias):
-    x, w, b = wide(draw, 2, 3, D_MODEL), wide(draw, D_MODEL), wide(draw, D_MODEL)
-    w, b = w if gain else None, b if bias else None
+    x = wide(draw, 2, 3, D_MODEL)
+    w, b = (wide(draw, D_MODEL) if there else None for there in (gain, bias))
     same(adapters.run_layernorm(D_MODEL, 1e-3, w, b, x), F.layer_norm(x, (D_MODEL,), w, b, 1e-3))
 
 
@@ -170,7 +170,8 @@ def layer_of(family: str, name: str, **norms: nn.Module) -> nn.Module:
 def test_post_norm_is_that_of_torchs_encoder_layer(draw):
     sizes, w, x, attn, ffn = block(draw)
     layer = nn.TransformerEncoderLayer(D_MODEL, HEADS, D_FF, dropout=0.0, norm_first=False, batch_first=True).train()
-    layer.norm1, layer.norm2 = rms_norm(w["ln1.weight"]), rms_norm(w["ln2.weight"])
+    for name, key in (("norm1", "ln1.weight"), ("norm2", "ln2.weight")):
+        setattr(layer, name, rms_norm(w[key]))
     layer._sa_block = lambda x, *_, **__: attn.branch(x)  # type: ignore[method-assign]
     layer._ff_block = lambda x: ffn.branch(x)  # type: ignore[method-assign]
     same(adapters.run_norm_placement_block(**sizes, placement="post", weights=w, in_features=x), layer(x))

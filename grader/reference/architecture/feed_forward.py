@@ -72,7 +72,13 @@ def gated_d_ff(plain_d_ff: int, multiple_of: int = 1) -> int:
 
 
 def _gate(name: str) -> Activation:
-    gates = {"glu": torch.sigmoid, "bilinear": _identity, "reglu": relu, "geglu": gelu, "swiglu": silu}
+    gates: dict[str, Activation] = {
+        "glu": torch.sigmoid,
+        "bilinear": _identity,
+        "reglu": relu,
+        "geglu": gelu,
+        "swiglu": silu,
+    }
     if name not in gates:
         raise ValueError(f"no gate is called {name!r}; there are {', '.join(GATES)}.")
     return gates[name]

@@ -24,7 +24,8 @@ def _two_equal_norms(d_model, num_heads, d_ff, max_seq_len, theta, shared_norm, 
     first, second = RMSNorm(d_model), RMSNorm(d_model)
     first.load_state_dict({"weight": weights["ln1.weight"]})
     second.load_state_dict({"weight": weights["ln1.weight" if shared_norm else "ln2.weight"]})
-    attention, network, first, second = (m.to(in_features.dtype) for m in (attention, network, first, second))
+    for one in (attention, network, first, second):
+        one.to(in_features.dtype)
     return network(second(in_features)) + (attention(first(in_features)) + in_features)
 
 
