@@ -714,7 +714,7 @@ def run_qk_norm_attention(
     token_positions: Int[Tensor, " ... seq"] | None = None,
 ) -> Float[Tensor, " ... seq d_model"]:
     """Apply causal attention with normalised queries and keys; `theta` of None means no RoPE."""
-    from cs336_basics.architecture.attention import QKNormAttention
+    from cs336_basics.architecture.attention_variants import QKNormAttention
 
     like = q_proj_weight
     attention = QKNormAttention(d_model, num_heads, max_seq_len, theta, eps, like.device, like.dtype)
@@ -745,7 +745,7 @@ def run_grouped_query_attention(
     token_positions: Int[Tensor, " ... seq"] | None = None,
 ) -> Float[Tensor, " ... seq d_model"]:
     """Apply causal attention with num_kv_heads heads of keys and values; `theta` of None means no RoPE."""
-    from cs336_basics.architecture.attention import GroupedQueryAttention
+    from cs336_basics.architecture.attention_variants import GroupedQueryAttention
 
     like = q_proj_weight
     attention = GroupedQueryAttention(d_model, num_heads, num_kv_heads, max_seq_len, theta, like.device, like.dtype)
@@ -777,7 +777,7 @@ def run_sink_attention(
     sinks: Float[Tensor, " heads"],
 ) -> Float[Tensor, " ... heads queries d_v"]:
     """Apply attention with one more score per head, whose weight is dropped after the softmax."""
-    from cs336_basics.architecture.attention import sink_attention
+    from cs336_basics.architecture.attention_variants import sink_attention
 
     return sink_attention(Q, K, V, mask, sinks)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from grader.reference.architecture import attention
+from grader.reference.architecture import attention_variants
 from grader.reference.attention import scaled_dot_product_attention
 from grader.reference.layers import Linear
 from grader.reference.rope import RotaryPositionalEmbedding
@@ -17,7 +17,12 @@ from .catalogue import Misconception, replacing
 from .together import assembled
 
 Spread = Callable[[Tensor, int], Tensor]
-_heads, _joined, _rotated, _causal = attention._heads, attention._joined, attention._rotated, attention._causal
+_heads, _joined, _rotated, _causal = (
+    attention_variants._heads,
+    attention_variants._joined,
+    attention_variants._rotated,
+    attention_variants._causal,
+)
 
 
 def _interleaved(y: Tensor, group: int) -> Tensor:
@@ -106,7 +111,7 @@ def _heads_last(self, x, token_positions=None):
 def _unchecked(self, d_model, num_heads, num_kv_heads, max_seq_len, theta=None, device=None, dtype=None):
     """The constructor without its check."""
     nn.Module.__init__(self)
-    d_k = attention._head_size(d_model, num_heads)
+    d_k = attention_variants._head_size(d_model, num_heads)
     self.num_heads, self.num_kv_heads = num_heads, num_kv_heads
     self.q_proj = Linear(d_model, d_model, device, dtype)
     self.k_proj = Linear(d_model, num_kv_heads * d_k, device, dtype)
@@ -124,7 +129,7 @@ def _uneven(self, x, token_positions=None):
     return self.output_proj(_joined(scaled_dot_product_attention(q, k, v, _causal(x))))
 
 
-FORWARD = "architecture.attention.GroupedQueryAttention.forward"
+FORWARD = "architecture.attention_variants.GroupedQueryAttention.forward"
 
 
 def _bug(id: str, forward: Any, diagnosis: str, hint: str, **options: Any) -> Misconception:
@@ -223,7 +228,7 @@ MISCONCEPTIONS = (
     Misconception(
         id="grouped-query-attention-uneven-groups",
         problem="grouped_query_attention",
-        replaces={FORWARD: _uneven, "architecture.attention.GroupedQueryAttention.__init__": _unchecked},
+        replaces={FORWARD: _uneven, "architecture.attention_variants.GroupedQueryAttention.__init__": _unchecked},
         diagnosis="Your attention takes numbers of heads that do not come out even, and makes the last group smaller.",
         hint="Which groups do 4 query heads make with 3 heads of keys?",
         frequency="occasional",

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from grader.reference.architecture import attention
+from grader.reference.architecture import attention_variants
 from grader.reference.attention import scaled_dot_product_attention
 from grader.reference.layers import RMSNorm
 
@@ -16,8 +16,12 @@ from .catalogue import Misconception, replacing
 from .together import assembled
 
 Norm = Callable[[Any, Tensor], Tensor]
-_heads, _joined, _rotated, _causal = attention._heads, attention._joined, attention._rotated, attention._causal
-_init = attention.QKNormAttention.__init__
+_heads, _joined, _rotated, _causal = (
+    attention_variants._heads,
+    attention_variants._joined,
+    attention_variants._rotated,
+    attention_variants._causal,
+)
 
 
 def _q_norm(self: Any, q: Tensor) -> Tensor:
@@ -149,7 +153,7 @@ def _before_projection(self, x, token_positions=None):
 
 
 def _bug(id: str, forward: Any, diagnosis: str, hint: str, **options: Any) -> Misconception:
-    name = "architecture.attention.QKNormAttention.forward"
+    name = "architecture.attention_variants.QKNormAttention.forward"
     return replacing("qk_norm", name, "Your attention ", id, forward, diagnosis, hint, **options)
 
 

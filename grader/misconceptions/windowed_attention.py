@@ -238,7 +238,7 @@ def _mask(id: str, function: Any, diagnosis: str, hint: str, **options: Any) -> 
 
 
 def _sink(id: str, function: Any, diagnosis: str, hint: str, **options: Any) -> Misconception:
-    name = "architecture.attention.sink_attention"
+    name = "architecture.attention_variants.sink_attention"
     return replacing(
         "windowed_attention", name, "Your attention with a sink ", id, function, diagnosis, hint, **options
     )

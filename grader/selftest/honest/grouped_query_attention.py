@@ -8,7 +8,7 @@ from einops import einsum, rearrange
 from grader.misconceptions.catalogue import Variant
 from grader.reference.attention import CausalMultiHeadSelfAttention
 
-NAME = "architecture.attention.GroupedQueryAttention.forward"
+NAME = "architecture.attention_variants.GroupedQueryAttention.forward"
 
 
 def _positions(x, token_positions):

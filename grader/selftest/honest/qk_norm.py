@@ -9,7 +9,7 @@ from grader.misconceptions.catalogue import Variant
 from grader.reference.attention import CausalMultiHeadSelfAttention
 from grader.reference.layers import RMSNorm
 
-NAME = "architecture.attention.QKNormAttention.forward"
+NAME = "architecture.attention_variants.QKNormAttention.forward"
 
 
 def _norm(x, weight, eps):

@@ -59,7 +59,7 @@ def _mask(id, function):
 
 
 def _sink(id, function):
-    return Variant(id, "windowed_attention", {"architecture.attention.sink_attention": function})
+    return Variant(id, "windowed_attention", {"architecture.attention_variants.sink_attention": function})
 
 
 VARIANTS = (

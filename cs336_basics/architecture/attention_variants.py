@@ -42,13 +42,17 @@ class QKNormAttention(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        raise NotImplementedError("qk_norm: write QKNormAttention.__init__ in cs336_basics/architecture/attention.py")
+        raise NotImplementedError(
+            "qk_norm: write QKNormAttention.__init__ in cs336_basics/architecture/attention_variants.py"
+        )
 
     def forward(
         self, x: Float[Tensor, " ... seq d_model"], token_positions: Int[Tensor, " ... seq"] | None = None
     ) -> Float[Tensor, " ... seq d_model"]:
         """Let every position attend to itself and to the positions before it; None means positions 0, 1, 2, ..."""
-        raise NotImplementedError("qk_norm: write QKNormAttention.forward in cs336_basics/architecture/attention.py")
+        raise NotImplementedError(
+            "qk_norm: write QKNormAttention.forward in cs336_basics/architecture/attention_variants.py"
+        )
 
 
 class GroupedQueryAttention(nn.Module):
@@ -89,7 +93,8 @@ class GroupedQueryAttention(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         raise NotImplementedError(
-            "grouped_query_attention: write GroupedQueryAttention.__init__ in cs336_basics/architecture/attention.py"
+            "grouped_query_attention: write GroupedQueryAttention.__init__ "
+            "in cs336_basics/architecture/attention_variants.py"
         )
 
     def forward(
@@ -97,7 +102,8 @@ class GroupedQueryAttention(nn.Module):
     ) -> Float[Tensor, " ... seq d_model"]:
         """Let every position attend to itself and to the positions before it; None means positions 0, 1, 2, ..."""
         raise NotImplementedError(
-            "grouped_query_attention: write GroupedQueryAttention.forward in cs336_basics/architecture/attention.py"
+            "grouped_query_attention: write GroupedQueryAttention.forward "
+            "in cs336_basics/architecture/attention_variants.py"
         )
 
 
@@ -121,4 +127,6 @@ def sink_attention(
 
     Problem: windowed_attention
     """
-    raise NotImplementedError("windowed_attention: write sink_attention in cs336_basics/architecture/attention.py")
+    raise NotImplementedError(
+        "windowed_attention: write sink_attention in cs336_basics/architecture/attention_variants.py"
+    )
