@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from grader.report.model import ProblemReport, Report
+from grader.selftest.forked import forks_for_processes
 from grader.selftest.report_contract import check
 
 # Files run side by side, one to a core, as examiners and workers do, here and in what tests start. Two threads of torch
@@ -52,6 +54,13 @@ def every_file_leaves_the_process_where_it_was() -> Iterator[None]:
     yield
     os.chdir(folder)
     sys.path[:] = path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes_are_forks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Except where a file of tests is about processes themselves, and says so."""
+    with contextlib.nullcontext() if getattr(request.module, "REAL_PROCESSES", False) else forks_for_processes():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,6 @@ from grader.kit.paths import REFERENCE
 from grader.report.model import build_report
 from grader.scoring.outcome import Result
 from grader.scoring.rubric import load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.submission.faults import CallTimeout
 from grader.submission.locate import locate
@@ -157,7 +156,7 @@ def graded(folder: Path, problem: str, call_limit_s: float) -> tuple[float, Exam
     layout = locate(folder)
     chosen = [dataclasses.replace(load_rubric()[problem], call_limit_s=call_limit_s, needs=())]
     isolation = choose("auto", layout)
-    run = run_tests(layout, chosen, isolation=isolation, launch=ForkedExaminer)
+    run = run_tests(layout, chosen, isolation=isolation)
     report = build_report(
         str(folder), load_rubric(), chosen, run.planned, run.outcomes, run.explanations,
         policy={}, seed=run.seed, isolation=isolation.as_json(), environment={},

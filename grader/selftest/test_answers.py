@@ -15,7 +15,6 @@ from grader.report.model import Report, build_report
 from grader.scoring.outcome import Written
 from grader.scoring.points import Status
 from grader.scoring.rubric import load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.submission.faults import NothingToAssess, Todo, WrongResult
 from grader.submission.files import Files
@@ -41,7 +40,7 @@ def grade(root: Path, answers: str | None) -> Report:
         (root / ANSWERS).write_text(answers, "utf-8")
     layout = locate(root)
     isolation = choose("process", layout)
-    run = run_tests(layout, PROBLEMS, seed=1, isolation=isolation, launch=ForkedExaminer)
+    run = run_tests(layout, PROBLEMS, seed=1, isolation=isolation)
     return build_report(
         str(root), load_rubric(), PROBLEMS, run.planned, run.outcomes, run.explanations,
         policy={}, seed=run.seed, isolation=isolation.as_json(), environment={"seconds": 0.0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -50,6 +51,7 @@ ROOMS = {
 LIMITED = [room for room in ROOMS if room != "selftest"]
 
 
+@functools.cache
 def modules(grader: Path) -> dict[str, ast.Module]:
     """Every module below `grader`, by its name without "grader."; golden submissions are data, and some are broken."""
     found = (path for path in grader.rglob("*.py") if "golden" not in path.parts or path.parent.name == "golden")

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from grader.kit.paths import KIT
+from grader.selftest.forked import run_grader
 from grader.selftest.layouts import hears_signals, public_layout
 from grader.selftest.report_contract import checked
 from grader.submission.archive import ArchiveRefused, Bounds, unpacked
@@ -210,10 +211,7 @@ def test_an_archive_is_graded_like_its_folder(tmp_path, kind):
     archive = Path(shutil.make_archive(str(tmp_path / "ada"), kind, tmp_path / "work"))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    command = [sys.executable, "-m", "grader", str(archive), "--problem", "rmsnorm", "--json", "-"]
-    result = subprocess.run(
-        command, cwd=KIT, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, check=False
-    )
+    result = run_grader(archive, "--problem", "rmsnorm", "--json", "-", TMPDIR=str(scratch))
     assert result.returncode == 0, result.stderr
     report = checked(result.stdout)
     assert report["score"]["earned"] == 1
@@ -223,18 +221,14 @@ def test_an_archive_is_graded_like_its_folder(tmp_path, kind):
 
 def test_a_refused_archive_is_one_sentence_and_exit_code_2(tmp_path):
     archive = zip_of(tmp_path / "s.zip", [("../evil.py", b"x")])
-    result = subprocess.run(
-        [sys.executable, "-m", "grader", str(archive)], cwd=KIT, capture_output=True, text=True, check=False
-    )
+    result = run_grader(archive)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "grader: s.zip is refused: ../evil.py leads out of the archive.\n"
 
 
 def test_an_archive_without_adapters_is_named_by_its_own_name(tmp_path):
     archive = zip_of(tmp_path / "s.zip", [("readme.txt", b"x")])
-    result = subprocess.run(
-        [sys.executable, "-m", "grader", str(archive)], cwd=KIT, capture_output=True, text=True, check=False
-    )
+    result = run_grader(archive)
     assert result.returncode == 2
     assert f"no adapters.py and no tests/adapters.py in {archive}" in result.stderr
 

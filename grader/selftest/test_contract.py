@@ -15,7 +15,6 @@ from grader.report.model import Report, build_report
 from grader.scoring.outcome import PlannedTest, Result, Tier
 from grader.scoring.points import Status
 from grader.scoring.rubric import ProblemKind, load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import without_own_adapters, written
 from grader.submission.faults import AdapterMissing, Todo
 from grader.submission.in_process import InProcess
@@ -37,7 +36,7 @@ ADAPTERS = (KIT / "adapters.py").read_text("utf-8")
 
 
 def run(root: Path, **options) -> ExaminationResult:
-    return run_tests(locate(root), TESTED, seed=1, isolation=Isolation(Level.PROCESS), launch=ForkedExaminer, **options)
+    return run_tests(locate(root), TESTED, seed=1, isolation=Isolation(Level.PROCESS), **options)
 
 
 def reported(planned: list[PlannedTest], found: ExaminationResult) -> Report:

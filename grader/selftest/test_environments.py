@@ -24,6 +24,7 @@ import torch
 from grader.cases.compare import compare
 from grader.kit.paths import KIT
 from grader.scoring.outcome import Result
+from grader.selftest.forked import run_grader
 from grader.selftest.layouts import public_layout, written
 from grader.selftest.report_contract import checked
 from grader.submission.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
@@ -82,9 +83,9 @@ def asking_for(folder: Path, *requirements: str, python: str = ">=3.11", **files
 
 def graded(root: Path, *options: str) -> tuple[dict, str]:
     """A whole grade, as the command line gives it: the report and what it shows."""
-    command = [sys.executable, "-m", "grader", str(root), "--json", str(root / "report.json"), *options]
-    shown = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True).stdout
-    return checked((root / "report.json").read_text("utf-8")), " ".join(shown.replace("│", " ").split())
+    result = run_grader(root, "--json", root / "report.json", *options)
+    assert result.returncode == 0, result.stderr
+    return checked((root / "report.json").read_text("utf-8")), " ".join(result.stdout.replace("│", " ").split())
 
 
 USES_A_HEAP = """

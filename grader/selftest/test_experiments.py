@@ -28,7 +28,6 @@ from grader.report.model import build_report
 from grader.scoring.points import Status
 from grader.scoring.rubric import load_rubric
 from grader.selftest.experiments import COPIES, RUNS, SIZE, make
-from grader.selftest.forked import ForkedExaminer
 from grader.submission.faults import Fault, NothingToAssess
 from grader.submission.files import Files
 from grader.submission.locate import locate
@@ -94,7 +93,7 @@ def test_honest_experiments_have_full_marks(honest):
     problems = load_rubric().select(PROBLEMS)
     layout = locate(honest)
     isolation = choose("process", layout)
-    run = run_tests(layout, problems, seed=1, isolation=isolation, launch=ForkedExaminer)
+    run = run_tests(layout, problems, seed=1, isolation=isolation)
     report = build_report(
         "honest", load_rubric(), problems, run.planned, run.outcomes, run.explanations,
         policy={}, seed=1, isolation=isolation.as_json(), environment={"seconds": 0.0},

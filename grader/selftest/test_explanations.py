@@ -11,14 +11,13 @@ from grader.grading import grade
 from grader.misconceptions.catalogue import load_catalogue
 from grader.report.model import ProblemReport, Report
 from grader.scoring.rubric import load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_solution, with_bug, written
 
 RUBRIC = load_rubric()
 
 
 def graded(folder: Path, bug: str, *problems: str) -> tuple[Report, dict[str, ProblemReport]]:
-    report = grade(str(with_bug(folder / bug, bug)), RUBRIC, RUBRIC.select(problems), jobs=1, launch=ForkedExaminer)
+    report = grade(str(with_bug(folder / bug, bug)), RUBRIC, RUBRIC.select(problems), isolation="process", jobs=1)
     return report, {problem.problem.id: problem for problem in report.problems}
 
 
@@ -44,7 +43,7 @@ def one_each(request, tmp_path_factory) -> tuple[str, dict[str, ProblemReport]]:
     """Which bugs, and what came of a submission that has that one of each of the cheap problems."""
     bugs = [bug_of(problem, request.param) for problem in CHEAP]
     root = with_bug(tmp_path_factory.mktemp(request.param) / "bugs", *bugs)
-    report = grade(str(root), RUBRIC, RUBRIC.select(CHEAP), jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, RUBRIC.select(CHEAP), isolation="process", jobs=1)
     return request.param, {problem.problem.id: problem for problem in report.problems}
 
 
@@ -69,7 +68,7 @@ def test_a_bug_is_named_in_a_public_solution_too(tmp_path):
             """
         },
     )
-    report = grade(str(root), RUBRIC, RUBRIC.select(["embedding"]), jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, RUBRIC.select(["embedding"]), isolation="process", jobs=1)
     assert named(report.problems[0]) == {"embedding-counts-from-one"}
 
 
@@ -124,7 +123,7 @@ def test_what_passes_speaks_against_a_bug_beside_one_below(tmp_path):
     """RoPE has a known bug, and positions of None turn nothing: that does not mean that RoPE is never applied."""
     root = written(tmp_path, {"tests/adapters.py": POSITIONS_NONE_IS_NO_ROPE})
     wanted = RUBRIC.select(["rope", "multihead_self_attention"])
-    report = grade(str(root), RUBRIC, wanted, jobs=1, isolation="none")  # in a process that has planted nothing yet
+    report = grade(str(root), RUBRIC, wanted, isolation="none", jobs=1)  # in a process that has planted nothing yet
     rope, attention = report.problems
     assert named(rope) == {"rope-ignores-theta"}
     assert [test.plan.claim.partition("::")[2] for test in attention.advice] == ["test_no_positions"]
@@ -135,7 +134,7 @@ def test_two_bugs_cost_once_each(tmp_path):
     """What they do together is in no store of evidence; planted together into the reference, they give it."""
     root = with_bug(tmp_path / "bugs", "rope-halves-instead-of-pairs", "rmsnorm-eps-outside-root")
     wanted = ["rmsnorm", "rope", "multihead_self_attention", "transformer_block", "transformer_lm"]
-    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), isolation="process", jobs=1)
     problems = {problem.problem.id: problem for problem in report.problems}
     assert named(problems["rmsnorm"]) == {"rmsnorm-eps-outside-root"}
     assert named(problems["rope"]) == {"rope-halves-instead-of-pairs"}
@@ -150,7 +149,7 @@ def test_a_bug_is_named_over_another_below_it(tmp_path):
     rope, block = "rope-halves-instead-of-pairs", "block-post-norm"
     root = with_bug(tmp_path / "bugs", rope, block)
     wanted = ["rope", "multihead_self_attention", "transformer_block", "transformer_lm"]
-    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), isolation="process", jobs=1)
     problems = {problem.problem.id: problem for problem in report.problems}
     assert named(problems["rope"]) == {rope}
     assert block in named(problems["transformer_block"])
@@ -187,7 +186,7 @@ def changed(folder: Path, file: str, changes: Mapping[str, str]) -> Path:
 def test_a_bug_without_a_name_costs_once(tmp_path, wrong, file, changes):
     wanted = [wrong, "multihead_self_attention", "transformer_block", "transformer_lm"]
     root = changed(tmp_path / "solution", file, changes)
-    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, RUBRIC.select(wanted), isolation="process", jobs=1)
     problems = {problem.problem.id: problem for problem in report.problems}
     assert problems[wrong].score.earned < problems[wrong].problem.points
     for name in wanted:
@@ -208,7 +207,7 @@ def test_another_mistake_above_a_bug_without_a_name_costs_what_it_costs(tmp_path
     assert source != only_queries
     path.write_text(only_queries, "utf-8")
     wanted = RUBRIC.select(["rope", "multihead_self_attention"])
-    report = grade(str(root), RUBRIC, wanted, jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, wanted, isolation="process", jobs=1)
     attention = report.problems[1]
     assert not any(test.carried for test in attention.tests)
     assert attention.score.earned < attention.problem.points

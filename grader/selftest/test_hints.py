@@ -17,7 +17,6 @@ from grader.report.model import Report, build_report
 from grader.scoring.outcome import Explanation, Outcome, PlannedTest, Result, Tier
 from grader.scoring.races import RaceResult, Speed
 from grader.scoring.rubric import load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import with_bug
 
 RUBRIC = load_rubric()
@@ -37,7 +36,7 @@ def report_of(problem: str, *tests: tuple[str, Result, Tier, bool], **options) -
 
 def test_hints_come_in_steps_and_the_diagnosis_last(tmp_path):
     root = with_bug(tmp_path / "bug", "rmsnorm-eps-outside-root")
-    report = grade(str(root), RUBRIC, RUBRIC.select(["rmsnorm"]), jobs=1, launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, RUBRIC.select(["rmsnorm"]), isolation="process", jobs=1)
     given = [reply(report, tmp_path) for _ in range(4)]
     assert [text.splitlines()[0] for text in given] == [f"hint {i} of 3 for rmsnorm" for i in (1, 2, 3, 3)]
     diagnosis = next(bug.diagnosis for bug in load_catalogue("rmsnorm") if bug.id == "rmsnorm-eps-outside-root")

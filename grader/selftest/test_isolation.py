@@ -26,6 +26,8 @@ from grader.wall.root import is_root, unused_user
 from grader.wall.scratch import Scratch, copy_submission, is_small
 from grader.wall.walled import WalledSubmission
 
+REAL_PROCESSES = True  # what is to be found in one is what this is about
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
 ADAPTERS = "def run_softmax(in_features, dim): ...\n"

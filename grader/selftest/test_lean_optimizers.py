@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from grader.kit.paths import KIT
 
 OWN = """
@@ -32,23 +34,35 @@ def train():
 """
 
 
-def run(code: str) -> str:
+def run(code: str) -> list[str]:
+    """The lines that the code prints, in a Python of its own."""
     done = subprocess.run([sys.executable, "-c", OWN + code], cwd=KIT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
-def test_an_own_optimizer_does_not_import_the_compiler():
+TRAINS = "print(*train())\nprint('torch._dynamo' in sys.modules)\n"
+COMPILES = "print(torch.compile(lambda x: 2 * x + 1, backend='eager')(torch.tensor(3.0)).item(), train()[1])\n"
+
+
+@pytest.fixture(scope="module")
+def usual() -> list[str]:
+    return run(TRAINS)
+
+
+@pytest.fixture(scope="module")
+def lean() -> list[str]:
+    return run("keep_compiler_away()\n" + TRAINS + COMPILES)
+
+
+def test_an_own_optimizer_does_not_import_the_compiler(usual, lean):
     """Without, torch does: if it no longer did, there would be nothing to keep away."""
-    show = "print('torch._dynamo' in sys.modules)"
-    assert run(f"train(); {show}") == "True"
-    assert run(f"keep_compiler_away(); train(); {show}") == "False"
+    assert (usual[1], lean[1]) == ("True", "False")
 
 
-def test_it_does_what_it_did():
-    assert run("print(*train())") == run("keep_compiler_away(); print(*train())") != ""
+def test_it_does_what_it_did(usual, lean):
+    assert usual[0] == lean[0] != ""
 
 
-def test_whoever_compiles_still_can():
-    code = "print(torch.compile(lambda x: 2 * x + 1, backend='eager')(torch.tensor(3.0)).item(), train()[1])"
-    assert run(f"keep_compiler_away(); train(); {code}") == "7.0 0.25"
+def test_whoever_compiles_still_can(lean):
+    assert lean[2] == "7.0 0.25"

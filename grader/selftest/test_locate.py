@@ -21,6 +21,7 @@ from grader.kit.paths import KIT
 from grader.rules.from_scratch import mentions_in
 from grader.rules.integrity import find_suspicions
 from grader.scoring.rubric import load_rubric
+from grader.selftest.forked import run_grader
 from grader.selftest.layouts import written
 from grader.submission.archive import ArchiveRefused, unpacked
 from grader.submission.locate import SubmissionNotFound, locate
@@ -137,9 +138,7 @@ def test_the_python_that_is_asked_for_is_said_where_it_is_another(tmp_path, requ
 
 
 def typed(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    options = ["--problem", "softmax", "--jobs", "1", "--isolation", "process"]
-    command = [sys.executable, "-m", "grader", *map(str, arguments), *options]
-    return subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=False)
+    return run_grader(*arguments, "--problem", "softmax", "--jobs", "1", "--isolation", "process")
 
 
 def test_one_of_several_submissions_in_an_archive_is_chosen_as_the_message_says(tmp_path):

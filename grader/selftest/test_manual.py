@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import pytest
 
 from grader.errors import Refused
-from grader.kit.paths import KIT
 from grader.report.manual_scores import ManualScore, read_report, read_scores, template, with_scores
+from grader.selftest.forked import run_grader
 
 
 def problem(id: str, points: float, earned: float, status: str, unassessed: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -134,8 +133,7 @@ def test_a_template_after_scores_has_them(tmp_path):
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "grader", "manual", *map(str, arguments)]
-    return subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=False)
+    return run_grader("manual", *arguments)
 
 
 def test_the_command_line(report, tmp_path):

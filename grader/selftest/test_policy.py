@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 import tomllib
@@ -20,6 +19,7 @@ from grader.rules.from_scratch import Effect, Finding, find_breaches, mentions_i
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import Status
 from grader.scoring.rubric import Policy, Problem, load_rubric
+from grader.selftest.forked import run_grader
 from grader.selftest.layouts import marked, public_layout, written
 from grader.selftest.report_contract import checked
 from grader.submission.in_process import InProcess
@@ -307,8 +307,7 @@ def test_a_grade_from_end_to_end(tmp_path):
             return torch.nn.functional.rms_norm(in_features, (d_model,), weights, eps)  # here
         """,
     )
-    command = [sys.executable, "-m", "grader", str(tmp_path), "--problem", "rmsnorm", "--json", "-"]
-    result = subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True)
+    result = run_grader(tmp_path, "--problem", "rmsnorm", "--json", "-")
     (problem,) = checked(result.stdout)["problems"]
     assert (problem["earned"], problem["status"]) == (0, "fail")
     assert [(f["rule"], f["where"], f["kind"], f["effect"]) for f in problem["policy"]] == [

@@ -13,7 +13,6 @@ from grader.report.model import ProblemReport, Report
 from grader.scoring.points import Status
 from grader.scoring.races import NO_RACES
 from grader.scoring.rubric import load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_solution, with_rope_in_halves, written
 
 RUBRIC = load_rubric()
@@ -21,7 +20,7 @@ RUBRIC = load_rubric()
 
 def graded(root: Path, *problems: str, section: str | None = None) -> Report:
     chosen = RUBRIC.select(problems, section)
-    return grade(str(root), RUBRIC, chosen, seed=1, isolation="process", jobs=2, launch=ForkedExaminer)
+    return grade(str(root), RUBRIC, chosen, seed=1, isolation="process", jobs=2)
 
 
 def of(report: Report, problem: str) -> ProblemReport:
@@ -100,7 +99,7 @@ def test_a_race_over_stubs_is_todo_without_being_held(tmp_path, monkeypatch, stu
     monkeypatch.setattr(assess, "assess_speed", hold)
     root = written(tmp_path, f"def {stub}(*_, **__):\n    raise NotImplementedError\n")
     wanted = RUBRIC.select(["train_bpe_speed", "tokenizer_speed"])
-    report = grade(str(root), RUBRIC, wanted, seed=1, isolation="process", launch=ForkedExaminer)
+    report = grade(str(root), RUBRIC, wanted, seed=1, isolation="process")
     race = of(report, f"{problem}_speed")
     assert (race.score.status, race.races[0].message) == (Status.TODO, f"{problem}: still to be written")
     assert held == [race.id for race in wanted if race.needs != (problem,)]

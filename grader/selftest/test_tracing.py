@@ -36,7 +36,6 @@ from grader.report.hints import hints
 from grader.report.model import Report
 from grader.scoring.outcome import Clue, Outcome, Result
 from grader.scoring.rubric import load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import written
 from grader.selftest.located import failures, try_to_locate
 from grader.submission.files import Files
@@ -446,7 +445,7 @@ def without_lines(tmp_path_factory) -> Report:
     root, _ = wrote(tmp_path_factory.mktemp("wrong"), ATTENTION_AS_EINSUM)
     rubric = replace(load_rubric(), lines=False)
     wanted = rubric.select(["scaled_dot_product_attention"])
-    return grade(str(root), rubric, wanted, isolation="process", jobs=1, launch=ForkedExaminer)
+    return grade(str(root), rubric, wanted, isolation="process", jobs=1)
 
 
 IN_WORDS = "Your code has the scores Q Kᵀ. Next would come the scaled scores Q Kᵀ / √d_k"

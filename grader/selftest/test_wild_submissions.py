@@ -28,7 +28,6 @@ from grader.scoring.outcome import Result
 from grader.scoring.points import Status
 from grader.scoring.progress import Progress
 from grader.scoring.rubric import Problem, load_rubric
-from grader.selftest.forked import ForkedExaminer
 from grader.selftest.layouts import public_layout, written
 from grader.submission.faults import (
     AdapterMissing,
@@ -80,10 +79,8 @@ def grade(
     **limits: float,
 ) -> Report:
     layout = locate(root)
-    isolation = isolation or choose("auto", layout)
-    run: ExaminationResult = run_tests(
-        layout, chosen, seed=1, isolation=isolation, limits=limits, progress=progress, launch=ForkedExaminer
-    )
+    isolation = isolation or choose("process", layout)
+    run: ExaminationResult = run_tests(layout, chosen, seed=1, isolation=isolation, limits=limits, progress=progress)
     return build_report(
         str(root), RUBRIC, chosen, run.planned, run.outcomes, run.explanations,
         policy={}, seed=run.seed, isolation=isolation.as_json(), environment={},
@@ -501,8 +498,7 @@ class Assassin(Progress):
             [pair] = [
                 {"examiner": examiner, "worker": worker}
                 for examiner in children(os.getpid())
-                for worker in children(examiner)
-                if "serve.py" in command_line(worker)
+                for worker in workers(examiner)
             ]
             os.kill(pair[name], signal.SIGKILL)
             self.killed.append(name)
@@ -513,8 +509,9 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-def command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+def workers(examiner: int) -> list[int]:
+    """Its children that lead sessions of their own."""
+    return [child for child in children(examiner) if os.getsid(child) == child]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -545,11 +542,7 @@ class Serial(Progress):
         self.victim = self.victim or test_id
         if test_id == self.victim and self.tries < self.times:
             self.tries += 1
-            [examiner] = [
-                examiner
-                for examiner in children(os.getpid())
-                if any("serve.py" in command_line(worker) for worker in children(examiner))
-            ]
+            [examiner] = [examiner for examiner in children(os.getpid()) if workers(examiner)]
             os.kill(examiner, signal.SIGKILL)
 
 

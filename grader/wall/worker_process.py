@@ -68,6 +68,22 @@ class Limits:
     answer_mib: int = 64
 
 
+def start_process(
+    command: Sequence[str], *, pass_fds: Sequence[int], cwd: str, env: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, without input; what it prints comes through a pipe."""
+    return subprocess.Popen(
+        command,
+        pass_fds=pass_fds,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 class WorkerProcess:
     """One worker process, with its cell and whatever it starts."""
 
@@ -99,15 +115,11 @@ class WorkerProcess:
             "user": self.cell.user(),
         }
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = start_process(
                 self.cell.worker_command(theirs.fileno(), json.dumps(order)),
                 pass_fds=(theirs.fileno(), *self.cell.descriptors, *descriptors),
                 cwd=self.cell.directory,
                 env=self.cell.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         self._at_work.add(self._process.pid)
         self._output = _Tail(self._process)
