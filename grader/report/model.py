@@ -181,15 +181,17 @@ class ProblemReport:
     def advice(self) -> list[TestReport]:
         """What might be better and costs nothing: the first failing case of each claim that is advice.
 
-        Where every test raised, there is nothing yet to advise on.
+        Where every test raised, there is nothing yet to advise on, and a bug that costs points is named with these.
         """
         if self.score.status is Status.ERROR:
             return []
         unsaid = (Result.TODO, Result.SKIP, Result.NOT_RUN)
+        named = {test.bug.id for test in self.failing if test.bug}
         return [
             test
             for test in self._first_failures
             if test.plan.tier is Tier.ADVICE and test.outcome.result not in unsaid and not test.missing_package
+            if test.bug is None or test.bug.id not in named
         ]
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from ..rules.from_scratch import Effect
@@ -31,6 +32,11 @@ STYLE = {
     Status.NOT_PROVIDED: "dim",
     Status.ERROR: "red",
 }
+_HEADINGS = ("Problem", "Status", "Points", "Tests")
+_GAP = "  "
+_BELOW = 6
+"""How far a remark below its row is indented."""
+
 _MARKS = ".-+#"
 _SHOWN_PER_PROBLEM = 3
 _DETAIL_LINES = 8
@@ -82,7 +88,7 @@ class _Page(io.StringIO):
 
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
-    console.print(_problem_table(report))
+    console.print(*_problem_table(report, console.width), sep="\n")
     console.print(_not_assessed(report))
     for sentence in words.unbegun(report):
         console.print(Text(sentence, style="dim"))
@@ -114,25 +120,36 @@ def what_is_wrong(report: Report) -> Iterator[Panel]:
             yield panel
 
 
-def _problem_table(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Problem", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Points", justify="right", no_wrap=True)
-    table.add_column("Tests", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+def _problem_table(report: Report, width: int) -> Iterator[RenderableType]:
+    """A row for each problem; a remark for which a terminal of this width has no room beside it stands below it."""
     assessed = [problem for problem in report.listed if problem.score.status is not Status.NOT_ASSESSED]
+    rows = {p.problem.id: (f"  {p.problem.id}", words.STATUS[p.score.status], p.points, p.passed) for p in assessed}
+    columns = [max(map(cell_len, column)) for column in zip(_HEADINGS, *rows.values(), strict=True)]
+    if sum(columns) + len(_GAP) * (len(columns) - 1) > width:
+        columns.pop()  # on a phone's terminal the points matter more than the number of tests
+    room = width - sum(columns) - len(_GAP) * len(columns)
+    yield Text(_GAP.join(_aligned(_HEADINGS, columns)), style="bold")
     for section, members in groupby(assessed, key=lambda p: p.problem.section):
-        table.add_row(Text(report.sections[section], style="bold"))
+        yield Text(report.sections[section], style="bold")
         for problem in members:
-            table.add_row(
-                f"  {problem.problem.id}",
-                Text(words.STATUS[problem.score.status], style=STYLE[problem.score.status]),
-                problem.points,
-                problem.passed,
-                Text(problem.remark, style="dim"),
-            )
-    return table
+            name, status, *numbers = _aligned(rows[problem.problem.id], columns)
+            row = Text(_GAP).join([Text(name), Text(status, STYLE[problem.score.status]), *map(Text, numbers)])
+            remark = Text(problem.remark, style="dim")
+            if remark and cell_len(problem.remark) <= room:
+                yield Text(_GAP).join([row, remark])
+            else:
+                yield row
+                if remark:
+                    yield Padding(remark, (0, 0, 0, _BELOW), expand=False)
+
+
+def _aligned(cells: Sequence[str], columns: Sequence[int]) -> list[str]:
+    """Words at the left of their column, numbers at the right; cells without a column are left out."""
+    aligned = []
+    for i, (cell, column) in enumerate(zip(cells, columns, strict=False)):
+        blank = " " * (column - cell_len(cell))
+        aligned.append(cell + blank if i < 2 else blank + cell)
+    return aligned
 
 
 def _not_assessed(report: Report) -> Text:

@@ -341,6 +341,33 @@ def test_another_tokenizer_is_known_by_its_ids(tokenizer, case, sentence):
     assert sentence in said(with_adapters(get_tokenizer=tokenizer), "tokenizer", case)
 
 
+class ShortestSpecialFirst(Tokenizer):
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, special_tokens)
+        self.special.reverse()
+
+
+class SpecialAsListed(Tokenizer):
+    def __init__(self, vocab, merges, special_tokens=None):
+        super().__init__(vocab, merges, special_tokens)
+        self.special = list(special_tokens or [])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "case", "sentence"),
+    [
+        (ShortestSpecialFirst, "double_first", "takes the shortest; the longest should be"),
+        (ShortestSpecialFirst, "one_contains_another", "takes the shortest; the longest should be"),
+        (SpecialAsListed, "one_contains_another", "takes the one that is first in the list; the longest should be"),
+    ],
+)
+def test_ways_that_a_case_cannot_tell_apart_are_told_apart_by_others(tokenizer, case, sentence):
+    """Two special tokens are too few for that: the shortest is the first, or the only one that is known."""
+    found = said(with_adapters(get_tokenizer=tokenizer), "tokenizer", case)
+    assert sentence in found
+    assert "One of these" not in found
+
+
 def test_the_pretoken_and_the_merge_are_named():
     found = said(with_adapters(get_tokenizer=TakesTheFirstThatFits), "tokenizer", "where_merges_meet")
     assert "the ids part at the pre-token" in found

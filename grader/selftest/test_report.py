@@ -38,8 +38,8 @@ def report_of(problems: list[str], claims: Failures, submission: str = "../ada",
     )  # fmt: skip
 
 
-def shown(report: Report) -> str:
-    console = Console(record=True, width=100, file=open("/dev/null", "w"))  # noqa: SIM115  (lives as long as the test)
+def shown(report: Report, width: int = 100) -> str:
+    console = Console(record=True, width=width, file=open("/dev/null", "w"))  # noqa: SIM115  (lives as long as the test)
     show(report, console)
     return console.export_text()
 
@@ -144,9 +144,34 @@ def test_advice_is_shown_and_costs_nothing():
     assert "rope: " not in text  # no panel of failures
 
 
+def test_a_bug_that_costs_points_is_not_named_once_more_as_advice():
+    advice = (Tier.ADVICE, Result.FAIL, "half precision", "")
+    (problem,) = report_of(["rope"], {"rope::a": FAILS, "rope::b": advice, "rope::c": advice}).problems
+    bug = KnownBug("rope-halves", "rope", "Your RoPE pairs halves.", "Which features belong together?", "common", {})
+    a, b, c = problem.tests
+    known = replace(problem, tests=(replace(a, bug=bug), replace(b, bug=bug), c))
+    assert [test.plan.id for test in problem.advice] == ["test_rope::b", "test_rope::c"]
+    assert [test.plan.id for test in known.advice] == ["test_rope::c"]
+
+
 def test_where_infinity_was_expected_no_right_element_is_named():
     expected = torch.tensor([1.0, -torch.inf, 3.0])
     with pytest.raises(Mismatch) as caught:
         compare(expected, torch.tensor([1.0, -5.0, 3.0]))
     assert "first difference at [1]: expected -inf, got -5" in caught.value.message
     assert "largest difference" not in caught.value.message
+
+
+@pytest.mark.parametrize("width", [48, 80, 100, 160])
+def test_a_long_remark_stands_below_its_row_and_no_line_is_longer_than_the_terminal(width):
+    report = report_of(["scaled_dot_product_attention"], {"scaled_dot_product_attention::a": FAILS})
+    remark = "run_transformer_lm builds no torch.nn.Module, so that nothing can be seen of it"
+    text = shown(replace(report, problems=(replace(report.problems[0], note=remark),)), width)
+    assert max(map(len, text.splitlines())) <= width
+    row, *below = text.partition("\n\n")[0].partition("  scaled_dot_product_attention")[2].splitlines()
+    assert row.split()[:5] == ["✗", "fail", "0", "/", "5"]
+    assert ("0/1" in row) == (width > 48)
+    if width == 160:
+        assert row.endswith(remark)
+    else:
+        assert below[0].startswith("      in part: run_transformer_lm builds")

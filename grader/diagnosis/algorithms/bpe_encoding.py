@@ -385,34 +385,48 @@ def _told_apart_by_more(
     ids: Mapping[bytes, int],
 ) -> list[Explanation]:
     """Those rivals that also foresee the ids of further texts, with the case's tables or with ours."""
-    others = {
-        (ways, ours): Encoder(_OURS, _OUR_RANKS, _OUR_IDS, ways) if ours else Encoder(tables, ranks, ids, ways)
-        for ways in found
-        for ours in (False, True)
-    }
+    known = [(tables, ranks, ids), *((own, _OUR_RANKS, _ids_of(own)) for own, _ in _OURS)]
+    others = {(ways, number): Encoder(*one, ways) for ways in found for number, one in enumerate(known)}
 
-    def own(text: str, ours: bool) -> Any:
-        return ask(lambda submission: (submission.tokenizer(**_OURS) if ours else tokenizer).encode(text))
+    def answer(text: str, number: int) -> Any:
+        return ask(lambda submission: (submission.tokenizer(**known[number][0]) if number else tokenizer).encode(text))
 
-    questions = [*((text, False) for text in _more_texts(texts, tables)), *((text, True) for text in _OUR_TEXTS)]
+    questions = [(text, 0) for text in _more_texts(texts, tables)]
+    questions += [(text, number) for number, (_, more) in enumerate(_OURS, start=1) for text in more]
     return told_apart(
-        found, questions, lambda ways, question: others[ways, question[1]].encode(question[0]), lambda q: own(*q)
+        found, questions, lambda ways, question: others[ways, question[1]].encode(question[0]), lambda q: answer(*q)
     )
 
 
-def _our_tables() -> dict[str, Any]:
+def _our_tables(*special_tokens: str) -> dict[str, Any]:
     """Tables in which the order of merges, that of ids and the vocabulary lead to different tokens."""
     pairs = "b-c a-b c-d d-e bc-d e-f ab-c f-a cd-e a-a aa-a ab-cd"
     merges = [(left.encode(), right.encode()) for left, _, right in (pair.partition("-") for pair in pairs.split())]
     tokens = [left + right for left, right in merges]
-    listed = [b"<|endoftext|>", *(bytes([byte]) for byte in range(256)), *reversed(tokens), b"fe", b"abcde"]
-    return {"vocab": dict(enumerate(listed)), "merges": merges, "special_tokens": ["<|endoftext|>"]}
+    listed = [
+        *(token.encode() for token in special_tokens),
+        *(bytes([byte]) for byte in range(256)),
+        *reversed(tokens),
+        b"fe",
+        b"abcde",
+    ]
+    return {"vocab": dict(enumerate(listed)), "merges": merges, "special_tokens": list(special_tokens)}
 
 
-_OURS = _our_tables()
-_OUR_IDS = {token: token_id for token_id, token in reversed(_OURS["vocab"].items())}
-_OUR_RANKS = {pair: rank for rank, pair in enumerate(_OURS["merges"])}
-_OUR_TEXTS = ("abcd", "feabc", "abcde", "bcdef", "faaab", "cdeabc", "aaaaa", "defabcd", "abab", "facdbc", "abcabc")
+def _ids_of(tables: Tables) -> dict[bytes, int]:
+    return {token: token_id for token_id, token in reversed(tables["vocab"].items())}
+
+
+_OURS = (
+    (
+        _our_tables("<|endoftext|>"),
+        ("abcd", "feabc", "abcde", "bcdef", "faaab", "cdeabc", "aaaaa", "defabcd", "abab", "facdbc", "abcabc"),
+    ),
+    (_our_tables("<|a|>b", "<|a|>", "<|a|>bc", "<|z|>"), ("<|a|>bcd", "x<|z|>y", "x<|endoftext|>y")),
+)
+"""Tables of our own with texts for them; in the second ones special tokens begin alike, and none is the usual one."""
+
+_OUR_RANKS = {pair: rank for rank, pair in enumerate(_OURS[0][0]["merges"])}
 
 
 def _is_ids(answer: Any) -> bool:
