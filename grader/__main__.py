@@ -6,11 +6,13 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 GRADED, BELOW, REFUSED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -28,6 +30,9 @@ other commands (each explains itself with --help):
   python -m grader doctor                   is this machine ready, and what mends it
   python -m grader data                     download TinyStories and the OpenWebText sample into data/
   python -m grader handout ../skeleton      write the copy that students get (staff)
+  python -m grader batch DIR --out OUT      grade a class: every submission in a folder (staff)
+  python -m grader regrade OLD NEW          what changed between two batches (staff)
+  python -m grader gradescope-zip FILE      write the archive that Gradescope runs as an autograder (staff)
   python -m grader manual REPORT SCORES     add scores given by a person to a report (staff)
   python -m grader explain tolerances       how far honest code deviates, how close known bugs come (staff)
 
@@ -50,13 +55,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     commands = {
+        "batch": _batch,
         "data": _data,
         "doctor": _doctor,
         "explain": _explain,
+        "gradescope-zip": _gradescope_zip,
         "handout": _handout,
         "hint": _hint,
         "hunt": _hunt,
         "manual": _manual,
+        "regrade": _regrade,
         "status": _status,
         "watch": _watch,
     }
@@ -122,6 +130,9 @@ def _grade(arguments: list[str]) -> int:
     add("--seed", type=int, metavar="N", help="draw fresh inputs from this seed instead of a secret one")
     add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
     add("--html", metavar="FILE", help="write the report as one HTML file")
+    for option, _, what in _FORMATS:
+        add(f"--{option}", metavar="FILE", help=f"write the report as {what}")
+    add("--github", action="store_true", help="in GitHub Actions: write the step's summary, and annotate lines of code")
     _add_isolation(parser)
     add(
         "--environment",
@@ -137,6 +148,7 @@ def _grade(arguments: list[str]) -> int:
     add(
         "--edition", metavar="NAME", help="points of this edition of the public handout, such as 2025 (default: newest)"
     )
+    _add_course(parser)
     add("--fail-under", type=float, metavar="PCT", help="exit 1 below this percentage of the assessed points")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
@@ -149,20 +161,23 @@ def _grade(arguments: list[str]) -> int:
     from .scoring.rubric import load_rubric
     from .streams import say
 
-    rubric = load_rubric(edition=options.edition)
+    rubric = load_rubric(edition=options.edition, course=options.course)
     if options.list:
         say(_listing(rubric))
         return GRADED
     problems = rubric.select(options.problem, options.section)
     _check_target("--json", options.json)
     _check_target("--html", options.html)
+    for option, _, _ in _FORMATS:
+        _check_target(f"--{option}", getattr(options, option))
+    if options.github and not os.environ.get("GITHUB_STEP_SUMMARY"):
+        parser.error("--github is for a step of GitHub Actions, which sets GITHUB_STEP_SUMMARY")
 
     from rich.console import Console
 
     from .grading import grade
     from .report.progress_bar import ProgressBar
     from .report.remembered import remember_own
-    from .report.terminal import show_safely
 
     console = Console(stderr=options.json == "-")
     with ProgressBar(console) as progress:
@@ -184,9 +199,99 @@ def _grade(arguments: list[str]) -> int:
         results.append(lambda: _write_json(report.as_json(), options.json))
     if options.html:
         results.append(lambda: _write_html(report, options.html))
-    _take_each(*results, lambda: show_safely(report, console))
+    for option, write, _ in _FORMATS:
+        if target := getattr(options, option):
+            results.append(functools.partial(_write_format, option, write, report.as_json(), rubric, target))
+    if options.github:
+        results.append(lambda: _write_github_summary(report.as_json()))
+    _take_each(*results, lambda: _show(report, console, options.github))
     percent = 100 * report.earned / report.assessed if report.assessed else 0.0
     return BELOW if options.fail_under is not None and percent < options.fail_under else GRADED
+
+
+def _as_junit(report, _) -> str:
+    from .report.formats.junit import as_junit
+
+    return as_junit(report)
+
+
+def _as_gradescope(report, rubric) -> str:
+    import json
+
+    from .report.formats.gradescope import as_gradescope
+
+    return json.dumps(as_gradescope(report, rubric.visibility), indent=2) + "\n"
+
+
+def _as_classroom50(report, _) -> str:
+    import datetime
+    import json
+
+    from .report.formats.classroom50 import as_classroom50
+
+    return json.dumps(as_classroom50(report, os.environ, datetime.datetime.now(datetime.UTC)), indent=2) + "\n"
+
+
+def _as_csv(report, _) -> str:
+    from .report.formats.spreadsheet import as_csv
+
+    return as_csv(report)
+
+
+_FORMATS: tuple[tuple[str, Callable[[Any, Any], str], str], ...] = (
+    ("junit", _as_junit, "JUnit XML"),
+    ("gradescope", _as_gradescope, "Gradescope's results.json"),
+    ("classroom50", _as_classroom50, "Classroom 50's result.json"),
+    ("csv", _as_csv, "CSV, a line for each problem"),
+)
+"""Options of a grade that write the report for another system: the option, what makes the text, what that is."""
+
+
+def _write_format(option: str, write: Callable[..., str], report: Any, rubric: Any, target: str) -> None:
+    from .errors import Refused
+    from .report.output import write_whole
+    from .streams import say
+
+    text = write(report, rubric)
+    if target == "-":
+        say(text.rstrip("\n"))
+        return
+    try:
+        write_whole(target, text)
+    except OSError as error:
+        raise Refused(f"--{option} {target} cannot be written: {error.strerror}.") from error
+
+
+def _write_github_summary(report) -> None:
+    from .errors import Refused
+    from .report.formats.github_actions import summary
+
+    target = os.environ["GITHUB_STEP_SUMMARY"]
+    try:
+        with open(target, "a", encoding="utf-8") as file:
+            file.write(summary(report))
+    except OSError as error:
+        raise Refused(f"--github: {target} cannot be written: {error.strerror}.") from error
+
+
+def _show(report, console, github: bool) -> None:
+    """Show the report. GitHub takes lines that begin with `::` for commands, so it is told not to do so meanwhile."""
+    import secrets
+
+    from .report.formats.github_actions import annotation_lines
+    from .report.terminal import show_safely
+    from .streams import say
+
+    if not github:
+        show_safely(report, console)
+        return
+    token = secrets.token_hex(16)
+    say(f"::stop-commands::{token}")
+    show_safely(report, console)
+    say(f"::{token}::")
+    folder = os.path.relpath(report.folder, os.environ.get("GITHUB_WORKSPACE", ".")) if report.folder else ""
+    for line in annotation_lines(report.as_json(), "" if folder in (".", "") else folder):
+        say(line)
 
 
 def _refuse_here() -> None:
@@ -227,6 +332,15 @@ def _take_each(*steps: Callable[[], None]) -> None:
             errors.append(error)
     if errors:
         raise errors[0]
+
+
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--course",
+        type=Path,
+        metavar="FILE",
+        help="what a course has differently: points, problems left out, policy, visibility (docs/course.md)",
+    )
 
 
 def _check_target(option: str, target: str | None) -> None:
@@ -275,7 +389,7 @@ def _listing(rubric) -> str:
     from itertools import groupby
 
     lines = []
-    for section, members in groupby(rubric.problems, key=lambda problem: problem.section):
+    for section, members in groupby(rubric.asked, key=lambda problem: problem.section):
         lines.append(f"{section}: {rubric.sections[section]}")
         lines += [f"  {p.id:30} {p.points:4g}  {p.kind:10}  {p.title}" for p in members]
     return "\n".join(lines)
@@ -514,15 +628,23 @@ def _manual(arguments: list[str]) -> int:
         "example:\n"
         "  python -m grader ../ada --json ada.json\n"
         "  python -m grader manual ada.json --template ada.toml     then enter scores in ada.toml\n"
-        "  python -m grader manual ada.json ada.toml --json ada-graded.json",
+        "  python -m grader manual ada.json ada.toml --json ada-graded.json\n"
+        "  python -m grader manual graded --template answers.csv --blind    a whole class, by question\n"
+        "  python -m grader manual graded answers.csv                       then the batch again, for the tables",
     )
-    parser.add_argument("report", help="a report, as --json wrote it")
-    parser.add_argument("scores", nargs="?", help="TOML: a table for each problem, with score and comment")
+    parser.add_argument("report", help="a report, as --json wrote it; or what a batch wrote, its --out")
+    parser.add_argument(
+        "scores", nargs="?", help="TOML: a table for each problem, with score and comment; of a class: CSV"
+    )
+    parser.add_argument("--blind", action="store_true", help="of a class: codes in the template in place of ids")
     parser.add_argument("--json", metavar="FILE", help="where to write the report with the scores (default: REPORT)")
     parser.add_argument("--template", metavar="FILE", help="write a file to enter scores in, and stop")
     options = parser.parse_args(arguments)
     if (options.scores is None) == (options.template is None):
         parser.error("name a file with scores, or --template FILE to get one")
+
+    if Path(options.report).is_dir():
+        return _manual_class(Path(options.report), options.scores, options.template, options.blind)
 
     from .errors import Refused
     from .report.manual_scores import read_report, read_scores, template, with_scores
@@ -549,6 +671,196 @@ def _manual(arguments: list[str]) -> int:
             say(f"{problem['id']:30} {problem['earned']:g} / {problem['points']:g}", console)
     score = graded["score"]
     say(f"{score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.", console)
+    return GRADED
+
+
+def _manual_class(out: Path, scores: str | None, template: str | None, blind: bool) -> int:
+    """Write a class' answers as a table, or read its scores from one."""
+    _need_staffs_copy("manual with a batch")
+
+    from .errors import Refused
+    from .report.output import write_whole
+    from .staff.manual_class import answers_table, enter_class_scores, is_batch, read_class_scores
+    from .streams import say
+
+    if not is_batch(out):
+        raise Refused(f"{out} is not what a batch wrote: it has no folder reports. Name a report, or a batch's --out.")
+    if template:
+        if Path(template).exists():
+            raise Refused(f"{template} exists already; delete it, or name another file.")
+        _check_target("--template", template)
+        try:
+            write_whole(template, answers_table(out, blind))
+        except OSError as error:
+            raise Refused(f"{template} cannot be written: {error.strerror}.") from error
+        say(f"{template} written. Enter scores in it, then: python -m grader manual {out} {template}")
+        return GRADED
+    assert scores is not None
+    try:
+        for id, score in enter_class_scores(out, read_class_scores(Path(scores), out)):
+            say(f"{id:30} {score['earned']:g} of {score['assessed']:g} assessed points, {score['total']:g} in all.")
+    except OSError as error:
+        raise Refused(f"a report in {out} cannot be written: {error.strerror}.") from error
+    say("The reports have them. The batch's command, run again, writes them into the tables and grades nothing anew.")
+    return GRADED
+
+
+def _need_staffs_copy(command: str) -> None:
+    """Refuse what a student's copy of the kit has no code for."""
+    import importlib.util
+
+    from .errors import Refused
+
+    if importlib.util.find_spec("grader.staff") is None:
+        raise Refused(f"{command} works with the staff's copy of the kit; this one has no grader/staff.")
+
+
+def _batch(arguments: list[str]) -> int:
+    parser = _parser(
+        " batch",
+        "Grade every submission in a folder: folders or archives, one for each student, as collected or as\n"
+        "Gradescope and Canvas export them. Each is graded in a process of its own, so that whatever a submission\n"
+        "does costs only its own row. OUT gets reports/ID/report.json and report.html, grades.csv, and\n"
+        "index.html, which shows the class on one page.\n\n"
+        "Interrupted, killed or out of power: the same command goes on where it was. It also grades again what was\n"
+        "handed in anew, and everything when the rubric or the options have changed.",
+        "examples:\n"
+        "  python -m grader batch submissions --out graded\n"
+        "  python -m grader batch submissions --out graded --roster class.csv --isolation bubblewrap\n"
+        "  python -m grader batch submissions --out graded --only ada grace --force",
+    )
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="the folder with the submissions")
+    add("--out", required=True, metavar="OUT", help="the folder for reports and tables; made where it is not there")
+    add("--roster", metavar="CSV", help="who is in the class: a column with ids, others with names and addresses")
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="only these submissions, named as their reports' folders",
+    )
+    add("--force", action="store_true", help="grade also what is graded already")
+    add("--jobs", type=int, metavar="N", help="grade N submissions at a time (default: one for each CPU)")
+    add("--scheduler", metavar="ADDRESS", help="let a Dask cluster grade, such as tcp://head:8786 (docs/cluster.md)")
+    add("--part", type=_part, default=(1, 1), metavar="K/N", help="only the K-th of N parts, as of an array job")
+    add("--limit", type=float, default=60, metavar="MINUTES", help="end what takes longer (default: 60)")
+    add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
+    add("--section", metavar="NAME", help="only the problems of one section")
+    add("--seed", type=int, metavar="N", help="the same fresh inputs for all (default: a secret seed for each)")
+    parser.add_argument(
+        "--isolation",
+        choices=("auto", "bubblewrap", "landlock", "process"),
+        default="auto",
+        help="how strongly code is isolated, strongest first; auto: the strongest level that works (default: auto)",
+    )
+    add("--environment", choices=("kit", "own"), default="kit", help="as for one grade")
+    add("--gpu", action="store_true", help="hold the races on a GPU, too; best with --jobs 1")
+    add("--similarity", action="store_true", help="also write similarity.html: which submissions are alike, and where")
+    add("--edition", metavar="NAME", help="points of this edition of the public handout")
+    _add_course(parser)
+    options = parser.parse_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        parser.error("--jobs must be at least 1")
+    if options.limit <= 0:
+        parser.error("--limit must be positive")
+    if options.seed is not None and options.seed < 0:
+        parser.error("--seed must not be negative")
+    _refuse_here()
+    _need_staffs_copy("batch")
+
+    from .scoring.rubric import load_rubric
+    from .staff.batch import Options
+    from .staff.class_run import ClassRun, default_jobs
+    from .streams import complain, say
+
+    asked = Options(
+        tuple(options.problem), options.section, options.seed, options.isolation, options.environment, options.gpu,
+        options.edition, str(options.course.absolute()) if options.course else None,
+    )  # fmt: skip
+    rubric = load_rubric(edition=options.edition, course=options.course)
+    rubric.select(options.problem, options.section)  # a misspelt one is refused before anything is graded
+    run = ClassRun(
+        Path(options.folder), Path(options.out), asked, rubric, roster=options.roster and Path(options.roster),
+        only=options.only, part=options.part,
+    )  # fmt: skip
+    from .signals import Ended
+
+    try:
+        jobs = options.jobs or default_jobs()
+        run.grade(jobs=jobs, limit_s=60 * options.limit, again=options.force, scheduler=options.scheduler)
+        if options.similarity:
+            run.compare(jobs)
+    except (KeyboardInterrupt, Ended) as ended:
+        complain(f"ended meanwhile; {run.progress}. The same command goes on from there.")
+        return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED
+    for line in run.close() if options.part == (1, 1) else run.part_lines():
+        say(line)
+    return GRADED
+
+
+def _part(text: str) -> tuple[int, int]:
+    """`3/100` as its numbers."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: write 3/100 for the third of a hundred")
+    return int(number), int(count)
+
+
+def _regrade(arguments: list[str]) -> int:
+    parser = _parser(
+        " regrade",
+        "Compare two batches of the same submissions: two versions of the rubric or of the kit, or two runs.\n"
+        "What changed, student by student and test by test.",
+        "example:\n"
+        "  python -m grader batch submissions --out graded-again --edition 2025\n"
+        "  python -m grader regrade graded graded-again --csv changes.csv",
+    )
+    parser.add_argument("old", metavar="OLD", help="what one batch wrote: its --out")
+    parser.add_argument("new", metavar="NEW", help="what another one wrote")
+    parser.add_argument("--csv", metavar="FILE", help="write all changes as a table")
+    options = parser.parse_args(arguments)
+    _need_staffs_copy("regrade")
+
+    from .staff.regrade import as_table, compare_batches, lines
+    from .streams import say
+
+    old, new = Path(options.old), Path(options.new)
+    _check_target("--csv", options.csv)
+    if options.csv:
+        _write_format("csv", lambda *_: as_table(compare_batches(old, new)), None, None, options.csv)
+    for line in lines(compare_batches(old, new)):
+        say(line)
+    return GRADED
+
+
+def _gradescope_zip(arguments: list[str]) -> int:
+    parser = _parser(
+        " gradescope-zip",
+        "Write the archive that Gradescope runs as an autograder: upload it under Configure Autograder. It holds the\n"
+        "kit with the solution, which students cannot download, and installs the versions that are installed here.",
+        "example:\n  python -m grader gradescope-zip autograder.zip --section model --course course.toml",
+    )
+    add = parser.add_argument
+    add("file", metavar="FILE", help="the archive to write, such as autograder.zip")
+    add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
+    add("--section", metavar="NAME", help="only the problems of one section")
+    add("--edition", metavar="NAME", help="points of this edition of the public handout")
+    _add_course(parser)
+    options = parser.parse_args(arguments)
+    _need_staffs_copy("gradescope-zip")
+
+    from .scoring.rubric import load_rubric
+    from .staff.gradescope_zip import CONTAINER, write_gradescope_zip
+    from .streams import say
+
+    load_rubric(edition=options.edition, course=options.course).select(options.problem, options.section)
+    _check_target("FILE", options.file)
+    kept = ["--section", options.section] if options.section else []
+    kept += ["--problem", *options.problem] if options.problem else []
+    kept += ["--edition", options.edition] if options.edition else []
+    count = write_gradescope_zip(Path(options.file), kept, options.course)
+    say(f"{options.file} written, with {count} files. {CONTAINER}")
     return GRADED
 
 

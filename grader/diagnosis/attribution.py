@@ -12,70 +12,40 @@ asked nothing for that: code that is asked once more may notice that it is being
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
-from itertools import combinations, product
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 from ..cases.case import Case
 from ..scoring.outcome import Clue, Explanation, Outcome, Result
 from ..submission.interface import Question, Submission
+from ..submission.transcript import kept_of
 from .clues import Failure, find_clues, size_of
 from .fingerprint import CALLS_KEPT, fingerprint_transcript
 from .known_bugs import (
     FORESEEN,
-    Fingerprint,
     KnownBug,
     Transcript,
-    alike,
     claim_of,
     contradicted_by_none,
     diagnose,
     load_known_bugs,
-    wrong_values,
 )
-from .planting import can_be_together, has_catalogue, planted
-from .time_limit import OutOfTime, TimeLimit, Work
+from .planting import has_catalogue
+from .time_limit import TimeLimit
+from .trying import Trying, Wrong
 
 if TYPE_CHECKING:
-    from ..misconceptions.catalogue import Misconception, Variant
     from .hypotheses.in_reference import Supposed
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A failing test: what was asked, and fingerprints of what the submission answered.
-
-    whole: whether that is all that was asked.
-    """
-
-    test: str
-    fresh: bool
-    asked: tuple[Question, ...]
-    answers: Transcript
-    whole: bool = True
 
 
 _SECONDS = 60.0
 """So much processor time may planting bugs take in one examination; it takes a few, unless one of them loops."""
-_SECONDS_EACH = 2.0
-"""So much may one of them take to answer one question; one that takes longer answers otherwise."""
-_TRIES_FOR_SEVERAL = 1_200
-"""So many questions may the search for several bugs at once ask in one problem, and fewer of large ones."""
-_NUMBERS_A_TRY = 2_000
-"""A question of so many numbers takes as long as two."""
 _SOON = 20_000
 """Numbers in a question that is soon answered."""
-_ANSWERS_OF_SEVERAL = 3
-"""So many different wrong values, or more tests than that, must several bugs give: any may give one by chance."""
-
-_LEAST_SIZE = 1e-3
-"""An answer that is smaller than the right one by more than this says little of how it was computed."""
-
 _CLAIMS_EACH = 12
 """Of so many claims of a problem clues are looked for: those that a report shows first are seldom the smallest."""
 
@@ -117,9 +87,15 @@ class Attribution:
         transcript = submission.transcript or []
         if failed and transcript:
             asked = tuple(submission.asked[:CALLS_KEPT])
-            whole = len(submission.asked) <= CALLS_KEPT
-            fresh = case is not None and case.fresh
-            wrong = Wrong(outcome.id, fresh, asked, fingerprint_transcript(transcript), whole)
+            wrong = Wrong(
+                outcome.id,
+                fresh=case is not None and case.fresh,
+                asked=asked,
+                answers=fingerprint_transcript(transcript),
+                whole=len(submission.asked) <= CALLS_KEPT,
+                values=tuple(transcript[:CALLS_KEPT]) if size_of(transcript) <= _VALUES_KEPT else None,
+                right=_expected(case, asked),
+            )
             kept = self._wrong if case is not None else self._of_properties
             kept.setdefault(problem, []).append(wrong)
         if failed:
@@ -142,7 +118,8 @@ class Attribution:
         claim = claim_of(outcome.id)
         kept = self._simplest.setdefault(problem, {})
         if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
-            claim not in kept or _order(case, asked) < _order(kept[claim].case, kept[claim].asked)
+            claim not in kept
+            or _order(outcome.id, case, asked) < _order(kept[claim].test, kept[claim].case, kept[claim].asked)
         ):
             kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
 
@@ -159,7 +136,7 @@ class Attribution:
                 for failure in self._simplest.get(problem, {}).values()
                 if failure.test not in explained or not explained[failure.test].carried
             ]
-            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked)))
+            here.sort(key=lambda failure: (failure.case is None, size_of(failure.asked), failure.test))
             found += here[:_CLAIMS_EACH]
         return found
 
@@ -179,33 +156,34 @@ class Attribution:
         explained: dict[str, Explanation] = {}
         supposed: dict[str, Supposed] = {}
         found: dict[str, set[str]] = {}
-        trying = _Trying(self.bugs, TimeLimit(_SECONDS))
+        trying = Trying(self.bugs, TimeLimit(_SECONDS))
         for problem in TopologicalSorter(self.needs).static_order():
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
-            named = diagnose(problem, self._failing.get(problem, {}), self._ran.get(problem, {}), candidates)
+            failing = dict(sorted(self._failing.get(problem, {}).items()))
+            named = diagnose(problem, failing, self._ran.get(problem, {}), candidates)
             found[problem] = {bug.id for bug in named.values() if bug.problem == problem}
             for test, bug in named.items():
                 explained[test] = Explanation(bug.id, carried=bug.problem != problem)
             here = dict.fromkeys(bug.id for bug in named.values())
-            wrong = self._wrong.get(problem, [])
+            wrong = _in_order(self._wrong.get(problem, ()))
             fresh = [entry for entry in wrong if entry.fresh]
             explained |= trying.explain(problem, fresh, [[bug] for bug in here])
-            if upstream:
-                below = sorted(upstream)
+            below = sorted(upstream)
+            if below:
                 rest = [entry for entry in wrong if entry.test not in explained]
                 explained |= trying.explain(problem, rest, [below])
-                rest = [entry for entry in rest if entry.test not in explained]
+            if has_catalogue():  # before any search for more: what is carried forward needs none
+                explained |= self._carry(problem, explained, supposed, below, trying)
+            rest = [entry for entry in wrong if entry.test not in explained]
+            if below:
                 more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
             else:
-                rest = [entry for entry in wrong if entry.test not in explained]
                 more = self._explain_by_several(problem, rest, list(here), trying)
             found[problem] |= {explanation.bug for explanation in more.values()}
             explained |= more
-            if has_catalogue():
-                explained |= self._carry(problem, explained, supposed, sorted(upstream), trying)
-                if not found[problem]:
-                    supposed[problem] = self._suppose(problem, explained, supposed, trying)
+            if has_catalogue() and not found[problem]:
+                supposed[problem] = self._suppose(problem, explained, supposed, trying)
         return explained
 
     def _carry(
@@ -214,7 +192,7 @@ class Attribution:
         explained: Mapping[str, Explanation],
         supposed: Mapping[str, Supposed],
         named: Sequence[str],
-        trying: _Trying,
+        trying: Trying,
     ) -> dict[str, Explanation]:
         """What fails only because of bugs without a name in what a problem builds on.
 
@@ -222,7 +200,7 @@ class Attribution:
             supposed: {problem: what its bug was found to be}; named: ids of the known bugs below.
         """
         below = {needed: supposed[needed] for needed in self._below(problem) if supposed.get(needed)}
-        every = [*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())]
+        every = _in_order([*self._wrong.get(problem, ()), *self._of_properties.get(problem, ())])
         rest = [entry for entry in every if entry.test not in explained]
         if not below or not rest:
             return {}
@@ -237,8 +215,7 @@ class Attribution:
         alone = reference_with(together, first)
         return {
             entry.test: Explanation("", carried=True, below=first)
-            for entry in rest
-            if trying.shows([alone], entry) or (named and trying.shows([alone], entry, beside=named))
+            for entry in trying.shown_by([alone], rest, beside=named)
         }
 
     def _suppose(
@@ -246,17 +223,18 @@ class Attribution:
         problem: str,
         explained: Mapping[str, Explanation],
         supposed: Mapping[str, Supposed],
-        trying: _Trying,
+        trying: Trying,
     ) -> Supposed:
         """What the bug of a problem is, if it has no name: changes of formulas that give nearly all that fails."""
-        wrong = [entry for entry in self._wrong.get(problem, ()) if entry.test not in explained]
+        wrong = [entry for entry in _in_order(self._wrong.get(problem, ())) if entry.test not in explained]
         if not wrong or not any(problem in self._below(other) for other in self._failing):
             return {}
         from .hypotheses.in_reference import reference_with
         from .hypotheses.suppose import suppose
 
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
-        failures = [one for one in self._simplest.get(problem, {}).values() if one.test not in explained]
+        simplest = sorted(self._simplest.get(problem, {}).values(), key=lambda failure: failure.test)
+        failures = [one for one in simplest if one.test not in explained]
         found = suppose(failures, below)
         soon = [entry for entry in wrong if size_of(entry.asked) <= _SOON] or wrong
         if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], soon):
@@ -264,7 +242,7 @@ class Attribution:
         return {}
 
     def _explain_by_several(
-        self, problem: str, wrong: Sequence[Wrong], found: Sequence[str], trying: _Trying
+        self, problem: str, wrong: Sequence[Wrong], found: Sequence[str], trying: Trying
     ) -> dict[str, Explanation]:
         """Bugs of the problem that give together what none gives alone: one beside those found, or two.
 
@@ -313,9 +291,23 @@ class Attribution:
         return direct.union(*(self._below(needed) for needed in direct))
 
 
-def _order(case: Case | None, asked: Sequence[Question]) -> tuple[bool, int]:
+def _order(test: str, case: Case | None, asked: Sequence[Question]) -> tuple[bool, int, str]:
     """Stored cases first, which reports show and students can run; then the smallest inputs."""
-    return case is not None and case.fresh, size_of(asked)
+    return case is not None and case.fresh, size_of(asked), test
+
+
+def _in_order(wrong: Iterable[Wrong]) -> list[Wrong]:
+    """By name: tests run in an order that is drawn, and what is found must not depend on it."""
+    return sorted(wrong, key=lambda entry: entry.test)
+
+
+def _expected(case: Case | None, asked: Sequence[Question]) -> Callable[[], Sequence[Any]] | None:
+    """What gives the right answers, where a test asks what its case does and nothing else."""
+    if case is None or len(asked) != 1:
+        return None
+    ((operation, arguments),) = asked
+    own = arguments.keys() == case.inputs.keys() and all(arguments[name] is case.inputs[name] for name in arguments)
+    return (lambda: [kept_of(operation, case.expected)]) if operation == case.operation and own else None
 
 
 def _operation(asked: Sequence[Question]) -> str:
@@ -329,141 +321,3 @@ def _formulas_of(asked: Sequence[Question]) -> set[str]:
     from .hypotheses.formulas import FORMULAS
 
     return {arguments.get("adapter", operation) for operation, arguments in asked} & FORMULAS.of.keys()
-
-
-class _Trying:
-    """Known bugs are planted into the reference and asked what the submission was asked; never where it is not here.
-
-    Args:
-        bugs: those that may be tried.
-        limit: for everything together.
-    """
-
-    def __init__(self, bugs: Iterable[KnownBug], limit: TimeLimit) -> None:
-        self._limit = limit
-        self._may_be_tried = {bug.id for bug in bugs}
-
-    def explain(
-        self, problem: str, wrong: Sequence[Wrong], hypotheses: Sequence[Sequence[str]]
-    ) -> dict[str, Explanation]:
-        """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
-
-        Args:
-            wrong: ids of tests, their cases and what the submission gave.
-            hypotheses: ids of bugs that the stored cases revealed.
-        """
-        if not hypotheses or not wrong or not has_catalogue():
-            return {}
-        explained: dict[str, Explanation] = {}
-        forms = [combination for bugs in hypotheses for combination in self._forms(bugs)]
-        for entry in wrong:
-            if bugs := next((bugs for bugs in forms if self._gives(bugs, entry)), None):
-                explained[entry.test] = Explanation(bugs[0].id, carried=bugs[0].problem != problem)
-        return explained
-
-    def explain_by_one_more(
-        self, problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
-    ) -> dict[str, Explanation]:
-        """The one bug of the problem itself that, together with those found below, explains nearly all that is left.
-
-        Args:
-            likely: ids of the bugs of the problem to try.
-        """
-        if not wrong or not has_catalogue():
-            return {}
-        together = [[bug, *below] for bug in likely]
-        likely_together = [bugs for bugs in together if self.explain(problem, wrong[:1], [bugs])]
-        explained = [self.explain(problem, wrong, [bugs]) for bugs in likely_together]
-        most = max(map(len, explained), default=0)
-        best = [explanations for explanations in explained if len(explanations) == most]
-        return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
-
-    def bugs_together(self, hypotheses: Mapping[tuple[str, ...], Sequence[Wrong]]) -> tuple[str, ...]:
-        """The one hypothesis whose bugs, planted together, give nearly all of its wrong outputs; () where not one does.
-
-        Args:
-            hypotheses: {ids of bugs: what a submission with them must have given}.
-        """
-        if not has_catalogue():
-            return ()
-        search, found = Work(_TRIES_FOR_SEVERAL), []
-        for bugs, wrong in hypotheses.items():
-            values = {value for entry in wrong for value in wrong_values(entry.answers)}
-            if len(values) < _ANSWERS_OF_SEVERAL and len(wrong) <= _ANSWERS_OF_SEVERAL:
-                continue
-            if search.is_over:
-                return ()  # another one might do as well
-            simplest_first = sorted(wrong, key=lambda entry: size_of(entry.asked))
-            forms = filter(can_be_together, self._forms(bugs))
-            if any(self.gives_nearly_all(variants, simplest_first, search) for variants in forms):
-                found.append(bugs)
-        return found[0] if len(found) == 1 else ()
-
-    def gives_nearly_all(self, bugs: Sequence[Variant], wrong: Sequence[Wrong], search: Work | None = None) -> bool:
-        """Whether the reference with these bugs gives nearly all of these answers."""
-        may_differ = len(wrong) - FORESEEN * len(wrong)
-        for entry in wrong:
-            if search is not None:
-                search.spend(1 + size_of(entry.asked) / _NUMBERS_A_TRY)
-            may_differ -= not self._gives(bugs, entry)
-            if may_differ < 0:
-                return False
-        return True
-
-    def shows(self, bugs: Sequence[Variant], entry: Wrong, beside: Sequence[str] = ()) -> bool:
-        """Whether a test fails because of bugs: with them the reference gives all of the submission's answers.
-
-        Values are compared, and such that tell something: exceptions, NaN and zeros are soon given by any code.
-
-        Args:
-            beside: ids of known bugs that may be there, too.
-        """
-        if not entry.whole:
-            return False
-        for more in self._forms(beside) if beside else [()]:
-            given = self._answers((*bugs, *more), entry)
-            if alike(given, entry.answers):
-                right = self._answers((), entry)
-                return not alike(given, right) and len(given) == len(right) and all(map(_tells, given, right))
-        return False
-
-    def _gives(self, bugs: Sequence[Variant], entry: Wrong) -> bool:
-        """Whether the reference with these bugs answers what a test asked as the submission did."""
-        return alike(self._answers(bugs, entry), entry.answers)
-
-    def _answers(self, bugs: Sequence[Variant], entry: Wrong) -> Transcript:
-        """What the reference with these bugs answers to what a test asked; nothing where that takes too long."""
-        try:
-            with planted(bugs), self._limit.within(_SECONDS_EACH):
-                self._reference.begin_transcript()
-                for operation, arguments in entry.asked:
-                    with contextlib.suppress(Exception):  # whatever a wrong variant raises is in the transcript
-                        self._reference.perform(operation, arguments)
-        except OutOfTime:
-            return ()
-        return fingerprint_transcript(self._reference.transcript or [])
-
-    def _forms(self, bugs: Sequence[str]) -> list[tuple[Misconception, ...]]:
-        """These bugs in each of their forms."""
-        if not set(bugs) <= self._may_be_tried:
-            return []
-        return list(product(*(self._catalogue[bug].every_form for bug in bugs)))
-
-    @functools.cached_property
-    def _catalogue(self) -> dict[str, Misconception]:
-        from ..misconceptions.catalogue import load_catalogue
-
-        return {misconception.id: misconception for misconception in load_catalogue()}
-
-    @functools.cached_property
-    def _reference(self) -> Submission:
-        from ..submission.in_process import InProcess
-
-        return InProcess(importlib.import_module("grader.reference.adapters"))
-
-
-def _tells(given: Fingerprint, right: Fingerprint) -> bool:
-    """Whether an answer has values, and as many and as large ones, roughly, as the right one."""
-    if given[0] == "error" or len(given) != len(right):
-        return False
-    return len(given) < 3 or (given[2] <= right[2] and given[1] >= _LEAST_SIZE * right[1])

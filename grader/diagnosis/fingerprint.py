@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,8 @@ _SAYS = {
 
 CALLS_KEPT = 8
 _VALUES_KEPT = 1 << 20
-_HUGE = 1e140
-"""Values beyond this count as not finite, because their squares are not."""
+_HUGE, _TINY = 1e140, 1e-300
+"""Values beyond the first count as not finite, because their squares are not; the second stands for 0 below a line."""
 
 
 def fingerprint(value: Any) -> list[Any]:
@@ -75,7 +77,7 @@ def fingerprint_error(error: BaseException) -> list[Any]:
     return ["error", type_name, *filter(None, [said])]
 
 
-def fingerprint_transcript(transcript: list[Any]) -> list[list[Any]]:
+def fingerprint_transcript(transcript: Sequence[Any]) -> list[list[Any]]:
     """The fingerprints of a test's first calls, in order."""
     return [_of_one_call(result) for result in transcript[:CALLS_KEPT]]
 
@@ -84,6 +86,35 @@ def _of_one_call(result: Any) -> list[Any]:
     if result is TIMED:
         return TIMED_CALL
     return fingerprint_error(result) if isinstance(result, BaseException) else fingerprint(result)
+
+
+def apart(one: Any, other: Any) -> float:
+    """How far two answers are apart at most, in relation to each value and the root mean square of all.
+
+    0 for the same exception; infinite where types, shapes or anything discrete differs.
+    """
+    if isinstance(one, BaseException) or isinstance(other, BaseException):
+        return 0.0 if _of_one_call(one) == _of_one_call(other) else math.inf
+    parts: list[np.ndarray] = []
+    others: list[np.ndarray] = []
+    skeletons = _without_floats(one, parts), _without_floats(other, others)
+    try:
+        if wire.encode(skeletons[0]) != wire.encode(skeletons[1]):
+            return math.inf
+    except wire.NotPlainData:
+        return math.inf
+    return max(map(_values_apart, parts, others), default=0.0)
+
+
+def _values_apart(one: np.ndarray, other: np.ndarray) -> float:
+    finite = np.isfinite(one)
+    if not np.array_equal(one[~finite], other[~finite], equal_nan=True) or not np.isfinite(other[finite]).all():
+        return math.inf
+    one, other = one[finite], other[finite]
+    if not one.size:
+        return 0.0
+    size = np.abs(one) + np.sqrt(np.mean(one**2))
+    return float((np.abs(one - other) / np.maximum(size, _TINY)).max())
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ Pure.
 from __future__ import annotations
 
 import collections
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,13 @@ _ASSEMBLES = frozenset({"__setitem__", "index_copy_"})
 _TAKES_NUMBERS = frozenset({"tensor", "as_tensor", "asarray", "float", "double", "to", "type", "clone", "contiguous"})
 """What only takes up numbers. Where it comes of no step and they are none of the arguments', they were computed where
 nothing is recorded: in plain Python, by NumPy, or before the call."""
+
+_LOADS = frozenset({"copy_", "__set__", "__setitem__", "set_"})
+"""What writes given weights over those that a layer began with."""
+_LAYS_OUT = frozenset(
+    {"__get__", "t", "transpose", "permute", "contiguous", "to", "float", "detach", "view", "reshape"}
+)
+_DRAWS = frozenset({"normal_", "uniform_", "trunc_normal_", "erfinv_", "randn", "rand", "randn_like", "rand_like"})
 
 _COMPARES = frozenset({"lt", "le", "gt", "ge", "__lt__", "__le__", "__gt__", "__ge__", "less", "greater"})
 
@@ -50,6 +57,7 @@ class Departure:
     unseen: whether the first wrong step only takes up numbers that were computed elsewhere, so that the mistake is in
     another line.
     unsure: whether single numbers on the way there, which have nothing to be known by, may be wrong before.
+    drawn: whether the first wrong values are random, as the weights are with which a layer begins.
     """
 
     had: NamedQuantity | None
@@ -62,6 +70,7 @@ class Departure:
     returned: bool = False
     unseen: bool = False
     unsure: bool = False
+    drawn: bool = False
 
 
 @dataclass
@@ -117,9 +126,20 @@ def find(
         if latest is None or known[had] is not wrong:
             return None
         return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
+    if misplaced := _misplaced(known, steps, matched, first, missing):
+        at, said = misplaced
+        blamed = _place(steps[at]) if at is not None else _blamed(steps[first], steps, matched, trusted)
+        return Departure(
+            had=known[had] if latest is not None and known[had].kind.name != "GIVEN" else None,
+            had_at=_place(steps[latest]) if latest is not None else None,
+            first=blamed,
+            missing=tuple(known[i] for i in missing),
+            relation=said,
+            related=blamed,
+        )
     said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
-    decided = _decided(steps, matched, place)
+    decided = _decided(steps, matched, place) or _told(steps, matched, place, trusted)
     first_place = decided if decided is not None else _blamed(steps[place], steps, matched, trusted)
     named = latest is not None and known[had].kind.name != "GIVEN"
     skipped = ""
@@ -135,7 +155,90 @@ def find(
         skipped=skipped,
         unseen=steps[place].name in _TAKES_NUMBERS and not steps[place].sources,
         unsure=related is None and _follows_numbers(steps, matched, place),
+        drawn=steps[first].name in _DRAWS,
     )
+
+
+def _misplaced(
+    known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, first: int, missing: Sequence[int]
+) -> tuple[int | None, str] | None:
+    """Which weights the first wrong step has in the place of those with which it would give what is missing, in words.
+
+    And where they were written there, if that is the mistake: the right ones were written nowhere. Else they may as
+    well have been taken wrongly. Where some step gives a quantity with the very weights, they were.
+    """
+    at = _written(steps, first)
+    if at is None:
+        return None
+    used_by = [i for i in matched.match if _written(steps, i) == at]
+    if any(known[matched.match[i]].kind.name in ("STEP", "OPTIONAL") for i in used_by):
+        return None
+    held = steps[at].value
+    given = {i: quantity.value for i, quantity in enumerate(known) if quantity.kind.name == "GIVEN"}
+    computed = [steps[i].value for i in steps[first].sources if known[matched.match.get(i, 0)].kind.name != "GIVEN"]
+    inputs = computed or list(given.values())  # an argument itself is no step
+    for i, weight in given.items():
+        if held is None or weight.size != held.size or (weight.shape == held.shape and np.allclose(weight, held)):
+            continue
+        for product in (product for one in inputs if one is not None for product in _products(one, weight)):
+            pattern = Pattern.of(product)
+            if any(is_of(pattern, matched.targets[target]) for target in missing):
+                said = f"{_called(known, matched, at, i, held)} in the place of {known[i].name}"
+                return (None, f"what comes of {said}") if _is_written(weight, steps) else (at, said)
+    return None
+
+
+def _written(steps: Sequence[Step], at: int) -> int | None:
+    """The step that last wrote the weights which a step takes, as they are or in another layout."""
+    found: set[int] = set()
+    waiting = [at]
+    while waiting:
+        for source in steps[waiting.pop()].sources:
+            if steps[source].name in _LOADS and steps[source].writes:
+                found.add(source)
+            elif steps[source].value is not None and steps[source].name in _LAYS_OUT:
+                waiting.append(source)
+    return max(found, default=None)
+
+
+def _is_written(weight: np.ndarray, steps: Sequence[Step]) -> bool:
+    values = (step.value for step in steps if step.writes and step.name in _LOADS)
+    return any(v is not None and v.shape == weight.shape and np.allclose(v, weight) for v in values)
+
+
+def _products(one: np.ndarray, weight: np.ndarray) -> Iterator[np.ndarray]:
+    """What a layer may make of its input and its weights."""
+    if weight.ndim == 2 and one.ndim:
+        for matrix in (weight.T, weight):
+            if one.shape[-1] == matrix.shape[0]:
+                yield one @ matrix
+    elif weight.ndim == 1 and one.ndim and one.shape[-1] == len(weight):
+        yield one * weight
+
+
+def _called(known: Sequence[NamedQuantity], matched: Matched, at: int, right: int, held: np.ndarray) -> str:
+    """What was written, in words."""
+    name = known[right].name
+    if held.ndim == 2 and held.T.shape == known[right].value.shape and np.allclose(held.T, known[right].value):
+        return f"the transpose of {name}"
+    other = matched.match.get(at)
+    if other is None or known[other].kind.name != "GIVEN":
+        return "something else"
+    return known[other].name if other != right else f"{name} in another order"
+
+
+def _told(steps: Sequence[Step], matched: Matched, at: int, trusted: Collection[Place]) -> Place | None:
+    """Where a mask or positions come from that a right line was given, beside numbers that are right.
+
+    They are no real numbers, so that nothing can be known of them but that they are to blame.
+    """
+    if _place(steps[at]) not in trusted or any(source in matched.open for source in steps[at].sources):
+        return None
+    for made in reversed(_nothing_known(steps, matched, at)):
+        place = next((place for place in steps[made].places if place not in trusted), None)
+        if steps[made].value is None and place == _place(steps[made]):
+            return place
+    return None
 
 
 def _decided(steps: Sequence[Step], matched: Matched, at: int) -> Place | None:

@@ -26,6 +26,10 @@ _GUARD = 10.0
 """A clock ends what waits, which takes no processor time, after so many times as long."""
 
 
+_SELDOM = 32
+"""Only so often does a search look at the clock: looking takes as long as a step."""
+
+
 class Work:
     """What a search may still do, counted in whatever it does: the same search ends at the same place on any machine.
 
@@ -38,6 +42,7 @@ class Work:
         self._left = amount
         self._within = within
         self._ends = time.process_time() + guard_s
+        self._looks = 0
 
     def spend(self, amount: float = 1.0) -> None:
         self._left -= amount
@@ -48,7 +53,10 @@ class Work:
     def is_over(self) -> bool:
         if self._within is not None and self._within.is_over:
             return True
-        return self._left <= 0 or time.process_time() > self._ends
+        self._looks += 1
+        if self._looks % _SELDOM == 1 and time.process_time() > self._ends:
+            self._left = 0.0
+        return self._left <= 0
 
 
 class TimeLimit:

@@ -57,6 +57,9 @@ _QUESTIONS = 3
 _GOOD_SIZE = 200
 """Numbers in a question that is large enough to tell quantities apart, and small enough to be quick."""
 
+_Blur = tuple[int, float]
+"""(of how many quantities a question says nothing by their values, how odd its size is)."""
+
 _AROUND = 2
 _SOURCE_BYTES = 1 << 20
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d{1,6}), in ', re.MULTILINE)
@@ -112,31 +115,40 @@ def _questions(failure: Failure) -> list[Question]:
     fit = [pair for pair in zip(failure.asked, failure.answers, strict=False) if _is_fit(pair[0])]
     if fit and not has_quantities():  # of few questions anything is known: they have to stand for the one that failed
         operation = next((question[0] for question, answer in fit if isinstance(answer, Exception)), fit[0][0][0])
-        return list(_stored_questions(failure.problem, operation)[:_QUESTIONS])
+        return [question for _, question in _stored_questions(failure.problem, operation)]
     wrong = [question for question, answer in fit if _is_wrong(question, answer)]
     if not wrong:
         return []
-    own = min(wrong, key=_blur)
-    others = _stored_questions(failure.problem, own[0])[:_QUESTIONS]
-    return sorted([own, *others], key=_blur)
+    own = min(((_blur(question), question) for question in wrong), key=_first)
+    others = _stored_questions(failure.problem, own[1][0])
+    return [question for _, question in sorted([own, *others], key=_first)]
+
+
+def _first(pair: tuple[_Blur, Question]) -> _Blur:
+    return pair[0]
 
 
 @functools.cache
-def _stored_questions(problem: str, operation: str) -> tuple[Question, ...]:
-    """Stored questions for an operation, the most telling ones first."""
+def _stored_questions(problem: str, operation: str) -> tuple[tuple[_Blur, Question], ...]:
+    """A few stored questions for an operation, the most telling ones first, each after how little it tells."""
     if not has_quantities():
-        return tuple(k.question for k in known_questions() if (k.problem, k.question[0]) == (problem, operation))
-    return tuple((case.operation, case.inputs) for case in telling_cases(problem, operation))
+        known = [one.question for one in known_questions() if (one.problem, one.question[0]) == (problem, operation)]
+        return tuple((_blur(question), question) for question in known[:_QUESTIONS])
+    fit = [(operation, case.inputs) for case in _fit_cases(problem, operation)]
+    return tuple(sorted(((_blur(question), question) for question in fit), key=_first)[:_QUESTIONS])
 
 
 def telling_cases(problem: str, operation: str) -> list[Case]:
     """The stored cases of an operation by whose quantities a mistake can be found, those where it is easiest first."""
+    return sorted(_fit_cases(problem, operation), key=lambda case: _blur((operation, case.inputs)))
+
+
+def _fit_cases(problem: str, operation: str) -> list[Case]:
     cases = stored_cases(problem) if asks_for_cases(problem) else []
-    fit = [case for case in cases if case.operation == operation and _is_fit((operation, case.inputs))]
-    return sorted(fit, key=lambda case: _blur((operation, case.inputs)))
+    return [case for case in cases if case.operation == operation and _is_fit((operation, case.inputs))]
 
 
-def _blur(question: Question) -> tuple[int, float]:
+def _blur(question: Question) -> _Blur:
     """How little a question tells quantities apart: those that are alike or constant, then how odd its size is."""
     known = [quantity for reading in readings_of(*question)[:1] for quantity in reading]
     named = [Pattern.of(q.value) for q in known if q.kind.name in ("STEP", "OPTIONAL")]
@@ -180,12 +192,21 @@ def _trusted(operation: str, submission: Submission) -> frozenset[Place]:
 
 
 def _right_lines(problem: str, operation: str, submission: Submission) -> frozenset[Place]:
-    for question in _stored_questions(problem, operation)[:1]:
+    questions = [question for _, question in _stored_questions(problem, operation)]
+    for question in sorted(questions, key=_leaves_out)[:1]:
         recording = submission.record(*question)
         readings = readings_of(*question)
         if recording and recording.ended is None and readings and departure_of(readings, recording.answer) is None:
             return frozenset(place for step in recording.steps for place in step.places)
     return frozenset()
+
+
+def _leaves_out(question: Question) -> int:
+    """How much of what may be given is not, or does nothing, as a mask that is open everywhere."""
+    return sum(
+        value is None or (isinstance(value, torch.Tensor) and value.dtype == torch.bool and bool(value.all()))
+        for value in question[1].values()
+    )
 
 
 def _is_wrong(question: Question, answer: Any) -> bool:
@@ -306,7 +327,11 @@ def tell(departure: Departure, submission: Submission) -> Clue:
             "computed, in plain Python or NumPy."
         )
         return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
-    if departure.unsure:
+    if departure.drawn:
+        says.append(
+            "In its place, your code goes on from weights that were drawn at random: are the given ones loaded?"
+        )
+    if departure.unsure or departure.drawn:
         return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
     if departure.relation and departure.related is not None:
         says.append(f"{_at(departure.related, near)} gives {departure.relation}.")

@@ -11,13 +11,14 @@ from .paths import KIT
 CONTENTS = (
     "README.md", "README.zh-CN.md", "HANDOUT.md", "LICENSE", "Makefile", "pyproject.toml",
     ".gitignore", ".gitattributes", ".editorconfig", "adapters.py", "answers.toml", "runs/README.md", "docs/report.md",
-    "docs/pictures", "configs", "cs336_basics", "tests", "grader",
+    "docs/pictures", "docs/course.md", "docs/cluster.md", "configs", "cs336_basics", "tests", "grader",
 )  # fmt: skip
 """What students get, as far as it exists."""
 
 STAFF_ONLY = (
     *("reference", "misconceptions", "selftest", "cases/generators", "fixtures", "kit/stubs.py", "kit/assistants.md"),
     *("kernels", "performance", "trials", "artifacts/measurement.py", "diagnosis/algorithms", "diagnosis/hypotheses"),
+    "staff",
 )
 """Below `grader/`: what would give solutions or hidden inputs away, or is of no use without them."""
 

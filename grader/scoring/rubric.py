@@ -6,8 +6,8 @@ import difflib
 import enum
 import math
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ class ProblemKind(enum.StrEnum):
     PERFORMANCE = "performance"
     ARTIFACT = "artifact"
     MANUAL = "manual"
+
+
+class Visibility(enum.StrEnum):
+    """When students see a problem's result, in systems that can hide one; the words are Gradescope's."""
+
+    VISIBLE = "visible"
+    HIDDEN = "hidden"
+    AFTER_DUE_DATE = "after_due_date"
+    AFTER_PUBLISHED = "after_published"
 
 
 class Policy(enum.StrEnum):
@@ -70,6 +79,8 @@ class Rubric:
         submission may have nothing: then one line of its report says so.
     edition: that of the public handout whose points these are; editions: those that there are, the newest first.
     lines: whether reports may name the file and line of a submission where a mistake begins.
+    left_out: ids of problems that a course does not ask for; they are examined only where others build on them.
+    visibility: {problem: when students see its result}; those that are not in it are visible.
     """
 
     sections: dict[str, str]
@@ -78,7 +89,14 @@ class Rubric:
     edition: str = ""
     editions: tuple[str, ...] = ()
     lines: bool = True
+    left_out: tuple[str, ...] = ()
+    visibility: Mapping[str, Visibility] = field(default_factory=dict)
     optional_sections: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Problem, ...]:
+        """The problems that the course asks for."""
+        return tuple(problem for problem in self.problems if problem.id not in self.left_out)
 
     def __getitem__(self, problem_id: str) -> Problem:
         for problem in self.problems:
@@ -110,52 +128,54 @@ class Rubric:
         """The problems with these ids, or of this section, in the rubric's order; all of them when nothing is named.
 
         Raises:
-            RubricError: for an unknown id or section.
+            RubricError: for an unknown id or section, and for a problem that the course leaves out.
         """
         wanted = {self[problem_id].id for problem_id in problem_ids}
+        if unasked := [problem_id for problem_id in self.left_out if problem_id in wanted]:
+            raise RubricError(f"the course leaves out {', '.join(unasked)}: see left_out in its file.")
         if section is not None and section not in self.sections:
             raise RubricError(f"no section is called {section!r}.{did_you_mean(section, self.sections)}")
         return tuple(
             problem
-            for problem in self.problems
+            for problem in self.asked
             if (not wanted and section is None) or problem.id in wanted or problem.section == section
         )
 
 
-def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None) -> Rubric:
+def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Path | None = None) -> Rubric:
     """Read and check the rubric.
 
     Args:
-        edition: of the public handout; the newest if none is named.
+        edition: of the public handout; the course's, or else the newest, if none is named.
+        course: a file that says what a course has differently; `docs/course.md` describes it.
 
     Raises:
         RubricError: for anything that is missing, misspelt or impossible, with the place.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RubricError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise RubricError(f"{path} is not UTF-8 text.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RubricError(f"{path} is not valid TOML: {error}.") from error
+    table = _read(path)
+    overlay = _read(course) if course else {}
+    of_course = course.name if course else ""
+    _check_keys(overlay, {"edition", "policy", "lines", "left_out", "visibility", "problem"}, of_course)
     _check_keys(table, set(_KEYS), path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
             raise RubricError(f"{path.name} has no {key!r}.")
     policy = _policy(table.get("policy", Policy.ZERO), path.name)
-    lines = table.get("lines", True)
+    policy = _policy(overlay.get("policy", policy), of_course)
+    lines = overlay.get("lines", table.get("lines", True))
     if not isinstance(lines, bool):
-        raise RubricError(f"{path.name}: lines is {lines!r}, and must be true or false.")
+        name = of_course if "lines" in overlay else path.name
+        raise RubricError(f"{name}: lines is {lines!r}, and must be true or false.")
     newest, others = str(table.get("edition", "")), table.get("editions", {})
     editions = (newest, *others)
-    edition = newest if edition is None else edition
+    edition = str(overlay.get("edition", newest)) if edition is None else edition
     if edition not in editions:
         raise RubricError(
             f"no edition of the handout is called {edition!r}.{did_you_mean(edition, editions)} There are "
             f"{', '.join(editions)}."
         )
     rows = _in_edition(table["problem"], others.get(edition, {}), f"{path.name}, edition {edition}")
+    rows = _in_edition(rows, _tables(overlay.get("problem", {}), of_course), of_course)
     problems = tuple(_problem(row, table["sections"], policy, path.name) for row in rows)
     ids = [problem.id for problem in problems]
     for problem in problems:
@@ -173,8 +193,71 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None) -> Rubric:
                 raise RubricError(f"{path.name}: {kind} section {section!r} is not among the sections.")
     if both := set(optional) & set(table["base_sections"]):
         raise RubricError(f"{path.name}: section {min(both)!r} is a base section, and cannot be optional.")
-    base = tuple(table["base_sections"])
-    return Rubric(dict(table["sections"]), base, problems, edition, editions, lines, tuple(optional))
+    return Rubric(
+        dict(table["sections"]),
+        tuple(table["base_sections"]),
+        problems,
+        edition,
+        editions,
+        lines,
+        _left_out(overlay.get("left_out", []), ids, of_course),
+        _visibility(overlay.get("visibility", {}), ids, of_course),
+        tuple(optional),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A TOML file of a rubric."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RubricError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise RubricError(f"{path} is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RubricError(f"{path} is not valid TOML: {error}.") from error
+
+
+_NOT_A_COURSES = ("id", "section", "kind", "needs", "import_ahead", "seconds")
+"""Keys of a problem that say what it is, which no course changes."""
+
+
+def _tables(changes: Any, where: str) -> dict[str, dict[str, Any]]:
+    """What a course has differently, problem by problem."""
+    if not isinstance(changes, dict) or not all(isinstance(table, dict) for table in changes.values()):
+        raise RubricError(f"{where}: write a table for each problem, as in [problem.rope] and below it points = 3.")
+    for problem, table in changes.items():
+        for key in table:
+            if key in _NOT_A_COURSES:
+                raise RubricError(f"{where}, problem {problem!r}: a course cannot change {key}.")
+    return changes
+
+
+def _left_out(given: Any, known: list[str], where: str) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(problem, str) for problem in given):
+        raise RubricError(f"{where}: left_out is {given!r}, and must be a list of problems.")
+    for problem in given:
+        _check_known(problem, known, where)
+    return tuple(given)
+
+
+def _visibility(given: Any, known: list[str], where: str) -> dict[str, Visibility]:
+    if not isinstance(given, dict):
+        raise RubricError(f'{where}: write a table [visibility], and below it such lines as rope = "after_due_date".')
+    found = {}
+    for problem, when in given.items():
+        _check_known(problem, known, where)
+        try:
+            found[problem] = Visibility(when)
+        except ValueError:
+            words = ", ".join(Visibility)
+            raise RubricError(f"{where}: visibility of {problem} is {when!r}, and must be one of {words}.") from None
+    return found
+
+
+def _check_known(problem: str, known: list[str], where: str) -> None:
+    if problem not in known:
+        raise RubricError(f"{where}: no problem is called {problem!r}.{did_you_mean(problem, known)}")
 
 
 def _in_edition(rows: list[dict[str, Any]], changes: dict[str, dict[str, Any]], where: str) -> list[dict[str, Any]]:

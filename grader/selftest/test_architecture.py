@@ -45,8 +45,9 @@ ROOMS = {
     "guide": "cases.assets cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "watching": "examination grading guide report rules scoring submission wall worker",
+    "staff": "grading kit report scoring signals streams submission wall.scratch",
     "selftest": "",  # everything: see `LIMITED`
-    "__main__": "cases.store grading guide kit report scoring selftest signals streams submission watching",
+    "__main__": "cases.store grading guide kit report scoring selftest signals staff streams submission watching",
 }
 LIMITED = [room for room in ROOMS if room != "selftest"]
 

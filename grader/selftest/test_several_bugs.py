@@ -8,11 +8,12 @@ import types
 import pytest
 import torch
 
-from grader.diagnosis.attribution import Attribution, Wrong, _Trying
+from grader.diagnosis.attribution import Attribution
 from grader.diagnosis.fingerprint import fingerprint_transcript
 from grader.diagnosis.known_bugs import load_known_bugs
 from grader.diagnosis.planting import can_be_together, planted
 from grader.diagnosis.time_limit import OutOfTime, TimeLimit
+from grader.diagnosis.trying import Trying, Wrong
 from grader.misconceptions.catalogue import Misconception, load_catalogue
 from grader.misconceptions.together import together
 from grader.reference import adapters
@@ -79,7 +80,7 @@ def test_a_planted_bug_that_loops_is_interrupted():
     x = torch.zeros(2, 3)
     asked = (("run_softmax", {"in_features": x, "dim": -1}),)
     began = time.monotonic()
-    trying = _Trying((), TimeLimit(0.3))
+    trying = Trying((), TimeLimit(0.3))
     assert not trying._gives([looping], Wrong("t", False, asked, fingerprint_transcript([x])))
     assert time.monotonic() - began < 5
     with pytest.raises(OutOfTime), TimeLimit(0.0).within(1):

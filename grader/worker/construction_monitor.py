@@ -9,6 +9,7 @@ module was called with what, outside of any other module's `forward`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import sys
@@ -194,11 +195,16 @@ class ConstructionMonitor:
 
     def _is_glue(self, frame: types.FrameType | None) -> bool:
         """Whether the adapter's own lines, or a decorator around it, are what switches gradients off."""
-        while frame is not None and os.path.realpath(frame.f_code.co_filename).startswith(_TORCH):
+        while frame is not None and _real(frame.f_code.co_filename).startswith(_TORCH):
             frame = frame.f_back
         if frame is None or self._adapter is None or self._adapter.co_filename != self._glue:
             return False
-        return frame.f_code is self._adapter or os.path.realpath(frame.f_code.co_filename).startswith(_HERE)
+        return frame.f_code is self._adapter or _real(frame.f_code.co_filename).startswith(_HERE)
+
+
+@functools.lru_cache(maxsize=4096)
+def _real(file: str) -> str:
+    return os.path.realpath(file)
 
 
 SETS_PROFILE = inspect.unwrap(ConstructionMonitor.watching).__code__

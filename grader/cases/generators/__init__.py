@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ...submission.faults import AdapterMissing, Fault
-from ...submission.in_process import InProcess
+from ...submission.given_weights import GivenWeights
 from ..assets import FixtureError
 from ..case import Oracle
 
@@ -26,7 +26,7 @@ def reference_oracle() -> Oracle:
 
     It raises `FixtureError` where the solution gives none, which must never be taken for the submission's doing.
     """
-    solution = InProcess(importlib.import_module("grader.reference.adapters"))
+    solution = GivenWeights(importlib.import_module("grader.reference.adapters"))
 
     def answer(operation: str, inputs: dict[str, Any]) -> Any:
         try:

@@ -49,9 +49,8 @@ class AskedCall:
 
     def predicted(self, hypothesis: Hypothesis = ()) -> tuple[Tensor, ...]:
         """What the formula gives with these changes; raises whatever comes of changes that do not fit."""
-        if self.cotangent is None:
-            with torch.no_grad():
-                return (FORMULAS.evaluate(self.operation, self.given, hypothesis)[0],)
+        if self.cotangent is None:  # nothing given requires gradients, so that none are kept
+            return (FORMULAS.evaluate(self.operation, self.given, hypothesis)[0],)
         leaves = {name: self.given[name].clone().requires_grad_() for name in self.wrt}
         output, _ = FORMULAS.evaluate(self.operation, self.given | leaves, hypothesis)
         return torch.autograd.grad((output * self.cotangent).sum(), list(leaves.values()))
@@ -101,16 +100,19 @@ def distance(one: Tensor, other: Tensor) -> float:
         return math.inf
     if not one.numel():
         return 0.0
+    off = _largest(one, other)
+    if math.isfinite(off):  # as are all values then
+        return off
     finite = one.isfinite()
     if not torch.equal(finite, other.isfinite()):
         return math.inf
-    if not finite.all():
-        strange = ~finite
-        if not torch.equal(one[strange].nan_to_num(0.0), other[strange].nan_to_num(0.0)):
-            return math.inf
-        one, other = one[finite], other[finite]
-        if not one.numel():
-            return 0.0
+    strange = ~finite
+    if not torch.equal(one[strange].nan_to_num(0.0), other[strange].nan_to_num(0.0)):
+        return math.inf
+    return _largest(one[finite], other[finite]) if finite.any() else 0.0
+
+
+def _largest(one: Tensor, other: Tensor) -> float:
     size = one.abs() + one.square().mean().sqrt()
     return float(((one - other).abs() / size.clamp(min=1e-300)).max())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,10 +14,13 @@ from .change import Change, FormulaStep
 from .formulas import FORMULAS
 
 _SPACING, _SLACK = 0.05, 1e-4
-_EXPONENTS = [i * _SPACING for i in range(-120, 121)]
-"""Of e: numbers from 1/400 to 400 are tried, and the best one is refined."""
+_TRIED = [i * _SPACING for i in range(-120, 121) if abs(i) <= 40 or not i % 4]
+"""Of e: numbers from 1/400 to 400 are tried, those from 1/7 to 7 closely, and the best one is refined."""
+_LOWS = 2
+"""Beyond that, closely too where an answer is nearest."""
 _PLAIN = (0.5, 2.0, 1 / 3, 3.0, 0.25, 4.0, math.pi, 1 / math.pi, 2 * math.pi, 0.5 / math.pi)
-_REFINEMENTS = 30
+_REFINEMENTS = 22
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _FEW = 2
 
 Family = Callable[[float], Change]
@@ -60,12 +64,25 @@ def _times(does: Callable[..., Any], factor: float) -> Callable[..., Any]:
 
 def _fit(wrong: AskedCall, family: Family) -> float | None:
     """The exponent of the number that gives an answer; None if none does."""
-    if not math.isfinite(_off(wrong, family, 0.0)):
+    off = functools.cache(lambda exponent: _off(wrong, family, exponent))
+    if not math.isfinite(off(0.0)):
         return None
-    best = min([*_EXPONENTS, *map(math.log, _PLAIN)], key=lambda exponent: _off(wrong, family, exponent))
-    if _off(wrong, family, best) > wrong.close:
+    near = [low + i * _SPACING for low in _lows(off) for i in (-2, -1, 1, 2)]
+    best = min([*near, *_TRIED, *map(math.log, _PLAIN)], key=off)
+    if off(best) > wrong.close:
         best = _refined(wrong, family, best, _SPACING)
     return best if _off(wrong, family, best) <= wrong.close else None
+
+
+def _lows(off: Callable[[float], float]) -> list[float]:
+    """Where an answer is nearer than at both neighbours, the nearest of these places first."""
+    values = [math.inf, *map(off, _TRIED), math.inf]
+    lows = [
+        (value, exponent)
+        for before, value, after, exponent in zip(values, values[1:], values[2:], _TRIED, strict=False)
+        if value <= before and value <= after
+    ]
+    return [exponent for _, exponent in sorted(lows)[:_LOWS]]
 
 
 def _refined_by_all(wrong: Sequence[AskedCall], family: Family, exponent: float) -> float:
@@ -77,13 +94,19 @@ def _refined_by_all(wrong: Sequence[AskedCall], family: Family, exponent: float)
 
 
 def _refined(wrong: AskedCall, family: Family, exponent: float, within: float) -> float:
+    """By golden sections: each asks once, and leaves three fifths of where the best exponent may be."""
     low, high = exponent - within, exponent + within
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    off_left, off_right = (_off(wrong, family, place) for place in (left, right))
     for _ in range(_REFINEMENTS):
-        third = (high - low) / 3
-        if _off(wrong, family, low + third) <= _off(wrong, family, high - third):
-            high -= third
+        if off_left <= off_right:
+            high, right, off_right = right, left, off_left
+            left = high - _GOLDEN * (high - low)
+            off_left = _off(wrong, family, left)
         else:
-            low += third
+            low, left, off_left = left, right, off_right
+            right = low + _GOLDEN * (high - low)
+            off_right = _off(wrong, family, right)
     middle = (low + high) / 2
     return middle if _off(wrong, family, middle) < _off(wrong, family, exponent) else exponent
 

@@ -6,6 +6,7 @@ but is a declared change of a formula, is compared with a submission in the way 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,23 +106,37 @@ def _evaluated(operation: str, given: Given, supposed: Supposed) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------
 # The reference's own code
 
+_LARGE = 50_000
+"""Numbers in a tensor."""
+
 
 @dataclass(frozen=True)
 class _Formula:
-    """A formula as supposed, for tensors of any precision: computed in float64, with gradients."""
+    """A formula as supposed, for tensors of any precision: computed in float64, with gradients; large ones in float32.
+
+    What is large takes long, and its rounding is that of the code it is compared with.
+    """
 
     operation: str
     supposed: Supposed
 
     def __call__(self, like: Tensor, **given: Any) -> Tensor:
-        wide = {name: _wide(value) for name, value in given.items()}
-        return _evaluated(self.operation, wide, self.supposed).to(like.dtype)
+        if like.numel() > _LARGE and like.dtype == torch.float32:
+            with contextlib.suppress(RuntimeError):  # some step gives float64, and the next one refuses both together
+                return self._computed(like, given, torch.float32)
+        return self._computed(like, given, torch.float64)
+
+    def _computed(self, like: Tensor, given: Given, precision: torch.dtype) -> Tensor:
+        exact = {name: _in_precision(value, precision) for name, value in given.items()}
+        return _evaluated(self.operation, exact, self.supposed).to(like.dtype)
 
 
-def _wide(value: Any) -> Any:
+def _in_precision(value: Any, precision: torch.dtype) -> Any:
     if isinstance(value, Tensor):
-        return value.double() if value.is_floating_point() else value
-    return {name: _wide(item) for name, item in value.items()} if isinstance(value, dict) else value
+        return value.to(precision) if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {name: _in_precision(item, precision) for name, item in value.items()}
+    return value
 
 
 def _softmax(formula: _Formula) -> Callable[..., Tensor]:

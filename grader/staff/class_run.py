@@ -1,0 +1,130 @@
+"""A batch as it is typed: who is in the class, what is graded, what is written and said at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ..errors import Failed, Refused
+from ..escape import in_one_line
+from ..report.output import write_whole
+from ..scoring.rubric import Rubric, did_you_mean
+from .batch import GRADES, REPORTS, Options, rows_of, run_batch, write_grades
+from .batch_screen import BatchScreen, closing_lines
+from .class_page import render_class
+from .class_statistics import statistics_of
+from .collection import HandedIn, collect
+from .grade_state import claim_titles
+from .grade_table import ClassRow
+from .roster import Roster, read_roster
+from .unit_process import Units
+
+CLASS_PAGE, SIMILARITY_PAGE = "index.html", "similarity.html"
+
+
+def default_jobs() -> int:
+    """One submission for each CPU that this process may use: its grade keeps one busy."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class ClassRun:
+    """One batch, or the k-th of n parts of one (`part`). What was asked for is checked here, before anything is graded.
+
+    Raises:
+        Refused: there is nothing to grade, or the roster, a folder or an id makes no sense.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        options: Options,
+        rubric: Rubric,
+        *,
+        roster: Path | None = None,
+        only: Sequence[str] = (),
+        part: tuple[int, int] = (1, 1),
+        console: Console | None = None,
+        units: Units | None = None,
+    ) -> None:
+        if os.path.realpath(folder) == os.path.realpath(out):
+            raise Refused(f"--out {out} is the folder with the submissions; name another one.")
+        who: Roster | None = read_roster(roster) if roster else None
+        self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])])
+        self._chosen = [one for one in self.submissions if not only or one.id in only][part[0] - 1 :: part[1]]
+        known = [one.id for one in self.submissions]
+        for name in only:
+            if name not in known:
+                raise Refused(f"--only {name}: no submission is called so.{did_you_mean(name, known)}")
+        self._name = in_one_line(folder.resolve().name, 80)
+        self._out, self._options, self._rubric, self._units = out, options, rubric, units
+        self._screen = BatchScreen(console or Console())
+
+    def grade(self, *, jobs: int, limit_s: float, again: bool = False, scheduler: str | None = None) -> None:
+        """Grade what is not graded yet.
+
+        Args:
+            scheduler: the address of a Dask cluster that does it, `jobs` or as many at a time as it has threads.
+
+        Raises:
+            Refused: there is no such cluster, or no Dask here.
+        """
+        with contextlib.ExitStack() as stack:
+            cluster = None
+            if scheduler:
+                from .cluster import connected
+
+                cluster, threads = stack.enter_context(connected(scheduler, bool(self._options.gpu)))
+                jobs = max(1, threads)
+            stack.enter_context(self._screen)
+            run_batch(
+                self._chosen, self._out, self._options, jobs=jobs, limit_s=limit_s, again=again, watcher=self._screen,
+                units=self._units, cluster=cluster,
+            )  # fmt: skip
+
+    @property
+    def progress(self) -> str:
+        """How far it is."""
+        return f"{self._screen.count} of {self._screen.total} submissions are done"
+
+    def rows(self) -> Iterator[ClassRow]:
+        """What is known of each submission, one at a time."""
+        return rows_of(self.submissions, self._out, self._screen.unwritten)
+
+    def part_lines(self) -> Iterator[str]:
+        """What came of a part: tables and pages are written when all of it is done."""
+        yield from closing_lines(rows_of(self._chosen, self._out, self._screen.unwritten))
+
+    def compare(self, jobs: int) -> None:
+        """Write the page that shows which submissions are alike.
+
+        Raises:
+            Failed: it cannot be written.
+        """
+        from .similarity_page import similarity_page
+
+        self._write(similarity_page(self.submissions, self._out / REPORTS, jobs), SIMILARITY_PAGE)
+
+    def close(self) -> Iterator[str]:
+        """Write the tables; gives the lines to say at the end.
+
+        Raises:
+            Failed: a table cannot be written.
+        """
+        write_grades(self.rows(), self._rubric, self._options, self._out)
+        similarity = SIMILARITY_PAGE if (self._out / SIMILARITY_PAGE).is_file() else ""
+        statistics = statistics_of(self.rows())
+        self._write(render_class(statistics, claim_titles(self._out), self._name, similarity), CLASS_PAGE)
+        yield from closing_lines(self.rows())
+        yield f"The class: {self._out / CLASS_PAGE}. Grades: {self._out / GRADES}. Reports: {self._out / REPORTS}."
+
+    def _write(self, page: str, name: str) -> None:
+        try:
+            write_whole(self._out / name, page)
+        except OSError as error:
+            raise Failed(f"{self._out / name} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,132 @@
+"""Grade one submission, in a process of its own: `python -m grader.staff.unit`.
+
+Its order is one line of JSON on standard input. It writes the report, and last the state, which says that the report is
+whole. So it can be ended at any moment, and begun again as often as one likes. Standard input stays open as long as
+whoever gave the order lives; when that ends, so does this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Failed, Refused
+from ..escape import visible
+from .grade_state import PAGE, REPORT, Grade, GradeState, summary_of, write_grade
+
+_MESSAGE = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to grade, how, and where to leave what comes of it.
+
+    source: folder or archive; target: the folder for reports; asked: see `Grade`. The rest are options of a grade.
+    """
+
+    id: str
+    source: str
+    target: str
+    asked: str
+    problems: tuple[str, ...] = ()
+    section: str | None = None
+    seed: int | None = None
+    isolation: str = "auto"
+    environment: str = "kit"
+    gpu: bool | None = False
+    edition: str | None = None
+    course: str | None = None
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        table: dict[str, Any] = json.loads(text)
+        return cls(**{**table, "problems": tuple(table["problems"])})
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def grade_one(order: Order) -> Grade:
+    """Grade it and write what comes of it; gives what was written as its state.
+
+    Raises:
+        OSError: reports cannot be written there, as on a full disk.
+    """
+    from ..grading import grade
+    from ..report.html import write_html
+    from ..report.output import write_json
+    from ..scoring.rubric import load_rubric
+
+    start, target = time.monotonic(), Path(order.target)
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        rubric = load_rubric(edition=order.edition, course=Path(order.course) if order.course else None)
+        report = grade(
+            order.source,
+            rubric,
+            rubric.select(order.problems, order.section),
+            seed=order.seed,
+            isolation=order.isolation,
+            environment=order.environment,
+            jobs=1,
+            gpu=order.gpu,
+        )
+    except Refused as error:
+        return _leave(Grade(GradeState.REFUSED, visible(str(error))[:_MESSAGE], order.asked, _since(start)), target)
+    except Failed as error:
+        return _leave(Grade(GradeState.FAILED, visible(str(error))[:_MESSAGE], order.asked, _since(start)), target)
+    table = report.as_json()
+    write_json(table, target / REPORT)
+    write_html(report, target / PAGE)
+    return _leave(Grade(GradeState.GRADED, "", order.asked, _since(start), summary_of(table)), target)
+
+
+def _leave(grade: Grade, target: Path) -> Grade:
+    write_grade(grade, target)
+    return grade
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 2)
+
+
+def _end_with_whoever_asked() -> None:
+    """Wait until standard input ends, and end as SIGTERM would: what this has started and made is cleared away."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Returns 0 when the state was written, whatever it is; the last line on standard error says why not."""
+    from .. import streams
+    from ..signals import Ended, obeyed
+
+    streams.prepare()
+    order = Order.from_json(sys.stdin.readline())
+    try:
+        with obeyed():
+            threading.Thread(target=_end_with_whoever_asked, daemon=True).start()
+            grade_one(order)
+    except OSError as error:
+        streams.complain(f"the report cannot be written to {order.target}: {error.strerror or error}.")
+        return 3
+    except Ended as ended:
+        streams.complain(f"ended by {ended.name}.")
+        return ended.exit_code
+    except Exception as error:
+        streams.complain(f"the grader itself failed: {type(error).__name__}: {error}")
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # a thread still reads standard input, which Python would wait for
