@@ -12,6 +12,7 @@ from rich.console import Console
 from grader.examination.runner import ExaminationResult, run_tests
 from grader.kit.stubs import skeleton
 from grader.misconceptions.catalogue import owner_of
+from grader.report.formats.account import accounts
 from grader.report.html import render
 from grader.report.model import Report, build_report
 from grader.report.terminal import show
@@ -141,6 +142,8 @@ def test_a_section_that_nobody_began_is_one_line_of_the_report():
         assert page.count("Architecture lab") == 1
         assert "Not begun, and no part of the total: Architecture lab (extension), 2 problems, 3 points." in page
     in_json = [problem.as_json() for problem in report.problems[1:]]
+    everything = {"problems": [problem.as_json() for problem in report.problems], "extensions": {"architecture": {}}}
+    assert [one.id for one in accounts(everything)] == ["linear"], "neither has any other format more to say"
     assert [(p["id"], p["status"], p["note"], p["tests"]) for p in in_json] == [
         ("layernorm", "todo", "", []), ("othernorm", "todo", "", []),
     ]  # fmt: skip
@@ -152,6 +155,8 @@ def test_of_a_section_that_was_begun_every_problem_is_listed_and_counts():
     assert report.extensions["architecture"].as_json() == {"earned": 1, "assessed": 3, "total": 3}
     assert (report.earned, report.total) == (1, 1)
     page = shown(report)
+    everything = {"problems": [problem.as_json() for problem in report.problems], "extensions": {"architecture": {}}}
+    assert [one.id for one in accounts(everything)] == ["linear", "layernorm", "othernorm"]
     assert "othernorm" in page
     assert "Not begun" not in page
     assert "Architecture lab (extension): 1 of 3" in page
