@@ -50,6 +50,10 @@ match does.split():
         time.sleep(600)
     case ["kill"]:
         os.kill(os.getpid(), 9)
+    case ["half"]:
+        Path(order.target).mkdir(parents=True)
+        Path(order.target, "report.json").write_text("half of a report")
+        sys.exit("grader: the report cannot be written: No space left on device.")
     case ["complain"]:
         sys.exit("grader: the sky has fallen.")
     case ["sleep", seconds]:
@@ -190,6 +194,12 @@ def test_a_disk_that_takes_no_report_is_said_in_the_row(tmp_path, stand_in):
     rows, _ = batch(folder, out, stand_in)
     assert rows["grace"]["state"] == "graded"
     assert rows["ada"]["state"] == "failed"
+
+
+def test_half_of_a_report_is_none(tmp_path, stand_in):
+    rows, _ = batch(handed_in(tmp_path, ada="half"), tmp_path / "out", stand_in)
+    assert "No space left on device" in rows["ada"]["look at"]
+    assert [path.name for path in (tmp_path / "out" / "reports" / "ada").iterdir()] == ["state.json"]
 
 
 def test_a_unit_ends_with_whoever_asked(tmp_path):

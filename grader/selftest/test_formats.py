@@ -28,6 +28,7 @@ from grader.report.formats.gradescope import as_gradescope
 from grader.report.formats.junit import as_junit
 from grader.report.formats.spreadsheet import as_csv
 from grader.scoring.rubric import Visibility
+from grader.selftest.forked import run_grader
 from grader.selftest.golden import load_cases
 
 REPORTS = {case.name: json.loads(case.stored()["report.json"]) for case in load_cases()}
@@ -301,9 +302,8 @@ def test_as_typed(tmp_path):
     options = [word for option, path in files.items() for word in (f"--{option}", str(path))]
     step = tmp_path / "summary.md"
     step.write_text("before\n")
-    command = [sys.executable, "-m", "grader", str(submission), "--problem", "linear", "--github", *options]
-    environment = {**RUNNER, "GITHUB_STEP_SUMMARY": str(step), "GITHUB_WORKSPACE": str(KIT), "PATH": "/usr/bin:/bin"}
-    result = subprocess.run(command, cwd=KIT, env=environment, capture_output=True, text=True, check=False)
+    variables = {**RUNNER, "GITHUB_STEP_SUMMARY": str(step), "GITHUB_WORKSPACE": str(KIT)}
+    result = run_grader(submission, "--problem", "linear", "--github", *options, **variables)
     assert result.returncode == 0, result.stderr
     assert ET.parse(files["junit"]).getroot().tag == "testsuites"
     Draft202012Validator(GRADESCOPE).validate(json.loads(files["gradescope"].read_text()))

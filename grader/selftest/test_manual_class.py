@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from grader.errors import Refused
-from grader.kit.paths import KIT
 from grader.report.manual_scores import ManualScore
+from grader.selftest.forked import run_grader
 from grader.selftest.test_manual import ANSWER, REPORT
 from grader.staff.grade_state import Grade, GradeState, read_grade, write_grade
 from grader.staff.manual_class import answers_table, enter_class_scores, read_class_scores
@@ -112,8 +111,7 @@ def test_as_typed(out, tmp_path):
     table = tmp_path / "answers.csv"
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "grader", "manual", str(out), *arguments]
-        return subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=False)
+        return run_grader("manual", out, *arguments)
 
     assert run("--template", str(table)).returncode == 0
     assert run("--template", str(table)).returncode == 2

@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grader.errors import Refused
-from grader.kit.paths import KIT
+from grader.selftest.forked import run_grader
 from grader.selftest.golden import load_cases
 from grader.staff.grade_state import Grade, GradeState, summary_of, write_grade
 from grader.staff.regrade import as_table, compare_batches, compare_reports, lines
@@ -88,8 +86,7 @@ def test_student_by_student(tmp_path, mended):
 def test_as_typed(tmp_path, mended):
     old, new = written(tmp_path / "old", ada=REPORT), written(tmp_path / "new", ada=mended)
     table = tmp_path / "changes.csv"
-    command = [sys.executable, "-m", "grader", "regrade", old, new, "--csv", table]
-    result = subprocess.run(list(map(str, command)), cwd=KIT, capture_output=True, text=True, check=False)
+    result = run_grader("regrade", old, new, "--csv", table)
     assert result.returncode == 0, result.stderr
     assert "1 submission: 1 with other points" in result.stdout
     assert table.read_text().startswith("id,problem,test,before,after\n")
