@@ -16,7 +16,7 @@ unexport UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test grade data stubs fixtures bench kill-matrix diagnosis seeds tolerances golden pictures attacks mutants lint
+.PHONY: help setup test grade data stubs fixtures bench kill-matrix diagnosis seeds tolerances golden pictures attacks mutants oracles lint
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,11 @@ pictures: setup ## staff: make the pictures in README anew, from a real grade an
 mutants: setup ## staff: change the reference bit by bit: which changes does no test notice? (half an hour)
 	$(PY) -m pip install --quiet mutmut
 	OMP_NUM_THREADS=1 $(PY) -m grader.selftest.mutants
+
+# Without them, what compares with them is skipped. uv comes with the environment, and leaves alone what is installed.
+oracles: setup ## staff: compare the architecture lab with other people's implementations, which are installed if they can be
+	$(PY) -m uv pip install --quiet --python .venv --group oracles || echo "They cannot be installed here; see above."
+	$(PY) -m pytest grader/selftest/test_architecture_oracles.py -q -rs
 
 attacks: setup ## staff: hostile submissions, and what each level of isolation does about them
 	$(PY) -m grader.selftest.attacks

@@ -6,12 +6,13 @@ The order of work arrives as one JSON line on stdin; events leave as JSON lines 
 an examiner that dies costs a restart, not the report. The submission's code is not in here either: it
 answers from behind the wall.
 
-Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `planned` (every
-test that will run), `started` and `finished` for each of them, `looked_at` (further problems, which one that failed
-builds on: their tests follow, planned in the same way), `uses_seen` (ready-made code that ran), `noticed` (what
-honest code has no reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed
-tests), `clues` (what else was found out about them) and `done`. `refused` and `failed` end the run with a sentence for
-the person who started it, the latter when the kit is at fault.
+Events: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin `unbegun` (the
+optional problems of which nothing is written, whose tests do not run), `planned` (every test that will run), `started`
+and `finished` for each of them, `looked_at` (further problems, which one that failed builds on: their tests follow,
+planned in the same way), `uses_seen` (ready-made code that ran), `noticed` (what honest code has no reason for),
+`for_staff` (free text that a person reads), `explained` (the known bugs behind failed tests), `clues` (what else was
+found out about them) and `done`. `refused` and `failed` end the run with a sentence for the person who started it, the
+latter when the kit is at fault.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from ..escape import visible
 from ..kit.paths import TESTS
 from ..rules.from_scratch import worth_keeping
 from ..scoring.outcome import Outcome, PlannedTest, Result, Tier
-from ..submission.faults import Fault, NothingToAssess, NotRun
+from ..submission.faults import AdapterMissing, Fault, NothingToAssess, NotRun, Todo
 from ..submission.files import Files
 from ..submission.interface import Submission, UnknownOperation
 from ..wall.isolation import Isolation, Level
@@ -49,6 +50,7 @@ from ..wall.walled import WalledSubmission
 from ..wall.worker_process import Limits
 from ..worker.lean_optimizers import keep_compiler_away
 from ..worker.loader import Layout
+from ..worker.operation_table import OWN_ADAPTERS, adapters_of
 from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events
 from .judging import case_of, claim_of, id_of, outcome_of, plan, tier_of
@@ -301,7 +303,9 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
         submission.crosscheck = Crosscheck(seed)
     session = _Session(submission, oracle, seed)
     try:
-        code = _examine(limits_s, examination, session)
+        unbegun = {} if fault else _unbegun(order["optional"], examination)
+        events.send("unbegun", problems=unbegun)
+        code = _examine([problem for problem in limits_s if problem not in unbegun], examination, session)
         causes = set() if fault else _below(examination.troubled, needs)
         if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
             events.send("looked_at", problems=list(further))
@@ -330,13 +334,49 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
         NotCollected: the tests cannot be planned.
     """
     examination.asked = list(problems)
-    files = [TESTS / f"test_{problem}.py" for problem in problems]
-    for problem in filter(asks_for_cases, problems):
+    if not examination.asked:
+        return 0  # without a file, pytest would run all that there are
+    files = [TESTS / f"test_{problem}.py" for problem in examination.asked]
+    for problem in filter(asks_for_cases, examination.asked):
         stored_cases(problem)
     code = int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
     if examination.mistake is not None:
         raise examination.mistake
     return code
+
+
+def _unbegun(problems: Iterable[str], examination: Examination) -> dict[str, Result]:
+    """Those of these problems of which nothing is written: {problem: TODO, or SKIP where it is not provided}.
+
+    One call for each group of cases tells: what is written in part answers one of them, and its tests run as always.
+    """
+    found = {problem: _why_unbegun(problem, examination) for problem in problems}
+    return {problem: result for problem, result in found.items() if result is not None}
+
+
+def _why_unbegun(problem: str, examination: Examination) -> Result | None:
+    submission = examination.submission
+    if OWN_ADAPTERS.issuperset(adapters_of(problem)) and not set(adapters_of(problem)) & set(submission.own_adapters):
+        return Result.SKIP
+    if not asks_for_cases(problem):
+        return None
+    if isinstance(submission, WalledSubmission):
+        submission.call_limit_s = examination.limits_s[problem]
+    groups = {(case.operation, case.group): case for case in reversed(stored_cases(problem))}
+    results = set()
+    for case in groups.values():
+        try:
+            submission.perform(case.operation, case.inputs)
+        except (Todo, AdapterMissing) as fault:
+            results.add(fault.result)
+        except Exception:  # whatever it is, its tests will say
+            return None
+        else:
+            return None
+        finally:
+            examination.send_noticed(problem)
+            submission.uses_seen.clear()  # its tests see them, if they run
+    return Result.TODO if Result.TODO in results else Result.SKIP
 
 
 def _below(problems: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:

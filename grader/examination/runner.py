@@ -54,6 +54,7 @@ class ExaminationResult:
     noticed: {problem, or "" while importing: what the submission did that honest code has no reason for};
     for_staff: {problem: free text that a person reads};
     left_out: {problem: why none of its tests can run in this copy of the kit};
+    unbegun: {problem: TODO or SKIP} of those of `optional` of which nothing is written: no test of theirs was planned;
     own_adapters: the adapters beyond the public assignment's that the submission defines;
     looked_at: ids of the problems of `below` whose tests ran, too;
     seed: of the fresh cases, or None when there were none;
@@ -73,6 +74,7 @@ class ExaminationResult:
     seed: int | None
     load_fault: str | None
     seconds: float
+    unbegun: dict[str, Result] = field(default_factory=dict)
 
 
 def has_tests(problem: Problem) -> bool:
@@ -85,6 +87,7 @@ def run_tests(
     problems: Sequence[Problem],
     *,
     below: Sequence[Problem] = (),
+    optional: Sequence[Problem] = (),
     seed: int | None = None,
     isolation: Isolation,
     jobs: int = 1,
@@ -100,6 +103,7 @@ def run_tests(
         problems: those with tests (`has_tests`).
         below: others, which these build on, directly or not. Where a test of a problem fails, the cause may lie in what
             it builds on; so the tests of that are then run, too.
+        optional: those of `problems` whose tests are run only if something of them is written.
         seed: of the fresh cases; drawn after the submission was loaded when None.
         isolation: how strongly to shut the submission in (`isolation.choose`).
         jobs: how many examiners work side by side.
@@ -121,6 +125,7 @@ def run_tests(
             "problems": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in share],
             "below": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in _beneath(share, problems, below)],
             "needs": {p.id: p.needs for p in (*problems, *below)},
+            "optional": [p.id for p in share if p in optional],
             "import_ahead": {p.id: p.import_ahead for p in (*problems, *below) if p.import_ahead},
             "isolation": isolation.as_plain(),
             "scratch": str(scratch.path),
@@ -141,7 +146,9 @@ def run_tests(
     lost = [test.id for test in planned if test.id not in outcomes]
     if lost or len(outcomes) != len(planned):
         raise Failed(f"{len(lost)} of {len(planned)} planned tests have no outcome, the first {lost[:1]}.")
-    untested = {p.id for p in problems} - {test.problem for test in planned} - crew.left_out.keys()
+    untested = (
+        {p.id for p in problems} - {test.problem for test in planned} - crew.left_out.keys() - crew.unbegun.keys()
+    )
     if untested:
         raise Failed(f"no test was planned for {', '.join(sorted(untested))}.")
     order = {problem.id: i for i, problem in enumerate((*problems, *below))}
@@ -160,6 +167,7 @@ def run_tests(
         seed=crew.seed if crew.fresh else None,
         load_fault=crew.load_fault,
         seconds=time.monotonic() - start,
+        unbegun=crew.unbegun,
     )
 
 
@@ -295,6 +303,7 @@ class _Crew:
         self.noticed: dict[str, list[Any]] = {}
         self.for_staff: dict[str, list[Written]] = {}
         self.left_out: dict[str, str] = {}
+        self.unbegun: dict[str, Result] = {}
         self.own_adapters: tuple[str, ...] = ()
         self.looked_at: set[str] = set()
         self._progress = progress
@@ -338,6 +347,8 @@ class _Crew:
                 if self.seed is None and self.fresh:
                     self.seed = secrets.randbits(48)
                 examiner.tell({"seed": self.seed})
+            case "unbegun":
+                self.unbegun |= {problem: Result(result) for problem, result in event["problems"].items()}
             case "planned":
                 self.left_out |= event["left_out"]
                 known = {test.id for test in examiner.planned}

@@ -3,11 +3,11 @@
     python -m grader.kit.stubs            write cs336_basics/, adapters.py and answers.toml
     python -m grader.kit.stubs --check    exit with 1 and name the files that differ from what would be written
 
-Every public module of `grader/reference/` gives the module of the same name in `cs336_basics/`. What is public keeps
-its signature, decorators and docstring, and its body becomes a `raise NotImplementedError` that names the
-problem and the place. What is private (`_name`) goes, whole modules included, and so do imports that nothing
-needs any more. The reference's adapters are handed out whole, as `adapters.py` at the root, and its written answers
-as questions without them, as `answers.toml`.
+Every public module of `grader/reference/`, and of its packages, gives the module of the same name in
+`cs336_basics/`. What is public keeps its signature, decorators and docstring, and its body becomes a
+`raise NotImplementedError` that names the problem and the place. What is private (`_name`) goes, whole modules
+included, and so do imports that nothing needs any more. The reference's adapters are handed out whole, as `adapters.py`
+at the root, and its written answers as questions without them, as `answers.toml`.
 
 Python's parser finds the places and the text is cut there, so that comments and formatting survive (the
 reference is formatted by ruff, and so is what comes out) and nothing that is read gets imported. What cannot
@@ -51,16 +51,25 @@ def skeleton(root: Path = KIT) -> dict[str, str]:
     if not folder.is_dir():
         raise StubError(f"There is no {folder}: only a staff copy of the kit can generate the skeleton.")
     files = {f"{SKELETON}/__init__.py": PACKAGE_DOCSTRING}
-    for path in sorted(folder.glob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if path.name == "adapters.py":
+    for path in _modules(folder):
+        name, source = path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
+        if name == "adapters.py":
             files["adapters.py"] = student_adapters(source)
-        elif not path.name.startswith("_"):
-            files[f"{SKELETON}/{path.name}"] = stub_module(source, path.name)
+        elif path.name == "__init__.py":
+            files[f"{SKELETON}/{name}"] = source
+        else:
+            files[f"{SKELETON}/{name}"] = stub_module(source, name)
     answers = folder / "answers.toml"
     if answers.is_file():
         files[answers.name] = unanswered(answers.read_text(encoding="utf-8"))
     return files
+
+
+def _modules(folder: Path) -> list[Path]:
+    """The public modules of the reference; those of its packages with their `__init__`, which is a docstring."""
+    packages = [path.parent for path in sorted(folder.glob("[a-z]*/__init__.py"))]
+    found = [path for place in (folder, *packages) for path in sorted(place.glob("*.py"))]
+    return [p for p in found if not p.name.startswith("_") or (p.name == "__init__.py" and p.parent != folder)]
 
 
 def unanswered(source: str) -> str:
@@ -266,14 +275,14 @@ def main(arguments: Sequence[str] | None = None, root: Path = KIT) -> int:
 
     current = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
-        for path in [root / "adapters.py", root / "answers.toml", *sorted((root / SKELETON).glob("*.py"))]
+        for path in [root / "adapters.py", root / "answers.toml", *sorted((root / SKELETON).rglob("*.py"))]
         if path.exists()
     }
     drifted = [name for name, text in files.items() if current.get(name) != text]
     leftover = [name for name in current if name not in files]
     for name in drifted:
         if not check:
-            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(files[name], encoding="utf-8", newline="\n")
         print(f"{name} differs from the reference; run `make stubs`." if check else f"{name} written.")
     for name in leftover:

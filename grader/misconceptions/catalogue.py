@@ -60,7 +60,7 @@ class Variant:
         loop = importlib.import_module(_LOOP)  # now: imported later, it would keep what is planted
         try:
             for name, replacement in self.replaces.items():
-                owner, attribute = _owner(name)
+                owner, attribute = owner_of(name)
                 original = vars(owner)[attribute]
                 places = [owner] if owner is loop or vars(loop).get(attribute) is not original else [owner, loop]
                 for place in places:
@@ -139,12 +139,13 @@ def _take_out(undo: list[tuple[Any, str, Any]]) -> None:
         setattr(owner, attribute, original)
 
 
-def _owner(name: str) -> tuple[Any, str]:
+def owner_of(name: str) -> tuple[Any, str]:
     """The module or class that holds a dotted name, and the last part of the name."""
-    module, *path, attribute = name.split(".")
-    owner: Any = importlib.import_module(f"{_REFERENCE}.{module}")
+    *path, attribute = name.split(".")
+    owner: Any = importlib.import_module(_REFERENCE)
     for part in path:
-        owner = getattr(owner, part)
+        in_package = hasattr(owner, "__path__")
+        owner = importlib.import_module(f"{owner.__name__}.{part}") if in_package else getattr(owner, part)
     return owner, attribute
 
 

@@ -599,3 +599,227 @@ def get_rmsnorm_autograd_function_triton() -> type[torch.autograd.Function]:
     from .kernels import FusedRMSNorm
 
     return FusedRMSNorm
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The architecture lab (optional). Settings that cannot be raise a ValueError, which names what does not fit.
+
+
+def run_layernorm(
+    d_model: int,
+    eps: float,
+    weight: Float[Tensor, " d_model"] | None,
+    bias: Float[Tensor, " d_model"] | None,
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... d_model"]:
+    """Apply a LayerNorm with the given gain and bias; None means that it has none."""
+    from .architecture.norms import LayerNorm
+
+    like = in_features
+    layernorm = LayerNorm(d_model, eps, weight is not None, bias is not None, like.device, like.dtype)
+    layernorm.load_state_dict({k: v for k, v in {"weight": weight, "bias": bias}.items() if v is not None})
+    return layernorm(in_features)
+
+
+def run_activation(
+    function: str, in_features: Float[Tensor, " ..."], beta: float = 1.0, alpha: float = 1.0
+) -> Float[Tensor, " ..."]:
+    """Apply the activation function of this name to every element; `beta` is for "swish", `alpha` for "elu"."""
+    from .architecture.activations import activation
+
+    return activation(function, beta, alpha)(in_features)
+
+
+def run_gated_ffn(
+    d_model: int,
+    d_ff: int,
+    gate: str,
+    w1_weight: Float[Tensor, "d_ff d_model"],
+    w2_weight: Float[Tensor, "d_model d_ff"],
+    w3_weight: Float[Tensor, "d_ff d_model"],
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... d_model"]:
+    """Apply a gated feed-forward network with the given weights; `gate` is its name, such as "geglu"."""
+    from .architecture.feed_forward import GatedFeedForward
+
+    network = GatedFeedForward(d_model, d_ff, gate, w1_weight.device, w1_weight.dtype)
+    network.load_state_dict({"w1.weight": w1_weight, "w2.weight": w2_weight, "w3.weight": w3_weight})
+    return network(in_features)
+
+
+def run_gated_d_ff(plain_d_ff: int, multiple_of: int) -> int:
+    """Return the hidden size of a gated network with the parameters of a plain one, as a multiple."""
+    from .architecture.feed_forward import gated_d_ff
+
+    return gated_d_ff(plain_d_ff, multiple_of)
+
+
+def run_norm_placement_block(
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    placement: str,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a block with RoPE whose norms stand where `placement` says, at positions 0, 1, 2, ...
+
+    `weights` has the keys of `run_transformer_block`; with "double" also `ln1_out.weight` and `ln2_out.weight`.
+    """
+    from .architecture.blocks import NormPlacementBlock
+
+    like = weights["ln1.weight"]
+    block = NormPlacementBlock(d_model, num_heads, d_ff, max_seq_len, theta, placement, like.device, like.dtype)
+    block.load_state_dict(weights)
+    return block(in_features)
+
+
+def run_parallel_block(
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    shared_norm: bool,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a block with RoPE whose branches stand side by side, at positions 0, 1, 2, ...
+
+    `weights` has the keys of `run_transformer_block`; with a shared norm there is no `ln2.weight`.
+    """
+    from .architecture.blocks import ParallelBlock
+
+    like = weights["ln1.weight"]
+    block = ParallelBlock(d_model, num_heads, d_ff, max_seq_len, theta, shared_norm, like.device, like.dtype)
+    block.load_state_dict(weights)
+    return block(in_features)
+
+
+def run_qk_norm_attention(
+    d_model: int,
+    num_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    eps: float,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_model d_model"],
+    v_proj_weight: Float[Tensor, "d_model d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    q_norm_weight: Float[Tensor, " d_k"],
+    k_norm_weight: Float[Tensor, " d_k"],
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal attention with normalised queries and keys; `theta` of None means no RoPE."""
+    from .architecture.attention_variants import QKNormAttention
+
+    like = q_proj_weight
+    attention = QKNormAttention(d_model, num_heads, max_seq_len, theta, eps, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+            "q_norm.weight": q_norm_weight,
+            "k_norm.weight": k_norm_weight,
+        }
+    )
+    return attention(in_features, token_positions)
+
+
+def run_grouped_query_attention(
+    d_model: int,
+    num_heads: int,
+    num_kv_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_kv d_model"],
+    v_proj_weight: Float[Tensor, "d_kv d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal attention with num_kv_heads heads of keys and values; `theta` of None means no RoPE."""
+    from .architecture.attention_variants import GroupedQueryAttention
+
+    like = q_proj_weight
+    attention = GroupedQueryAttention(d_model, num_heads, num_kv_heads, max_seq_len, theta, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    return attention(in_features, token_positions)
+
+
+def run_window_mask(
+    seq_len: int, window: int, stride: int | None = None, global_tokens: int = 0
+) -> Bool[Tensor, "seq seq"]:
+    """Return the causal mask of a window, with strides and tokens that all see; True where a query sees a key."""
+    from .architecture.masks import window_mask
+
+    return window_mask(seq_len, window, stride, global_tokens)
+
+
+def run_sink_attention(
+    Q: Float[Tensor, " ... heads queries d_k"],
+    K: Float[Tensor, " ... heads keys d_k"],
+    V: Float[Tensor, " ... heads keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None,
+    sinks: Float[Tensor, " heads"],
+) -> Float[Tensor, " ... heads queries d_v"]:
+    """Apply attention with one more score per head, whose weight is dropped after the softmax."""
+    from .architecture.attention_variants import sink_attention
+
+    return sink_attention(Q, K, V, mask, sinks)
+
+
+def run_alibi_slopes(num_heads: int) -> Float[Tensor, " heads"]:
+    """Return the slopes of ALiBi, in float32."""
+    from .architecture.positions import alibi_slopes
+
+    return alibi_slopes(num_heads)
+
+
+def run_alibi_attention(
+    Q: Float[Tensor, " ... heads seq d_k"],
+    K: Float[Tensor, " ... heads seq d_k"],
+    V: Float[Tensor, " ... heads seq d_v"],
+) -> Float[Tensor, " ... heads seq d_v"]:
+    """Apply causal attention with linear biases."""
+    from .architecture.positions import alibi_attention
+
+    return alibi_attention(Q, K, V)
+
+
+def run_rope_variant(
+    d_k: int,
+    theta: float,
+    max_seq_len: int,
+    layout: str,
+    rotary_dim: int | None,
+    in_query_or_key: Float[Tensor, " ... seq d_k"],
+    token_positions: Int[Tensor, " ... seq"],
+) -> Float[Tensor, " ... seq d_k"]:
+    """Rotate the first `rotary_dim` features (all of them if None), "interleaved" or in "halves"."""
+    from .architecture.positions import PartialRotaryEmbedding
+
+    rope = PartialRotaryEmbedding(theta, d_k, max_seq_len, layout, rotary_dim, in_query_or_key.device)
+    return rope(in_query_or_key, token_positions)
+
+
+def run_permute_for_halves(
+    weight: Float[Tensor, "features d_model"], num_heads: int
+) -> Float[Tensor, "features d_model"]:
+    """Return W_Q or W_K for interleaved RoPE with its rows in the order that RoPE in halves needs."""
+    from .architecture.positions import permute_for_halves
+
+    return permute_for_halves(weight, num_heads)

@@ -76,11 +76,11 @@ class Graph:
 def lay_out(report: Report) -> Graph | None:
     """The problems of a report that build on one another; None where none does. Races are left out."""
     shown = {
-        p.problem.id: p for p in (*report.looked_at, *report.problems) if p.problem.kind is not ProblemKind.PERFORMANCE
+        p.problem.id: p for p in (*report.looked_at, *report.listed) if p.problem.kind is not ProblemKind.PERFORMANCE
     }
     needs = {id: _nearest(id, shown) for id in shown}
     connected = {id for id in shown if needs[id] or any(id in below for below in needs.values())}
-    order = [problem.problem.id for problem in (*report.problems, *report.looked_at) if problem.problem.id in connected]
+    order = [problem.problem.id for problem in (*report.listed, *report.looked_at) if problem.problem.id in connected]
     nodes: dict[str, Node] = {}
     left = top = bottom = width = 0.0
     for part in _parts(order, needs):

@@ -13,7 +13,7 @@ from ..kit.paths import KIT
 from ..rules.from_scratch import Effect, Finding
 from ..rules.integrity import Suspicion
 from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result, Tier, Written
-from ..scoring.points import Score, Status, score_problem, withheld
+from ..scoring.points import Score, Status, score_problem, score_unbegun, withheld
 from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
 from ..scoring.rubric import Problem, ProblemKind, Rubric
 from .schema import schema_version
@@ -148,6 +148,7 @@ class ProblemReport:
     note: why the problem, or a part of it, is not assessed, or "".
     for_staff: free text of the submission that a person reads.
     races: how fast it is, where that is what the problem is about.
+    begun: False for an optional problem of which nothing is written: its tests did not run.
     """
 
     problem: Problem
@@ -158,6 +159,7 @@ class ProblemReport:
     note: str = ""
     for_staff: tuple[Written, ...] = ()
     races: tuple[RaceResult, ...] = ()
+    begun: bool = True
 
     @property
     def failing(self) -> list[TestReport]:
@@ -354,6 +356,21 @@ class Report:
         return {section: total for section, total in self.by_section.items() if section in outside}
 
     @property
+    def unbegun(self) -> dict[str, list[ProblemReport]]:
+        """{section: its problems} of the sections of which nothing is written: a reader needs one line of them."""
+        begun = {p.problem.section for p in self.problems if p.begun}
+        unbegun: dict[str, list[ProblemReport]] = {}
+        for problem in self.problems:
+            if problem.problem.section not in begun:
+                unbegun.setdefault(problem.problem.section, []).append(problem)
+        return unbegun
+
+    @property
+    def listed(self) -> list[ProblemReport]:
+        """The problems that a reader sees one by one."""
+        return [problem for problem in self.problems if problem.problem.section not in self.unbegun]
+
+    @property
     def most_urgent_first(self) -> list[ProblemReport]:
         """The problems that want a look; first what costs most, by itself and in what it is known to block."""
         shown = [problem for problem in (*self.problems, *self.looked_at) if problem.wants_a_look]
@@ -447,6 +464,7 @@ def build_report(
     load_fault: str | None = None,
     for_staff: Mapping[str, tuple[Written, ...]] | None = None,
     left_out: Mapping[str, str] | None = None,
+    unbegun: Mapping[str, Result] | None = None,
     own_adapters: Sequence[str] = (),
     clues: Mapping[str, Clue] | None = None,
     looked_at: Sequence[Problem] = (),
@@ -457,6 +475,7 @@ def build_report(
 
     Args:
         policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here;
+            unbegun: optional ones whose tests did not run, since nothing of them is written;
             own_adapters: what the submission defines beyond the public assignment's. One that has none of them is not
             charged for tests that need them; looked_at: problems below these that were examined, too.
     """
@@ -472,6 +491,8 @@ def build_report(
         problem.id: score_problem(problem, by_problem[problem.id], carried=carried, knows_kit=knows_kit)
         for problem in examined
     }
+    unbegun = unbegun or {}
+    scores |= {p.id: score_unbegun(p, unbegun[p.id], knows_kit=knows_kit) for p in examined if p.id in unbegun}
     scores |= {
         p.id: score_races(p, speed.of(p.id), knows_kit=knows_kit) for p in problems if p.kind is ProblemKind.PERFORMANCE
     }
@@ -502,9 +523,10 @@ def build_report(
             policy=policy.get(problem.id, ()),
             note=(left_out or {}).get(problem.id, "")
             or speed.notes.get(problem.id, "")
-            or _why_not_assessed(problem, by_problem[problem.id]),
+            or ("" if problem.id in unbegun else _why_not_assessed(problem, by_problem[problem.id])),
             for_staff=(for_staff or {}).get(problem.id, ()),
             races=speed.of(problem.id),
+            begun=problem.id not in unbegun,
         )
 
     return Report(

@@ -90,6 +90,8 @@ def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(*_problem_table(report, console.width), sep="\n")
     console.print(_not_assessed(report))
+    for sentence in words.unbegun(report):
+        console.print(Text(sentence, style="dim"))
     if report.looked_at:
         console.print(_looked_at(report))
     for wrong in what_is_wrong(report):
@@ -120,7 +122,7 @@ def what_is_wrong(report: Report) -> Iterator[Panel]:
 
 def _problem_table(report: Report, width: int) -> Iterator[RenderableType]:
     """A row for each problem; a remark for which a terminal of this width has no room beside it stands below it."""
-    assessed = [problem for problem in report.problems if problem.score.status is not Status.NOT_ASSESSED]
+    assessed = [problem for problem in report.listed if problem.score.status is not Status.NOT_ASSESSED]
     rows = {p.problem.id: (f"  {p.problem.id}", words.STATUS[p.score.status], p.points, p.passed) for p in assessed}
     columns = [max(map(cell_len, column)) for column in zip(_HEADINGS, *rows.values(), strict=True)]
     if sum(columns) + len(_GAP) * (len(columns) - 1) > width:
@@ -153,7 +155,7 @@ def _aligned(cells: Sequence[str], columns: Sequence[int]) -> list[str]:
 def _not_assessed(report: Report) -> Text:
     """One line per reason, with the problems that it keeps out of the total."""
     text = Text(style="dim")
-    left_out = [problem for problem in report.problems if problem.score.status is Status.NOT_ASSESSED]
+    left_out = [problem for problem in report.listed if problem.score.status is Status.NOT_ASSESSED]
     for reason in dict.fromkeys(problem.note for problem in left_out):
         names = ", ".join(problem.problem.id for problem in left_out if problem.note == reason)
         text.append(f"\nNot assessed, {reason}: {names}")
@@ -311,6 +313,8 @@ def _summary(report: Report) -> Text:
     if rest:
         text.append(f"; {rest:g} more are not assessed here")
     for section, total in report.extensions.items():
+        if section in report.unbegun:
+            continue
         text.append(f"; {report.sections[section]}: {total.earned:g} of {total.assessed:g}")
     text.append(f". {report.environment['seconds']:.0f} s.")
     if report.seed is not None:

@@ -6,7 +6,7 @@ from ..rules.from_scratch import Effect
 from ..scoring.outcome import Result
 from ..scoring.points import Status
 from ..scoring.races import RaceResult
-from .model import DifferenceMap
+from .model import DifferenceMap, Report
 
 STATUS = {
     Status.PASS: "✓ pass",
@@ -51,6 +51,15 @@ def map_of(map: DifferenceMap) -> str:
     whole = f"{map.part}{list(map.at) or ''}"
     cell = "a cell is one value" if high == wide == 1 else f"a cell is {high} × {wide} values"
     return f"Where {whole} differs ({map.rows} × {map.columns}; {cell}):"
+
+
+def unbegun(report: Report) -> list[str]:
+    """A sentence for each section of which nothing is written."""
+    return [
+        f"Not begun, and no part of the total: {report.sections[section]}, {len(problems)} "
+        f"problem{'s' * (len(problems) > 1)}, {sum(p.problem.points for p in problems):g} points."
+        for section, problems in report.unbegun.items()
+    ]
 
 
 def race(result: RaceResult) -> tuple[str, str]:

@@ -82,6 +82,17 @@ def score_problem(
     return Score(earned, Status.PARTIAL if earned > 0 else Status.FAIL, unassessed)
 
 
+def score_unbegun(problem: Problem, result: Result, *, knows_kit: bool = True) -> Score:
+    """Score an optional problem of which nothing is written, as its tests would have come out.
+
+    Args:
+        result: TODO, or SKIP where it is not provided.
+    """
+    if result is Result.SKIP:
+        return Score(0.0, Status.NOT_PROVIDED, unassessed=0.0 if knows_kit else float(problem.points))
+    return Score(0.0, Status.TODO)
+
+
 def withheld(score: Score) -> Score:
     """What is left of a score when ready-made code did the work: nothing, where there was something to lose."""
     lost = score.status in (Status.PASS, Status.PARTIAL, Status.FAIL)

@@ -75,7 +75,8 @@ class Problem:
 class Rubric:
     """All problems, in the order of the handout.
 
-    sections: id -> title; base_sections: those that make up the total.
+    sections: id -> title; base_sections: those that make up the total; optional_sections: extensions of which a
+        submission may have nothing: then one line of its report says so.
     edition: that of the public handout whose points these are; editions: those that there are, the newest first.
     lines: whether reports may name the file and line of a submission where a mistake begins.
     left_out: ids of problems that a course does not ask for; they are examined only where others build on them.
@@ -90,6 +91,7 @@ class Rubric:
     lines: bool = True
     left_out: tuple[str, ...] = ()
     visibility: Mapping[str, Visibility] = field(default_factory=dict)
+    optional_sections: tuple[str, ...] = ()
 
     @property
     def asked(self) -> tuple[Problem, ...]:
@@ -115,6 +117,12 @@ class Rubric:
             found |= new
             waiting += new
         return tuple(problem for problem in self.problems if problem.id in found - given)
+
+    def settled_unless_begun(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Those of optional sections, where others are graded, too: while nothing of one is written, its tests need not
+        run one by one. Whoever asks for such a section alone wants to see them."""
+        optional = tuple(problem for problem in problems if problem.section in self.optional_sections)
+        return optional if set(optional) != set(problems) else ()
 
     def select(self, problem_ids: Iterable[str] = (), section: str | None = None) -> tuple[Problem, ...]:
         """The problems with these ids, or of this section, in the rubric's order; all of them when nothing is named.
@@ -148,7 +156,7 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
     overlay = _read(course) if course else {}
     of_course = course.name if course else ""
     _check_keys(overlay, {"edition", "policy", "lines", "left_out", "visibility", "problem"}, of_course)
-    _check_keys(table, {"sections", "base_sections", "policy", "problem", "edition", "editions", "lines"}, path.name)
+    _check_keys(table, set(_KEYS), path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
             raise RubricError(f"{path.name} has no {key!r}.")
@@ -178,9 +186,13 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
                 raise RubricError(
                     f"{path.name}: {problem.id} needs {needed!r}, which is no problem.{did_you_mean(needed, ids)}"
                 )
-    for section in table["base_sections"]:
-        if section not in table["sections"]:
-            raise RubricError(f"{path.name}: base section {section!r} is not among the sections.")
+    optional = table.get("optional_sections", [])
+    for kind, named in (("base", table["base_sections"]), ("optional", optional)):
+        for section in named:
+            if section not in table["sections"]:
+                raise RubricError(f"{path.name}: {kind} section {section!r} is not among the sections.")
+    if both := set(optional) & set(table["base_sections"]):
+        raise RubricError(f"{path.name}: section {min(both)!r} is a base section, and cannot be optional.")
     return Rubric(
         dict(table["sections"]),
         tuple(table["base_sections"]),
@@ -190,6 +202,7 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
         lines,
         _left_out(overlay.get("left_out", []), ids, of_course),
         _visibility(overlay.get("visibility", {}), ids, of_course),
+        tuple(optional),
     )
 
 
@@ -289,6 +302,7 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
     return problem
 
 
+_KEYS = ("sections", "base_sections", "optional_sections", "policy", "problem", "edition", "editions", "lines")
 _LISTS = ("needs", "import_ahead")
 _NUMBERS = ("points", "core_share", "one_bug", "call_limit_s", "seconds")
 

@@ -59,7 +59,8 @@ class Tree:
         return ast.parse(self.text(name), name)
 
     def modules(self, folder: str) -> list[str]:
-        return [f"{folder}/{path.name}" for path in sorted((self.kit / folder).glob("*.py"))]
+        """Those of a package, and of the packages in it."""
+        return [path.relative_to(self.kit).as_posix() for path in sorted((self.kit / folder).rglob("*.py"))]
 
     @functools.cached_property
     def operations(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.scoring.rubric import load_rubric
 from grader.trials.evidence import (
     UNRECOGNISABLE,
-    dependents,
+    building_on,
     gather_evidence,
     in_processes,
     problems_with_misconceptions,
@@ -175,10 +175,10 @@ def _quick(problems: Sequence[str], processes: int | None) -> int:
 
 
 def _strays(elsewhere: Sequence[tuple[str, int, tuple[str, ...]]], strays: Sequence[list[str]]) -> Iterator[str]:
-    building_on = dependents()
+    above = building_on()
     for (problem, index, _), failed in zip(elsewhere, strays, strict=True):
         for test in failed:
-            if _BUILDS_ON.get(test.partition("[")[0]) not in (problem, *building_on[problem]):
+            if _BUILDS_ON.get(test.partition("[")[0]) not in (problem, *above[problem]):
                 bug = load_catalogue(problem)[index].id
                 yield f"strays: {bug} fails {test}, which does not build on {problem}"
 
@@ -190,11 +190,11 @@ def _names(bug: KnownBug, ran: set[str], known: Sequence[KnownBug]) -> set[str]:
 
 def _elsewhere(problems: Sequence[str], reach: Mapping[str, Reach]) -> list[tuple[str, int, tuple[str, ...]]]:
     """(problem, index of a misconception, the problems unrelated to it whose tests run what it replaces)."""
-    building_on = dependents()
+    above = building_on()
     found = []
     for problem in problems:
         for index, misconception in enumerate(load_catalogue(problem)):
-            unrelated = [other for other in reach if other != problem and other not in building_on[problem]]
+            unrelated = [other for other in reach if other != problem and other not in above[problem]]
             if others := tuple(other for other in unrelated if reach[other].includes(misconception)):
                 found.append((problem, index, others))
     return found

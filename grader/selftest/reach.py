@@ -6,7 +6,6 @@ problem, so that the kill matrix need not try every misconception on every probl
 
 from __future__ import annotations
 
-import importlib
 import sys
 import types
 from collections.abc import Collection
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.kit.paths import REFERENCE
-from grader.misconceptions.catalogue import Variant
+from grader.misconceptions.catalogue import Variant, owner_of
 from grader.trials.trial import Trial, try_variant
 
 
@@ -49,12 +48,13 @@ def reach_of(problem: str) -> tuple[Trial, Reach]:
         trial = try_variant(Variant("reference", problem, {}), problem)[problem]
     finally:
         sys.settrace(before)
-    own = [code for code in codes if Path(code.co_filename).parent == REFERENCE]
+    own = [code for code in codes if Path(code.co_filename).is_relative_to(REFERENCE)]
     return trial, Reach(frozenset(map(_dotted, own)), frozenset(name for code in own for name in _used(code)))
 
 
 def _dotted(code: types.CodeType) -> str:
-    return f"{Path(code.co_filename).stem}.{code.co_qualname}"
+    module = Path(code.co_filename).relative_to(REFERENCE).with_suffix("")
+    return f"{'.'.join(module.parts)}.{code.co_qualname}"
 
 
 def _used(code: types.CodeType) -> Collection[str]:
@@ -62,8 +62,5 @@ def _used(code: types.CodeType) -> Collection[str]:
 
 
 def _original(replaced: str) -> object:
-    module, *path = replaced.split(".")
-    found: object = importlib.import_module(f"grader.reference.{module}")
-    for part in path:
-        found = getattr(found, part)
-    return found
+    owner, attribute = owner_of(replaced)
+    return getattr(owner, attribute)

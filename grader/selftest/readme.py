@@ -92,11 +92,10 @@ def copy_of_kit(folder: Path, *, solved: bool) -> Path:
     copy = Path(shutil.copytree(KIT, folder, ignore=ignored))
     (copy / ".venv").symlink_to(KIT / ".venv")
     if solved:
-        for path in (REFERENCE).iterdir():
-            if path.suffix == ".py" and path.name != "adapters.py":
-                shutil.copy(path, copy / "cs336_basics")
-            elif path.name == "answers.toml":
-                shutil.copy(path, copy)
+        for path in sorted(REFERENCE.rglob("*.py")):
+            if path.name != "adapters.py":
+                shutil.copy(path, copy / "cs336_basics" / path.relative_to(REFERENCE))
+        shutil.copy(REFERENCE / "answers.toml", copy)
     return copy
 
 

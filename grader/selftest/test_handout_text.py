@@ -24,7 +24,23 @@ TEXTS = ("README.md", "README.zh-CN.md", "HANDOUT.md")
 # What KaTeX (GitLab, Codeberg) and MathJax (GitHub) both know, and GitHub does not forbid.
 MACROS = {
     *("frac", "sqrt", "sum", "log", "exp", "cos", "sin", "max", "min", "left", "right", "mathrm", "quad", "qquad"),
-    *("alpha", "beta", "epsilon", "theta", "Theta", "lambda", "sigma", "tau", "pi", "ell"),
+    *(
+        "alpha",
+        "beta",
+        "epsilon",
+        "theta",
+        "Theta",
+        "lambda",
+        "mu",
+        "sigma",
+        "tau",
+        "Phi",
+        "pi",
+        "ell",
+        "tanh",
+        "lfloor",
+        "rfloor",
+    ),
     *("cdot", "odot", "times", "approx", "le", "lt", "gt", "leftarrow", "top", "lVert", "rVert", "ldots", "infty"),
 }
 

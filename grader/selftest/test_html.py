@@ -13,7 +13,7 @@ from markupsafe import escape
 from grader.diagnosis.known_bugs import KnownBug
 from grader.report.dependency_graph import lay_out
 from grader.report.html import render, write_html
-from grader.report.model import Report, TestReport, build_report
+from grader.report.model import ProblemReport, Report, TestReport, build_report
 from grader.rules.from_scratch import Effect, Evidence, Finding
 from grader.rules.integrity import Suspicion
 from grader.scoring.outcome import Clue, Difference, Outcome, PlannedTest, Result, Tier, Written
@@ -89,10 +89,14 @@ def full(report) -> Report:
         clues={test.id: clue for test in list(tests)[3:5]},
     )  # fmt: skip
     carried = [replace(p, blocked_by=("rope",)) if p.problem.id.startswith("multi") else p for p in built.problems]
-    named = [
-        replace(p, tests=tuple(replace(t, bug=BUG) for t in p.tests)) if p.problem.id == "rope" else p for p in carried
-    ]
-    return replace(built, problems=tuple(named))
+    return replace(built, problems=tuple(with_bug(p) if p.problem.id == "rope" else p for p in carried))
+
+
+def with_bug(problem: ProblemReport) -> ProblemReport:
+    """What costs points has a name; the advice is about something else."""
+    return replace(
+        problem, tests=tuple(t if t.plan.tier is Tier.ADVICE else replace(t, bug=BUG) for t in problem.tests)
+    )
 
 
 def test_what_a_submission_writes_is_text(report):

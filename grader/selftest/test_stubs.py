@@ -246,7 +246,7 @@ def test_the_skeleton_satisfies_the_formatter_and_the_linter(handed_out: Path) -
 
 
 def test_a_body_is_a_docstring_and_a_raise_and_nothing_is_private(handed_out: Path) -> None:
-    for path in (handed_out / "cs336_basics").glob("*.py"):
+    for path in (handed_out / "cs336_basics").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 documented = ast.get_docstring(node) is not None
@@ -270,13 +270,14 @@ def test_every_stub_imports_and_raises_not_implemented(handed_out: Path, monkeyp
     package = handed_out / "skeleton_under_test"
     shutil.copytree(handed_out / "cs336_basics", package)
     monkeypatch.syspath_prepend(handed_out)
-    for path in sorted(package.glob("[a-z]*.py")):
-        module = importlib.import_module(f"{package.name}.{path.stem}")
+    for path in sorted(package.rglob("[a-z]*.py")):
+        place = path.relative_to(package)
+        module = importlib.import_module(".".join([package.name, *place.with_suffix("").parts]))
         for stub in stubs_in(module):
             parameters = inspect.signature(stub).parameters.values()
             positional = [None for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
             keywords = {p.name: None for p in parameters if p.kind == p.KEYWORD_ONLY}
-            with pytest.raises(NotImplementedError, match=f": write .* in cs336_basics/{path.name}$"):
+            with pytest.raises(NotImplementedError, match=f": write .* in cs336_basics/{place.as_posix()}$"):
                 stub(*positional, **keywords)
 
 

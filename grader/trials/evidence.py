@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..diagnosis.known_bugs import stored_records, without_wrong_values, wrong_places
 from ..examination.runner import has_tests
 from ..misconceptions.catalogue import Misconception, load_catalogue
-from ..scoring.rubric import load_rubric
+from ..scoring.rubric import Problem, load_rubric
 from .trial import right_answers, try_variant
 
 UNRECOGNISABLE = frozenset({"training_together"})
@@ -57,9 +57,9 @@ def problems_with_misconceptions() -> list[str]:
 
 def gather_evidence(problems: Sequence[str], processes: int | None = None) -> list[Record]:
     """The records of these problems' misconceptions, in the order of the catalogue."""
-    building_on = dependents()
+    depending = dependents()
     jobs = [
-        (problem, i, form, building_on[problem])
+        (problem, i, form, depending[problem])
         for problem in problems
         for i, misconception in enumerate(load_catalogue(problem))
         for form in range(len(misconception.every_form))
@@ -113,8 +113,26 @@ def _look(evidence: Mapping[str, Mapping[str, Any]], right: Mapping[str, Any]) -
 
 
 def dependents() -> Mapping[str, tuple[str, ...]]:
+    """{problem: the problems with tests of code on which evidence of its bugs is kept}: those that build on it.
+
+    Optional sections keep to themselves: most submissions have nothing of them, and each bug of what they build on
+    would have to be tried with all of their problems.
+    """
+    rubric = load_rubric()
+
+    def apart(one: Problem, other: Problem) -> bool:
+        return other.section in rubric.optional_sections and one.section != other.section
+
+    return {
+        problem: tuple(other for other in others if not apart(rubric[problem], rubric[other]))
+        for problem, others in building_on().items()
+    }
+
+
+def building_on() -> Mapping[str, tuple[str, ...]]:
     """{problem: the problems with tests of code that build on it, directly or not}."""
-    problems = [problem for problem in load_rubric().problems if problem.kind == "code" and has_tests(problem)]
+    rubric = load_rubric()
+    problems = [problem for problem in rubric.problems if problem.kind == "code" and has_tests(problem)]
     needs = {problem.id: set(problem.needs) for problem in problems}
 
     def below(problem: str) -> set[str]:

@@ -73,6 +73,11 @@ def _own(name: str, problem: str) -> Operation:
     return Operation(name, problem, own=True)
 
 
+def _own_function(name: str, problem: str) -> Operation:
+    """As `_function`, of those that this kit adds."""
+    return Operation(name, problem, own=True, again=Again.AFTER_A_DECOY, probed=True)
+
+
 _ALL = (
     Operation("run_train_bpe", "train_bpe"),
     Operation("train_bpe", "train_bpe", again=Again.AS_IT_IS, probed=True),
@@ -172,8 +177,24 @@ _ALL = (
     Operation("fused_rmsnorm_gradients", "fused_rmsnorm"),
     Operation("kernel_launches"),
     #
+    _own_function("run_layernorm", "layernorm"),
+    _own_function("run_activation", "activations"),
+    _own_function("run_gated_ffn", "gated_ffn"),
+    _own("run_gated_d_ff", "gated_ffn"),
+    _own_function("run_norm_placement_block", "norm_placement"),
+    _own_function("run_qk_norm_attention", "qk_norm"),
+    _own_function("run_parallel_block", "parallel_block"),
+    _own_function("run_grouped_query_attention", "grouped_query_attention"),
+    _own("run_window_mask", "windowed_attention"),
+    _own("run_alibi_slopes", "alibi"),
+    _own_function("run_alibi_attention", "alibi"),
+    _own_function("run_rope_variant", "rope_variants"),
+    _own_function("run_permute_for_halves", "rope_variants"),
+    _own_function("run_sink_attention", "windowed_attention"),
+    #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),
+    Operation("refusal"),
     Operation("in_dtype"),
     Operation("new_parameters", may_show_nothing=True),
     Operation("parameter_gradients", may_show_nothing=True),

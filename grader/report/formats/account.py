@@ -80,16 +80,22 @@ class Account:
 
 
 def accounts(report: Mapping[str, Any], *, extensions: bool = True) -> list[Account]:
-    """An account of each problem that was asked for, in the report's order.
+    """An account of each problem that was asked for, in the report's order; not of an extension that nobody began.
 
     Args:
         extensions: also of those of sections that have a total of their own.
     """
+    begun = {problem["section"] for problem in report["problems"] if not _is_unbegun(problem)}
     return [
         _account(problem)
         for problem in report["problems"]
-        if extensions or problem["section"] not in report["extensions"]
+        if problem["section"] in begun and (extensions or problem["section"] not in report["extensions"])
     ]
+
+
+def _is_unbegun(problem: Mapping[str, Any]) -> bool:
+    """Whether it was settled without its tests, since nothing of it is written."""
+    return problem["kind"] == "code" and not problem["tests"] and problem["status"] in ("todo", "not_provided")
 
 
 def _account(problem: Mapping[str, Any]) -> Account:

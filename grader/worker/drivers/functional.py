@@ -1,4 +1,4 @@
-"""Drivers for pure functions: gradients through them, and whether they leave their inputs alone."""
+"""Drivers for pure functions: gradients through them, what they refuse, and whether they leave their inputs alone."""
 
 from __future__ import annotations
 
@@ -72,4 +72,13 @@ def inputs_after(operations: Operations, adapter: str, inputs: dict[str, Any]) -
     return {"output": operations.adapter(adapter, **given), "inputs": given}
 
 
-DRIVERS = (gradients, inputs_after)
+def refusal(operations: Operations, adapter: str, inputs: dict[str, Any]) -> str | None:
+    """The text of the ValueError with which an adapter refuses its arguments; None where it takes them."""
+    try:
+        operations.adapter(adapter, **inputs)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+DRIVERS = (gradients, inputs_after, refusal)
