@@ -30,8 +30,6 @@ from grader.wall.worker_process import Limits
 from grader.worker.buffers import fill
 from grader.worker.operations import Operations
 
-REAL_PROCESSES = True  # what is to be found in one is what this is about
-
 HONEST = """
     import collections, concurrent.futures, gc, importlib, inspect, logging, os, pathlib, signal, subprocess, sys
     import tempfile, time, traceback, typing, warnings
