@@ -130,7 +130,7 @@ def hunt(
     playing = _naming if way == NAMED else _exposing
     try:
         took = playing(game, bugs, own, ask, say)
-    except _Stopped:
+    except (_Stopped, KeyboardInterrupt):  # Ctrl-C may come while something is shown, too
         say("\nStopped; nothing is remembered of this round.")
         return
     if took:
@@ -278,7 +278,7 @@ def _exposing(game: Round, bugs: Mapping[str, KnownBug], own: Own, ask: Ask, say
 def _typed(ask: Ask, prompt: str) -> str:
     try:
         return ask(prompt).strip().lower()
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         raise _Stopped from None
 
 

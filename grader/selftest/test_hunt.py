@@ -269,6 +269,20 @@ def test_an_input_is_chosen_that_exposes_a_bug(solution):
     assert "exposed at try" in listed[1]
 
 
+def test_ctrl_c_while_something_is_shown_ends_the_round_as_at_the_prompt(solution):
+    person, pressed = Person("1"), []
+
+    def say(text: str) -> None:
+        if "the bug   " in text and not pressed:
+            pressed.append(text)
+            raise KeyboardInterrupt
+        person.heard.append(text)
+
+    hunt("rope", solution, RUBRIC, person.ask, say, lambda: True, NAMED, seed=3)
+    assert pressed
+    assert "Stopped; nothing is remembered" in person.heard[-1]
+
+
 def test_who_gives_up_is_told_and_has_not_found_it(solution):
     (solution / STATE_FILE).unlink(missing_ok=True)
     said = played(solution, "2", "g")
