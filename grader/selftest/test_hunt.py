@@ -270,7 +270,8 @@ def test_an_input_is_chosen_that_exposes_a_bug(solution):
 
 
 def test_ctrl_c_while_something_is_shown_ends_the_round_as_at_the_prompt(solution):
-    person, pressed = Person("1"), []
+    person = Person("1")
+    pressed: list[str] = []
 
     def say(text: str) -> None:
         if "the bug   " in text and not pressed:
