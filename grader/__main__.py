@@ -770,8 +770,8 @@ def _batch(arguments: list[str]) -> int:
     _need_staffs_copy("batch")
 
     from .scoring.rubric import load_rubric
-    from .staff.batch import Options
     from .staff.class_run import ClassRun, default_jobs
+    from .staff.unit import Options
     from .streams import complain, say
 
     asked = Options(

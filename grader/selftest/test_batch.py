@@ -24,13 +24,14 @@ from grader.report.formats.spreadsheet import cell
 from grader.scoring.rubric import load_rubric
 from grader.selftest.golden import load_cases
 from grader.selftest.report_contract import checked
-from grader.staff.batch import Options, digest, spread
+from grader.staff.batch import digest, spread
 from grader.staff.batch_screen import closing_lines
 from grader.staff.class_run import ClassRun
 from grader.staff.collection import HandedIn
 from grader.staff.grade_state import Grade, GradeState, claims_of, read_grade, summary_of, write_grade
 from grader.staff.grade_table import ClassRow, class_csv
 from grader.staff.roster import Student
+from grader.staff.unit import Options, Order
 from grader.staff.unit_process import Units
 
 REPORTS = {case.name: json.loads(case.stored()["report.json"]) for case in load_cases()}
@@ -152,7 +153,8 @@ BATCH = """
 import sys
 sys.path.insert(0, {kit!r})
 from pathlib import Path
-from grader.staff.batch import Options, run_batch
+from grader.staff.batch import run_batch
+from grader.staff.unit import Options
 from grader.staff.collection import collect
 from grader.staff.unit_process import Units
 units = Units({command!r})
@@ -205,13 +207,13 @@ def test_half_of_a_report_is_none(tmp_path, stand_in):
 def test_a_unit_ends_with_whoever_asked(tmp_path):
     """Also while it grades: else a batch that is killed would leave as many processes as it has jobs."""
     (tmp_path / "adapters.py").write_text("import time\ntime.sleep(600)")
-    order = {"id": "ada", "source": str(tmp_path), "target": str(tmp_path / "out"), "asked": "", "problems": ["rope"]}
+    order = Order("ada", str(tmp_path), str(tmp_path / "out"), "", Options(problems=("rope",)))
     unit = subprocess.Popen(
         [sys.executable, "-m", "grader.staff.unit"], cwd=KIT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert unit.stdin
     assert unit.stderr
-    unit.stdin.write(json.dumps(order) + "\n")
+    unit.stdin.write(order.as_json() + "\n")
     unit.stdin.flush()
     time.sleep(1.0)
     assert unit.poll() is None

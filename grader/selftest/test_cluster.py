@@ -19,9 +19,9 @@ from grader.errors import Refused
 from grader.kit.paths import KIT
 from grader.scoring.rubric import load_rubric
 from grader.selftest.test_batch import handed_in, stand_in, tries
-from grader.staff.batch import Options
 from grader.staff.class_run import ClassRun
 from grader.staff.grade_table import ClassRow
+from grader.staff.unit import Options
 from grader.staff.unit_process import Units
 
 __all__ = ["stand_in"]  # a fixture

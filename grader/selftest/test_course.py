@@ -12,7 +12,8 @@ import pytest
 
 from grader.kit.paths import KIT
 from grader.scoring.rubric import Policy, RubricError, Visibility, load_rubric
-from grader.staff.batch import Options, digest
+from grader.staff.batch import digest
+from grader.staff.unit import Options
 
 
 def course(tmp_path: Path, text: str) -> Path:

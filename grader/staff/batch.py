@@ -23,7 +23,7 @@ from ..scoring.rubric import RUBRIC_FILE, Rubric
 from .collection import HandedIn
 from .grade_state import Grade, GradeState, read_grade
 from .grade_table import ClassRow, class_csv
-from .unit import Order
+from .unit import Options, Order
 from .unit_process import Units, carry_out, done
 
 _T = TypeVar("_T")
@@ -33,20 +33,6 @@ REPORTS, GRADES = "reports", "grades.csv"
 _WAITING = 2
 """So many pieces of work for each that is done at a time are handed over: more would only take memory."""
 _MOST_FILES = 20_000
-
-
-@dataclass(frozen=True)
-class Options:
-    """How submissions of a batch are graded; see `unit.Order`."""
-
-    problems: tuple[str, ...] = ()
-    section: str | None = None
-    seed: int | None = None
-    isolation: str = "auto"
-    environment: str = "kit"
-    gpu: bool | None = False
-    edition: str | None = None
-    course: str | None = None
 
 
 class Watcher:
@@ -153,7 +139,7 @@ def order_for(submission: HandedIn, out: Path, options: Options) -> Order:
     assert submission.source is not None
     source = os.path.abspath(submission.source)
     target = os.path.abspath(out / REPORTS / submission.id)
-    return Order(submission.id, source, target, digest(Path(source), options), **asdict(options))
+    return Order(submission.id, source, target, digest(Path(source), options), options)
 
 
 def digest(source: Path, options: Options) -> str:

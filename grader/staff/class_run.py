@@ -14,7 +14,7 @@ from ..errors import Failed, Refused
 from ..escape import in_one_line
 from ..report.output import write_whole
 from ..scoring.rubric import Rubric, did_you_mean
-from .batch import GRADES, REPORTS, Options, rows_of, run_batch, write_grades
+from .batch import GRADES, REPORTS, rows_of, run_batch, write_grades
 from .batch_screen import BatchScreen, closing_lines
 from .class_page import render_class
 from .class_statistics import statistics_of
@@ -22,6 +22,7 @@ from .collection import HandedIn, collect
 from .grade_state import claim_titles
 from .grade_table import ClassRow
 from .roster import Roster, read_roster
+from .unit import Options
 from .unit_process import Units
 
 CLASS_PAGE, SIMILARITY_PAGE = "index.html", "similarity.html"

@@ -25,16 +25,9 @@ _MESSAGE = 2000  # characters
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to grade, how, and where to leave what comes of it.
+class Options:
+    """How submissions are graded: as options of the command line, and of `grading.grade`."""
 
-    source: folder or archive; target: the folder for reports; asked: see `Grade`. The rest are options of a grade.
-    """
-
-    id: str
-    source: str
-    target: str
-    asked: str
     problems: tuple[str, ...] = ()
     section: str | None = None
     seed: int | None = None
@@ -44,10 +37,25 @@ class Order:
     edition: str | None = None
     course: str | None = None
 
+
+@dataclass(frozen=True)
+class Order:
+    """What to grade, how, and where to leave what comes of it.
+
+    source: folder or archive; target: the folder for reports; asked: see `Grade`.
+    """
+
+    id: str
+    source: str
+    target: str
+    asked: str
+    options: Options
+
     @classmethod
     def from_json(cls, text: str) -> Order:
         table: dict[str, Any] = json.loads(text)
-        return cls(**{**table, "problems": tuple(table["problems"])})
+        options = table.pop("options")
+        return cls(**table, options=Options(**{**options, "problems": tuple(options["problems"])}))
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -64,19 +72,19 @@ def grade_one(order: Order) -> Grade:
     from ..report.output import write_json
     from ..scoring.rubric import load_rubric
 
-    start, target = time.monotonic(), Path(order.target)
+    start, target, how = time.monotonic(), Path(order.target), order.options
     target.mkdir(parents=True, exist_ok=True)
     try:
-        rubric = load_rubric(edition=order.edition, course=Path(order.course) if order.course else None)
+        rubric = load_rubric(edition=how.edition, course=Path(how.course) if how.course else None)
         report = grade(
             order.source,
             rubric,
-            rubric.select(order.problems, order.section),
-            seed=order.seed,
-            isolation=order.isolation,
-            environment=order.environment,
+            rubric.select(how.problems, how.section),
+            seed=how.seed,
+            isolation=how.isolation,
+            environment=how.environment,
             jobs=1,
-            gpu=order.gpu,
+            gpu=how.gpu,
         )
     except Refused as error:
         return _leave(Grade(GradeState.REFUSED, visible(str(error))[:_MESSAGE], order.asked, _since(start)), target)
