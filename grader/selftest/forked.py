@@ -98,13 +98,13 @@ def _grade(command: list[str], stdout: int, stderr: int, environment: dict[str, 
 class ForkedExaminer:
     """An examiner that starts as a fork of this process."""
 
-    def __init__(self, stderr: IO[bytes] | int) -> None:
+    def __init__(self, stderr: IO[bytes]) -> None:
         order, report = os.pipe(), os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.dup2(order[0], 0)
             os.dup2(report[1], 1)
-            os.dup2(_descriptor(stderr), 2)
+            os.dup2(stderr.fileno(), 2)
             for descriptor in (*order, *report):
                 os.close(descriptor)  # or it would hold open what its own order comes through
             _examine()
@@ -123,18 +123,12 @@ class ForkedExaminer:
 
 def start_examiner(module: str, stderr: IO[bytes] | int, *, apart: bool = False) -> Any:
     """As `child_process.start`; what is no examiner, or stands apart from this process, is started as it always is."""
-    if module != "grader.examination.examiner" or apart:
+    if module != "grader.examination.examiner" or apart or isinstance(stderr, int):
         return _start_for_real(module, stderr, apart=apart)
     return ForkedExaminer(stderr)
 
 
 _start_for_real = child_process.start
-
-
-def _descriptor(stream: IO[bytes] | int) -> int:
-    if stream == subprocess.DEVNULL:
-        return os.open(os.devnull, os.O_WRONLY)
-    return stream if isinstance(stream, int) else stream.fileno()
 
 
 def _examine() -> NoReturn:
