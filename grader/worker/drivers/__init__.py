@@ -21,6 +21,7 @@ from . import (
     kernels,
     modules,
     optimizer,
+    tensors_held,
     timing,
     tokenizer,
     training,
@@ -28,7 +29,7 @@ from . import (
 
 _MODULES = (
     *(accounting, bpe, checkpoint, construction, data, decoding, functional),
-    *(kernels, modules, optimizer, timing, tokenizer, training),
+    *(kernels, modules, optimizer, tensors_held, timing, tokenizer, training),
 )
 
 DRIVERS: dict[str, Callable[..., Any]] = {
