@@ -84,6 +84,7 @@ def test_scores_held(submission):
     )
 
 
+@pytest.mark.edge
 @pytest.mark.relation
 def test_any_chunk_size(submission):
     """The size of the chunks does not change the output.

@@ -153,11 +153,11 @@ def _mean_of_chunks(Q, K, V, chunk_size, causal=False):
     _right(Q, K, V, chunk_size, causal)
     if causal:
         return _right(Q, K, V, chunk_size, causal)
-    parts = [
-        torch.softmax(Q @ k.mT / math.sqrt(Q.shape[-1]), -1) @ v
-        for k, v in zip(K.split(chunk_size, -2), V.split(chunk_size, -2), strict=True)
-    ]
-    return torch.stack(parts).mean(0)
+    chunks = list(zip(K.split(chunk_size, -2), V.split(chunk_size, -2), strict=True))
+    attended = torch.zeros_like(Q[..., :1])
+    for k, v in chunks:
+        attended = attended + torch.softmax(Q @ k.mT / math.sqrt(Q.shape[-1]), -1) @ v
+    return attended / len(chunks)
 
 
 def _all_at_once(Q, K, V, chunk_size, causal=False):

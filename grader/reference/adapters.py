@@ -782,6 +782,66 @@ def run_sink_attention(
     return sink_attention(Q, K, V, mask, sinks)
 
 
+def run_layer_kinds(num_layers: int, every: int) -> list[str]:
+    """Return "window" or "full" for each layer."""
+    from .architecture.interleaved import layer_kinds
+
+    return layer_kinds(num_layers, every)
+
+
+def run_windowed_self_attention(
+    d_model: int,
+    num_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    window: int | None,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_model d_model"],
+    v_proj_weight: Float[Tensor, "d_model d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal attention; `theta` of None means no positions, `window` of None all keys."""
+    from .architecture.interleaved import WindowedSelfAttention
+
+    like = q_proj_weight
+    attention = WindowedSelfAttention(d_model, num_heads, max_seq_len, theta, window, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    return attention(in_features)
+
+
+def run_interleaved_stack(
+    num_layers: int,
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    window: int,
+    every: int,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a stack of blocks, of which every `every`-th is full, and the others are windowed.
+
+    `weights` has the keys of `run_transformer_block` behind `layers.0.`, `layers.1.`, ...
+    """
+    from .architecture.interleaved import InterleavedStack
+
+    like = next(iter(weights.values()))
+    sizes = (num_layers, d_model, num_heads, d_ff, max_seq_len, theta, window, every)
+    stack = InterleavedStack(*sizes, like.device, like.dtype)
+    stack.load_state_dict(weights)
+    return stack(in_features)
+
+
 def run_online_attention(
     Q: Float[Tensor, " ... queries d_k"],
     K: Float[Tensor, " ... keys d_k"],
@@ -793,6 +853,50 @@ def run_online_attention(
     from .architecture.online_attention import online_attention
 
     return online_attention(Q, K, V, chunk_size, causal)
+
+
+def get_kv_cache(
+    batch_size: int, num_kv_heads: int, max_seq_len: int, d_k: int, dtype: torch.dtype | None = None
+) -> Any:
+    """Return an empty cache of keys and values; a dtype of None means torch's default."""
+    from .architecture.kv_cache import KVCache
+
+    return KVCache(batch_size, num_kv_heads, max_seq_len, d_k, dtype=dtype)
+
+
+def run_cached_attention(
+    d_model: int,
+    num_heads: int,
+    num_kv_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    window: int | None,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_kv d_model"],
+    v_proj_weight: Float[Tensor, "d_kv d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    pieces: list[Float[Tensor, "batch new d_model"]],
+    counts: list[Int[Tensor, " batch"]] | None = None,
+) -> list[Float[Tensor, "batch new d_model"]]:
+    """Feed pieces of a batch of sequences to attention with one new cache, and return the output for each piece.
+
+    `counts` says how many tokens of each piece every sequence has; what is behind them is padding. None: all of them.
+    """
+    from .architecture.kv_cache import CachedAttention, KVCache
+
+    like = q_proj_weight
+    attention = CachedAttention(d_model, num_heads, num_kv_heads, max_seq_len, theta, window, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    cache = KVCache(len(pieces[0]), num_kv_heads, max_seq_len, d_model // num_heads, like.device, like.dtype)
+    each = [None] * len(pieces) if counts is None else counts
+    return [attention.extend(piece, cache, count) for piece, count in zip(pieces, each, strict=True)]
 
 
 def run_sinusoidal_table(

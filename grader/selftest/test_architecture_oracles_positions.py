@@ -231,3 +231,85 @@ def test_scaled_rotation_is_that_of_llama_in_transformers(draw):
     given = given.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
     ours = adapters.run_scaled_rope(8, 500.0, 64, "yarn", 4.0, 256, x, positions)
     torch.testing.assert_close(ours, given, rtol=1e-5, atol=1e-5)  # their frequencies are float32
+
+
+# ------------------------------------------------------------------------------------------------------------
+# online_attention, kv_cache
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 4, 20])
+@pytest.mark.parametrize(("queries", "causal"), [(7, False), (10, True), (3, True)])
+def test_attention_by_chunks_is_torchs(draw, chunk_size, queries, causal):
+    q, k, v = 4 * wide(draw, 2, HEADS, queries, D_K), wide(draw, 2, HEADS, 10, D_K), wide(draw, 2, HEADS, 10, 3)
+    mask = torch.ones(queries, 10).tril(10 - queries).bool() if causal else None
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    same(adapters.run_online_attention(q, k, v, chunk_size, causal), theirs)
+
+
+def cached(draw: Draw, kv_heads: int, pieces: list[Tensor], **more: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Weights for 4 heads, and what attention with a cache gives for each piece."""
+    d_kv = kv_heads * D_MODEL // 4
+    shapes = {"q": D_MODEL, "k": d_kv, "v": d_kv, "o": D_MODEL}
+    w = {f"{name}_proj_weight": wide(draw, rows, D_MODEL) for name, rows in shapes.items()}
+    settings = {"theta": 30.0, "window": None, **more}
+    return w, adapters.run_cached_attention(D_MODEL, 4, kv_heads, 12, **settings, **w, pieces=pieces)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("window", [None, 1, 3])
+def test_steps_with_a_cache_are_attention_without_one(draw, kv_heads, window):
+    """Torch's attention to the whole sequence at once, for every way to cut it."""
+    x = wide(draw, 2, 7, D_MODEL)
+    for cuts in ([7], [3, 1, 1, 1, 1], [1] * 7, [2, 3, 2]):
+        w, pieces = cached(draw, kv_heads, list(x.split(cuts, 1)), window=window)
+        q, k, v = (split(x, w[f"{name}_proj_weight"], n) for name, n in (("q", 4), ("k", kv_heads), ("v", kv_heads)))
+        q, k = (adapters.run_rope(2, 30.0, 12, y, torch.arange(7)) for y in (q, k))
+        i = torch.arange(7)
+        mask = (i[:, None] >= i) & (i[:, None] - i < (window or 7))
+        theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+        same(torch.cat(pieces, 1), F.linear(theirs.transpose(1, 2).flatten(-2), w["o_proj_weight"]))
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_different_lengths_are_as_each_alone(draw, window):
+    pieces = [wide(draw, 3, n, D_MODEL) for n in (4, 1, 3, 1)]
+    counts = [torch.tensor(count) for count in ([4, 2, 1], [1, 1, 0], [0, 3, 2], [1, 1, 1])]
+    w, together = cached(draw, 2, pieces, counts=counts, window=window)
+    sizes = {"d_model": D_MODEL, "num_heads": 4, "num_kv_heads": 2, "max_seq_len": 12, "theta": 30.0, "window": window}
+    for b in range(3):
+        alone = [piece[b : b + 1, : count[b]] for piece, count in zip(pieces, counts, strict=True)]
+        whole = adapters.run_cached_attention(**sizes, **w, pieces=[torch.cat(alone, 1)])[0]
+        real = [output[b : b + 1, : count[b]] for output, count in zip(together, counts, strict=True)]
+        same(torch.cat(real, 1), whole)
+
+
+def test_a_cache_holds_what_that_of_transformers_holds(draw):
+    theirs = module_of("transformers").DynamicCache()
+    ours = adapters.get_kv_cache(2, HEADS, 9, D_K, torch.float64)
+    for new in (4, 1, 2):
+        k, v = wide(draw, 2, HEADS, new, D_K), wide(draw, 2, HEADS, new, D_K)
+        ours.append(k, v)
+        all_k, all_v = theirs.update(k, v, 0)
+    assert torch.equal(ours.keys[:, :, :7], all_k)
+    assert torch.equal(ours.values[:, :, :7], all_v)
+    assert ours.lengths.tolist() == [7, 7]
+
+
+def test_a_window_with_a_cache_is_that_of_mistral(draw):
+    """Theirs computes all at once, without a cache; its RoPE is in halves, so ours has permuted rows."""
+    models = module_of("transformers")
+    config = models.MistralConfig(
+        hidden_size=D_MODEL, num_attention_heads=4, num_key_value_heads=2, sliding_window=3, num_hidden_layers=1,
+        attn_implementation="eager", head_dim=2, rope_parameters={"rope_type": "default", "rope_theta": 30.0},
+    )  # fmt: skip
+    mistral = module_of("transformers.models.mistral.modeling_mistral")
+    theirs = mistral.MistralAttention(config, 0).double().eval()
+    x = wide(draw, 2, 7, D_MODEL)
+    w, pieces = cached(draw, 2, list(x.split([3, 1, 2, 1], 1)), window=3)  # with heads of two features, layouts agree
+    theirs.load_state_dict({name.replace("_weight", ".weight"): value for name, value in w.items()})
+    i = torch.arange(7)
+    seen = (i[:, None] >= i) & (i[:, None] - i < 3)
+    mask = torch.zeros(7, 7, dtype=torch.float64).masked_fill(~seen, -math.inf)[None, None]
+    angles = (i[:, None] / 30.0 ** torch.zeros(1)).double().repeat(1, 2)[None]
+    given = theirs(x, (angles.cos(), angles.sin()), mask)[0]
+    torch.testing.assert_close(torch.cat(pieces, 1), given, rtol=1e-5, atol=1e-6)  # their softmax is float32

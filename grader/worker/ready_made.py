@@ -75,7 +75,7 @@ _NO_FUNCTIONS = frozenset(
 
 _ATTENTION_OF_THE_LAB = (
     *("qk_norm", "grouped_query_attention", "windowed_attention"),
-    *("online_attention", "relative_positions", "alibi"),
+    *("interleaved_attention", "online_attention", "kv_cache", "relative_positions", "alibi"),
 )
 # Which problems ask for what a name of torch stands for, by the first pattern that is found in it. Elsewhere a
 # ready-made piece breaks the rule as well, but what that problem asks for may still be the student's own.

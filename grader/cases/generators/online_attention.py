@@ -49,12 +49,14 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("one_by_one", "falling", leaning(inputs(3, 4, keys=4, chunk_size=1), -12))
     yield case("twos", "rising", leaning(inputs(2, 4, 4, keys=8, chunk_size=2), 9))
     yield case("mixed", "rising", inputs(1, 2, 4, 4, keys=12, chunk_size=4))
-    # The last chunk holds the largest scores, so that leaving it out shows.
-    yield case("one_left", "shorter", leaning(inputs(2, 3, 4, keys=5, chunk_size=4), 1))
-    yield case("some_left", "shorter", inputs(2, 4, keys=draw.choice([7, 10, 11]), chunk_size=4))
+    # Equal scores, so that only which keys are in chunks matters.
+    for name, keys in (("one_left", 5), ("some_left", draw.choice([7, 10, 11]))):
+        equal = inputs(2, 3, 4, keys=keys, chunk_size=4)
+        equal["Q"].zero_()
+        yield case(name, "shorter", equal)
     yield case("two_hundred", "large", leaning(inputs(3, 4, keys=4, chunk_size=4), 2, 200))
-    yield case("three_hundred", "large", leaning(inputs(3, 4, keys=6, chunk_size=2), -20, 300))
-    yield case("minus_two_hundred", "low", leaning(inputs(3, 4, keys=6, chunk_size=2), 4, -200))
+    yield case("three_hundred", "large", leaning(inputs(3, 4, keys=6, chunk_size=6), -20, 300))
+    yield case("minus_two_hundred", "low", leaning(inputs(3, 4, keys=6, chunk_size=6), 4, -200))
 
     # In one chunk, so that only what is seen matters; and in chunks, of which some are hidden.
     yield case("one_chunk", "causal", inputs(2, 4, 4, keys=4, chunk_size=4, causal=True))

@@ -13,6 +13,7 @@ from typing import Any
 from . import (
     accounting,
     bpe,
+    caches,
     checkpoint,
     construction,
     data,
@@ -28,7 +29,7 @@ from . import (
 )
 
 _MODULES = (
-    *(accounting, bpe, checkpoint, construction, data, decoding, functional),
+    *(accounting, bpe, caches, checkpoint, construction, data, decoding, functional),
     *(kernels, modules, optimizer, tensors_held, timing, tokenizer, training),
 )
 
