@@ -377,17 +377,12 @@ MISCONCEPTIONS = (
         throughout=True,
     ),
     _append(
-        "begins-anew-when-full",
-        _appending(place=_round_about, checked=False),
-        "begins anew at position 0 when it is full.",
-        "What is at position 0 after one token too many?",
-    ),
-    _append(
         "full-without-a-word",
         _appending(checked=False),
-        "drops what does not fit, without a word.",
+        "takes more than it has room for, without a word: what does not fit is lost, or goes to the start.",
         "What does it say to the seventh token, with room for six?",
         frequency="common",
+        forms=[_appending(place=_round_about, checked=False)],
     ),
     _memory(
         "always-float32",
