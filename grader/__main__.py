@@ -757,9 +757,21 @@ def _batch(arguments: list[str]) -> int:
     add("--environment", choices=("kit", "own"), default="kit", help="as for one grade")
     add("--gpu", action="store_true", help="hold the races on a GPU, too; best with --jobs 1")
     add("--similarity", action="store_true", help="also write similarity.html: which submissions are alike, and where")
+    add(
+        "--leaderboard",
+        type=Path,
+        metavar="TEXT",
+        help="also measure each submission's runs/leaderboard on this text, and write leaderboard.csv and .html",
+    )
+    add("--leaderboard-kib", type=int, default=256, metavar="N", help="how much of the text counts (default: 256)")
+    add("--anonymous", action="store_true", help="aliases in place of ids in leaderboard.html, for students to see")
     add("--edition", metavar="NAME", help="points of this edition of the public handout")
     _add_course(parser)
     options = parser.parse_args(arguments)
+    if options.leaderboard_kib < 1:
+        parser.error("--leaderboard-kib must be at least 1")
+    if options.anonymous and not options.leaderboard:
+        parser.error("--anonymous is about the leaderboard: name its text with --leaderboard TEXT")
     if options.jobs is not None and options.jobs < 1:
         parser.error("--jobs must be at least 1")
     if options.limit <= 0:
@@ -771,9 +783,11 @@ def _batch(arguments: list[str]) -> int:
 
     from .scoring.rubric import load_rubric
     from .staff.class_run import ClassRun, default_jobs
+    from .staff.leaderboard_order import board_of
     from .staff.unit import Options
     from .streams import complain, say
 
+    board = board_of(options.leaderboard, options.leaderboard_kib, options.anonymous) if options.leaderboard else None
     asked = Options(
         tuple(options.problem), options.section, options.seed, options.isolation, options.environment, options.gpu,
         options.edition, str(options.course.absolute()) if options.course else None,
@@ -788,13 +802,18 @@ def _batch(arguments: list[str]) -> int:
 
     try:
         jobs = options.jobs or default_jobs()
-        run.grade(jobs=jobs, limit_s=60 * options.limit, again=options.force, scheduler=options.scheduler)
+        how: dict[str, Any] = {
+            "jobs": jobs, "limit_s": 60 * options.limit, "again": options.force, "scheduler": options.scheduler
+        }  # fmt: skip
+        run.grade(**how)
+        if board:
+            run.measure(board, **how)
         if options.similarity:
             run.compare(jobs)
     except (KeyboardInterrupt, Ended) as ended:
         complain(f"ended meanwhile; {run.progress}. The same command goes on from there.")
         return ended.exit_code if isinstance(ended, Ended) else INTERRUPTED
-    for line in run.close() if options.part == (1, 1) else run.part_lines():
+    for line in run.close(board) if options.part == (1, 1) else run.part_lines():
         say(line)
     return GRADED
 

@@ -45,7 +45,9 @@ ROOMS = {
     "guide": "cases.assets cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "watching": "examination grading guide report rules scoring submission wall worker",
-    "staff": "grading kit report scoring signals streams submission wall.scratch",
+    "staff": (
+        "artifacts grading kit report scoring signals streams submission wall.scratch worker.landlock worker.limits"
+    ),
     "selftest": "",  # everything: see `LIMITED`
     "__main__": "cases.store grading guide kit report scoring selftest signals staff streams submission watching",
 }
