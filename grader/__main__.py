@@ -730,7 +730,7 @@ def _batch(arguments: list[str]) -> int:
         "  python -m grader batch submissions --out graded --only ada grace --force",
     )
     add = parser.add_argument
-    add("folder", metavar="DIR", help="the folder with the submissions")
+    add("folder", metavar="DIR", help="the folder with the submissions, or one archive of it")
     add("--out", required=True, metavar="OUT", help="the folder for reports and tables; made where it is not there")
     add("--roster", metavar="CSV", help="who is in the class: a column with ids, others with names and addresses")
     add(

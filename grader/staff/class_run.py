@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from ..errors import Failed, Refused
 from ..escape import in_one_line
 from ..report.output import write_whole
 from ..scoring.rubric import Rubric, did_you_mean
+from ..submission.archive import is_archive
 from .batch import GRADES, REPORTS, rows_of, run_batch, write_grades
 from .batch_screen import BatchScreen, closing_lines
+from .class_archive import unpacked_class
 from .class_page import render_class
 from .class_statistics import statistics_of
 from .collection import HandedIn, collect
@@ -60,13 +62,17 @@ class ClassRun:
         if os.path.realpath(folder) == os.path.realpath(out):
             raise Refused(f"--out {out} is the folder with the submissions; name another one.")
         who: Roster | None = read_roster(roster) if roster else None
-        self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])])
+        self._name = in_one_line(folder.resolve().name, 80)
+        refused: Mapping[str, str] = {}
+        if is_archive(folder):
+            unpacked = unpacked_class(folder, out)
+            folder, refused = unpacked.folder, unpacked.refused
+        self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])], refused)
         self._chosen = [one for one in self.submissions if not only or one.id in only][part[0] - 1 :: part[1]]
         known = [one.id for one in self.submissions]
         for name in only:
             if name not in known:
                 raise Refused(f"--only {name}: no submission is called so.{did_you_mean(name, known)}")
-        self._name = in_one_line(folder.resolve().name, 80)
         self._out, self._options, self._rubric, self._units = out, options, rubric, units
         self._screen = BatchScreen(console or Console())
 
