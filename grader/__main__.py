@@ -892,12 +892,17 @@ def _handout(arguments: list[str]) -> int:
     )
     parser.add_argument("folder", help="where to write it; must not exist or be empty")
     parser.add_argument("--no-assistants", action="store_true", help="leave out AGENTS.md and CLAUDE.md")
+    parser.add_argument(
+        "--course", type=Path, metavar="FILE", help="take the name of the students' package from there (docs/course.md)"
+    )
     options = parser.parse_args(arguments)
 
-    from .kit.handout import write_handout
+    from .kit.handout import PACKAGE, write_handout
+    from .scoring.rubric import load_rubric
     from .streams import say
 
-    files = write_handout(Path(options.folder), assistants=not options.no_assistants)
+    package = load_rubric(course=options.course).package or PACKAGE
+    files = write_handout(Path(options.folder), not options.no_assistants, package)
     say(f"{files} files written to {options.folder}. Students start there with `make test`.")
     return GRADED
 

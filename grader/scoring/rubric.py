@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import enum
+import keyword
 import math
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -81,6 +83,7 @@ class Rubric:
     lines: whether reports may name the file and line of a submission where a mistake begins.
     left_out: ids of problems that a course does not ask for; they are examined only where others build on them.
     visibility: {problem: when students see its result}; those that are not in it are visible.
+    package: what the course calls the students' package in the copy that it hands out; "" for the kit's own name.
     """
 
     sections: dict[str, str]
@@ -92,6 +95,7 @@ class Rubric:
     left_out: tuple[str, ...] = ()
     visibility: Mapping[str, Visibility] = field(default_factory=dict)
     optional_sections: tuple[str, ...] = ()
+    package: str = ""
 
     @property
     def asked(self) -> tuple[Problem, ...]:
@@ -155,7 +159,7 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
     table = _read(path)
     overlay = _read(course) if course else {}
     of_course = course.name if course else ""
-    _check_keys(overlay, {"edition", "policy", "lines", "left_out", "visibility", "problem"}, of_course)
+    _check_keys(overlay, {"edition", "policy", "lines", "left_out", "visibility", "package", "problem"}, of_course)
     _check_keys(table, set(_KEYS), path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
@@ -203,7 +207,22 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
         _left_out(overlay.get("left_out", []), ids, of_course),
         _visibility(overlay.get("visibility", {}), ids, of_course),
         tuple(optional),
+        _package(overlay.get("package", ""), of_course),
     )
+
+
+def _package(name: object, where: str) -> str:
+    """A name that a package of students can have; "" where the course gives none."""
+    if name == "":
+        return ""
+    if not isinstance(name, str) or not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
+        raise RubricError(f"{where}: package is {name!r}, and must be a name that Python can import.")
+    if name in _TAKEN or name in sys.stdlib_module_names:
+        raise RubricError(f"{where}: package is {name!r}, which is the name of something else.")
+    return name
+
+
+_TAKEN = ("adapters", "benchmarks", "configs", "docs", "grader", "runs", "tests")
 
 
 def _read(path: Path) -> dict[str, Any]:
