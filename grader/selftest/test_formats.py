@@ -57,7 +57,8 @@ def nasty() -> dict[str, Any]:
     report = copy.deepcopy(REPORTS["known_bug"])
     report["load_fault"] = NASTY
     for problem in report["problems"]:
-        problem["note"] = NASTY
+        ids = [test["id"] for test in problem["tests"]]
+        problem["note"] = problem["remark"] = NASTY
         problem["manual"] = {"comment": NASTY}
         for number, test in enumerate(problem["tests"]):
             test["id"] = f"test_x.py::{NASTY}{number}"
@@ -66,6 +67,9 @@ def nasty() -> dict[str, Any]:
                 test["clue"] |= {"says": [NASTY], "file": NASTY, "line": 7}
             if number % 2:
                 test["misconception"] = None
+        renamed = {before: test["id"] for before, test in zip(ids, problem["tests"], strict=True)}
+        for trouble in problem["troubles"]:
+            trouble["tests"] = [renamed[id] for id in trouble["tests"]]
     return report
 
 
