@@ -42,14 +42,18 @@ ROOMS = {
     "streams": "",
     "signals": "",
     "report": "diagnosis rules scoring streams submission kit",
+    "command_line": "kit report scoring streams",
     "guide": "cases.assets cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "watching": "examination grading guide report rules scoring submission wall worker",
     "staff": (
-        "artifacts grading kit report scoring signals streams submission wall.scratch worker.landlock worker.limits"
+        "artifacts command_line grading kit report scoring signals streams submission "
+        "wall.scratch worker.landlock worker.limits"
     ),
     "selftest": "",  # everything: see `LIMITED`
-    "__main__": "cases.store grading guide kit report scoring selftest signals staff streams submission watching",
+    "__main__": (
+        "cases.store command_line grading guide kit report scoring selftest signals staff streams submission watching"
+    ),
 }
 LIMITED = [room for room in ROOMS if room != "selftest"]
 
