@@ -128,6 +128,7 @@ def run_tests(
             "optional": [p.id for p in share if p in optional],
             "import_ahead": {p.id: p.import_ahead for p in (*problems, *below) if p.import_ahead},
             "isolation": isolation.as_plain(),
+            "start": True,
             "scratch": str(scratch.path),
             "limits": limits or {},
             "lines": lines,

@@ -40,7 +40,7 @@ from grader.wall.own_environment import (
     versions_asked,
 )
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 from grader.worker.lacking import python_needed
 from grader.worker.operation_table import OPERATIONS
 
