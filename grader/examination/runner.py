@@ -126,7 +126,6 @@ def run_tests(
             "below": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in _beneath(share, problems, below)],
             "needs": {p.id: p.needs for p in (*problems, *below)},
             "optional": [p.id for p in share if p in optional],
-            "import_ahead": {p.id: p.import_ahead for p in (*problems, *below) if p.import_ahead},
             "isolation": isolation.as_plain(),
             "start": True,
             "scratch": str(scratch.path),

@@ -78,14 +78,12 @@ class Examination:
         self,
         events: Events,
         limits_s: dict[str, float],
-        import_ahead: Mapping[str, Sequence[str]],
         finished: set[str],
         attribution: Attribution,
     ) -> None:
         self.seed: int | None = None
         self.events = events
         self.limits_s = limits_s
-        self.import_ahead = import_ahead
         self.finished = finished
         self.attribution = attribution
         self.submission: Submission
@@ -145,7 +143,6 @@ class Examination:
             self.submission.call_limit_s = limit
             if problem != self._problem:
                 self.submission.end_leftovers()
-                self.submission.warm_up(self.import_ahead.get(problem, ()))
                 if self.submission.crosscheck is not None:
                     self.submission.crosscheck.begin(problem)
         self._problem = problem
@@ -198,7 +195,7 @@ class Examination:
             if texts := item.stash.get(FOR_STAFF, []):
                 plain = [text.as_plain() for text in texts]
                 self.events.send("for_staff", id=id_of(item), texts=plain)
-            self.events.send("finished", outcome=self._outcome.as_plain())
+            self.events.send_soon("finished", outcome=self._outcome.as_plain())
         return report
 
     def _send_uses_seen(self, problem: str) -> None:
@@ -263,7 +260,7 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
     limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
     needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
     attribution = Attribution(needs, order["lines"])
-    examination = Examination(events, limits_s, order["import_ahead"], set(order["finished"]), attribution)
+    examination = Examination(events, limits_s, set(order["finished"]), attribution)
     examination.submission = submission
     fault = _load(submission)
     oracle = _reference() if has_generators() else None
@@ -312,6 +309,7 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     for problem in filter(asks_for_cases, examination.asked):
         stored_cases(problem)
     code = int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
+    examination.events.flush()
     if examination.mistake is not None:
         raise examination.mistake
     return code

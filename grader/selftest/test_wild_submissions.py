@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from grader.cases.compare import Mismatch, compare
-from grader.examination.session import planned_tests
 from grader.examination.runner import ExaminationResult, run_tests
+from grader.examination.session import planned_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
 from grader.scoring.outcome import Result

@@ -10,7 +10,7 @@ import contextlib
 import platform
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,6 @@ class WalledSubmission(Submission):
         """Seconds that all calls so far were charged."""
         self.crosscheck: Crosscheck | None = None
         """Which calls are made again; none while there is none."""
-        self._warm: set[str] = set()
         self._tampered = ""
         self._worker: WorkerProcess | None = None
         self._ahead = WorkerProcess(started) if started else None
@@ -136,8 +135,6 @@ class WalledSubmission(Submission):
                 "import_path": import_path(self.layout),
                 "hidden": [str(path) for path in worker.cell.hidden],
             }
-            if self._warm:
-                worker.ask("warm", {"modules": sorted(self._warm)}, self.limits.load_s)
             answer = worker.ask("load", arguments, self.limits.load_s)
             self._hear(answer)
             if answer.kind != "ok":
@@ -274,16 +271,6 @@ class WalledSubmission(Submission):
             return self.files.read_text(path, _SOURCE_BYTES)
         except Fault as fault:
             raise ValueError(fault.message) from fault
-
-    def warm_up(self, modules: Collection[str]) -> None:
-        """Have these libraries imported before a call is timed, in this worker and in those that replace it."""
-        new = set(modules) - self._warm
-        self._warm |= new
-        if new and self._worker is not None:
-            try:
-                self._worker.ask("warm", {"modules": sorted(new)}, self.limits.load_s)
-            except (CallTimeout, WorkerCrash):
-                self.close()  # a new one begins with it
 
     def _hear(self, answer: Answer) -> None:
         """Take down what the worker says beside its answer."""
