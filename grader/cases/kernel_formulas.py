@@ -35,10 +35,8 @@ def _attention_log_sum_exp(Q: Tensor, K: Tensor, V: Tensor, is_causal: bool) -> 
 
 
 def _attention_gradients(Q: Tensor, K: Tensor, V: Tensor, is_causal: bool, cotangent: Tensor) -> dict[str, Tensor]:
-    leaves = [x.detach().requires_grad_() for x in (Q, K, V)]
-    return _gradients(
-        _attention_output(*leaves, is_causal), cotangent, dict(zip(("dQ", "dK", "dV"), leaves, strict=True))
-    )
+    Q, K, V = (x.detach().requires_grad_() for x in (Q, K, V))
+    return _gradients(_attention_output(Q, K, V, is_causal), cotangent, {"dQ": Q, "dK": K, "dV": V})
 
 
 def _scores(Q: Tensor, K: Tensor, is_causal: bool) -> Tensor:
@@ -55,8 +53,8 @@ def _rmsnorm_output(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _rmsnorm_gradients(x: Tensor, weight: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
-    leaves = [x.detach().requires_grad_(), weight.detach().requires_grad_()]
-    return _gradients(_rmsnorm_output(*leaves), cotangent, dict(zip(("dx", "dweight"), leaves, strict=True)))
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    return _gradients(_rmsnorm_output(x, weight), cotangent, {"dx": x, "dweight": weight})
 
 
 def _gradients(output: Tensor, cotangent: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
