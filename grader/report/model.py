@@ -391,6 +391,11 @@ class Report:
         return [problem for problem in self.problems if problem.problem.section not in self.unbegun]
 
     @property
+    def found_below(self) -> list[ProblemReport]:
+        """Those that were looked at and are there: what is not provided is the cause of nothing."""
+        return [problem for problem in self.looked_at if problem.score.status is not Status.NOT_PROVIDED]
+
+    @property
     def most_urgent_first(self) -> list[ProblemReport]:
         """The problems that want a look; first what costs most, by itself and in what it is known to block."""
         shown = [problem for problem in (*self.problems, *self.looked_at) if problem.wants_a_look]

@@ -56,7 +56,7 @@ class Problem:
     tests carry the rest. one_bug: largest fraction of the points that one ordinary bug may cost; the catalogue of known
     bugs is held to it. call_limit_s: seconds that one call of the student's code may take. policy: what a breach of the
     from-scratch rule costs. seconds: about how long its tests take one core with the reference; decides who examines
-    what (`examination/runner.py`). import_ahead: modules that its calls would otherwise import on their own time.
+    what (`examination/runner.py`).
     """
 
     id: str
@@ -70,7 +70,6 @@ class Problem:
     call_limit_s: float = 10.0
     policy: Policy = Policy.ZERO
     seconds: float = 0.3
-    import_ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,7 +236,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise RubricError(f"{path} is not valid TOML: {error}.") from error
 
 
-_NOT_A_COURSES = ("id", "section", "kind", "needs", "import_ahead", "seconds")
+_NOT_A_COURSES = ("id", "section", "kind", "needs", "seconds")
 """Keys of a problem that say what it is, which no course changes."""
 
 
@@ -306,8 +305,8 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
             f"{where}: no kind is called {row['kind']!r}.{did_you_mean(row['kind'], [str(k) for k in ProblemKind])}"
         ) from None
     policy = _policy(row.get("policy", policy), where)
-    lists = {key: tuple(row.get(key, ())) for key in _LISTS}
-    problem = Problem(**{**row, **lists, "kind": kind_of_problem, "policy": policy})
+    needs = tuple(row.get("needs", ()))
+    problem = Problem(**{**row, "needs": needs, "kind": kind_of_problem, "policy": policy})
     if problem.points < 0:
         raise RubricError(f"{where}: points must not be negative.")
     if not 0.7 <= problem.core_share <= 1:
@@ -322,12 +321,11 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
 
 
 _KEYS = ("sections", "base_sections", "optional_sections", "policy", "problem", "edition", "editions", "lines")
-_LISTS = ("needs", "import_ahead")
 _NUMBERS = ("points", "core_share", "one_bug", "call_limit_s", "seconds")
 
 
 def _is_of_its_type(key: str, value: Any) -> bool:
-    if key in _LISTS:
+    if key == "needs":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if key in _NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -335,7 +333,7 @@ def _is_of_its_type(key: str, value: Any) -> bool:
 
 
 def _words_for(key: str) -> str:
-    return "a list of strings" if key in _LISTS else "a number" if key in _NUMBERS else "a string"
+    return "a list of strings" if key == "needs" else "a number" if key in _NUMBERS else "a string"
 
 
 def _policy(word: Any, where: str) -> Policy:
