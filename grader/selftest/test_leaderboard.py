@@ -34,10 +34,12 @@ from grader.reference.transformer import TransformerLM
 from grader.scoring.rubric import load_rubric
 from grader.staff.class_run import ClassRun
 from grader.staff.leaderboard import BoardEntry, BoardState, board_csv, board_lines, read_entry
-from grader.staff.leaderboard_order import board_of, read_text
+from grader.staff.leaderboard_order import BoardOrder, board_of, read_text
 from grader.staff.leaderboard_page import render_board
+from grader.staff.leaderboard_run import measure_one
 from grader.staff.leaderboard_unit import measure
 from grader.staff.unit import Options
+from grader.staff.unit_process import Units
 
 END = "<|endoftext|>"
 MODEL: dict[str, Any] = {
@@ -371,6 +373,24 @@ def test_what_hangs_costs_its_own_line_and_parts_are_measured_apart(honest, tmp_
     assert entry is not None
     assert (entry.state, entry.note) == (BoardState.FAILED, "it took longer than 0.005 minutes.")
     assert not entry.is_final
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_weights_that_need_more_memory_than_there_is_are_a_sentence(honest, tmp_path):
+    """In the process that measures, with a bound of its own: 128 MiB more than it has when the bound is set."""
+    weights = weights_of(copy := Path(shutil.copytree(honest, tmp_path / "grace")))
+    save_weights(copy, weights | {"more": torch.zeros(40 << 20)})
+    text = tmp_path / "valid.txt"
+    text.write_text(TEXT)
+    order = BoardOrder(str(copy), str(tmp_path / "out" / "reports" / "grace"), "asked", str(text), 6000)
+    bounded = (
+        "import sys\nfrom grader.staff import leaderboard_unit as unit\n"
+        "used = next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmData:'))\n"
+        "unit._MEMORY_MIB = used // 1024 + 128\nsys.exit(unit.main())"
+    )
+    entry = measure_one(order, limit_s=60, units=Units((sys.executable, "-c", bounded)))
+    assert (entry.state, entry.loss) == (BoardState.CLAIMED, None)
+    assert re.search("GiB of memory|is damaged", entry.note)
 
 
 def test_the_text_is_cut_between_characters_and_must_be_one(tmp_path):
