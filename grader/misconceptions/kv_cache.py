@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from grader.reference.architecture import attention_variants, kv_cache
 from grader.reference.architecture.attention_variants import GroupedQueryAttention
@@ -292,7 +292,6 @@ def _takes_any_window(
     self, d_model, num_heads, num_kv_heads, max_seq_len, theta=None, window=None, device=None, dtype=None
 ):
     GroupedQueryAttention.__init__(self, d_model, num_heads, num_kv_heads, max_seq_len, theta, device, dtype)
-    assert isinstance(self, nn.Module)
     self.window, self.max_seq_len = window or None, max_seq_len
 
 
