@@ -44,6 +44,7 @@ class _Attention(nn.Module):
     """One query after the other, of the keys that it sees."""
 
     rope: Any
+    output_proj: Any
 
     def __init__(self, d_model, num_heads, max_seq_len, theta, window, device, dtype):
         super().__init__()
