@@ -995,3 +995,105 @@ def run_router_z_loss(logits: Float[Tensor, " ... tokens experts"]) -> Float[Ten
     from .architecture.mixture import router_z_loss
 
     return router_z_loss(logits)
+
+
+def run_round_to_format(
+    in_features: Float[Tensor, " ..."], exponent_bits: int, mantissa_bits: int
+) -> Float[Tensor, " ..."]:
+    """Round every element to a floating-point format with so many bits."""
+    from .architecture.precision import round_to_format
+
+    return round_to_format(in_features, exponent_bits, mantissa_bits)
+
+
+def run_rounded_matmul(
+    a: Float[Tensor, "n k"],
+    b: Float[Tensor, "k m"],
+    exponent_bits: int,
+    mantissa_bits: int,
+    wide_accumulator: bool,
+) -> Float[Tensor, "n m"]:
+    """Multiply two matrices in a format, with sums in float32 or in the format itself."""
+    from .architecture.precision import rounded_matmul
+
+    return rounded_matmul(a, b, exponent_bits, mantissa_bits, wide_accumulator)
+
+
+def run_loss_scaler(
+    scale: float, growth_interval: int, gradients: list[list[Tensor]]
+) -> dict[str, list[float] | list[list[Tensor] | None]]:
+    """Give a new scaler the gradients of one step after the other.
+
+    Returns the `scales` after each step, and what `unscale` gave at each: `gradients`, or None.
+    """
+    from .architecture.precision import LossScaler
+
+    scaler: Any = LossScaler(scale, growth_interval)
+    scales: list[float] = []
+    unscaled: list[list[Tensor] | None] = []
+    for step in gradients:
+        unscaled.append(scaler.unscale(step))
+        scales.append(float(scaler.scale))
+    return {"scales": scales, "gradients": unscaled}
+
+
+def run_master_weights(
+    weights: list[Tensor],
+    gradients: list[list[Tensor]],
+    learning_rate: float,
+    exponent_bits: int,
+    mantissa_bits: int,
+) -> list[list[Tensor]]:
+    """Return the rounded weights before the first step, and after each step with the gradients of one."""
+    from .architecture.precision import MasterWeights
+
+    master = MasterWeights(weights, exponent_bits, mantissa_bits)
+    rounded = [[weight.clone() for weight in master.rounded()]]
+    for step in gradients:
+        master.step(step, learning_rate)
+        rounded.append([weight.clone() for weight in master.rounded()])
+    return rounded
+
+
+def run_mixed_precision_steps(
+    gradients: list[list[Tensor]],
+    weights: list[Tensor],
+    learning_rate: float,
+    exponent_bits: int,
+    mantissa_bits: int,
+    scale: float,
+    growth_interval: int,
+) -> dict[str, list[bool] | list[Tensor]]:
+    """Make one step after the other with gradients of the scaled loss.
+
+    Returns whether each step was `made`, and the rounded `weights` at the end.
+    """
+    from .architecture.precision import LossScaler, MasterWeights, mixed_precision_step
+
+    master, scaler = MasterWeights(weights, exponent_bits, mantissa_bits), LossScaler(scale, growth_interval)
+    made = [bool(mixed_precision_step(master, scaler, step, learning_rate)) for step in gradients]
+    return {"made": made, "weights": list(master.rounded())}
+
+
+def run_to_small_format(in_features: Float[Tensor, " ..."], format: str) -> Float[Tensor, " ..."]:
+    """Round every element to the format of this name: "e4m3", "e5m2" or "e2m1"."""
+    from .architecture.fp8 import to_small_format
+
+    return to_small_format(in_features, format)
+
+
+def run_quantise(in_features: Float[Tensor, " ... n"], format: str, per_row: bool) -> tuple[Tensor, Tensor]:
+    """Return values of a small format, and their scale: a scalar, or one for each row of shape [... 1]."""
+    from .architecture.fp8 import quantise
+
+    values, scale = quantise(in_features, format, per_row)
+    return values, scale
+
+
+def run_small_matmul(
+    a: Float[Tensor, "n k"], b: Float[Tensor, "k m"], format: str, per_row: bool
+) -> Float[Tensor, "n m"]:
+    """Multiply two matrices in a small format, with scales for rows and columns or for whole matrices."""
+    from .architecture.fp8 import small_matmul
+
+    return small_matmul(a, b, format, per_row)

@@ -269,3 +269,138 @@ def test_router_z_loss_is_that_of_switch_transformers(draw):
     theirs = module_of("transformers.models.switch_transformers.modeling_switch_transformers").router_z_loss_func
     logits = 3 * wide(draw, 2, 5, 4)
     same(adapters.run_router_z_loss(logits), theirs(logits))
+
+
+# ------------------------------------------------------------------------------------------------------------
+# precision
+
+
+def hard_numbers(draw: Draw) -> Tensor:
+    """float32 numbers of every size, many of them halfway between two numbers of a small format, or next to that."""
+    sizes = torch.exp2(torch.arange(-149, 128).double())
+    steps = 1 + torch.arange(0, 64).double() / 32  # in few bits: exact, halfway, and quarters
+    x = (sizes[:, None] * steps).flatten().float()
+    x = torch.cat([x, torch.nextafter(x, torch.tensor(torch.inf)), torch.nextafter(x, torch.tensor(0.0))])
+    x = torch.cat([x, draw.normal(2000), draw.normal(2000, scale=1e5), draw.normal(2000, scale=1e-6)])
+    return torch.cat([x, -x])[torch.cat([x, -x]).isfinite()]
+
+
+def rounded(x: Tensor, exponent_bits: int, mantissa_bits: int) -> Tensor:
+    return adapters.run_round_to_format(x, exponent_bits, mantissa_bits)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(torch.bfloat16, (8, 7)), (torch.float16, (5, 10))])
+def test_rounding_is_that_of_torchs_types(draw, dtype, bits):
+    x = hard_numbers(draw)
+    assert torch.equal(rounded(x, *bits), x.to(dtype).float())
+    assert torch.equal(torch.signbit(rounded(x, *bits)), torch.signbit(x)), "also that of 0"
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [("bfloat16", (8, 7)), ("float8_e5m2", (5, 2)), ("float8_e4m3", (4, 3)), ("float8_e3m4", (3, 4))],
+)
+def test_rounding_is_that_of_ml_dtypes(draw, name, bits):
+    dtype = getattr(module_of("ml_dtypes"), name)
+    x = hard_numbers(draw)
+    theirs = torch.from_numpy(x.numpy().astype(dtype).astype("float32"))
+    assert torch.equal(rounded(x, *bits), theirs)
+
+
+def test_rounding_of_float64_is_not_by_way_of_float32():
+    """1 + 2^-8 lies halfway; a little more, which float32 loses, decides."""
+    x = torch.tensor([1 + 2**-8 + 2**-40, 1 + 2**-8], dtype=torch.float64)
+    assert rounded(x, 8, 7).tolist() == [1 + 2**-7, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_sums_are_those_of_torchs_types(draw, dtype):
+    bits = {torch.bfloat16: (8, 7), torch.float16: (5, 10)}[dtype]
+    a, b = draw.normal(3, 20), draw.normal(20, 4)
+    total = torch.zeros(3, 4, dtype=dtype)
+    for k in range(20):
+        total = total + a.to(dtype)[:, k, None] * b.to(dtype)[k]
+    assert torch.equal(adapters.run_rounded_matmul(a, b, *bits, False), total.float())
+
+
+def test_wide_sums_are_those_of_torch_in_float64(draw):
+    a, b = draw.normal(3, 20), draw.normal(20, 4)
+    theirs = (a.bfloat16().double() @ b.bfloat16().double()).to(torch.bfloat16)
+    assert torch.equal(adapters.run_rounded_matmul(a.double(), b.double(), 8, 7, True), theirs.double())
+
+
+def test_the_factor_and_the_steps_left_out_are_those_of_torchs_scaler(draw):
+    """`torch.amp.GradScaler` on a parameter whose gradients are given, some of them not finite."""
+    gradients = [draw.normal(5, scale=100.0) for _ in range(9)]
+    gradients[2][1], gradients[6][4] = torch.inf, torch.nan
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=2)
+    weight = nn.Parameter(torch.zeros(5))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    scales, unscaled = [], []
+    for gradient in gradients:
+        optimizer.zero_grad()
+        scaler.scale(torch.zeros(()))  # begins
+        weight.grad = gradient.clone()
+        before = weight.detach().clone()
+        scaler.step(optimizer)
+        scaler.update()
+        unscaled.append(before - weight.detach())
+        scales.append(scaler.get_scale())
+    ours: dict[str, Any] = adapters.run_loss_scaler(64.0, 2, [[gradient] for gradient in gradients])
+    assert ours["scales"] == scales
+    for mine, theirs in zip(ours["gradients"], unscaled, strict=True):
+        if mine is None:
+            assert not theirs.any()
+        else:
+            torch.testing.assert_close(mine[0], theirs, rtol=1e-4, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# fp8
+
+
+def equal_with_nan(ours: Tensor, theirs: Tensor) -> bool:
+    return torch.equal(ours.isnan(), theirs.isnan()) and torch.equal(ours.nan_to_num(0.0), theirs.nan_to_num(0.0))
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"), [("e4m3", torch.float8_e4m3fn), ("e5m2", torch.float8_e5m2)], ids=["e4m3", "e5m2"]
+)
+def test_small_formats_are_torchs(draw, format, dtype):
+    x = hard_numbers(draw)
+    if format == "e4m3":
+        x = x[x.abs() <= 464]  # above, some versions of torch give 448, and others NaN
+    assert equal_with_nan(adapters.run_to_small_format(x, format), x.to(dtype).float())
+
+
+@pytest.mark.parametrize(
+    ("format", "name"), [("e4m3", "float8_e4m3fn"), ("e5m2", "float8_e5m2"), ("e2m1", "float4_e2m1fn")]
+)
+def test_small_formats_are_those_of_ml_dtypes(draw, format, name):
+    dtype = getattr(module_of("ml_dtypes"), name)
+    x = hard_numbers(draw)
+    theirs = torch.from_numpy(x.numpy().astype(dtype).astype("float32"))
+    assert equal_with_nan(adapters.run_to_small_format(x, format), theirs)
+
+
+def test_every_number_of_a_format_stays_what_it_is():
+    """All patterns of 8 bits."""
+    for format, dtype in (("e4m3", torch.float8_e4m3fn), ("e5m2", torch.float8_e5m2)):
+        every = torch.arange(256, dtype=torch.uint8).view(dtype).float()
+        assert equal_with_nan(adapters.run_to_small_format(every, format), every)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_products_are_those_of_torchs_scaled_matmul(draw, per_row):
+    """`torch._scaled_mm`, which PyTorch has for processors with one scale, and with scales of rows by hand."""
+    a, b = draw.normal(16, 32), draw.normal(32, 16) * torch.exp2(torch.arange(16.0) / 4)
+    scale_a = (a.abs().amax(1, keepdim=True) if per_row else a.abs().max()) / 448
+    scale_b = (b.abs().amax(0, keepdim=True) if per_row else b.abs().max()) / 448
+    left, right = (a / scale_a).to(torch.float8_e4m3fn), (b / scale_b).to(torch.float8_e4m3fn)
+    if per_row:
+        theirs = (left.double() @ right.double() * scale_a * scale_b).float()
+    else:
+        theirs = torch._scaled_mm(
+            left, right.T.contiguous().T, scale_a=scale_a, scale_b=scale_b, out_dtype=torch.float32
+        )
+    torch.testing.assert_close(adapters.run_small_matmul(a, b, "e4m3", per_row), theirs, rtol=1e-5, atol=1e-4)
