@@ -38,7 +38,12 @@ def generate(draw: Draw) -> Iterator[Case]:
         sizes = draw.uniform(8, low=0.1, high=4.0) * signs(8)
         near = 2.0**m * draw.uniform(4, low=0.6, high=0.98)
         normal = 2.0**m * draw.uniform(3, low=2.1, high=3.9)
-        yield rounded(f"{name}_small", torch.cat([sizes, near, normal]) * 2.0 ** (lowest - m), format, "small")
+        yield rounded(
+            f"{name}_small",
+            torch.cat([sizes, near, normal]) * 2.0 ** (lowest - m),
+            format,
+            "tiny" if e == 8 else "small",
+        )
         largest = (2 - 2.0**-m) * 2.0**top
         step = 2.0 ** (top - m)
         over = torch.tensor([0.2, 0.45, 0.55, 0.9, -0.45, -0.55], dtype=torch.float64) * step
