@@ -64,6 +64,7 @@ _NO_TABLE = {
         ),
         _LAB,
     ),
+    **dict.fromkeys(("stability", "moe_routing", "moe_layer", "precision", "fp8"), _LAB),
     "training_together": "its bugs show in runs that take minutes",
 }
 """Problems that have known bugs and no table, each with the reason."""
