@@ -1,0 +1,185 @@
+"""One configuration for all variants: what can be, builds, trains and is counted; what cannot be, is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from grader.cases.case import Draw
+from grader.reference.architecture import accounting
+from grader.reference.architecture.model import (
+    FEED_FORWARDS,
+    GATED,
+    NORMS,
+    PLACEMENTS,
+    POSITIONS,
+    LanguageModel,
+    ModelConfig,
+    check_config,
+    is_windowed,
+)
+from grader.reference.loss import cross_entropy
+from grader.reference.optimizer import AdamW
+from grader.reference.transformer import TransformerLM
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 11, "context_length": 9, "d_model": 16, "num_layers": 3, "num_heads": 4, "d_ff": 10,
+}  # fmt: skip
+DRAWN = 30
+
+
+def config(**settings: Any) -> ModelConfig:
+    return ModelConfig(**{**SIZES, **settings})
+
+
+def drawn(number: int) -> ModelConfig:
+    """Any combination that can be. Lists are gone through in turn, so that each of their members comes up."""
+    draw = Draw(number, "a model of any configuration")
+
+    def coin() -> bool:
+        return bool(draw.integer(0, 2))
+
+    head_dim = draw.choice([4, 6])
+    settings: dict[str, Any] = {
+        "head_dim": head_dim,
+        "num_kv_heads": draw.choice([None, 1, 2, 4]),
+        "qk_norm": coin(),
+        "attention_softcap": draw.choice([None, 5.0]),
+        "window": draw.choice([None, 1, 3, 20]),
+        "position": POSITIONS[number % len(POSITIONS)],
+        "rope_layout": draw.choice(["interleaved", "halves"]),
+        "rotary_dim": draw.choice([None, 2]),
+        "rope_in_full_layers": coin(),
+        "norm": NORMS[number // 2 % len(NORMS)],
+        "norm_eps": 1e-6,
+        "ffn": FEED_FORWARDS[number % len(FEED_FORWARDS)],
+        "scale_embeddings": coin(),
+        "tie_embeddings": coin(),
+        "logit_scale": draw.choice([1.0, 0.5]),
+        "logit_softcap": draw.choice([None, 10.0]),
+    }
+    if settings["window"] is not None:
+        settings["full_every"] = draw.choice([None, 2, 3])
+    if coin():
+        settings |= {"num_experts": 4, "top_k": draw.choice([1, 2, 4])}
+    if coin():
+        settings |= {"parallel_block": True, "shared_norm": coin()}
+    else:
+        settings["norm_placement"] = PLACEMENTS[number % len(PLACEMENTS)]
+    settings["ffn_bias"] = settings["ffn"] not in GATED and coin()
+    settings["head_bias"] = not settings["tie_embeddings"] and coin()
+    return config(**settings)
+
+
+@pytest.mark.parametrize("number", range(DRAWN))
+def test_any_combination_builds_trains_and_is_counted(number):
+    chosen = drawn(number)
+    with torch.random.fork_rng():
+        torch.manual_seed(number)
+        model = LanguageModel(chosen)
+    assert sum(p.numel() for p in model.parameters()) == accounting.total_parameters(chosen)
+
+    ids = Draw(number, "token ids").integers(0, 11, 2, 8)
+    with FlopCounterMode(display=False) as counter:
+        loss = cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+    assert counter.get_total_flops() == sum(accounting.forward_flops(chosen, 2, 7).values())
+
+    optimizer, first = AdamW(model.parameters(), lr=3e-3), loss.item()
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+        loss.backward()
+        optimizer.step()
+    idle = {name for name, weight in model.named_parameters() if weight.grad is None}
+    assert not idle, f"no gradient reaches {idle}"
+    assert cross_entropy(model(ids[:, :-1]), ids[:, 1:]).item() < first
+
+
+def test_the_draws_have_every_choice():
+    configs = [drawn(number) for number in range(DRAWN)]
+    for name, choices in (
+        ("norm", NORMS), ("position", POSITIONS), ("ffn", FEED_FORWARDS), ("norm_placement", PLACEMENTS),
+        ("parallel_block", (True, False)), ("shared_norm", (True, False)), ("ffn_bias", (True, False)),
+        ("tie_embeddings", (True, False)), ("num_experts", (0, 4)), ("qk_norm", (True, False)),
+        ("full_every", (None, 2, 3)), ("attention_softcap", (None, 5.0)),
+    ):  # fmt: skip
+        assert {getattr(one, name) for one in configs} == set(choices), name
+
+
+@pytest.mark.parametrize("number", range(0, DRAWN, 3))
+def test_components_are_counted_by_name(number):
+    chosen = drawn(number)
+    model = LanguageModel(chosen, device="meta") if chosen.position != "rope" else LanguageModel(chosen)
+    found = dict.fromkeys(accounting.component_parameters(chosen), 0)
+    for name, weight in model.named_parameters():
+        kind = "norms" if "ln" in name or "_norm" in name else next(
+            kind for kind, part in (("router", "router"), ("attention", ".attn."), ("ffn", ".ffn."),
+                                    ("token_embeddings", "token_emb"), ("lm_head", "lm_head")) if part in name
+        )  # fmt: skip
+        found[kind] += weight.numel()
+    assert found == accounting.component_parameters(chosen)
+
+
+def test_the_defaults_are_the_base_model():
+    base = TransformerLM(11, 9, 16, 3, 2, 10, 10_000.0)
+    model = LanguageModel(config(num_heads=2))
+    model.load_state_dict(base.state_dict())
+    ids = Draw(0, "token ids").integers(0, 11, 2, 9)
+    assert torch.equal(model(ids), base(ids))
+
+
+def test_mixtral_and_llama_have_the_published_sizes():
+    mixtral = ModelConfig(
+        32_000, 32_768, 4096, 32, 32, 14_336, num_kv_heads=8, num_experts=8, top_k=2, rope_layout="halves"
+    )
+    assert accounting.total_parameters(mixtral) == 46_702_792_704
+    assert round(accounting.active_parameters(mixtral) / 1e9, 1) == 12.9
+    llama = ModelConfig(128_256, 8192, 4096, 32, 32, 14_336, num_kv_heads=8)
+    assert accounting.total_parameters(llama) == 8_030_261_248
+    assert accounting.kv_cache_bytes(llama, 1, 8192) == 2**30
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"num_kv_heads": 3}, ("3", "4")),
+        ({"num_kv_heads": 0}, ("num_kv_heads", "0")),
+        ({"num_heads": 5}, ("5", "16")),
+        ({"d_model": 0}, ("d_model", "0")),
+        ({"head_dim": 5}, ("'rope'", "5")),
+        ({"d_model": 12}, ("'rope'", "3")),
+        ({"rotary_dim": 3, "head_dim": 4}, ("3", "4")),
+        ({"rotary_dim": 6, "head_dim": 4}, ("6", "4")),
+        ({"window": 0}, ("window", "0")),
+        ({"full_every": 2}, ("full_every", "None")),
+        ({"window": 2, "full_every": 0}, ("full_every", "0")),
+        ({"num_experts": 2, "top_k": 3}, ("3", "2")),
+        ({"num_experts": 2}, ("0", "2")),
+        ({"top_k": 1}, ("1", "0")),
+        ({"norm": "batchnorm"}, ("batchnorm", "rmsnorm")),
+        ({"norm_placement": "middle"}, ("middle", "branch")),
+        ({"position": "absolute"}, ("absolute", "alibi")),
+        ({"rope_layout": "thirds"}, ("thirds", "halves")),
+        ({"ffn": "swich"}, ("swich", "swish")),
+        ({"parallel_block": True, "norm_placement": "post"}, ("parallel_block", "'post'")),
+        ({"shared_norm": True}, ("shared_norm", "parallel_block")),
+        ({"ffn_bias": True}, ("ffn_bias", "'swiglu'")),
+        ({"head_bias": True, "tie_embeddings": True}, ("head_bias", "tie_embeddings")),
+        ({"attention_softcap": 0.0}, ("attention_softcap", "0.0")),
+        ({"logit_softcap": -1.0}, ("logit_softcap", "-1.0")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_one_sentence(settings, named):
+    with pytest.raises(ValueError, match=r"\A[^\n]+\.\Z") as refused:
+        LanguageModel(config(**settings))
+    assert all(name in str(refused.value) for name in named), refused.value
+
+
+def test_what_can_be_is_not_refused():
+    check_config(config(num_heads=5, head_dim=4))
+    check_config(config(position="none"))
+    check_config(config(head_dim=5, position="alibi"))
+    assert [is_windowed(config(window=3, full_every=2), layer) for layer in range(4)] == [True, False, True, False]
