@@ -191,6 +191,13 @@ _ALL = (
     _own_function("run_rope_variant", "rope_variants"),
     _own_function("run_permute_for_halves", "rope_variants"),
     _own_function("run_sink_attention", "windowed_attention"),
+    _own("run_component_parameters", "architecture_accounting"),
+    _own("run_total_parameters", "architecture_accounting"),
+    _own("run_active_parameters", "architecture_accounting"),
+    _own("run_component_flops", "architecture_accounting"),
+    _own("run_kv_cache_bytes", "architecture_accounting"),
+    _own("run_memory_traffic", "architecture_accounting"),
+    _own("run_arithmetic_intensity", "architecture_accounting"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),

@@ -9,18 +9,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from grader.cases.case import Draw
-from grader.reference.architecture import accounting
-from grader.reference.architecture.model import (
+from grader.reference.architecture import costs
+from grader.reference.architecture.language_model import (
     FEED_FORWARDS,
     GATED,
     NORMS,
     PLACEMENTS,
     POSITIONS,
+    ArchitectureConfig,
     LanguageModel,
-    ModelConfig,
     check_config,
     is_windowed,
 )
+from grader.reference.attention import scaled_dot_product_attention
 from grader.reference.loss import cross_entropy
 from grader.reference.optimizer import AdamW
 from grader.reference.transformer import TransformerLM
@@ -31,11 +32,11 @@ SIZES: dict[str, Any] = {
 DRAWN = 30
 
 
-def config(**settings: Any) -> ModelConfig:
-    return ModelConfig(**{**SIZES, **settings})
+def config(**settings: Any) -> ArchitectureConfig:
+    return ArchitectureConfig(**{**SIZES, **settings})
 
 
-def drawn(number: int) -> ModelConfig:
+def drawn(number: int) -> ArchitectureConfig:
     """Any combination that can be. Lists are gone through in turn, so that each of their members comes up."""
     draw = Draw(number, "a model of any configuration")
 
@@ -80,12 +81,12 @@ def test_any_combination_builds_trains_and_is_counted(number):
     with torch.random.fork_rng():
         torch.manual_seed(number)
         model = LanguageModel(chosen)
-    assert sum(p.numel() for p in model.parameters()) == accounting.total_parameters(chosen)
+    assert sum(p.numel() for p in model.parameters()) == costs.total_parameters(chosen)
 
     ids = Draw(number, "token ids").integers(0, 11, 2, 8)
     with FlopCounterMode(display=False) as counter:
         loss = cross_entropy(model(ids[:, :-1]), ids[:, 1:])
-    assert counter.get_total_flops() == sum(accounting.forward_flops(chosen, 2, 7).values())
+    assert counter.get_total_flops() == sum(costs.component_flops(chosen, 2, 7).values())
 
     optimizer, first = AdamW(model.parameters(), lr=3e-3), loss.item()
     for _ in range(3):
@@ -113,14 +114,14 @@ def test_the_draws_have_every_choice():
 def test_components_are_counted_by_name(number):
     chosen = drawn(number)
     model = LanguageModel(chosen, device="meta") if chosen.position != "rope" else LanguageModel(chosen)
-    found = dict.fromkeys(accounting.component_parameters(chosen), 0)
+    found = dict.fromkeys(costs.component_parameters(chosen), 0)
     for name, weight in model.named_parameters():
         kind = "norms" if "ln" in name or "_norm" in name else next(
             kind for kind, part in (("router", "router"), ("attention", ".attn."), ("ffn", ".ffn."),
                                     ("token_embeddings", "token_emb"), ("lm_head", "lm_head")) if part in name
         )  # fmt: skip
         found[kind] += weight.numel()
-    assert found == accounting.component_parameters(chosen)
+    assert found == costs.component_parameters(chosen)
 
 
 def test_the_defaults_are_the_base_model():
@@ -132,14 +133,14 @@ def test_the_defaults_are_the_base_model():
 
 
 def test_mixtral_and_llama_have_the_published_sizes():
-    mixtral = ModelConfig(
+    mixtral = ArchitectureConfig(
         32_000, 32_768, 4096, 32, 32, 14_336, num_kv_heads=8, num_experts=8, top_k=2, rope_layout="halves"
     )
-    assert accounting.total_parameters(mixtral) == 46_702_792_704
-    assert round(accounting.active_parameters(mixtral) / 1e9, 1) == 12.9
-    llama = ModelConfig(128_256, 8192, 4096, 32, 32, 14_336, num_kv_heads=8)
-    assert accounting.total_parameters(llama) == 8_030_261_248
-    assert accounting.kv_cache_bytes(llama, 1, 8192) == 2**30
+    assert costs.total_parameters(mixtral) == 46_702_792_704
+    assert round(costs.active_parameters(mixtral) / 1e9, 1) == 12.9
+    llama = ArchitectureConfig(128_256, 8192, 4096, 32, 32, 14_336, num_kv_heads=8)
+    assert costs.total_parameters(llama) == 8_030_261_248
+    assert costs.kv_cache_bytes(llama, 1, 8192) == 2**30
 
 
 @pytest.mark.parametrize(
@@ -183,3 +184,64 @@ def test_what_can_be_is_not_refused():
     check_config(config(position="none"))
     check_config(config(head_dim=5, position="alibi"))
     assert [is_windowed(config(window=3, full_every=2), layer) for layer in range(4)] == [True, False, True, False]
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Decoding, for real
+
+
+def cached(attention: Any) -> list[Any]:
+    """Makes an attention without positions keep its keys and values; gives the list that holds them."""
+    kept: list[Any] = [None]
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        q, new_k, new_v = (
+            proj(x).unflatten(-1, (heads, -1)).transpose(-2, -3)
+            for proj, heads in (
+                (attention.q_proj, attention.num_heads),
+                (attention.k_proj, attention.num_kv_heads),
+                (attention.v_proj, attention.num_kv_heads),
+            )
+        )
+        k, v = new_k, new_v
+        if kept[0] is not None:
+            k, v = torch.cat([kept[0][0], k], -2), torch.cat([kept[0][1], v], -2)
+        if attention.window is not None:
+            k, v = k[..., -attention.window :, :], v[..., -attention.window :, :]
+        kept[0] = (k, v)
+        group = attention.num_heads // attention.num_kv_heads
+        seen = scaled_dot_product_attention(q, k.repeat_interleave(group, -3), v.repeat_interleave(group, -3))
+        return attention.output_proj(seen.transpose(-2, -3).flatten(-2))
+
+    attention.forward = forward
+    return kept
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_kv_heads": 2, "window": 3},
+        {"window": 3, "full_every": 2},
+        {"num_experts": 4, "top_k": 2, "head_dim": 6},
+    ],
+)
+def test_steps_with_a_cache_take_what_is_counted(settings):
+    chosen = config(position="none", **settings)
+    model = LanguageModel(chosen).double()
+    ids = Draw(1, "token ids").integers(0, 11, 2, 8)
+    expected = model(ids)
+    caches = [cached(layer.attn) for layer in model.layers]
+    for step in range(8):
+        with FlopCounterMode(display=False) as counter:
+            logits = model(ids[:, step : step + 1])
+        torch.testing.assert_close(logits[:, 0], expected[:, step])
+        assert counter.get_total_flops() == sum(costs.component_flops(chosen, 2, 1, step).values()), step
+        held = sum(value.numel() * value.element_size() for (pair,) in caches for value in pair)
+        assert held == costs.kv_cache_bytes(chosen, 2, step + 1, 8)
+
+
+def test_one_sequence_is_bound_by_memory_and_a_prompt_is_not():
+    llama = ArchitectureConfig(128_256, 8192, 4096, 32, 32, 14_336, num_kv_heads=8)
+    assert 0.9 < costs.arithmetic_intensity(llama, 1, 1, 2048) < 1.1
+    assert costs.arithmetic_intensity(llama, 1, 2048) > 1500

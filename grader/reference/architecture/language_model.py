@@ -30,7 +30,7 @@ FEED_FORWARDS = (*GATED, *ACTIVATIONS)
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ArchitectureConfig:
     """What a language model is made of. The defaults are the base model's choices.
 
     Sizes
@@ -113,7 +113,7 @@ class ModelConfig:
     logit_softcap: float | None = None
 
 
-def check_config(config: ModelConfig) -> None:
+def check_config(config: ArchitectureConfig) -> None:
     """Refuse what cannot be.
 
     Raises:
@@ -154,7 +154,7 @@ class LanguageModel(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        self, config: ArchitectureConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
         check_config(config)
@@ -184,7 +184,7 @@ class LanguageModel(nn.Module):
         return _soft_capped(config.logit_scale * logits, config.logit_softcap)
 
 
-def is_windowed(config: ModelConfig, layer: int) -> bool:
+def is_windowed(config: ArchitectureConfig, layer: int) -> bool:
     """Whether a layer, counted from 0, has the window.
 
     Problem: architecture_accounting
@@ -200,7 +200,7 @@ class _Attention(nn.Module):
     """Causal self-attention of one layer."""
 
     def __init__(
-        self, config: ModelConfig, layer: int, device: torch.device | str | None, dtype: torch.dtype | None
+        self, config: ArchitectureConfig, layer: int, device: torch.device | str | None, dtype: torch.dtype | None
     ) -> None:
         super().__init__()
         d_k = config.head_dim or config.d_model // config.num_heads
@@ -242,7 +242,9 @@ class _Attention(nn.Module):
 class _FeedForward(nn.Module):
     """The feed-forward network without a gate: W2 f(W1 x + b1) + b2."""
 
-    def __init__(self, config: ModelConfig, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, config: ArchitectureConfig, device: torch.device | str | None, dtype: torch.dtype | None
+    ) -> None:
         super().__init__()
         self.activation = activation(config.ffn)
         self.w1 = _BiasedLinear(config.d_model, config.d_ff, config.ffn_bias, device, dtype)
@@ -274,7 +276,9 @@ class _BiasedLinear(Linear):
 class _Experts(nn.Module):
     """Several feed-forward networks, of which a token goes through top_k: those with the highest scores."""
 
-    def __init__(self, config: ModelConfig, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, config: ArchitectureConfig, device: torch.device | str | None, dtype: torch.dtype | None
+    ) -> None:
         super().__init__()
         self.top_k = config.top_k
         self.router = Linear(config.d_model, config.num_experts, device, dtype)
@@ -312,7 +316,7 @@ class _SideBySideBlock(ParallelBlock):
 
 
 def _make_block(
-    config: ModelConfig, layer: int, device: torch.device | str | None, dtype: torch.dtype | None
+    config: ArchitectureConfig, layer: int, device: torch.device | str | None, dtype: torch.dtype | None
 ) -> nn.Module:
     attn = _Attention(config, layer, device, dtype)
     make_ffn = _Experts if config.num_experts else _make_network
@@ -326,7 +330,9 @@ def _make_block(
     return _SequentialBlock(config.norm_placement, attn, ffn, make_norm)
 
 
-def _make_network(config: ModelConfig, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
+def _make_network(
+    config: ArchitectureConfig, device: torch.device | str | None, dtype: torch.dtype | None
+) -> nn.Module:
     if config.ffn not in GATED:
         return _FeedForward(config, device, dtype)
     network = GatedFeedForward(
@@ -337,7 +343,7 @@ def _make_network(config: ModelConfig, device: torch.device | str | None, dtype:
     return network
 
 
-def _make_norm(config: ModelConfig, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
+def _make_norm(config: ArchitectureConfig, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
     if config.norm == "rmsnorm":
         return RMSNorm(config.d_model, config.norm_eps, device, dtype)
     bias = config.norm == "layernorm"
@@ -352,7 +358,7 @@ def _soft_capped(x: Float[Tensor, " ..."], cap: float | None) -> Float[Tensor, "
 # What cannot be
 
 
-def _complaints(c: ModelConfig) -> Iterator[str]:
+def _complaints(c: ArchitectureConfig) -> Iterator[str]:
     for kind, value, names in (
         ("norm", c.norm, NORMS),
         ("placement", c.norm_placement, PLACEMENTS),

@@ -20,7 +20,7 @@ FEED_FORWARDS = (*GATED, *ACTIVATIONS)
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ArchitectureConfig:
     """What a language model is made of. The defaults are the base model's choices.
 
     Sizes
@@ -103,7 +103,7 @@ class ModelConfig:
     logit_softcap: float | None = None
 
 
-def check_config(config: ModelConfig) -> None:
+def check_config(config: ArchitectureConfig) -> None:
     """Refuse what cannot be.
 
     Raises:
@@ -114,7 +114,7 @@ def check_config(config: ModelConfig) -> None:
 
     Problem: model_families
     """
-    raise NotImplementedError("model_families: write check_config in cs336_basics/architecture/model.py")
+    raise NotImplementedError("model_families: write check_config in cs336_basics/architecture/language_model.py")
 
 
 class LanguageModel(nn.Module):
@@ -143,18 +143,24 @@ class LanguageModel(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        self, config: ArchitectureConfig, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> None:
-        raise NotImplementedError("model_families: write LanguageModel.__init__ in cs336_basics/architecture/model.py")
+        raise NotImplementedError(
+            "model_families: write LanguageModel.__init__ in cs336_basics/architecture/language_model.py"
+        )
 
     def forward(self, token_ids: Int[Tensor, " ... seq"]) -> Float[Tensor, " ... seq vocab_size"]:
         """Score every next token at every position. A sequence longer than context_length raises ValueError."""
-        raise NotImplementedError("model_families: write LanguageModel.forward in cs336_basics/architecture/model.py")
+        raise NotImplementedError(
+            "model_families: write LanguageModel.forward in cs336_basics/architecture/language_model.py"
+        )
 
 
-def is_windowed(config: ModelConfig, layer: int) -> bool:
+def is_windowed(config: ArchitectureConfig, layer: int) -> bool:
     """Whether a layer, counted from 0, has the window.
 
     Problem: architecture_accounting
     """
-    raise NotImplementedError("architecture_accounting: write is_windowed in cs336_basics/architecture/model.py")
+    raise NotImplementedError(
+        "architecture_accounting: write is_windowed in cs336_basics/architecture/language_model.py"
+    )
