@@ -887,3 +887,15 @@ def run_arithmetic_intensity(
     from cs336_basics.architecture.language_model import ArchitectureConfig
 
     return arithmetic_intensity(ArchitectureConfig(**config), batch_size, new_tokens, cached_tokens, bytes_per_number)
+
+
+def run_language_model(
+    config: dict[str, Any], weights: dict[str, Tensor], token_ids: Int[Tensor, "batch seq"]
+) -> Float[Tensor, "batch seq vocab_size"]:
+    """Apply the model of this configuration with these weights, whose names the docstring of `LanguageModel` lists."""
+    from cs336_basics.architecture.language_model import ArchitectureConfig, LanguageModel
+
+    like = weights["token_embeddings.weight"]
+    model = LanguageModel(ArchitectureConfig(**config), like.device, like.dtype)
+    model.load_state_dict(weights)
+    return model(token_ids)

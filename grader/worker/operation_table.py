@@ -198,6 +198,7 @@ _ALL = (
     _own("run_kv_cache_bytes", "architecture_accounting"),
     _own("run_memory_traffic", "architecture_accounting"),
     _own("run_arithmetic_intensity", "architecture_accounting"),
+    _own_function("run_language_model", "model_families"),
     #
     Operation("gradients", probed=True, may_show_nothing=True),
     Operation("inputs_after", probed=True),

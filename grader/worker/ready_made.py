@@ -73,14 +73,17 @@ _NO_FUNCTIONS = frozenset(
 )
 """Names that torch.nn.functional only imports, and what `Module.to` reads its arguments with."""
 
-_ATTENTION_OF_THE_LAB = ("qk_norm", "grouped_query_attention", "windowed_attention", "alibi")
+_ATTENTION_OF_THE_LAB = ("qk_norm", "grouped_query_attention", "windowed_attention", "alibi", "model_families")
 # Which problems ask for what a name of torch stands for, by the first pattern that is found in it. Elsewhere a
 # ready-made piece breaks the rule as well, but what that problem asks for may still be the student's own.
 _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), frozenset(problems))
     for pattern, problems in (
         (r"upsampl|gumbel", ()),
-        (r"transformer", ("multihead_self_attention", "transformer_block", "transformer_lm", "norm_placement")),
+        (
+            r"transformer",
+            ("multihead_self_attention", "transformer_block", "transformer_lm", "norm_placement", "model_families"),
+        ),
         (r"attention", ("scaled_dot_product_attention", "multihead_self_attention", *_ATTENTION_OF_THE_LAB)),
         (r"cross_entropy|loss|entropy|nll|kl_div", ("cross_entropy",)),
         (r"softm", ("softmax",)),
