@@ -59,7 +59,8 @@ def lm_shapes(vocab_size: int, d_model: int, num_layers: int, d_ff: int) -> Shap
 
 def configured_shapes(config: Mapping[str, Any]) -> Shapes:
     """Shapes of the `weights` of `run_language_model`; the configuration says what differs from the defaults."""
-    c = {"num_kv_heads": config["num_heads"], "head_dim": config["d_model"] // config["num_heads"]} | dict(config)
+    c = {"num_kv_heads": config["num_heads"], "head_dim": config["d_model"] // config["num_heads"]}
+    c |= {setting: value for setting, value in config.items() if value is not None}
     d, d_ff, d_k, kv_width = c["d_model"], c["d_ff"], c["head_dim"], c["num_kv_heads"] * c["head_dim"]
     width = c["num_heads"] * d_k
 

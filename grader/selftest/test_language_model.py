@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from grader.cases.case import Draw
+from grader.cases.weights import configured_shapes
+from grader.fixtures.variant_curves import VARIANTS, check_variant, equal_in_size
+from grader.kit.paths import KIT
 from grader.reference.architecture import costs
 from grader.reference.architecture.language_model import (
     FEED_FORWARDS,
@@ -22,8 +29,10 @@ from grader.reference.architecture.language_model import (
     is_windowed,
 )
 from grader.reference.attention import scaled_dot_product_attention
+from grader.reference.config import _architecture_of, load_config
 from grader.reference.loss import cross_entropy
 from grader.reference.optimizer import AdamW
+from grader.reference.train import train
 from grader.reference.transformer import TransformerLM
 
 SIZES: dict[str, Any] = {
@@ -245,3 +254,82 @@ def test_one_sequence_is_bound_by_memory_and_a_prompt_is_not():
     llama = ArchitectureConfig(128_256, 8192, 4096, 32, 32, 14_336, num_kv_heads=8)
     assert 0.9 < costs.arithmetic_intensity(llama, 1, 1, 2048) < 1.1
     assert costs.arithmetic_intensity(llama, 1, 2048) > 1500
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Training by variant
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """Files of token ids."""
+    ids = Draw(2, "tokens to train on").integers(0, 11, 200).numpy().astype("uint16")
+    for name in ("train", "valid"):
+        np.save(tmp_path / f"{name}.npy", ids)
+    return tmp_path
+
+
+def run_of(tokens, *settings: str):
+    sizes = [f"{key}={value}" for key, value in SIZES.items()]
+    data = [f"{name}_data={tokens / name}.npy" for name in ("train", "valid")]
+    short = ["steps=2", "warmup_steps=1", "batch_size=2", "eval_batches=1", "device=cpu", f"out={tokens / 'run'}"]
+    return load_config(KIT / "configs" / "experiment.toml", [*sizes, *data, *short, *settings])
+
+
+def test_a_run_trains_the_variant_that_its_configuration_names(tokens):
+    wanted = run_of(tokens, "architecture.num_kv_heads=2", "architecture.ffn=relu", "architecture.tie_embeddings=true")
+    train(wanted)
+    assert load_config(tokens / "run" / "config.toml") == wanted
+    variant = config(num_kv_heads=2, ffn="relu", tie_embeddings=True)
+    weights = load_file(tokens / "run" / "model.safetensors")
+    assert {name: tuple(weight.shape) for name, weight in weights.items()} == configured_shapes(
+        dataclasses.asdict(variant)
+    )
+    with pytest.raises(ValueError, match="has a run with architecture = "):
+        train(run_of(tokens, "architecture.num_kv_heads=1"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("architecture.windw=8", "unknown setting 'windw'"),
+        ("architecture.window=0", "window is 0"),
+        ("architecture.num_kv_heads=3", "num_kv_heads is 3, which does not divide num_heads = 4"),
+        ("architecture=3", "architecture is 3 .*table of settings"),
+        ("max_lr.window=3", "max_lr, which is 0.01 and no table"),
+    ],
+)
+def test_a_run_of_what_cannot_be_is_refused(tokens, setting, said):
+    with pytest.raises(ValueError, match=said):
+        run_of(tokens, setting)
+
+
+def test_a_variant_that_is_not_in_the_model_is_found_out(tokens):
+    """Settings that a run is said to have had, and that it had not."""
+    run = tokens / "run"
+    train(run_of(tokens, "architecture.logit_scale=3.0"))
+    assert check_variant(run) == costs.total_parameters(config())
+    honest = (run / "config.toml").read_text("utf-8")
+    for changed, said in (
+        (honest + "logit_softcap = 0.5\n", "and its weights have"),
+        (honest.replace("logit_scale = 3.0", "logit_scale = 2.0"), "and its weights have"),
+        (honest + "window = 200\n", "window = 200 makes no difference"),
+        (honest + 'ffn = "relu"\n', "parameters, and its variant has"),
+    ):
+        (run / "config.toml").write_text(changed, "utf-8")
+        with pytest.raises(ValueError, match=said):
+            check_variant(run)
+
+
+def test_two_ways_to_say_one_thing_are_not_mixed(tokens):
+    with pytest.raises(ValueError, match="norm is 'post', but architecture has settings, too"):
+        run_of(tokens, "norm=post", "architecture.window=8")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_in_the_picture_are_of_one_size(name):
+    base, one = (
+        costs.total_parameters(_architecture_of(equal_in_size(VARIANTS[which], Path("data"), Path("out"))))
+        for which in ("base model", name)
+    )
+    assert abs(one / base - 1) < 1e-3

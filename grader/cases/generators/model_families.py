@@ -10,7 +10,8 @@ from ..compare import Tolerance
 from ..weights import configured_shapes, weight_recipes
 
 ADAPTER = "run_language_model"
-TOLERANCE = Tolerance(1e-4)
+# Errors of float32: correct implementations differ by up to 2e-6. The two GELUs differ by more than 5e-5.
+TOLERANCE = Tolerance(2e-5)
 Config = dict[str, Any]
 
 FAMILIES: dict[str, Config] = {

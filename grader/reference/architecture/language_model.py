@@ -158,7 +158,7 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         check_config(config)
-        self.config = config
+        self.config, self.context_length = config, config.context_length
         self.token_embeddings = Embedding(config.vocab_size, config.d_model, device, dtype)
         self.layers = nn.ModuleList(_make_block(config, layer, device, dtype) for layer in range(config.num_layers))
         self.ln_final = _make_norm(config, device, dtype)
