@@ -82,7 +82,7 @@ mutants: setup ## staff: change the reference bit by bit: which changes does no 
 # Without them, what compares with them is skipped. uv comes with the environment, and leaves alone what is installed.
 oracles: setup ## staff: compare the architecture lab with other people's implementations, which are installed if they can be
 	$(PY) -m uv pip install --quiet --python .venv --group oracles || echo "They cannot be installed here; see above."
-	$(PY) -m pytest grader/selftest/test_architecture_oracles.py -q -rs
+	$(PY) -m pytest grader/selftest/test_architecture_oracles*.py -q -rs
 
 attacks: setup ## staff: hostile submissions, and what each level of isolation does about them
 	$(PY) -m grader.selftest.attacks

@@ -221,7 +221,7 @@ def _without_bias(self, x):
     return x @ self.weight.T
 
 
-def _routed(weigh: Callable[[Tensor, int], tuple[Tensor, Tensor]], inside: bool = False) -> Callable[..., Tensor]:
+def _routed(weigh: Callable[[Tensor, int], tuple[Tensor, Tensor]], inside: bool = False) -> Callable[..., Any]:
     """Experts with other gates; `inside`: they weigh the input, not the output."""
 
     def forward(self, x):
@@ -235,7 +235,13 @@ def _routed(weigh: Callable[[Tensor, int], tuple[Tensor, Tensor]], inside: bool 
             result = result.index_add(0, token, given)
         return result.view_as(x)
 
-    return forward
+    def make(config, layer, device=None, dtype=None):
+        block = _make_block(config, layer, device, dtype)
+        if config.num_experts:
+            block.ffn.forward = forward.__get__(block.ffn)
+        return block
+
+    return make
 
 
 def _right_gates(scores, top_k):
@@ -635,7 +641,7 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "gates-not-renormalised",
-        "_Experts.forward",
+        "_make_block",
         _routed(_not_renormalised),
         "weighs experts by the softmax over all scores, so that the gates of a token add up to less than 1.",
         "What do the gates of one token add up to?",
@@ -643,14 +649,14 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "even-gates",
-        "_Experts.forward",
+        "_make_block",
         _routed(_even_gates),
         "takes the mean of the chosen experts, without gates.",
         "Does the size of a score change your output?",
     ),
     _bug(
         "sigmoid-gates",
-        "_Experts.forward",
+        "_make_block",
         _routed(_sigmoid_gates),
         "weighs experts by sigmoids of their scores, as DeepSeek-V3 does and Mixtral does not.",
         "What happens to the gates if 1 is added to all scores?",
@@ -658,21 +664,21 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "best-expert-only",
-        "_Experts.forward",
+        "_make_block",
         _routed(_best_only),
         "sends a token to its best expert only, whatever top_k is.",
         "Where does your code use top_k?",
     ),
     _bug(
         "all-experts-used",
-        "_Experts.forward",
+        "_make_block",
         _routed(_all_experts),
         "sends a token to all experts, whatever top_k is.",
         "Where does your code use top_k?",
     ),
     _bug(
         "worst-experts",
-        "_Experts.forward",
+        "_make_block",
         _routed(_lowest),
         "sends a token to the experts with the lowest scores.",
         "Is your order of scores rising or falling?",
@@ -680,7 +686,7 @@ MISCONCEPTIONS = (
     ),
     _bug(
         "gates-on-the-input",
-        "_Experts.forward",
+        "_make_block",
         _routed(_right_gates, inside=True),
         "multiplies what experts read by the gates, and not what they give.",
         "Is an expert linear?",

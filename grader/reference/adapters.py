@@ -825,6 +825,280 @@ def run_permute_for_halves(
     return permute_for_halves(weight, num_heads)
 
 
+def run_soft_cap(in_features: Float[Tensor, " ..."], cap: float) -> Float[Tensor, " ..."]:
+    """Squeeze every element smoothly into (-cap, cap)."""
+    from .architecture.stability import soft_cap
+
+    return soft_cap(in_features, cap)
+
+
+def run_soft_cap_attention(
+    Q: Float[Tensor, " ... queries d_k"],
+    K: Float[Tensor, " ... keys d_k"],
+    V: Float[Tensor, " ... keys d_v"],
+    mask: Bool[Tensor, " ... queries keys"] | None,
+    cap: float,
+) -> Float[Tensor, " ... queries d_v"]:
+    """Apply attention with capped scores; the mask is True where a query sees a key."""
+    from .architecture.stability import soft_cap_attention
+
+    return soft_cap_attention(Q, K, V, mask, cap)
+
+
+def run_z_loss(logits: Float[Tensor, " ... vocab_size"], coefficient: float) -> Float[Tensor, ""]:
+    """Return the z-loss of the logits, times its coefficient."""
+    from .architecture.stability import z_loss
+
+    return z_loss(logits, coefficient)
+
+
+def run_smoothed_cross_entropy(
+    logits: Float[Tensor, " ... vocab_size"], targets: Int[Tensor, " ..."], smoothing: float
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy with smoothed labels."""
+    from .architecture.stability import smoothed_cross_entropy
+
+    return smoothed_cross_entropy(logits, targets, smoothing)
+
+
+def run_tied_embedding(
+    vocab_size: int,
+    d_model: int,
+    scaled: bool,
+    weight: Float[Tensor, "vocab_size d_model"],
+    token_ids: Int[Tensor, " ..."],
+) -> Float[Tensor, " ... d_model"]:
+    """Look up token ids in a tied embedding with the given weight."""
+    from .architecture.stability import TiedEmbedding
+
+    embedding = TiedEmbedding(vocab_size, d_model, scaled, weight.device, weight.dtype)
+    embedding.load_state_dict({"weight": weight})
+    return embedding(token_ids)
+
+
+def run_tied_logits(
+    vocab_size: int,
+    d_model: int,
+    scaled: bool,
+    weight: Float[Tensor, "vocab_size d_model"],
+    in_features: Float[Tensor, " ... d_model"],
+) -> Float[Tensor, " ... vocab_size"]:
+    """Score all tokens by a tied embedding with the given weight."""
+    from .architecture.stability import TiedEmbedding
+
+    embedding = TiedEmbedding(vocab_size, d_model, scaled, weight.device, weight.dtype)
+    embedding.load_state_dict({"weight": weight})
+    return embedding.logits(in_features)
+
+
+def run_tied_gradient(
+    vocab_size: int,
+    d_model: int,
+    scaled: bool,
+    weight: Float[Tensor, "vocab_size d_model"],
+    token_ids: Int[Tensor, " ..."],
+    targets: Int[Tensor, " ..."],
+) -> Float[Tensor, "vocab_size d_model"]:
+    """Return the gradient of the weight in a model that is nothing but a tied embedding: cross_entropy of the logits
+    of the embedded token ids.
+    """
+    from .architecture.stability import TiedEmbedding
+    from .loss import cross_entropy
+
+    embedding = TiedEmbedding(vocab_size, d_model, scaled, weight.device, weight.dtype)
+    embedding.load_state_dict({"weight": weight})
+    with torch.enable_grad():
+        loss = cross_entropy(embedding.logits(embedding(token_ids)), targets)
+        return torch.autograd.grad(loss, list(embedding.parameters()))[0]
+
+
+def run_top_k_gates(
+    logits: Float[Tensor, " ... tokens experts"], top_k: int, renormalise: bool
+) -> Float[Tensor, " ... tokens experts"]:
+    """Return the gates of the top_k experts of each token, and 0 for the others."""
+    from .architecture.routing import top_k_gates
+
+    return top_k_gates(logits, top_k, renormalise)
+
+
+def run_biased_gates(
+    logits: Float[Tensor, " ... tokens experts"], bias: Float[Tensor, " experts"], top_k: int
+) -> Float[Tensor, " ... tokens experts"]:
+    """Return the gates of experts that are chosen with a bias and weighed without."""
+    from .architecture.routing import biased_gates
+
+    return biased_gates(logits, bias, top_k)
+
+
+def run_hash_gates(
+    logits: Float[Tensor, " ... tokens experts"],
+    token_ids: Int[Tensor, " ... tokens"],
+    table: Int[Tensor, "vocab_size top_k"],
+) -> Float[Tensor, " ... tokens experts"]:
+    """Return the gates of the experts that the table has for each token."""
+    from .architecture.routing import hash_gates
+
+    return hash_gates(logits, token_ids, table)
+
+
+def run_expert_capacity(tokens: int, num_experts: int, top_k: int, capacity_factor: float) -> int:
+    """Return how many tokens of a sequence one expert may take."""
+    from .architecture.routing import expert_capacity
+
+    return expert_capacity(tokens, num_experts, top_k, capacity_factor)
+
+
+def run_drop_over_capacity(
+    gates: Float[Tensor, " ... tokens experts"], capacity: int
+) -> Float[Tensor, " ... tokens experts"]:
+    """Return the gates with 0 where an expert has no room."""
+    from .architecture.routing import drop_over_capacity
+
+    return drop_over_capacity(gates, capacity)
+
+
+def run_mixture_of_experts(
+    d_model: int,
+    d_ff: int,
+    num_experts: int,
+    top_k: int,
+    renormalise: bool,
+    shared_d_ff: int,
+    capacity_factor: float | None,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a mixture of experts with the given weights.
+
+    `weights` has the keys `router.weight`, and `experts.0.w1.weight`, `experts.0.w2.weight`, `experts.0.w3.weight`, and
+    so on for each expert; with shared_d_ff above 0 also `shared.w1.weight`, `shared.w2.weight`, `shared.w3.weight`.
+    """
+    from .architecture.mixture import MixtureOfExperts
+
+    like = weights["router.weight"]
+    layer = MixtureOfExperts(
+        d_model, d_ff, num_experts, top_k, renormalise, shared_d_ff, capacity_factor, like.device, like.dtype
+    )
+    layer.load_state_dict(weights)
+    return layer(in_features)
+
+
+def run_load_balance_loss(logits: Float[Tensor, " ... tokens experts"], top_k: int) -> Float[Tensor, ""]:
+    """Return the load-balance loss of a router's logits."""
+    from .architecture.mixture import load_balance_loss
+
+    return load_balance_loss(logits, top_k)
+
+
+def run_router_z_loss(logits: Float[Tensor, " ... tokens experts"]) -> Float[Tensor, ""]:
+    """Return the z-loss of a router's logits."""
+    from .architecture.mixture import router_z_loss
+
+    return router_z_loss(logits)
+
+
+def run_round_to_format(
+    in_features: Float[Tensor, " ..."], exponent_bits: int, mantissa_bits: int
+) -> Float[Tensor, " ..."]:
+    """Round every element to a floating-point format with so many bits."""
+    from .architecture.precision import round_to_format
+
+    return round_to_format(in_features, exponent_bits, mantissa_bits)
+
+
+def run_rounded_matmul(
+    a: Float[Tensor, "n k"],
+    b: Float[Tensor, "k m"],
+    exponent_bits: int,
+    mantissa_bits: int,
+    wide_accumulator: bool,
+) -> Float[Tensor, "n m"]:
+    """Multiply two matrices in a format, with sums in float32 or in the format itself."""
+    from .architecture.precision import rounded_matmul
+
+    return rounded_matmul(a, b, exponent_bits, mantissa_bits, wide_accumulator)
+
+
+def run_loss_scaler(
+    scale: float, growth_interval: int, gradients: list[list[Tensor]]
+) -> dict[str, list[float] | list[list[Tensor] | None]]:
+    """Give a new scaler the gradients of one step after the other.
+
+    Returns the `scales` after each step, and what `unscale` gave at each: `gradients`, or None.
+    """
+    from .architecture.precision import LossScaler
+
+    scaler: Any = LossScaler(scale, growth_interval)
+    scales: list[float] = []
+    unscaled: list[list[Tensor] | None] = []
+    for step in gradients:
+        unscaled.append(scaler.unscale(step))
+        scales.append(float(scaler.scale))
+    return {"scales": scales, "gradients": unscaled}
+
+
+def run_master_weights(
+    weights: list[Tensor],
+    gradients: list[list[Tensor]],
+    learning_rate: float,
+    exponent_bits: int,
+    mantissa_bits: int,
+) -> list[list[Tensor]]:
+    """Return the rounded weights before the first step, and after each step with the gradients of one."""
+    from .architecture.precision import MasterWeights
+
+    master = MasterWeights(weights, exponent_bits, mantissa_bits)
+    rounded = [[weight.clone() for weight in master.rounded()]]
+    for step in gradients:
+        master.step(step, learning_rate)
+        rounded.append([weight.clone() for weight in master.rounded()])
+    return rounded
+
+
+def run_mixed_precision_steps(
+    gradients: list[list[Tensor]],
+    weights: list[Tensor],
+    learning_rate: float,
+    exponent_bits: int,
+    mantissa_bits: int,
+    scale: float,
+    growth_interval: int,
+) -> dict[str, list[bool] | list[Tensor]]:
+    """Make one step after the other with gradients of the scaled loss.
+
+    Returns whether each step was `made`, and the rounded `weights` at the end.
+    """
+    from .architecture.precision import LossScaler, MasterWeights, mixed_precision_step
+
+    master, scaler = MasterWeights(weights, exponent_bits, mantissa_bits), LossScaler(scale, growth_interval)
+    made = [bool(mixed_precision_step(master, scaler, step, learning_rate)) for step in gradients]
+    return {"made": made, "weights": list(master.rounded())}
+
+
+def run_to_small_format(in_features: Float[Tensor, " ..."], format: str) -> Float[Tensor, " ..."]:
+    """Round every element to the format of this name: "e4m3", "e5m2" or "e2m1"."""
+    from .architecture.fp8 import to_small_format
+
+    return to_small_format(in_features, format)
+
+
+def run_quantise(in_features: Float[Tensor, " ... n"], format: str, per_row: bool) -> tuple[Tensor, Tensor]:
+    """Return values of a small format, and their scale: a scalar, or one for each row of shape [... 1]."""
+    from .architecture.fp8 import quantise
+
+    values, scale = quantise(in_features, format, per_row)
+    return values, scale
+
+
+def run_small_matmul(
+    a: Float[Tensor, "n k"], b: Float[Tensor, "k m"], format: str, per_row: bool
+) -> Float[Tensor, "n m"]:
+    """Multiply two matrices in a small format, with scales for rows and columns or for whole matrices."""
+    from .architecture.fp8 import small_matmul
+
+    return small_matmul(a, b, format, per_row)
+
+
 # The accounting of any configuration. `config` holds the fields of `architecture.language_model.ArchitectureConfig`,
 # where they differ from its defaults.
 

@@ -11,7 +11,8 @@ containers of torch.nn, and the base class torch.optim.Optimizer; anything else 
   That includes `torch.log_softmax` in cross_entropy: like `logsumexp`, it is a step of the loss and not the loss.
 - A ready-made piece costs the points of the problem that asks for this piece. In other problems (`F.softmax` in
   attention, `nn.Linear` in the Transformer), and where it is a piece of none (`F.pad`, `F.one_hot`), it is mentioned.
-- Ready-made tokenizers are findings in the two problems about tokenizers.
+- Ready-made tokenizers are findings in the two problems about tokenizers; `GradScaler` is one in the lab's `precision`,
+  and `torch._scaled_mm` in its `fp8`. Types such as bfloat16 are none: they round, but to few of the formats asked for.
 - Whatever ends the watch for ready-made code, and a program in a text for TorchScript, is mentioned.
 - Checkpointing handles models and optimizers that are PyTorch's own; nothing of torch is a finding there.
 
@@ -58,6 +59,8 @@ _OPTIM = "the assignment allows only the base class Optimizer of torch.optim"
 _OPERATOR = "this operator is a ready-made piece of the assignment under another name"
 _SOFTMAX = "this problem asks for a softmax of your own"
 _TOKENIZER = "this problem asks for a tokenizer of your own"
+_SCALER = "this problem asks for loss scaling of your own"
+_SCALED_PRODUCT = "this problem asks for a product with scales of your own"
 _SHUT_EYES = "this ends the watch for ready-made code, so that what ran afterwards is not known"
 _SCRIPT = "a program in a text for TorchScript, which cannot be looked into, may hold ready-made pieces"
 _LIBRARY = "this library holds ready-made pieces of the assignment"
@@ -73,7 +76,9 @@ _NO_FUNCTIONS = frozenset(
 )
 """Names that torch.nn.functional only imports, and what `Module.to` reads its arguments with."""
 
-_ATTENTION_OF_THE_LAB = ("qk_norm", "grouped_query_attention", "windowed_attention", "alibi", "model_families")
+_ATTENTION_OF_THE_LAB = (
+    *("qk_norm", "grouped_query_attention", "windowed_attention", "alibi", "stability", "model_families"),
+)
 # Which problems ask for what a name of torch stands for, by the first pattern that is found in it. Elsewhere a
 # ready-made piece breaks the rule as well, but what that problem asks for may still be the student's own.
 _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
@@ -85,7 +90,7 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
             ("multihead_self_attention", "transformer_block", "transformer_lm", "norm_placement", "model_families"),
         ),
         (r"attention", ("scaled_dot_product_attention", "multihead_self_attention", *_ATTENTION_OF_THE_LAB)),
-        (r"cross_entropy|loss|entropy|nll|kl_div", ("cross_entropy",)),
+        (r"cross_entropy|loss|entropy|nll|kl_div", ("cross_entropy", "stability")),
         (r"softm", ("softmax",)),
         (r"silu|glu", ("positionwise_feedforward", "gated_ffn")),
         (r"relu|elu", ("activations",)),
@@ -95,7 +100,9 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
     )
 )
 _WITH_PIECES = frozenset(
-    {"adamw", "gradient_clipping", "learning_rate_schedule", "tokenizer"}.union(*(problems for _, problems in _PIECES))
+    {"adamw", "gradient_clipping", "learning_rate_schedule", "tokenizer", "precision", "fp8"}.union(
+        *(problems for _, problems in _PIECES)
+    )
 )
 _CLIPPING = frozenset(
     {"clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"}
@@ -104,6 +111,7 @@ _CLIPPING = frozenset(
 _ENDS_THE_WATCH = frozenset({"sys.setprofile", "threading.setprofile", "threading.setprofile_all_threads"})
 
 _SOFTMAX_NAMES = re.compile(r"_?(?:special_|safe_|sparse_|masked_)?(?:log_)?softmax|softmin")
+_SCALED_PRODUCTS = re.compile(r"_?scaled_(?:grouped_)?mm\w*")
 _OPERATORS = re.compile(
     r"_?(?:native_|fused_)?(?:rms|layer|group|batch|instance)_norm(?:_.*)?"
     r"|_?embedding(?:_bag)?|linear|bilinear|silu_?|glu"
@@ -155,7 +163,7 @@ def rule_against(name: str, problem: str) -> Rule | None:
 @functools.lru_cache(4096)
 def of_interest(name: str) -> bool:
     """Whether a name is a finding in any problem at all; in which one is the judge's question."""
-    return any(rule_against(name, problem) for problem in ("softmax", "tokenizer"))
+    return any(rule_against(name, problem) for problem in ("softmax", "tokenizer", "precision", "fp8"))
 
 
 @functools.lru_cache(4096)
@@ -183,6 +191,8 @@ def _rule_of_torch(parts: list[str], problem: str) -> Rule | None:
             return Rule("torch.optim", _OPTIM, ready_made=problem == "adamw")
         case ["optim", _, name, *_] if not name.startswith("_"):  # torch.optim.adamw.AdamW and .adamw
             return Rule("torch.optim", _OPTIM, ready_made=problem == "adamw")
+        case ["amp" | "cuda" | "cpu", *_, "GradScaler"] if problem == "precision":
+            return Rule("torch.amp", _SCALER)
         case ["jit", "CompilationUnit"] | ["jit", "frontend", *_]:
             return Rule("TorchScript", _SCRIPT, ready_made=False)
         case [name]:
@@ -195,6 +205,8 @@ def _rule_of_torch(parts: list[str], problem: str) -> Rule | None:
 def _rule_of_operator(operator: str, problem: str) -> Rule | None:
     if problem == "softmax" and _SOFTMAX_NAMES.fullmatch(operator):
         return Rule("ready-made softmax", _SOFTMAX)
+    if problem == "fp8" and _SCALED_PRODUCTS.fullmatch(operator):
+        return Rule("ready-made operator", _SCALED_PRODUCT)
     if _OPERATORS.fullmatch(operator):
         optimizer = operator.startswith("_fused_") and not _piece(operator)
         ready_made = problem == "adamw" if optimizer else _asks_for(problem, operator)

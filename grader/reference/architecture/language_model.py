@@ -20,8 +20,10 @@ from .attention_variants import _causal, _heads, _joined, _rotated
 from .blocks import PLACEMENTS, NormPlacementBlock, ParallelBlock
 from .feed_forward import GATES, GatedFeedForward
 from .masks import window_mask
+from .mixture import MixtureOfExperts
 from .norms import LayerNorm
 from .positions import LAYOUTS, PartialRotaryEmbedding, alibi_slopes
+from .stability import soft_cap
 
 NORMS = ("rmsnorm", "layernorm", "layernorm_without_bias")
 POSITIONS = ("rope", "alibi", "none")
@@ -273,26 +275,16 @@ class _BiasedLinear(Linear):
         return y if self.bias is None else y + self.bias
 
 
-class _Experts(nn.Module):
-    """Several feed-forward networks, of which a token goes through top_k: those with the highest scores."""
+class _Experts(MixtureOfExperts):
+    """The lab's mixture, of networks that the configuration names; nothing is dropped, and no expert is shared."""
 
     def __init__(
         self, config: ArchitectureConfig, device: torch.device | str | None, dtype: torch.dtype | None
     ) -> None:
-        super().__init__()
-        self.top_k = config.top_k
+        nn.Module.__init__(self)
+        self.top_k, self.renormalise, self.capacity_factor, self.shared = config.top_k, True, None, None
         self.router = Linear(config.d_model, config.num_experts, device, dtype)
         self.experts = nn.ModuleList(_make_network(config, device, dtype) for _ in range(config.num_experts))
-
-    def forward(self, x: Float[Tensor, " ... d_model"]) -> Float[Tensor, " ... d_model"]:
-        tokens = x.reshape(-1, x.shape[-1])
-        scores, chosen = self.router(tokens).topk(self.top_k, dim=-1)
-        gates = softmax(scores, dim=-1)
-        result = torch.zeros_like(tokens)
-        for number, expert in enumerate(self.experts):
-            token, place = (chosen == number).nonzero(as_tuple=True)
-            result = result.index_add(0, token, gates[token, place].unsqueeze(-1) * expert(tokens[token]))
-        return result.view_as(x)
 
 
 class _SequentialBlock(NormPlacementBlock):
@@ -351,7 +343,7 @@ def _make_norm(config: ArchitectureConfig, device: torch.device | str | None, dt
 
 
 def _soft_capped(x: Float[Tensor, " ..."], cap: float | None) -> Float[Tensor, " ..."]:
-    return x if cap is None else cap * torch.tanh(x / cap)
+    return x if cap is None else soft_cap(x, cap)
 
 
 # ------------------------------------------------------------------------------------------------------------
