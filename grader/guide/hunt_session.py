@@ -52,6 +52,18 @@ _NO_TABLE = {
     "fused_rmsnorm": "its bugs show in rows that are too long to be read",
     **dict.fromkeys(("layernorm", "activations", "gated_ffn", "norm_placement", "qk_norm", "parallel_block"), _LAB),
     **dict.fromkeys(("grouped_query_attention", "windowed_attention", "alibi", "rope_variants"), _LAB),
+    **dict.fromkeys(
+        (
+            "sinusoidal_embedding",
+            "learned_positions",
+            "relative_positions",
+            "rope_scaling",
+            "online_attention",
+            "kv_cache",
+            "interleaved_attention",
+        ),
+        _LAB,
+    ),
     **dict.fromkeys(("stability", "moe_routing", "moe_layer", "precision", "fp8"), _LAB),
     **dict.fromkeys(("architecture_accounting", "model_families"), _LAB),
     "training_together": "its bugs show in runs that take minutes",

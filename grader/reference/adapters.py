@@ -782,6 +782,211 @@ def run_sink_attention(
     return sink_attention(Q, K, V, mask, sinks)
 
 
+def run_layer_kinds(num_layers: int, every: int) -> list[str]:
+    """Return "window" or "full" for each layer."""
+    from .architecture.interleaved import layer_kinds
+
+    return layer_kinds(num_layers, every)
+
+
+def run_windowed_self_attention(
+    d_model: int,
+    num_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    window: int | None,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_model d_model"],
+    v_proj_weight: Float[Tensor, "d_model d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+) -> Float[Tensor, " ... seq d_model"]:
+    """Apply causal attention; `theta` of None means no positions, `window` of None all keys."""
+    from .architecture.interleaved import WindowedSelfAttention
+
+    like = q_proj_weight
+    attention = WindowedSelfAttention(d_model, num_heads, max_seq_len, theta, window, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    return attention(in_features)
+
+
+def run_interleaved_stack(
+    num_layers: int,
+    d_model: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    theta: float,
+    window: int,
+    every: int,
+    weights: dict[str, Tensor],
+    in_features: Float[Tensor, "batch seq d_model"],
+) -> Float[Tensor, "batch seq d_model"]:
+    """Apply a stack of blocks, of which every `every`-th is full, and the others are windowed.
+
+    `weights` has the keys of `run_transformer_block` behind `layers.0.`, `layers.1.`, ...
+    """
+    from .architecture.interleaved import InterleavedStack
+
+    like = next(iter(weights.values()))
+    sizes = (num_layers, d_model, num_heads, d_ff, max_seq_len, theta, window, every)
+    stack = InterleavedStack(*sizes, like.device, like.dtype)
+    stack.load_state_dict(weights)
+    return stack(in_features)
+
+
+def run_online_attention(
+    Q: Float[Tensor, " ... queries d_k"],
+    K: Float[Tensor, " ... keys d_k"],
+    V: Float[Tensor, " ... keys d_v"],
+    chunk_size: int,
+    causal: bool = False,
+) -> Float[Tensor, " ... queries d_v"]:
+    """Apply attention by chunks of keys; causal queries are the last of the keys' positions."""
+    from .architecture.online_attention import online_attention
+
+    return online_attention(Q, K, V, chunk_size, causal)
+
+
+def get_kv_cache(
+    batch_size: int, num_kv_heads: int, max_seq_len: int, d_k: int, dtype: torch.dtype | None = None
+) -> Any:
+    """Return an empty cache of keys and values; a dtype of None means torch's default."""
+    from .architecture.kv_cache import KVCache
+
+    return KVCache(batch_size, num_kv_heads, max_seq_len, d_k, dtype=dtype)
+
+
+def run_cached_attention(
+    d_model: int,
+    num_heads: int,
+    num_kv_heads: int,
+    max_seq_len: int,
+    theta: float | None,
+    window: int | None,
+    q_proj_weight: Float[Tensor, "d_model d_model"],
+    k_proj_weight: Float[Tensor, "d_kv d_model"],
+    v_proj_weight: Float[Tensor, "d_kv d_model"],
+    o_proj_weight: Float[Tensor, "d_model d_model"],
+    pieces: list[Float[Tensor, "batch new d_model"]],
+    counts: list[Int[Tensor, " batch"]] | None = None,
+) -> list[Float[Tensor, "batch new d_model"]]:
+    """Feed pieces of a batch of sequences to attention with one new cache, and return the output for each piece.
+
+    `counts` says how many tokens of each piece every sequence has; what is behind them is padding. None: all of them.
+    """
+    from .architecture.kv_cache import CachedAttention, KVCache
+
+    like = q_proj_weight
+    attention = CachedAttention(d_model, num_heads, num_kv_heads, max_seq_len, theta, window, like.device, like.dtype)
+    attention.load_state_dict(
+        {
+            "q_proj.weight": q_proj_weight,
+            "k_proj.weight": k_proj_weight,
+            "v_proj.weight": v_proj_weight,
+            "output_proj.weight": o_proj_weight,
+        }
+    )
+    cache = KVCache(len(pieces[0]), num_kv_heads, max_seq_len, d_model // num_heads, like.device, like.dtype)
+    each = [None] * len(pieces) if counts is None else counts
+    return [attention.extend(piece, cache, count) for piece, count in zip(pieces, each, strict=True)]
+
+
+def run_sinusoidal_table(
+    num_positions: int, d_model: int, layout: str, base: float
+) -> Float[Tensor, "num_positions d_model"]:
+    """Return the sines and cosines of positions 0, 1, 2, ..., in float32; the layout is "interleaved" or "halves"."""
+    from .architecture.absolute_positions import sinusoidal_table
+
+    return sinusoidal_table(num_positions, d_model, layout, base)
+
+
+def run_sinusoidal_positions(
+    max_seq_len: int,
+    d_model: int,
+    layout: str,
+    base: float,
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Add sines and cosines to embeddings, at the given positions, or at 0, 1, 2, ..."""
+    from .architecture.absolute_positions import SinusoidalPositions
+
+    positions = SinusoidalPositions(max_seq_len, d_model, layout, base, in_features.device)
+    return positions(in_features, token_positions)
+
+
+def run_learned_positions(
+    max_seq_len: int,
+    d_model: int,
+    weight: Float[Tensor, "max_seq_len d_model"],
+    in_features: Float[Tensor, " ... seq d_model"],
+    token_positions: Int[Tensor, " ... seq"] | None = None,
+) -> Float[Tensor, " ... seq d_model"]:
+    """Add the row of its position in `weight` to every vector, at the given positions, or at 0, 1, 2, ..."""
+    from .architecture.absolute_positions import LearnedPositions
+
+    positions = LearnedPositions(max_seq_len, d_model, weight.device, weight.dtype)
+    positions.load_state_dict({"weight": weight})
+    return positions(in_features, token_positions)
+
+
+def run_relative_attention(
+    Q: Float[Tensor, " ... seq d_k"],
+    K: Float[Tensor, " ... seq d_k"],
+    V: Float[Tensor, " ... seq d_v"],
+    key_vectors: Float[Tensor, "distances d_k"],
+    value_vectors: Float[Tensor, "distances d_v"] | None = None,
+    causal: bool = False,
+) -> Float[Tensor, " ... seq d_v"]:
+    """Apply attention with a vector for each distance -m .. m between keys and queries, and values if given."""
+    from .architecture.relative_positions import relative_attention
+
+    return relative_attention(Q, K, V, key_vectors, value_vectors, causal)
+
+
+def run_t5_buckets(
+    ahead: Int[Tensor, " ..."], num_buckets: int, max_distance: int, bidirectional: bool
+) -> Int[Tensor, " ..."]:
+    """Return the bucket of each distance, which is the key's position minus the query's."""
+    from .architecture.relative_positions import t5_buckets
+
+    return t5_buckets(ahead, num_buckets, max_distance, bidirectional)
+
+
+def run_t5_bias(
+    table: Float[Tensor, "num_buckets heads"],
+    query_positions: Int[Tensor, " queries"],
+    key_positions: Int[Tensor, " keys"],
+    max_distance: int,
+    bidirectional: bool,
+) -> Float[Tensor, "heads queries keys"]:
+    """Return each head's bias between queries and keys at these positions."""
+    from .architecture.relative_positions import t5_bias
+
+    return t5_bias(table, query_positions, key_positions, max_distance, bidirectional)
+
+
+def run_t5_attention(
+    Q: Float[Tensor, " ... heads queries d_k"],
+    K: Float[Tensor, " ... heads keys d_k"],
+    V: Float[Tensor, " ... heads keys d_v"],
+    bias: Float[Tensor, "heads queries keys"],
+    mask: Bool[Tensor, " ... queries keys"] | None = None,
+) -> Float[Tensor, " ... heads queries d_v"]:
+    """Apply attention with a bias, and without a scale."""
+    from .architecture.relative_positions import t5_attention
+
+    return t5_attention(Q, K, V, bias, mask)
+
+
 def run_alibi_slopes(num_heads: int) -> Float[Tensor, " heads"]:
     """Return the slopes of ALiBi, in float32."""
     from .architecture.positions import alibi_slopes
@@ -823,6 +1028,43 @@ def run_permute_for_halves(
     from .architecture.positions import permute_for_halves
 
     return permute_for_halves(weight, num_heads)
+
+
+def run_scaled_frequencies(
+    d_k: int,
+    theta: float,
+    kind: str,
+    factor: float,
+    original_max_seq_len: int,
+    beta_fast: float = 32.0,
+    beta_slow: float = 1.0,
+    low_freq_factor: float = 1.0,
+    high_freq_factor: float = 4.0,
+) -> Float[Tensor, " pairs"]:
+    """Return the angle per position of each pair; the kind is "linear", "ntk", "yarn" or "llama3"."""
+    from .architecture.rope_scaling import RopeScaling, scaled_frequencies
+
+    betas = {"beta_fast": beta_fast, "beta_slow": beta_slow}
+    factors = {"low_freq_factor": low_freq_factor, "high_freq_factor": high_freq_factor}
+    return scaled_frequencies(theta, d_k, RopeScaling(kind, factor, original_max_seq_len, **betas, **factors))
+
+
+def run_scaled_rope(
+    d_k: int,
+    theta: float,
+    max_seq_len: int,
+    kind: str,
+    factor: float,
+    original_max_seq_len: int,
+    in_query_or_key: Float[Tensor, " ... seq d_k"],
+    token_positions: Int[Tensor, " ... seq"],
+) -> Float[Tensor, " ... seq d_k"]:
+    """Rotate with scaled frequencies, and multiply by the attention factor; other settings have their defaults."""
+    from .architecture.rope_scaling import RopeScaling, ScaledRotaryEmbedding
+
+    scaling = RopeScaling(kind, factor, original_max_seq_len)
+    rope = ScaledRotaryEmbedding(theta, d_k, max_seq_len, scaling, in_query_or_key.device)
+    return rope(in_query_or_key, token_positions)
 
 
 def run_soft_cap(in_features: Float[Tensor, " ..."], cap: float) -> Float[Tensor, " ..."]:

@@ -77,7 +77,9 @@ _NO_FUNCTIONS = frozenset(
 """Names that torch.nn.functional only imports, and what `Module.to` reads its arguments with."""
 
 _ATTENTION_OF_THE_LAB = (
-    *("qk_norm", "grouped_query_attention", "windowed_attention", "alibi", "stability", "model_families"),
+    *("qk_norm", "grouped_query_attention", "windowed_attention"),
+    *("interleaved_attention", "online_attention", "kv_cache", "relative_positions", "alibi"),
+    *("stability", "model_families"),
 )
 # Which problems ask for what a name of torch stands for, by the first pattern that is found in it. Elsewhere a
 # ready-made piece breaks the rule as well, but what that problem asks for may still be the student's own.
@@ -95,7 +97,7 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
         (r"silu|glu", ("positionwise_feedforward", "gated_ffn")),
         (r"relu|elu", ("activations",)),
         (r"linear|conv", ("linear",)),
-        (r"embedding", ("embedding",)),
+        (r"embedding", ("embedding", "learned_positions")),
         (r"norm", ("rmsnorm", "layernorm")),
     )
 )

@@ -13,6 +13,7 @@ from typing import Any
 from . import (
     accounting,
     bpe,
+    caches,
     checkpoint,
     construction,
     data,
@@ -21,14 +22,15 @@ from . import (
     kernels,
     modules,
     optimizer,
+    tensors_held,
     timing,
     tokenizer,
     training,
 )
 
 _MODULES = (
-    *(accounting, bpe, checkpoint, construction, data, decoding, functional),
-    *(kernels, modules, optimizer, timing, tokenizer, training),
+    *(accounting, bpe, caches, checkpoint, construction, data, decoding, functional),
+    *(kernels, modules, optimizer, tensors_held, timing, tokenizer, training),
 )
 
 DRIVERS: dict[str, Callable[..., Any]] = {
