@@ -31,7 +31,7 @@ def traffic_of(case, component_parameters, kv_cache_bytes):
     chosen = options["batch_size"] * options["new_tokens"] * config.get("top_k", 0)
     idle = component_parameters["ffn"] * max(count - chosen, 0) // max(count, 1)
     unread = 0 if config.get("tie_embeddings") else component_parameters["token_embeddings"]
-    weights = sum(component_parameters.values()) - unread - idle
+    weights = sum(component_parameters.values()) - component_parameters["position_embeddings"] - unread - idle
     return options["bytes_per_number"] * weights + kv_cache_bytes
 
 
@@ -76,6 +76,16 @@ def test_parameters_of_a_tied_head(submission, case):
     """A head that is tied to the embedding has no parameters of its own.
 
     Asked: problem architecture_accounting, component_parameters, with tie_embeddings.
+    """
+    check(case, submission.run_component_parameters(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("learned_positions")
+def test_parameters_of_positions(submission, case):
+    """Learned positions have a vector for each place of the context; all others have no parameters.
+
+    Asked: problem architecture_accounting, component_parameters, with position.
     """
     check(case, submission.run_component_parameters(**case.inputs))
 

@@ -100,6 +100,25 @@ def test_positions(submission, case):
     case.check(submission.run_language_model(**case.inputs))
 
 
+@pytest.mark.cases("added_positions")
+def test_added_positions(submission, case):
+    """Learned positions or sines are added to the token embeddings, after these are scaled.
+
+    Asked: problem model_families, the setting position.
+    """
+    case.check(submission.run_language_model(**case.inputs))
+
+
+@pytest.mark.edge
+@pytest.mark.cases("scaled")
+def test_scaled_rotations(submission, case):
+    """RoPE takes other frequencies where rope_scaling asks for them.
+
+    Asked: problem model_families, the settings rope_scaling, rope_factor and rope_original_length.
+    """
+    case.check(submission.run_language_model(**case.inputs))
+
+
 @pytest.mark.cases("blocks")
 def test_blocks(submission, case):
     """Norms on the sum, norms on the branch, and branches side by side with a norm each.

@@ -15,6 +15,7 @@ def component_parameters(config: ArchitectureConfig) -> dict[str, int]:
 
     The keys, in this order; what a configuration does not have is 0:
         token_embeddings    the embedding table
+        position_embeddings a vector for each position, where they are learned
         attention           q_proj, k_proj, v_proj and output_proj
         ffn                 the matrices and biases of the feed-forward networks; with experts, of all of them
         router              the routers' matrices, [num_experts, d_model]
@@ -95,7 +96,7 @@ def memory_traffic(
 ) -> int:
     """The bytes that a forward pass moves between memory and processor at the least: weights and cache, each once.
 
-    Weights are all parameters but the embedding table, of which only few rows are read, unless the head is tied to it.
+    Weights are all parameters but those of both embeddings, of which few rows are read; a tied head reads them all.
     Of its experts, a layer reads as many as its tokens can choose: no more than top_k for each. The cache is that of
     cached and new tokens together (`kv_cache_bytes`). Activations do not count.
 

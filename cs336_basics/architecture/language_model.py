@@ -14,7 +14,7 @@ from .activations import ACTIVATIONS
 from .feed_forward import GATES
 
 NORMS = ("rmsnorm", "layernorm", "layernorm_without_bias")
-POSITIONS = ("rope", "alibi", "none")
+POSITIONS = ("rope", "alibi", "learned", "sinusoidal", "none")
 GATED = (*GATES, "geglu_tanh")
 FEED_FORWARDS = (*GATED, *ACTIVATIONS)
 
@@ -39,10 +39,12 @@ class ArchitectureConfig:
         full_every: with a window, every full_every-th layer has none; None means that all have it. With 4, those are
             layers 3, 7, 11, ..., counted from 0.
     Positions
-        position: one of POSITIONS.
+        position: one of POSITIONS; "learned" and "sinusoidal" are added to token embeddings.
         rope_theta: base of RoPE's wavelengths.
         rope_layout: "interleaved" or "halves": which features RoPE rotates as a pair.
         rotary_dim: features of a head that RoPE rotates; None means all.
+        rope_scaling: one of SCALINGS, for sequences longer than in training; None means none.
+        rope_factor, rope_original_length: its factor, and original_max_seq_len; see RopeScaling.
         rope_in_full_layers: whether layers without a window have RoPE, too, where others have one.
     Norms and blocks
         norm: one of NORMS.
@@ -83,6 +85,9 @@ class ArchitectureConfig:
     rope_theta: float = 10_000.0
     rope_layout: str = "interleaved"
     rotary_dim: int | None = None
+    rope_scaling: str | None = None
+    rope_factor: float = 1.0
+    rope_original_length: int = 8192
     rope_in_full_layers: bool = True
 
     norm: str = "rmsnorm"
@@ -123,6 +128,7 @@ class LanguageModel(nn.Module):
     Its weights have the names of the base model's, and where a setting asks for more:
 
         token_embeddings.weight, layers.{i}.*, ln_final.weight, lm_head.weight
+        position_embeddings.weight                         with learned positions
         *.bias                           of norms with a bias; of w1 and w2 with ffn_bias; lm_head.bias with head_bias
         attn.q_norm.weight, attn.k_norm.weight             with qk_norm
         ln1_out.weight, ln2_out.weight                     with norm_placement "double"

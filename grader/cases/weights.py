@@ -90,6 +90,7 @@ def configured_shapes(config: Mapping[str, Any]) -> Shapes:
     head = {} if c.get("tie_embeddings") else {"lm_head.weight": (c["vocab_size"], d)}
     return {
         "token_embeddings.weight": (c["vocab_size"], d),
+        **({"position_embeddings.weight": (c["context_length"], d)} if c.get("position") == "learned" else {}),
         **{f"layers.{i}.{name}": shape for i in range(c["num_layers"]) for name, shape in block.items()},
         **norm("ln_final"),
         **head,

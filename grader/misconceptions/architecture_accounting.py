@@ -313,6 +313,12 @@ MISCONCEPTIONS = (
         lm_head=lambda config, value: _table(config) if config.tie_embeddings else value,
     ),
     _parameters(
+        "positions-left-out",
+        "learned positions have no parameters.",
+        "What does position 7 add to a token's vector, and where is it kept?",
+        position_embeddings=lambda config, value: 0,
+    ),
+    _parameters(
         "biases-left-out",
         "feed-forward networks and head have no biases in your count, although they have in the model.",
         "Which parameters does a block of GPT-J have?",
@@ -663,6 +669,14 @@ MISCONCEPTIONS = (
         "traffic has the whole embedding table, of which only the rows of the tokens are read.",
         "What does your Embedding do with a token id?",
         "common",
+    ),
+    _bug(
+        "memory_traffic",
+        "positions-read",
+        _traffic(lambda config, b, new, cached, size: size * _PARAMETERS(config)["position_embeddings"]),
+        "traffic has the whole table of learned positions, of which only the rows of the tokens are read.",
+        "Which rows of the table does one token need?",
+        "rare",
     ),
     _bug(
         "memory_traffic",

@@ -289,6 +289,7 @@ def _logits(x: Callable[..., Tensor] | None = None, head: Callable[..., Tensor] 
             embedded = x(self, embedded)
         elif self.config.scale_embeddings:
             embedded = embedded * self.config.d_model**0.5
+        embedded = self.position_embeddings(embedded)
         for layer in self.layers:
             embedded = layer(embedded)
         last = self.ln_final(embedded)
@@ -297,6 +298,16 @@ def _logits(x: Callable[..., Tensor] | None = None, head: Callable[..., Tensor] 
         return _capped(self.config.logit_scale * _raw_logits(self, last), self.config.logit_softcap)
 
     return forward
+
+
+def _positions_first(self, token_ids):
+    if token_ids.shape[-1] > self.config.context_length:
+        return _forward(self, token_ids)
+    x = self.position_embeddings(self.token_embeddings(token_ids))
+    x = x * self.config.d_model**0.5 if self.config.scale_embeddings else x
+    for layer in self.layers:
+        x = layer(x)
+    return _capped(self.config.logit_scale * _raw_logits(self, self.ln_final(x)), self.config.logit_softcap)
 
 
 def _raw_logits(self, x):
@@ -495,6 +506,25 @@ MISCONCEPTIONS = (
         "alibi-ignored",
         lambda c: {"position": "none" if c.position == "alibi" else c.position},
         "has no positions where it should have ALiBi.",
+        "Does a swap of two tokens change your logits of the last one?",
+    ),
+    _setting(
+        "scaling-ignored",
+        lambda c: {"rope_scaling": None},
+        "rotates as ever, whatever rope_scaling is.",
+        "Where does your code use rope_scaling?",
+    ),
+    _bug(
+        "positions-before-scale",
+        "LanguageModel.forward",
+        _positions_first,
+        "multiplies positions by the root of d_model, too.",
+        "What is scaled in the original Transformer: the embedding, or its sum with the positions?",
+    ),
+    _setting(
+        "added-positions-ignored",
+        lambda c: {"position": "none" if c.position == "sinusoidal" else c.position},
+        "has no positions where it should add sines.",
         "Does a swap of two tokens change your logits of the last one?",
     ),
     _bug(

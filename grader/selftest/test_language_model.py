@@ -71,6 +71,12 @@ def drawn(number: int) -> ArchitectureConfig:
         "logit_scale": draw.choice([1.0, 0.5]),
         "logit_softcap": draw.choice([None, 10.0]),
     }
+    if settings["position"] == "rope":
+        settings |= {
+            "rope_scaling": draw.choice([None, "linear", "yarn"]),
+            "rope_factor": 2.0,
+            "rope_original_length": 4,
+        }
     if settings["window"] is not None:
         settings["full_every"] = draw.choice([None, 2, 3])
     if coin():
@@ -127,7 +133,8 @@ def test_components_are_counted_by_name(number):
     for name, weight in model.named_parameters():
         kind = "norms" if "ln" in name or "_norm" in name else next(
             kind for kind, part in (("router", "router"), ("attention", ".attn."), ("ffn", ".ffn."),
-                                    ("token_embeddings", "token_emb"), ("lm_head", "lm_head")) if part in name
+                                    ("token_embeddings", "token_emb"),
+                                    ("position_embeddings", "position_emb"), ("lm_head", "lm_head")) if part in name
         )  # fmt: skip
         found[kind] += weight.numel()
     assert found == costs.component_parameters(chosen)
@@ -173,6 +180,10 @@ def test_mixtral_and_llama_have_the_published_sizes():
         ({"norm_placement": "middle"}, ("middle", "branch")),
         ({"position": "absolute"}, ("absolute", "alibi")),
         ({"rope_layout": "thirds"}, ("thirds", "halves")),
+        ({"rope_scaling": "cubic"}, ("'cubic'", "yarn")),
+        ({"rope_scaling": "yarn", "rope_factor": 0.5}, ("factor", "0.5")),
+        ({"rope_scaling": "yarn", "position": "alibi"}, ("'yarn'", "'alibi'")),
+        ({"d_model": 15, "num_heads": 3, "position": "sinusoidal"}, ("'sinusoidal'", "15")),
         ({"ffn": "swich"}, ("swich", "swish")),
         ({"parallel_block": True, "norm_placement": "post"}, ("parallel_block", "'post'")),
         ({"shared_norm": True}, ("shared_norm", "parallel_block")),

@@ -44,6 +44,10 @@ FAMILIES: dict[str, Config] = {
 OTHERS: dict[str, Config] = {
     "alibi": {"position": "alibi", "ffn": "gelu"},
     "nope": {"position": "none", "ffn": "squared_relu"},
+    "learned": {"position": "learned", "norm": "layernorm", "ffn": "gelu_tanh", "ffn_bias": True},
+    "sinusoidal": {"position": "sinusoidal", "norm_placement": "post", "ffn": "relu", "scale_embeddings": True},
+    "llama_3_1": {"rope_layout": "halves", "rope_scaling": "llama3", "rope_factor": 4.0, "rope_original_length": 16},
+    "yarn": {"rope_scaling": "yarn", "rope_factor": 4.0, "rope_original_length": 64, "rotary_dim": 2, "head_dim": 4},
     "post": {"norm_placement": "post", "norm_eps": 0.1},
     "branch": {"norm_placement": "branch", "qk_norm": True, "norm_eps": 0.1},
     "two_norms": {"parallel_block": True},
@@ -76,6 +80,10 @@ def generate(draw: Draw) -> Iterator[Case]:
     for name, settings in FAMILIES.items():
         yield case(name, "batch", settings)
         yield case(name, "long", settings, batch=1, length=12)
+    for name in ("learned", "sinusoidal"):
+        yield case("added_positions", name, OTHERS[name])
+    for name in ("llama_3_1", "yarn"):
+        yield case("scaled", name, OTHERS[name], batch=1, length=12)
     for name in ("alibi", "nope"):
         yield case("positions", name, OTHERS[name])
     for name in ("post", "branch", "two_norms"):

@@ -15,6 +15,7 @@ def component_parameters(config: ArchitectureConfig) -> dict[str, int]:
 
     The keys, in this order; what a configuration does not have is 0:
         token_embeddings    the embedding table
+        position_embeddings a vector for each position, where they are learned
         attention           q_proj, k_proj, v_proj and output_proj
         ffn                 the matrices and biases of the feed-forward networks; with experts, of all of them
         router              the routers' matrices, [num_experts, d_model]
@@ -31,6 +32,7 @@ def component_parameters(config: ArchitectureConfig) -> dict[str, int]:
     head = 0 if config.tie_embeddings else config.vocab_size * (d_model + config.head_bias)
     return {
         "token_embeddings": config.vocab_size * d_model,
+        "position_embeddings": config.context_length * d_model if config.position == "learned" else 0,
         "attention": num_layers * 2 * d_model * (width + kv_width),
         "ffn": num_layers * max(config.num_experts, 1) * _ffn_parameters(config),
         "router": num_layers * config.num_experts * d_model,
@@ -117,13 +119,14 @@ def memory_traffic(
 ) -> int:
     """The bytes that a forward pass moves between memory and processor at the least: weights and cache, each once.
 
-    Weights are all parameters but the embedding table, of which only few rows are read, unless the head is tied to it.
+    Weights are all parameters but those of both embeddings, of which few rows are read; a tied head reads them all.
     Of its experts, a layer reads as many as its tokens can choose: no more than top_k for each. The cache is that of
     cached and new tokens together (`kv_cache_bytes`). Activations do not count.
 
     Problem: architecture_accounting
     """
-    unread = 0 if config.tie_embeddings else component_parameters(config)["token_embeddings"]
+    counts = component_parameters(config)
+    unread = counts["position_embeddings"] + (0 if config.tie_embeddings else counts["token_embeddings"])
     idle = max(config.num_experts - batch_size * new_tokens * config.top_k, 0)
     weights = total_parameters(config) - unread - config.num_layers * idle * _ffn_parameters(config)
     cache = kv_cache_bytes(config, batch_size, cached_tokens + new_tokens, bytes_per_number)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..attention import scaled_dot_product_attention, softmax
 from ..layers import Embedding, Linear, RMSNorm
+from .absolute_positions import LearnedPositions, SinusoidalPositions
 from .activations import ACTIVATIONS, activation, gelu_tanh
 from .attention_variants import _causal, _heads, _joined, _rotated
 from .blocks import PLACEMENTS, NormPlacementBlock, ParallelBlock
@@ -23,10 +24,11 @@ from .masks import window_mask
 from .mixture import MixtureOfExperts
 from .norms import LayerNorm
 from .positions import LAYOUTS, PartialRotaryEmbedding, alibi_slopes
+from .rope_scaling import RopeScaling, ScaledRotaryEmbedding, scaled_frequencies
 from .stability import soft_cap
 
 NORMS = ("rmsnorm", "layernorm", "layernorm_without_bias")
-POSITIONS = ("rope", "alibi", "none")
+POSITIONS = ("rope", "alibi", "learned", "sinusoidal", "none")
 GATED = (*GATES, "geglu_tanh")
 FEED_FORWARDS = (*GATED, *ACTIVATIONS)
 
@@ -51,10 +53,12 @@ class ArchitectureConfig:
         full_every: with a window, every full_every-th layer has none; None means that all have it. With 4, those are
             layers 3, 7, 11, ..., counted from 0.
     Positions
-        position: one of POSITIONS.
+        position: one of POSITIONS; "learned" and "sinusoidal" are added to token embeddings.
         rope_theta: base of RoPE's wavelengths.
         rope_layout: "interleaved" or "halves": which features RoPE rotates as a pair.
         rotary_dim: features of a head that RoPE rotates; None means all.
+        rope_scaling: one of SCALINGS, for sequences longer than in training; None means none.
+        rope_factor, rope_original_length: its factor, and original_max_seq_len; see RopeScaling.
         rope_in_full_layers: whether layers without a window have RoPE, too, where others have one.
     Norms and blocks
         norm: one of NORMS.
@@ -95,6 +99,9 @@ class ArchitectureConfig:
     rope_theta: float = 10_000.0
     rope_layout: str = "interleaved"
     rotary_dim: int | None = None
+    rope_scaling: str | None = None
+    rope_factor: float = 1.0
+    rope_original_length: int = 8192
     rope_in_full_layers: bool = True
 
     norm: str = "rmsnorm"
@@ -136,6 +143,7 @@ class LanguageModel(nn.Module):
     Its weights have the names of the base model's, and where a setting asks for more:
 
         token_embeddings.weight, layers.{i}.*, ln_final.weight, lm_head.weight
+        position_embeddings.weight                         with learned positions
         *.bias                           of norms with a bias; of w1 and w2 with ffn_bias; lm_head.bias with head_bias
         attn.q_norm.weight, attn.k_norm.weight             with qk_norm
         ln1_out.weight, ln2_out.weight                     with norm_placement "double"
@@ -162,6 +170,11 @@ class LanguageModel(nn.Module):
         check_config(config)
         self.config, self.context_length = config, config.context_length
         self.token_embeddings = Embedding(config.vocab_size, config.d_model, device, dtype)
+        self.position_embeddings: nn.Module = nn.Identity()
+        if config.position == "learned":
+            self.position_embeddings = LearnedPositions(config.context_length, config.d_model, device, dtype)
+        elif config.position == "sinusoidal":
+            self.position_embeddings = SinusoidalPositions(config.context_length, config.d_model, device=device)
         self.layers = nn.ModuleList(_make_block(config, layer, device, dtype) for layer in range(config.num_layers))
         self.ln_final = _make_norm(config, device, dtype)
         self.lm_head = None
@@ -179,6 +192,7 @@ class LanguageModel(nn.Module):
         x = self.token_embeddings(token_ids)
         if config.scale_embeddings:
             x = x * torch.tensor(config.d_model**0.5, dtype=x.dtype)
+        x = self.position_embeddings(x)
         for layer in self.layers:
             x = layer(x)
         x = self.ln_final(x)
@@ -221,6 +235,10 @@ class _Attention(nn.Module):
             self.rope = PartialRotaryEmbedding(
                 config.rope_theta, d_k, config.context_length, config.rope_layout, config.rotary_dim, device
             )
+            if config.rope_scaling is not None:
+                self.rope.rope = ScaledRotaryEmbedding(
+                    config.rope_theta, self.rope.rotary_dim, config.context_length, _scaling(config), device
+                )
 
     def forward(self, x: Float[Tensor, " ... seq d_model"]) -> Float[Tensor, " ... seq d_model"]:
         q = self.q_norm(_heads(self.q_proj(x), self.num_heads))
@@ -342,6 +360,10 @@ def _make_norm(config: ArchitectureConfig, device: torch.device | str | None, dt
     return LayerNorm(config.d_model, config.norm_eps, bias=bias, device=device, dtype=dtype)
 
 
+def _scaling(config: ArchitectureConfig) -> RopeScaling:
+    return RopeScaling(config.rope_scaling or "", config.rope_factor, config.rope_original_length)
+
+
 def _soft_capped(x: Float[Tensor, " ..."], cap: float | None) -> Float[Tensor, " ..."]:
     return x if cap is None else soft_cap(x, cap)
 
@@ -379,6 +401,15 @@ def _complaints(c: ArchitectureConfig) -> Iterator[str]:
             yield f"position is 'rope', which rotates pairs of features, but a head has {d_k} of them."
         if c.rotary_dim is not None and (c.rotary_dim % 2 or not 2 <= c.rotary_dim <= d_k):
             yield f"rotary_dim is {c.rotary_dim}; RoPE needs an even number of features, and a head has {d_k}."
+        if c.rope_scaling is not None:
+            try:
+                scaled_frequencies(c.rope_theta, c.rotary_dim or d_k, _scaling(c))
+            except ValueError as error:
+                yield str(error)
+    elif c.rope_scaling is not None:
+        yield f"rope_scaling is {c.rope_scaling!r}, but position is {c.position!r}: there is no RoPE."
+    if c.position == "sinusoidal" and c.d_model % 2:
+        yield f"position is 'sinusoidal', a sine and a cosine for each pair of features, but d_model is {c.d_model}."
     if c.full_every is not None and c.window is None:
         yield f"full_every is {c.full_every}, but window is None: all layers are full."
     if c.parallel_block and c.norm_placement != "pre":

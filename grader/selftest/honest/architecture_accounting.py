@@ -21,6 +21,8 @@ def _shapes(config):
     norms = 2 if not config.shared_norm else 1
     norms += 2 * (config.norm_placement == "double")
     yield "token_embeddings", (config.vocab_size, d)
+    if config.position == "learned":
+        yield "position_embeddings", (config.context_length, d)
     for _ in range(config.num_layers):
         yield from (("attention", (queries, d)), ("attention", (keys, d)), ("attention", (keys, d)))
         yield "attention", (d, queries)
@@ -41,7 +43,8 @@ def _shapes(config):
 
 
 def _listed(config):
-    counts = dict.fromkeys(("lm_head", "norms", "router", "ffn", "attention", "token_embeddings"), 0)
+    names = ("lm_head", "norms", "router", "ffn", "attention", "position_embeddings", "token_embeddings")
+    counts = dict.fromkeys(names, 0)
     for component, shape in _shapes(config):
         counts[component] += math.prod(shape)
     return counts

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from grader.misconceptions.catalogue import Variant
+from grader.reference.architecture.absolute_positions import sinusoidal_table
 from grader.reference.architecture.activations import activation
 from grader.reference.architecture.language_model import GATED, check_config
 from grader.reference.architecture.positions import alibi_slopes
+from grader.reference.architecture.rope_scaling import RopeScaling, attention_factor, scaled_frequencies
 
 
 def _by_hand(config, weights, token_ids):
@@ -26,6 +28,11 @@ def _by_hand(config, weights, token_ids):
     x = weights["token_embeddings.weight"][token_ids] * (math.sqrt(c.d_model) if c.scale_embeddings else 1)
     n = x.shape[-2]
 
+    if c.position == "learned":
+        x = x + weights["position_embeddings.weight"][:n]
+    if c.position == "sinusoidal":
+        x = x + sinusoidal_table(n, c.d_model).to(x)
+
     def norm(x: Tensor, name: str, plain: bool = False) -> Tensor:
         if c.norm != "rmsnorm" and not plain:
             x = x - x.mean(-1, keepdim=True)
@@ -35,8 +42,12 @@ def _by_hand(config, weights, token_ids):
     def rotate(x: Tensor) -> Tensor:
         m = d_k if c.rotary_dim is None else c.rotary_dim
         k = torch.arange(m // 2, dtype=torch.float64)
-        angle = torch.arange(n, dtype=torch.float64)[:, None] * c.rope_theta ** (-2 * k / m)
-        cos, sin = angle.cos().to(x), angle.sin().to(x)
+        frequencies, factor = c.rope_theta ** (-2 * k / m), 1.0
+        if c.rope_scaling is not None:
+            scaling = RopeScaling(c.rope_scaling, c.rope_factor, c.rope_original_length)
+            frequencies, factor = scaled_frequencies(c.rope_theta, m, scaling).double(), attention_factor(scaling)
+        angle = torch.arange(n, dtype=torch.float64)[:, None] * frequencies
+        cos, sin = (factor * angle.cos()).to(x), (factor * angle.sin()).to(x)
         y = x.clone()
         a, b = (slice(0, m, 2), slice(1, m, 2)) if c.rope_layout == "interleaved" else (slice(m // 2), slice(m // 2, m))
         y[..., a], y[..., b] = x[..., a] * cos - x[..., b] * sin, x[..., a] * sin + x[..., b] * cos
@@ -121,6 +132,7 @@ def _scaled_table(self, token_ids):
         raise ValueError(f"context_length is {config.context_length}, and there are {token_ids.shape[-1]} tokens.")
     x = self.token_embeddings(token_ids)
     x = x * math.sqrt(config.d_model) if config.scale_embeddings else x
+    x = self.position_embeddings(x)
     for layer in self.layers:
         x = layer(x)
     x = self.ln_final(x) * config.logit_scale
