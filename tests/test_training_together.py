@@ -58,7 +58,6 @@ LANGUAGE = SMALL | {
     "vocab_size": 256,
     "context_length": 32,
     "d_model": 64,
-    "num_layers": 2,
     "d_ff": 192,
     "batch_size": 16,
     "steps": 250,
@@ -308,7 +307,7 @@ def test_architecture(train, own_parts, key, value):
 
     Asked: the documentation of TrainConfig, the ablations of the experiments.
     """
-    run = train({key: value, "d_ff": 128})
+    run = train({key: value, "d_ff": 128, "num_layers": 2})
     check_claimed(own_parts, run, VALID, f"with {key} = {value!r} the weights have")
 
 

@@ -83,12 +83,16 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
 
 def faults_of_weights(run: Run) -> Iterator[str]:
     """Where the weights are not those of a model with the run's configuration, as sentences."""
-    name = f"{run.folder}/model.safetensors"
     found = {key: tuple(weight.shape) for key, weight in run.weights.items()}
-    if run.config.num_layers > len(found):
-        yield f"{name} has {len(found)} tensors, too few for {run.config.num_layers} layers."
+    yield from faults_of_shapes(found, run.config, f"{run.folder}/model.safetensors")
+
+
+def faults_of_shapes(found: Mapping[str, tuple[int, ...]], config: Config, name: str) -> Iterator[str]:
+    """Where {weight: shape} of a file are not those of a model with this configuration, as sentences."""
+    if config.num_layers > len(found):
+        yield f"{name} has {len(found)} tensors, too few for {config.num_layers} layers."
         return
-    expected = shapes(run.config)
+    expected = shapes(config)
     if more := sorted(found.keys() - expected.keys()):
         yield f"{name}: {shown(more[0])} is no part of the model that config.toml describes ({len(more)} such)."
     if missing := sorted(expected.keys() - found.keys()):

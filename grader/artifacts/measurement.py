@@ -12,7 +12,7 @@ import importlib
 import math
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from ..submission.faults import NothingToAssess, WrongResult
-from .consistency import faults_of_weights, has_ended, shapes
+from .consistency import faults_of_shapes, faults_of_weights, has_ended, shapes
 from .held_out import bigram_loss, unigram_entropy
 from .run import Config, Run, best_of
 from .vocabulary import Vocabulary
@@ -34,9 +34,24 @@ _SPREAD = 0.75
 """Nats per token between such steps of two honest runs, of which other first weights than asked for make 0.3."""
 _UNLIKELIER = 1.0  # nats per token
 _DIFFERENT = 20
+_END = "<|endoftext|>"
 _TOLERANCE, _TOLERANCE_IN_HALF = 0.003, 0.01
 """Nats per token by which the same weights' loss may differ: between machines (1e-6 where both are CPUs), and where
 weights were stored or the loss was computed in bfloat16."""
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """The loss of a model on a text: the mean in nats of a token, of so many, which are so many bytes of it."""
+
+    per_token: float
+    tokens: int
+    bytes: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The same as bits for a byte of the text: comparable between vocabularies, which nats per token are not."""
+        return self.per_token * self.tokens / self.bytes / math.log(2)
 
 
 @dataclass
@@ -100,6 +115,39 @@ class Reference:
             NothingToAssess, WrongResult: as `validation_loss`.
         """
         return self._loss(run, list(ids), run.config)
+
+    def loss_on(self, run: Run, text: str, context_length: int) -> TextLoss:
+        """The loss of a run's weights on any text, at so many tokens of context, whatever its configuration has.
+
+        Weights without an `lm_head` are those of a model whose embeddings are tied: the output layer has the same ones.
+        Of special tokens only "<|endoftext|>" is one here: who chooses tokens could choose the text itself.
+
+        Raises:
+            NothingToAssess: there is no tokenizer, there are no weights, or they are too large to measure here.
+            WrongResult: they fit neither the configuration nor one another.
+        """
+        config, tokens = dataclasses.replace(run.config, context_length=context_length), run.vocabulary.tokens
+        special = [name for name in (_END,) if name.encode() in tokens.values()]
+        try:
+            ids = _module("tokenizer").Tokenizer(dict(tokens), list(run.vocabulary.merges), special).encode(text)
+        except (ValueError, KeyError) as error:
+            raise WrongResult(
+                f"{run.vocabulary.where}: text cannot be encoded with this vocabulary: {error}"
+            ) from error
+        if b"".join(tokens[id] for id in ids) != text.encode():
+            raise WrongResult(f"{run.vocabulary.where}: text that is encoded with this vocabulary does not come back.")
+        if len(ids) < 2:
+            raise NothingToAssess("the text is too short for a loss")
+        weights = dict(run.weights)
+        if "lm_head.weight" not in weights and (embeddings := weights.get("token_embeddings.weight")) is not None:
+            weights["lm_head.weight"] = embeddings
+        found = {key: tuple(weight.shape) for key, weight in weights.items()}
+        for fault in faults_of_shapes(found, config, f"{run.folder}/model.safetensors"):
+            raise WrongResult(fault)
+        loss = _mean_loss(_with_weights(weights, config, run.folder), ids, config)
+        if not math.isfinite(loss):
+            raise WrongResult(f"{run.folder}: the loss of these weights in the reference model is not a number.")
+        return TextLoss(loss, len(ids) - 1, sum(len(tokens[id]) for id in ids[1:]))
 
     def check_claimed_losses(self, runs: Sequence[Run]) -> None:
         """Raise an AssertionError unless the last val_loss of every run is what its weights have, and one has learnt.
@@ -233,7 +281,12 @@ def _model(run: Run, config: Config) -> torch.nn.Module:
     """The reference model with a run's weights, after it was made sure that they fit."""
     for fault in faults_of_weights(run):
         raise WrongResult(fault)
-    _refuse_unmeasurable(config, run.folder)
+    return _with_weights(run.weights, config, run.folder)
+
+
+def _with_weights(weights: Mapping[str, torch.Tensor], config: Config, folder: str) -> torch.nn.Module:
+    """The reference model with weights that fit its configuration."""
+    _refuse_unmeasurable(config, folder)
     with torch.random.fork_rng(devices=[]):
         model = _module("transformer").TransformerLM(
             config.vocab_size,
@@ -247,7 +300,7 @@ def _model(run: Run, config: Config) -> torch.nn.Module:
             position=config.position,
             ffn=config.ffn,
         )
-    model.load_state_dict({key: weight.float() for key, weight in run.weights.items()})
+    model.load_state_dict({key: weight.float() for key, weight in weights.items()})
     return model.eval()
 
 

@@ -32,6 +32,8 @@ MIB = 1 << 20
 _CONFIG_LIMIT, _METRICS_LIMIT, _WEIGHTS_LIMIT, _SAMPLE_LIMIT = 1 << 16, 32 * MIB, 768 * MIB, 1 << 18
 _MOST_RUNS, _MOST_RECORDS, _MOST_IDS = 100, 300_000, 8192
 _LARGEST = 1 << 40
+_WEIGHTS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What can be computed with; torch has no more than storage for the floats of eight bits."""
 _CHOICES = {"norm": ("pre", "post", "none"), "position": ("rope", "none"), "ffn": ("swiglu", "silu")}
 
 
@@ -113,8 +115,10 @@ class Run:
         except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise WrongResult(f"{name} is damaged, or not in the safetensors format: {str(error)[:200]}.") from error
         for key, weight in weights.items():
-            if not weight.is_floating_point():
-                raise WrongResult(f"{name}: {shown(key)} has dtype {weight.dtype}; weights are floating-point numbers.")
+            if weight.dtype not in _WEIGHTS:
+                raise WrongResult(
+                    f"{name}: {shown(key)} has dtype {weight.dtype}; weights are float32, float16 or bfloat16."
+                )
             if not bool(torch.isfinite(weight).all()):
                 raise WrongResult(f"{name}: {shown(key)} has values that are not finite.")
         return weights

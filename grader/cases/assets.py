@@ -67,6 +67,15 @@ def text(name: str) -> str:
     return read(f"text/{name}").decode("utf-8")
 
 
+_TABLES: dict[int, Any] = {}
+"""{id: table} of the tokenizers' tables that were read, which are kept for good."""
+
+
+def is_table(value: object) -> bool:
+    """Whether this is one of `load`'s tables, in whose fifty thousand entries nobody need look for tensors."""
+    return id(value) in _TABLES
+
+
 @functools.cache
 def load(name: str) -> Any:
     """The data that `Asset(name)` stands for.
@@ -79,9 +88,9 @@ def load(name: str) -> Any:
     if folder == "text":
         return read(name)
     if rest == "vocab":
-        return _vocab(f"{folder}/vocab.json")
+        return _kept(_vocab(f"{folder}/vocab.json"))
     if rest == "merges":
-        return _merges(f"{folder}/merges.txt")
+        return _kept(_merges(f"{folder}/merges.txt"))
     if rest.startswith("weights"):
         weights = _weights(f"{folder}/weights.safetensors")
         prefix = rest.removeprefix("weights").lstrip("/")
@@ -89,6 +98,11 @@ def load(name: str) -> Any:
             return weights
         return {key.removeprefix(f"{prefix}."): value for key, value in weights.items() if key.startswith(f"{prefix}.")}
     raise KeyError(f"no asset is called {name}")
+
+
+def _kept(table: Vocab | Merges) -> Vocab | Merges:
+    _TABLES[id(table)] = table
+    return table
 
 
 def _weights(name: str) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .assets import Recipe
+from .assets import Recipe, is_table
 from .compare import Mismatch, Tolerance, compare
 from .relations import relations
 
@@ -109,7 +109,7 @@ def _floating_dtype(value: Any) -> torch.dtype | None:
     """The dtype that an output has when it follows its inputs: that of the last floating-point tensor among them."""
     if isinstance(value, torch.Tensor):
         return value.dtype if value.is_floating_point() else None
-    if isinstance(value, (dict, list, tuple)):
+    if isinstance(value, (dict, list, tuple)) and not is_table(value):
         items = value.values() if isinstance(value, dict) else value
         found = [dtype for item in items if (dtype := _floating_dtype(item)) is not None]
         return found[-1] if found else None
@@ -127,6 +127,8 @@ def _narrow(value: Any, dtype: torch.dtype | None) -> Any:
 def _map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         return change(value)
+    if is_table(value):
+        return value
     if isinstance(value, dict):
         return {key: _map_tensors(item, change) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -45,24 +45,33 @@ class StubError(Exception):
     """No skeleton can be cut from the reference as it is written; the message says where, and what to do."""
 
 
-def skeleton(root: Path = KIT) -> dict[str, str]:
-    """All generated files: path relative to `root` -> text."""
+def skeleton(root: Path = KIT, package: str = SKELETON) -> dict[str, str]:
+    """All generated files: path relative to `root` -> text.
+
+    Args:
+        package: what the students' package is called.
+    """
     folder = root / REFERENCE
     if not folder.is_dir():
         raise StubError(f"There is no {folder}: only a staff copy of the kit can generate the skeleton.")
-    files = {f"{SKELETON}/__init__.py": PACKAGE_DOCSTRING}
+    files = {f"{package}/__init__.py": PACKAGE_DOCSTRING}
     for path in _modules(folder):
-        name, source = path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
+        name, source = path.relative_to(folder).as_posix(), renamed(path.read_text(encoding="utf-8"), package)
         if name == "adapters.py":
-            files["adapters.py"] = student_adapters(source)
+            files["adapters.py"] = student_adapters(source, package)
         elif path.name == "__init__.py":
-            files[f"{SKELETON}/{name}"] = source
+            files[f"{package}/{name}"] = source
         else:
-            files[f"{SKELETON}/{name}"] = stub_module(source, name)
+            files[f"{package}/{name}"] = stub_module(source, name, package)
     answers = folder / "answers.toml"
     if answers.is_file():
         files[answers.name] = unanswered(answers.read_text(encoding="utf-8"))
     return files
+
+
+def renamed(text: str, package: str, before: str = SKELETON) -> str:
+    """A text in which the students' package has another name."""
+    return re.sub(rf"\b{before}\b", package, text)
 
 
 def _modules(folder: Path) -> list[Path]:
@@ -77,18 +86,18 @@ def unanswered(source: str) -> str:
     return re.sub(r"^(\w+) = .*$", r'\1 = ""', source, flags=re.MULTILINE)
 
 
-def student_adapters(source: str) -> str:
+def student_adapters(source: str, package: str = SKELETON) -> str:
     """The reference's adapters, importing from the students' package: `.rope` becomes `cs336_basics.rope`."""
     lines = _lines(source)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.level == 1:
-            lines[node.lineno - 1] = lines[node.lineno - 1].replace("from .", f"from {SKELETON}.", 1)
+            lines[node.lineno - 1] = lines[node.lineno - 1].replace("from .", f"from {package}.", 1)
     return "".join(lines)
 
 
-def stub_module(source: str, filename: str) -> str:
+def stub_module(source: str, filename: str, package: str = SKELETON) -> str:
     """The students' version of one module of the reference."""
-    module = _Module(source, filename)
+    module = _Module(source, filename, package)
     # What stays decides which imports are needed, so the first cut is made without any.
     without_imports = ast.parse(module.cut(needed=set()))
     text = module.cut(needed={node.id for node in ast.walk(without_imports) if isinstance(node, ast.Name)})
@@ -104,9 +113,9 @@ def stub_module(source: str, filename: str) -> str:
 class _Module:
     """A module of the reference, and how to cut it down. Texts are made of whole lines."""
 
-    def __init__(self, source: str, filename: str) -> None:
+    def __init__(self, source: str, filename: str, package: str) -> None:
         self.reference = f"{REFERENCE}/{filename}"
-        self.skeleton = f"{SKELETON}/{filename}"
+        self.skeleton = f"{package}/{filename}"
         self._lines = _lines(source)
         self._tree = ast.parse(source, self.reference)
 

@@ -46,7 +46,7 @@ from torch import Tensor
 from ..cases.compare import Mismatch, compare
 from ..wall.isolation import Isolation
 from ..wall.walled import WalledSubmission
-from ..wall.worker_process import Limits
+from ..wall.worker_start import Limits
 from ..worker.loader import Layout
 from ..worker.shared_memory import ALIGNMENT, SharedMemory, make_shared_memory
 from .devices import Device

@@ -23,7 +23,7 @@ from ..submission.faults import Fault
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, become_undumpable
 from ..wall.walled import WalledSubmission
-from ..wall.worker_process import Limits
+from ..wall.worker_start import Limits
 from ..worker.loader import Layout
 from .contestants import WrongAnswer
 from .devices import the_device

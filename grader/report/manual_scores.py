@@ -22,6 +22,7 @@ from ..errors import Refused
 from ..escape import visible
 from ..scoring.points import Status
 from ..scoring.rubric import did_you_mean
+from .model import BY_HAND
 from .schema import schema_version
 
 _COMMENT_LIMIT = 20_000
@@ -118,13 +119,14 @@ def with_scores(report: Mapping[str, Any], scores: Mapping[str, ManualScore]) ->
         if given is None:
             continue
         tested = problem.get("manual", {}).get("tested") or {
-            key: problem[key] for key in ("earned", "unassessed", "status", "note")
+            **{key: problem[key] for key in ("earned", "unassessed", "status", "note")},
+            "remark": problem.get("remark", ""),  # which an older report lacks
         }
         problem["manual"] = {**asdict(given), "tested": tested}
         if given.score is None:
             problem |= tested
         else:
-            problem |= {"earned": given.score, "unassessed": 0.0, "note": "graded by hand"}
+            problem |= {"earned": given.score, "unassessed": 0.0, "note": BY_HAND, "remark": BY_HAND}
             problem["status"] = str(_status(given.score, problem["points"]))
     problems, extensions = result["problems"], result.get("extensions", {})
     result["score"] = _total(problem for problem in problems if problem.get("section") not in extensions)

@@ -18,6 +18,9 @@ from ..scoring.races import NO_RACES, RaceResult, Speed, score_races
 from ..scoring.rubric import Problem, ProblemKind, Rubric
 from .schema import schema_version
 
+BY_HAND = "graded by hand"
+"""The remark on points that a person gave."""
+
 _PACKAGES_SHOWN = 6
 _LACKING = re.compile(
     r"^needs (?:the package '(?P<absent>[^']+)', which is not installed here"
@@ -115,6 +118,7 @@ class TestReport:
             "charged": self.charged,
             "seconds": round(self.outcome.seconds, 4),
             "kind": str(self.plan.tier),
+            "judges_values": self.plan.judges_values,
             "asked": self.plan.asked,
             "detail": self.outcome.detail,
         }
@@ -137,6 +141,9 @@ class Trouble:
         """Where the output of its first test differs, if that is a tensor's."""
         return self.tests[0].map
 
+    def as_json(self) -> dict[str, Any]:
+        return {"misconception": self.bug and self.bug.id, "tests": [test.plan.id for test in self.tests]}
+
 
 @dataclass(frozen=True)
 class ProblemReport:
@@ -149,6 +156,7 @@ class ProblemReport:
     for_staff: free text of the submission that a person reads.
     races: how fast it is, where that is what the problem is about.
     begun: False for an optional problem of which nothing is written: its tests did not run.
+    manual: what a person gave, as `manual_scores.with_scores` writes it; the score is then that one.
     """
 
     problem: Problem
@@ -160,6 +168,12 @@ class ProblemReport:
     for_staff: tuple[Written, ...] = ()
     races: tuple[RaceResult, ...] = ()
     begun: bool = True
+    manual: Mapping[str, Any] | None = None
+
+    @property
+    def is_graded_by_hand(self) -> bool:
+        """Whether the points are those that a person gave."""
+        return self.manual is not None and self.manual["score"] is not None
 
     @property
     def failing(self) -> list[TestReport]:
@@ -258,6 +272,8 @@ class ProblemReport:
     @property
     def remark(self) -> str:
         """Why the points are what they are, in a few words, or ""."""
+        if self.is_graded_by_hand:
+            return BY_HAND
         if self.is_withheld:
             return "points withheld: from-scratch rule"
         if any(test.carried for test in self.tests):
@@ -281,8 +297,12 @@ class ProblemReport:
             "blocked_by": list(self.blocked_by),
             "policy": [finding.as_json() for finding in self.policy],
             "note": self.note,
+            "remark": self.remark,
+            "begun": self.begun,
+            "troubles": [trouble.as_json() for trouble in self.troubles],
             "for_staff": [written.as_plain() for written in self.for_staff],
             "tests": [test.as_json() for test in self.tests],
+            **({"manual": dict(self.manual)} if self.manual is not None else {}),
         }
 
 
@@ -369,6 +389,11 @@ class Report:
     def listed(self) -> list[ProblemReport]:
         """The problems that a reader sees one by one."""
         return [problem for problem in self.problems if problem.problem.section not in self.unbegun]
+
+    @property
+    def found_below(self) -> list[ProblemReport]:
+        """Those that were looked at and are there: what is not provided is the cause of nothing."""
+        return [problem for problem in self.looked_at if problem.score.status is not Status.NOT_PROVIDED]
 
     @property
     def most_urgent_first(self) -> list[ProblemReport]:

@@ -89,11 +89,9 @@ class _Page(io.StringIO):
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(*_problem_table(report, console.width), sep="\n")
-    console.print(_not_assessed(report))
-    for sentence in words.unbegun(report):
+    console.print()
+    for sentence in (*_not_assessed(report), *words.unbegun(report), *_looked_at(report)):
         console.print(Text(sentence, style="dim"))
-    if report.looked_at:
-        console.print(_looked_at(report))
     for wrong in what_is_wrong(report):
         console.print(wrong)
     if panel := _advice(report):
@@ -152,20 +150,18 @@ def _aligned(cells: Sequence[str], columns: Sequence[int]) -> list[str]:
     return aligned
 
 
-def _not_assessed(report: Report) -> Text:
+def _not_assessed(report: Report) -> Iterator[str]:
     """One line per reason, with the problems that it keeps out of the total."""
-    text = Text(style="dim")
     left_out = [problem for problem in report.listed if problem.score.status is Status.NOT_ASSESSED]
     for reason in dict.fromkeys(problem.note for problem in left_out):
         names = ", ".join(problem.problem.id for problem in left_out if problem.note == reason)
-        text.append(f"\nNot assessed, {reason}: {names}")
-    return text
+        yield f"Not assessed, {reason}: {names}"
 
 
-def _looked_at(report: Report) -> Text:
+def _looked_at(report: Report) -> Iterator[str]:
     """What failing problems build on, examined although nobody asked for it."""
-    found = ", ".join(f"{p.problem.id} {words.STATUS[p.score.status]}" for p in report.looked_at)
-    return Text(f"\nLooked at, without points: {found}", style="dim")
+    if found := [f"{p.problem.id} {words.STATUS[p.score.status]}" for p in report.found_below]:
+        yield f"Looked at, without points: {', '.join(found)}"
 
 
 def _missing_packages(report: Report) -> Panel | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import enum
+import keyword
 import math
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -54,7 +56,7 @@ class Problem:
     tests carry the rest. one_bug: largest fraction of the points that one ordinary bug may cost; the catalogue of known
     bugs is held to it. call_limit_s: seconds that one call of the student's code may take. policy: what a breach of the
     from-scratch rule costs. seconds: about how long its tests take one core with the reference; decides who examines
-    what (`examination/runner.py`). import_ahead: modules that its calls would otherwise import on their own time.
+    what (`examination/runner.py`).
     """
 
     id: str
@@ -68,7 +70,6 @@ class Problem:
     call_limit_s: float = 10.0
     policy: Policy = Policy.ZERO
     seconds: float = 0.3
-    import_ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Rubric:
     lines: whether reports may name the file and line of a submission where a mistake begins.
     left_out: ids of problems that a course does not ask for; they are examined only where others build on them.
     visibility: {problem: when students see its result}; those that are not in it are visible.
+    package: what the course calls the students' package in the copy that it hands out; "" for the kit's own name.
     """
 
     sections: dict[str, str]
@@ -92,6 +94,7 @@ class Rubric:
     left_out: tuple[str, ...] = ()
     visibility: Mapping[str, Visibility] = field(default_factory=dict)
     optional_sections: tuple[str, ...] = ()
+    package: str = ""
 
     @property
     def asked(self) -> tuple[Problem, ...]:
@@ -155,7 +158,7 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
     table = _read(path)
     overlay = _read(course) if course else {}
     of_course = course.name if course else ""
-    _check_keys(overlay, {"edition", "policy", "lines", "left_out", "visibility", "problem"}, of_course)
+    _check_keys(overlay, {"edition", "policy", "lines", "left_out", "visibility", "package", "problem"}, of_course)
     _check_keys(table, set(_KEYS), path.name)
     for key in ("sections", "base_sections", "problem"):
         if key not in table:
@@ -203,7 +206,22 @@ def load_rubric(path: Path = RUBRIC_FILE, edition: str | None = None, course: Pa
         _left_out(overlay.get("left_out", []), ids, of_course),
         _visibility(overlay.get("visibility", {}), ids, of_course),
         tuple(optional),
+        _package(overlay.get("package", ""), of_course),
     )
+
+
+def _package(name: object, where: str) -> str:
+    """A name that a package of students can have; "" where the course gives none."""
+    if name == "":
+        return ""
+    if not isinstance(name, str) or not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
+        raise RubricError(f"{where}: package is {name!r}, and must be a name that Python can import.")
+    if name in _TAKEN or name in sys.stdlib_module_names:
+        raise RubricError(f"{where}: package is {name!r}, which is the name of something else.")
+    return name
+
+
+_TAKEN = ("adapters", "benchmarks", "configs", "docs", "grader", "runs", "tests")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -218,7 +236,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise RubricError(f"{path} is not valid TOML: {error}.") from error
 
 
-_NOT_A_COURSES = ("id", "section", "kind", "needs", "import_ahead", "seconds")
+_NOT_A_COURSES = ("id", "section", "kind", "needs", "seconds")
 """Keys of a problem that say what it is, which no course changes."""
 
 
@@ -287,8 +305,8 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
             f"{where}: no kind is called {row['kind']!r}.{did_you_mean(row['kind'], [str(k) for k in ProblemKind])}"
         ) from None
     policy = _policy(row.get("policy", policy), where)
-    lists = {key: tuple(row.get(key, ())) for key in _LISTS}
-    problem = Problem(**{**row, **lists, "kind": kind_of_problem, "policy": policy})
+    needs = tuple(row.get("needs", ()))
+    problem = Problem(**{**row, "needs": needs, "kind": kind_of_problem, "policy": policy})
     if problem.points < 0:
         raise RubricError(f"{where}: points must not be negative.")
     if not 0.7 <= problem.core_share <= 1:
@@ -303,12 +321,11 @@ def _problem(row: dict[str, Any], sections: dict[str, str], policy: Policy, name
 
 
 _KEYS = ("sections", "base_sections", "optional_sections", "policy", "problem", "edition", "editions", "lines")
-_LISTS = ("needs", "import_ahead")
 _NUMBERS = ("points", "core_share", "one_bug", "call_limit_s", "seconds")
 
 
 def _is_of_its_type(key: str, value: Any) -> bool:
-    if key in _LISTS:
+    if key == "needs":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if key in _NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -316,7 +333,7 @@ def _is_of_its_type(key: str, value: Any) -> bool:
 
 
 def _words_for(key: str) -> str:
-    return "a list of strings" if key in _LISTS else "a number" if key in _NUMBERS else "a string"
+    return "a list of strings" if key == "needs" else "a number" if key in _NUMBERS else "a string"
 
 
 def _policy(word: Any, where: str) -> Policy:

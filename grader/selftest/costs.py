@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.diagnosis.known_bugs import KnownBug, load_known_bugs
-from grader.examination.examiner import planned_tests
+from grader.examination.session import planned_tests
 from grader.misconceptions.catalogue import load_catalogue
 from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
 from grader.scoring.points import score_problem

@@ -37,7 +37,7 @@ import torch
 from grader import __main__ as kit_main
 from grader.examination import child_process, examiner
 from grader.kit.paths import KIT, WORKER
-from grader.wall import worker_process
+from grader.wall import worker_start
 
 _SERVE = str(WORKER / "serve.py")
 _PR_SET_DUMPABLE = 4
@@ -53,7 +53,7 @@ _KEPT: list[types.ModuleType] = []
 def forks_for_processes() -> Iterator[None]:
     """Meanwhile, examiners and workers that start in this process are forks of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker_process, "start_process", start_worker)
+        patch.setattr(worker_start, "start_process", start_worker)
         patch.setattr(child_process, "start", start_examiner)
         yield
 
@@ -183,7 +183,7 @@ class ForkedWorker:
 
 
 def start_worker(command: Sequence[str], **options: Any) -> Any:
-    """As `worker_process.start_process`; what a fork cannot be (another Python, another root) is started for real."""
+    """As `worker_start.start_process`; what a fork cannot be (another Python, another root) is started for real."""
     python, *flags, script, channel, order = command
     is_plain = python == sys.executable and flags == ["-I", "-B", "-X", "utf8"] and script == _SERVE
     if not is_plain:
@@ -191,7 +191,7 @@ def start_worker(command: Sequence[str], **options: Any) -> Any:
     return ForkedWorker([script, channel, order], options["pass_fds"], options["cwd"], options["env"])
 
 
-_start_worker_for_real = worker_process.start_process
+_start_worker_for_real = worker_start.start_process
 
 
 def _serve(

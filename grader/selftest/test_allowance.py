@@ -27,7 +27,7 @@ from grader.wall.allowance import PATIENCE, Allowance, Spent, charged
 from grader.wall.isolation import available, choose
 from grader.wall.processes import Usage, adopt_orphans
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waiting for a processor is known on Linux only")
 X = torch.tensor([0.0, 1.0])

@@ -42,23 +42,34 @@ ROOMS = {
     "streams": "",
     "signals": "",
     "report": "diagnosis rules scoring streams submission kit",
+    "command_line": "kit report scoring streams",
     "guide": "cases.assets cases.hunt_table cases.store diagnosis examination kit report scoring submission wall",
     "grading": "examination performance report rules scoring submission wall worker",
     "watching": "examination grading guide report rules scoring submission wall worker",
-    "staff": "grading kit report scoring signals streams submission wall.scratch",
+    "staff": (
+        "artifacts command_line grading kit report scoring signals streams submission "
+        "wall.scratch worker.landlock worker.limits"
+    ),
     "selftest": "",  # everything: see `LIMITED`
-    "__main__": "cases.store grading guide kit report scoring selftest signals staff streams submission watching",
+    "__main__": (
+        "cases.store command_line grading guide kit report scoring selftest signals staff streams submission watching"
+    ),
 }
 LIMITED = [room for room in ROOMS if room != "selftest"]
 
 
 @functools.cache
-def modules(grader: Path) -> dict[str, ast.Module]:
+def modules(grader: Path) -> dict[str, Path]:
     """Every module below `grader`, by its name without "grader."; golden submissions are data, and some are broken."""
     found = (path for path in grader.rglob("*.py") if "golden" not in path.parts or path.parent.name == "golden")
     files = {path.relative_to(grader).with_suffix(""): path for path in found}
     parts = {".".join(name.parts).removesuffix("__init__").rstrip("."): path for name, path in files.items()}
-    return {name: ast.parse(path.read_text("utf-8")) for name, path in parts.items() if name}
+    return {name: path for name, path in parts.items() if name}
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
 def imported(name: str, tree: ast.Module, packages: set[str]) -> Iterator[str]:
@@ -77,6 +88,7 @@ def imported(name: str, tree: ast.Module, packages: set[str]) -> Iterator[str]:
                 yield module.removeprefix("grader.")
 
 
+@functools.cache
 def room_of(name: str) -> str:
     return next((room for room in sorted(ROOMS, key=len, reverse=True) if within(name, room)), "")
 
@@ -92,17 +104,16 @@ def within(name: str, room: str) -> bool:
 
 def broken_rules(grader: Path) -> list[str]:
     """A line for each import that the table does not allow, and for each module that lies in no room."""
-    trees = modules(grader)
     packages = {".".join(path.parent.relative_to(grader).parts) for path in grader.rglob("__init__.py")}
     broken = []
-    for name, tree in trees.items():
+    for name, path in modules(grader).items():
         room = room_of(name)
         if not room and name not in OPEN_TO_ALL:
             broken.append(f"grader.{name} lies in no room")
         if room not in LIMITED:
             continue
         allowed = (room, *ROOMS[room].split(), *(() if room in APART else OPEN_TO_ALL))
-        wrong = {what for what in imported(name, tree, packages) if not is_allowed(what, allowed)}
+        wrong = {what for what in imported(name, parsed(path), packages) if not is_allowed(what, allowed)}
         broken += [f"grader.{name} may not import grader.{what}" for what in sorted(wrong)]
     return broken
 
@@ -133,9 +144,9 @@ STAFFS_OWN = ("selftest", "misconceptions", "worker.stand_ins", "kernels")
 
 def test_no_two_classes_have_one_name():
     classes: dict[str, list[str]] = collections.defaultdict(list)
-    for name, tree in modules(KIT / "grader").items():
+    for name, path in modules(KIT / "grader").items():
         if not any(within(name, part) for part in STAFFS_OWN):
-            for node in tree.body:
+            for node in parsed(path).body:
                 if isinstance(node, ast.ClassDef):
                     classes[node.name].append(name)
     assert {name: where for name, where in classes.items() if len(where) > 1} == {}

@@ -31,6 +31,7 @@ def test_what_the_document_shows_is_a_course(tmp_path):
     assert {problem.policy for problem in rubric.problems} == {Policy.WARN}
     assert rubric.visibility == {"tokenizer": Visibility.AFTER_DUE_DATE}
     assert rubric["cross_entropy"].points == 2
+    assert (rubric.package, plain.package) == ("my_model", "")
     asked = [problem.id for problem in rubric.select()]
     assert asked == [problem.id for problem in plain.select() if problem.id not in tomllib.loads(text)["left_out"]]
 
@@ -68,6 +69,11 @@ def test_a_problem_that_is_left_out_is_still_built_on(tmp_path):
         ('edition = "1999"', "no edition of the handout is called '1999'"),
         ("colour = 1", "course.toml: unknown key 'colour'"),
         ("points = = 1", "is not valid TOML"),
+        ('package = "my-model"', "package is 'my-model', and must be a name that Python can import"),
+        ('package = "class"', "package is 'class', and must be"),
+        ("package = 3", "package is 3, and must be"),
+        ('package = "grader"', "package is 'grader', which is the name of something else"),
+        ('package = "json"', "package is 'json', which is the name of something else"),
     ],
 )
 def test_what_makes_no_sense_is_named(tmp_path, text, says):

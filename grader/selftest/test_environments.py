@@ -27,7 +27,7 @@ from grader.scoring.outcome import Result
 from grader.selftest.forked import run_grader
 from grader.selftest.layouts import public_layout, written
 from grader.selftest.report_contract import checked
-from grader.submission.faults import CallTimeout, NothingToAssess, StudentError, WorkerCrash
+from grader.submission.faults import NothingToAssess, StudentError
 from grader.submission.files import Files
 from grader.submission.locate import locate
 from grader.wall.isolation import FileAccess, Level, available
@@ -40,7 +40,7 @@ from grader.wall.own_environment import (
     versions_asked,
 )
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 from grader.worker.lacking import python_needed
 from grader.worker.operation_table import OPERATIONS
 
@@ -802,40 +802,18 @@ def test_a_wandb_of_its_own_comes_first(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------------
-# What is imported before the clock starts
-
-COLD = """
-    import os, sys, time
-
-    def run_silu(in_features):
-        return in_features * ("torch._dynamo" in sys.modules)
-
-    def run_softmax(in_features):
-        os._exit(0)
-
-    def run_linear(in_features):
-        time.sleep(60)
-"""
+# What calls need not import
 
 
-def test_a_worker_is_warm_and_so_is_one_that_replaces_it(tmp_path):
-    with WalledSubmission(locate(written(tmp_path, COLD)), Limits(call_s=2)) as submission:
-        compare(0 * X, submission.run_silu(in_features=X))
-        submission.warm_up(["torch._dynamo"])
-        compare(X, submission.run_silu(in_features=X))
-        for operation, ends in {"run_softmax": WorkerCrash, "run_linear": CallTimeout}.items():
-            with pytest.raises(ends):
-                getattr(submission, operation)(in_features=X)
-            compare(X, submission.run_silu(in_features=X))
-
-
-def test_an_optimizer_does_not_import_on_the_clock(tmp_path):
+def test_optimizers_and_checkpoints_do_not_import_the_compiler(tmp_path):
     root = public_layout(tmp_path / "solution")
     with (root / "tests" / "adapters.py").open("a", encoding="utf-8") as file:
-        file.write(
-            "\n\nadamw = get_adamw_cls\n\n\ndef get_adamw_cls():\n    import sys\n\n"
-            "    assert 'torch._dynamo' not in sys.modules, 'seconds on the clock'\n    return adamw()\n"
-        )
-    report, _ = graded(root, "--problem", "adamw")
-    outcomes: Mapping[str, int] = {test["id"]: test["outcome"] for test in report["problems"][0]["tests"]}
+        for name in ("get_adamw_cls", "run_save_checkpoint", "run_load_checkpoint"):
+            file.write(
+                f"\n\nits_{name} = {name}\n\n\ndef {name}(*arguments, **options):\n    import sys\n\n"
+                f"    value = its_{name}(*arguments, **options)\n"
+                "    assert 'torch._dynamo' not in sys.modules, 'a second or two on the clock'\n    return value\n"
+            )
+    report, _ = graded(root, "--problem", "adamw", "checkpointing")
+    outcomes = {test["id"]: test["outcome"] for problem in report["problems"] for test in problem["tests"]}
     assert set(outcomes.values()) == {Result.PASS}

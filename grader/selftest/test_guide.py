@@ -10,7 +10,7 @@ from rich.console import Console
 
 from grader.__main__ import main
 from grader.cases import store
-from grader.examination.examiner import planned_tests
+from grader.examination.session import planned_tests
 from grader.guide import doctor
 from grader.guide.claim_list import claims_of
 from grader.guide.doctor import Health, of_fixtures, of_packages, of_system

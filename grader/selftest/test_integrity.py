@@ -26,7 +26,7 @@ from grader.submission.locate import locate
 from grader.wall.isolation import Level, available
 from grader.wall.repeated_calls import Crosscheck, agree, decoy, disagreement
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 from grader.worker.buffers import fill
 from grader.worker.operations import Operations
 

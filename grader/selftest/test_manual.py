@@ -58,6 +58,7 @@ def test_scores_reach_the_totals(tmp_path):
         "unassessed": 3,
         "status": "not_assessed",
         "note": "a person grades it",
+        "remark": "",
     }
     assert graded["problems"][1]["status"] == "pass"
     assert graded["problems"][2] == REPORT["problems"][2]

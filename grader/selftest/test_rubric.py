@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 
 import pytest
@@ -70,7 +69,7 @@ def test_every_test_file_belongs_to_a_problem():
         (("points = 2", "points = nan"), "problem 'rope': points is nan, and must be a number"),
         (("points = 2", "points = 2\ncall_limit_s = true"), "call_limit_s is True, and must be a number"),
         (("points = 2", 'points = 2\nneeds = "linear"'), "needs is 'linear', and must be a list of strings"),
-        (("points = 2", "points = 2\nimport_ahead = [1]"), "import_ahead is [1], and must be a list of strings"),
+        (("points = 2", "points = 2\nneeds = [1]"), "needs is [1], and must be a list of strings"),
         (('kind = "code"', 'kind = "cod"'), "Did you mean 'code'?"),
         (('section = "model"', 'section = "modle"'), "Did you mean 'model'?"),
         (("points = 2", 'points = 2\nneeds = ["ropes"]'), "Did you mean 'rope'?"),
@@ -101,12 +100,6 @@ def test_a_problem_may_have_a_policy_of_its_own(tmp_path, common, own, policy):
     path = tmp_path / "rubric.toml"
     path.write_text(f"{common}\n{MINIMAL}{own}\n")
     assert load_rubric(path)["rope"].policy is policy
-
-
-def test_what_is_imported_ahead_is_there():
-    modules = {module for problem in load_rubric().problems for module in problem.import_ahead}
-    assert modules
-    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
 
 
 def test_an_unknown_problem_suggests_the_nearest():

@@ -26,7 +26,7 @@ from grader.submission.locate import locate
 from grader.wall.isolation import choose
 from grader.wall.processes import adopt_orphans
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 
 RACE = dataclasses.replace(next(softmax_races("cpu")), thresholds=Thresholds(full=1.5, none=3.0))
 BUDGET_S = 2.5

@@ -23,7 +23,7 @@ from grader.submission.faults import NothingToAssess, Todo
 from grader.submission.in_process import InProcess
 from grader.submission.locate import locate
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 from grader.worker.operations import Operations
 from grader.worker.ready_made import MODEL_PACKAGES, TOKENIZER_PACKAGES, rule_against
 from grader.worker.usage_monitor import UsageMonitor

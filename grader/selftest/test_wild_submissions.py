@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from grader.cases.compare import Mismatch, compare
-from grader.examination.examiner import planned_tests
 from grader.examination.runner import ExaminationResult, run_tests
+from grader.examination.session import planned_tests
 from grader.kit.paths import KIT, REFERENCE
 from grader.report.model import ProblemReport, Report, build_report
 from grader.scoring.outcome import Result
@@ -42,7 +42,7 @@ from grader.submission.faults import (
 from grader.submission.locate import SubmissionNotFound, locate
 from grader.wall.isolation import Isolation, Level, choose
 from grader.wall.walled import WalledSubmission
-from grader.wall.worker_process import Limits
+from grader.wall.worker_start import Limits
 
 RUBRIC = load_rubric()
 X = torch.linspace(-3, 3, 7)

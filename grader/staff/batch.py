@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _P = TypeVar("_P", bound=Callable[[], Any])
 
 REPORTS, GRADES = "reports", "grades.csv"
-_WAITING = 2
+PIECES_WAITING = 2
 """So many pieces of work for each that is done at a time are handed over: more would only take memory."""
 _MOST_FILES = 20_000
 
@@ -76,13 +76,13 @@ def run_batch(
     todo = [one for one in submissions if one.id in orders and (again or done(orders[one.id]) is None)]
     watcher.planned(len(orders), len(orders) - len(todo))
     work = (Piece(one, orders[one.id], limit_s, again, units) for one in todo)
-    with _pool(jobs, units) if cluster is None else contextlib.nullcontext(cluster) as pool:
-        for submission, grade in spread(pool, work, jobs * _WAITING, Piece.lost):
+    with pool_of(jobs, units) if cluster is None else contextlib.nullcontext(cluster) as pool:
+        for submission, grade in spread(pool, work, jobs * PIECES_WAITING, Piece.lost):
             watcher.finished(ClassRow(submission, grade))
 
 
 @contextlib.contextmanager
-def _pool(jobs: int, units: Units) -> Iterator[Executor]:
+def pool_of(jobs: int, units: Units) -> Iterator[Executor]:
     """Threads that wait for units; when the block ends, however it does, so do the units."""
     pool = ThreadPoolExecutor(jobs)
     try:
@@ -146,7 +146,11 @@ def digest(source: Path, options: Options) -> str:
     """What tells whether a grade is of the same files, asked for in the same way, by the same rubric."""
     files = [RUBRIC_FILE, *([Path(options.course)] if options.course else [])]
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    asked = json.dumps([asdict(options), digests], sort_keys=True)
+    return stamped(source, json.dumps([asdict(options), digests], sort_keys=True))
+
+
+def stamped(source: Path, asked: str) -> str:
+    """A digest of what is asked of a submission, and of names, sizes and times of its files."""
     found = hashlib.sha256(asked.encode())
     for line in _stamps(source):
         found.update(line)

@@ -58,7 +58,7 @@ class BatchScreen(Watcher):
         self.total, self.count = total, done_before
         self._bar.update(self._task, total=total - done_before)
         if done_before:
-            self._print(f"{done_before} of {total} that can be graded are done already; --force grades them again.")
+            self.say(f"{done_before} of {total} that can be graded are done already; --force grades them again.")
 
     def finished(self, row: ClassRow) -> None:
         self.count += 1
@@ -66,9 +66,10 @@ class BatchScreen(Watcher):
             self.unwritten[row.submission.id] = row.grade
         self._bar.update(self._task, advance=1, description=row.submission.id)
         if not self._console.is_terminal:
-            self._print(f"[{self.count}/{self.total}] {row.submission.id}: {outcome(row)}")
+            self.say(f"[{self.count}/{self.total}] {row.submission.id}: {outcome(row)}")
 
-    def _print(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """One line, above the bar where there is one."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from rich.console import Console
@@ -14,18 +15,23 @@ from ..errors import Failed, Refused
 from ..escape import in_one_line
 from ..report.output import write_whole
 from ..scoring.rubric import Rubric, did_you_mean
+from ..submission.archive import is_archive
 from .batch import GRADES, REPORTS, rows_of, run_batch, write_grades
 from .batch_screen import BatchScreen, closing_lines
+from .class_archive import unpacked_class
 from .class_page import render_class
 from .class_statistics import statistics_of
 from .collection import HandedIn, collect
 from .grade_state import claim_titles
 from .grade_table import ClassRow
+from .leaderboard_order import Board
+from .leaderboard_run import BOARD_PAGE, BOARD_UNIT, measure_class, write_board
 from .roster import Roster, read_roster
 from .unit import Options
 from .unit_process import Units
 
 CLASS_PAGE, SIMILARITY_PAGE = "index.html", "similarity.html"
+_PAGES = {BOARD_PAGE: "The leaderboard", SIMILARITY_PAGE: "Which submissions are alike"}
 
 
 def default_jobs() -> int:
@@ -56,13 +62,17 @@ class ClassRun:
         if os.path.realpath(folder) == os.path.realpath(out):
             raise Refused(f"--out {out} is the folder with the submissions; name another one.")
         who: Roster | None = read_roster(roster) if roster else None
-        self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])])
+        self._name = in_one_line(folder.resolve().name, 80)
+        refused: Mapping[str, str] = {}
+        if is_archive(folder):
+            unpacked = unpacked_class(folder, out)
+            folder, refused = unpacked.folder, unpacked.refused
+        self.submissions: list[HandedIn] = collect(folder, who, [out, *([roster] if roster else [])], refused)
         self._chosen = [one for one in self.submissions if not only or one.id in only][part[0] - 1 :: part[1]]
         known = [one.id for one in self.submissions]
         for name in only:
             if name not in known:
                 raise Refused(f"--only {name}: no submission is called so.{did_you_mean(name, known)}")
-        self._name = in_one_line(folder.resolve().name, 80)
         self._out, self._options, self._rubric, self._units = out, options, rubric, units
         self._screen = BatchScreen(console or Console())
 
@@ -75,18 +85,45 @@ class ClassRun:
         Raises:
             Refused: there is no such cluster, or no Dask here.
         """
-        with contextlib.ExitStack() as stack:
-            cluster = None
-            if scheduler:
-                from .cluster import connected
-
-                cluster, threads = stack.enter_context(connected(scheduler, bool(self._options.gpu)))
-                jobs = max(1, threads)
-            stack.enter_context(self._screen)
+        with self._workers(jobs, scheduler, bool(self._options.gpu)) as (cluster, jobs), self._screen:
             run_batch(
                 self._chosen, self._out, self._options, jobs=jobs, limit_s=limit_s, again=again, watcher=self._screen,
                 units=self._units, cluster=cluster,
             )  # fmt: skip
+
+    def measure(
+        self,
+        board: Board,
+        *,
+        jobs: int,
+        limit_s: float,
+        again: bool = False,
+        scheduler: str | None = None,
+        unit: Sequence[str] = BOARD_UNIT,
+    ) -> None:
+        """Measure the weights that are not measured yet, for the leaderboard.
+
+        Args: as for `grade`; unit: the program that measures one submission.
+
+        Raises:
+            Refused: as `grade`.
+        """
+        with self._workers(jobs, scheduler, False) as (cluster, jobs):
+            measure_class(
+                self._chosen, self._out, board, jobs=jobs, limit_s=limit_s, again=again, units=Units(unit),
+                cluster=cluster, say=self._screen.say,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _workers(self, jobs: int, scheduler: str | None, gpu: bool) -> Iterator[tuple[Executor | None, int]]:
+        """(the cluster or None, how many pieces of work are done at a time)."""
+        if scheduler is None:
+            yield None, jobs
+            return
+        from .cluster import connected
+
+        with connected(scheduler, gpu) as (cluster, threads):
+            yield cluster, max(1, threads)
 
     @property
     def progress(self) -> str:
@@ -111,17 +148,19 @@ class ClassRun:
 
         self._write(similarity_page(self.submissions, self._out / REPORTS, jobs), SIMILARITY_PAGE)
 
-    def close(self) -> Iterator[str]:
-        """Write the tables; gives the lines to say at the end.
+    def close(self, board: Board | None = None) -> Iterator[str]:
+        """Write the tables, and the leaderboard if it was asked for; gives the lines to say at the end.
 
         Raises:
             Failed: a table cannot be written.
         """
         write_grades(self.rows(), self._rubric, self._options, self._out)
-        similarity = SIMILARITY_PAGE if (self._out / SIMILARITY_PAGE).is_file() else ""
+        said = list(write_board(self.submissions, self._out, board)) if board else []
+        pages = {name: shows for name, shows in _PAGES.items() if (self._out / name).is_file()}
         statistics = statistics_of(self.rows())
-        self._write(render_class(statistics, claim_titles(self._out), self._name, similarity), CLASS_PAGE)
+        self._write(render_class(statistics, claim_titles(self._out), self._name, pages), CLASS_PAGE)
         yield from closing_lines(self.rows())
+        yield from said
         yield f"The class: {self._out / CLASS_PAGE}. Grades: {self._out / GRADES}. Reports: {self._out / REPORTS}."
 
     def _write(self, page: str, name: str) -> None:

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ..errors import Refused
 from ..escape import in_one_line
@@ -52,28 +53,33 @@ MISSING = "nothing was handed in"
 
 @dataclass(frozen=True)
 class _Entry:
-    """One entry of the folder. group: whether it came with the names of several students."""
+    """One entry of the folder. fault: why it cannot be graded whatever it is, or ""."""
 
     path: Path
     students: tuple[Student, ...]
     names: tuple[str, ...]
+    fault: str = ""
 
     @property
     def gradable(self) -> bool:
-        return self.path.is_dir() or is_archive(self.path)
+        return not self.fault and (self.path.is_dir() or is_archive(self.path))
 
 
-def collect(folder: Path, roster: Roster | None = None, left_out: Collection[Path] = ()) -> list[HandedIn]:
+def collect(
+    folder: Path,
+    roster: Roster | None = None,
+    left_out: Collection[Path] = (),
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> list[HandedIn]:
     """What was handed in, one submission for each student or group, by id; whoever handed in nothing comes last.
 
     Args:
         left_out: files and folders in there that are no submissions, such as the roster.
+        refused: {entry: why it is not there}, of what came in an archive.
 
     Raises:
         Refused: there is no such folder, or nothing in it.
     """
-    if is_archive(folder):
-        raise Refused(f"{folder} is an archive; unpack it, and name the folder with the submissions in it.")
     if not folder.is_dir():
         raise Refused(
             f"{folder} is {'a file' if folder.exists() else 'not there'}; name the folder with the submissions."
@@ -88,7 +94,12 @@ def collect(folder: Path, roster: Roster | None = None, left_out: Collection[Pat
         _entry(path, submitters)
         for path in paths
         if not path.name.startswith((".", "__MACOSX")) and path.name != METADATA
-        if os.path.realpath(path) not in elsewhere
+        if os.path.realpath(path) not in elsewhere and path.name not in refused
+    ]
+    entries += [
+        replace(_entry(folder / name, submitters), fault=why)
+        for name, why in sorted(refused.items())
+        if name == ".." or not name.startswith(".")
     ]
     if not entries:
         raise Refused(f"{folder} holds no submissions: neither folders nor archives ({', '.join(SUFFIXES)}).")
@@ -103,7 +114,7 @@ def _entry(path: Path, submitters: Mapping[str, tuple[Student, ...]]) -> _Entry:
     if known := submitters.get(path.name):
         return _Entry(path, known, (path.name, *(word for one in known for word in (one.id, one.email, one.name))))
     stem = path.name
-    if is_archive(path):
+    if stem.lower().endswith(SUFFIXES) and not path.is_dir():
         stem = stem[: -len(next(suffix for suffix in SUFFIXES if stem.lower().endswith(suffix)))]
     if canvas := _CANVAS.fullmatch(path.name):
         student = Student(f"{canvas['name']}-{canvas['user']}", canvas["name"])
@@ -148,6 +159,8 @@ def _submission(entries: list[_Entry], roster: Roster | None) -> HandedIn:
         fault = f"handed in {len(gradable)} times: {_shown(gradable)}; keep one of them, and run the batch again"
     elif gradable:
         source = gradable[0].path
+    elif why := next((entry.fault for entry in entries if entry.fault), ""):
+        fault = why.rstrip(".")
     else:
         fault = f"{_shown(others)} is a file, neither a folder nor an archive ({', '.join(SUFFIXES)})"
     return HandedIn(folder_name(_identity(first)), first.students, source, fault, tuple(notes))

@@ -13,7 +13,7 @@ import hmac
 import io
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ from typing import Any
 from ..errors import Refused
 from ..escape import in_one_line
 from ..report.formats.spreadsheet import cell
+from ..report.html import write_html
 from ..report.manual_scores import ManualScore, read_report, with_scores
 from ..report.output import write_json
+from ..report.stored import report_from_json
+from ..scoring.rubric import load_rubric
+from ..submission.archive import is_archive
 from .batch import REPORTS
-from .grade_state import REPORT, read_grade, summary_of, write_grade
+from .grade_state import PAGE, REPORT, read_grade, summary_of, write_grade
 
 COLUMNS = ("id", "problem", "points", "question", "answer", "score", "comment")
 _SECRET = ".blind"
@@ -175,3 +179,26 @@ def enter_class_scores(
         if known := read_grade(folder):
             write_grade(replace(known, summary=summary_of(graded)), folder)
         yield id, graded["score"]
+
+
+def show_on_pages(out: Path, ids: Iterable[str]) -> Iterator[str]:
+    """Write the pages of these submissions anew, from their reports; gives those whose reports an older kit wrote.
+
+    Raises:
+        OSError: a page cannot be written.
+    """
+    rubric = load_rubric()
+    for id in ids:
+        folder = out / REPORTS / id
+        table = read_report(folder / REPORT)
+        try:
+            report = report_from_json(table, rubric, _folder_of(table["submission"]))
+        except (KeyError, ValueError, TypeError):
+            yield id
+            continue
+        write_html(report, folder / PAGE)
+
+
+def _folder_of(submission: str) -> str:
+    """The folder that was graded, as `Report` has it."""
+    return "" if is_archive(submission) else str(Path(submission).resolve())

@@ -105,7 +105,7 @@ def _since(start: float) -> float:
     return round(time.monotonic() - start, 2)
 
 
-def _end_with_whoever_asked() -> None:
+def end_with_whoever_asked() -> None:
     """Wait until standard input ends, and end as SIGTERM would: what this has started and made is cleared away."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -120,7 +120,7 @@ def main() -> int:
     order = Order.from_json(sys.stdin.readline())
     try:
         with obeyed():
-            threading.Thread(target=_end_with_whoever_asked, daemon=True).start()
+            threading.Thread(target=end_with_whoever_asked, daemon=True).start()
             grade_one(order)
     except OSError as error:
         streams.complain(f"the report cannot be written to {order.target}: {error.strerror or error}.")

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +29,7 @@ LOCKS = ".locks"
 _TO_CLEAN_UP_S = 20.0
 _POLL_S = 0.2
 _SAID = 500  # characters of what a unit said last
-_ENDED = "the batch was ended before it was graded."
+ENDED = "the batch was ended before it was graded."
 
 UNIT = (sys.executable, "-m", "grader.staff.unit")
 
@@ -72,6 +73,15 @@ class Units:
                     process.terminate()
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a unit ended. why: a sentence, or "" where it ended well; late: it took longer than it may."""
+
+    why: str
+    late: bool
+    seconds: float
+
+
 def carry_out(order: Order, limit_s: float, again: bool = False, units: Units | None = None) -> Grade:
     """Grade one submission in a process of its own, unless that has been done; gives what is then known.
 
@@ -82,9 +92,9 @@ def carry_out(order: Order, limit_s: float, again: bool = False, units: Units | 
     """
     target, units = Path(order.target), units or Units()
     try:
-        with _alone(order, units) as lock:
+        with alone(target, units) as lock:
             if lock is None:
-                return Grade(GradeState.FAILED, _ENDED, order.asked)
+                return Grade(GradeState.FAILED, ENDED, order.asked)
             if not again and (known := done(order)):
                 return known
             forget(target)
@@ -100,13 +110,16 @@ def done(order: Order) -> Grade | None:
 
 
 @contextlib.contextmanager
-def _alone(order: Order, units: Units) -> Iterator[IO[str] | None]:
-    """Hold the lock of a submission; None when the batch ends meanwhile. Waits for whoever has it: another batch."""
+def alone(target: Path, units: Units) -> Iterator[IO[str] | None]:
+    """Hold the lock of the submission whose reports go to a folder; None when the batch ends meanwhile.
+
+    Waits for whoever has it: another batch.
+    """
     import fcntl
 
-    folder = Path(order.target).parent.parent / LOCKS
+    folder = target.parent.parent / LOCKS
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / order.id).open("a") as file:
+    with (folder / target.name).open("a") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,16 +132,32 @@ def _alone(order: Order, units: Units) -> Iterator[IO[str] | None]:
 
 
 def _grade(order: Order, limit_s: float, units: Units, lock: IO[str]) -> Grade:
-    """Start the unit and wait for it. Its temporary files are taken away afterwards, however it ended."""
-    target, start = Path(order.target), time.monotonic()
-    scratch = Scratch()
+    target = Path(order.target)
+    ending = run_unit(order.as_json(), limit_s, units, lock)
+    if not ending.why and (known := read_grade(target)):
+        return known
+    state, why = GradeState.LATE if ending.late else GradeState.FAILED, ending.why or _why(0, "")
+    grade = Grade(state, why, order.asked, ending.seconds)
+    with contextlib.suppress(OSError):  # the row says it all the same
+        forget(target)  # half of a report would be taken for one, and fills the disk
+        write_grade(grade, target)
+    return grade
+
+
+def run_unit(order: str, limit_s: float, units: Units, lock: IO[str]) -> Ending:
+    """Start a unit, give it its order and wait for it. Its temporary files are taken away afterwards, however it ended.
+
+    Args:
+        order: one line of JSON; lock: of its submission, which the unit has, too.
+    """
+    start, scratch = time.monotonic(), Scratch()
     scratch.path.chmod(0o711)  # the worker may be another user, who passes through
     environment = {**os.environ, "TMPDIR": str(scratch.path), "OMP_NUM_THREADS": "1"}
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             process = units.start(environment, said, lock)
             if process is None:
-                return Grade(GradeState.FAILED, _ENDED, order.asked)
+                return Ending(ENDED, False, 0.0)
             in_time = _wait(process, order, limit_s)
             units.ended(process)
             if process.returncode:
@@ -136,26 +165,21 @@ def _grade(order: Order, limit_s: float, units: Units, lock: IO[str]) -> Grade:
                     os.killpg(process.pid, signal.SIGKILL)
             said.seek(0)
             last = said.read().strip().rpartition("\n")[2][-_SAID:].removeprefix("grader: ")
-        if process.returncode == 0 and (known := read_grade(target)):
-            return known
-        seconds = round(time.monotonic() - start, 2)
-        if in_time:
-            grade = Grade(GradeState.FAILED, _why(process.returncode, last), order.asked, seconds)
-        else:
-            grade = Grade(GradeState.LATE, f"it took longer than {limit_s / 60:g} minutes.", order.asked, seconds)
-        with contextlib.suppress(OSError):  # the row says it all the same
-            forget(target)  # half of a report would be taken for one, and fills the disk
-            write_grade(grade, target)
-        return grade
     finally:
         scratch.remove()
+    seconds = round(time.monotonic() - start, 2)
+    if process.returncode == 0:
+        return Ending("", False, seconds)
+    if not in_time:
+        return Ending(f"it took longer than {limit_s / 60:g} minutes.", True, seconds)
+    return Ending(_why(process.returncode, last), False, seconds)
 
 
-def _wait(process: subprocess.Popen[str], order: Order, limit_s: float) -> bool:
+def _wait(process: subprocess.Popen[str], order: str, limit_s: float) -> bool:
     """Give the unit its order and wait until it ends; whether it did within the limit."""
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(order.as_json() + "\n")
+        process.stdin.write(order + "\n")
         process.stdin.flush()
     try:
         process.wait(limit_s)

@@ -8,10 +8,12 @@ nor a folder is never created. Archives inside the archive stay closed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import lzma
 import os
 import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -19,7 +21,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
@@ -59,6 +61,9 @@ def is_archive(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(SUFFIXES) and Path(path).is_file()
 
 
+_OF_A_CLASS = Bounds(total_mib=64 << 10, entries=2_000_000)
+
+
 @contextlib.contextmanager
 def unpacked(archive: str | os.PathLike[str], bounds: Bounds = Bounds()) -> Iterator[Path]:
     """Unpack an archive into a temporary folder, which is gone when the block ends, however it ends.
@@ -70,21 +75,149 @@ def unpacked(archive: str | os.PathLike[str], bounds: Bounds = Bounds()) -> Iter
         folder = Path(scratch, "submission")
         folder.mkdir()
         target = _Target(folder, Path(archive), bounds)
-        try:
-            if os.fspath(archive).lower().endswith(".zip"):
+        with _in_words(target):
+            if _is_zip(target.archive):
                 _unpack_zip(target)
             else:
                 _unpack_tar(target)
             target.copy_linked_files()
-        except ArchiveRefused:
-            raise
-        except MemoryError as error:
-            raise target.refusal("unpacking it takes more memory than there is") from error
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RecursionError) as error:
-            raise target.refusal(f"it is damaged ({type(error).__name__}: {error})") from error
-        except (NotImplementedError, ValueError, OSError) as error:
-            raise target.refusal(f"it cannot be unpacked ({error})") from error
         yield folder
+
+
+def unpack_each(archive: Path, folder: Path, bounds: Bounds = Bounds()) -> dict[str, str]:
+    """Unpack an archive of many submissions: each entry at its top, a folder or a file, into `folder`, which is empty.
+
+    A single folder at the top that is no submission itself is a wrapper, and what lies in it counts. The bounds are
+    those of one submission, and so is a refusal: the others are unpacked all the same.
+
+    Returns:
+        {entry: why it was refused}; of these, nothing is left in the folder.
+
+    Raises:
+        ArchiveRefused: the archive as a whole is damaged, or the disk is full.
+    """
+    whole = _Target(folder, archive, _OF_A_CLASS)
+    parts = _Parts(whole, bounds)
+    with _in_words(whole):
+        if _is_zip(archive):
+            with zipfile.ZipFile(archive) as opened:
+                members = opened.infolist()
+                whole.expect(len(members), 0)
+                parts.plan((member.filename, member.compress_size) for member in members)
+                for member in members:
+                    with parts.of(member.filename) as (target, name):
+                        if target:
+                            _take_from_zip(target, opened, member, name)
+        else:
+            with _opened_tar(whole) as tar:
+                parts.plan((member.name, 0) for member in tar)
+            with _opened_tar(whole) as tar:
+                for entry in tar:
+                    with parts.of(entry.name) as (target, name):
+                        if target:
+                            _take_from_tar(target, tar, entry, name, parts.depth)
+    parts.close()
+    return parts.refused
+
+
+def _is_zip(archive: Path) -> bool:
+    return archive.name.lower().endswith(".zip")
+
+
+@contextlib.contextmanager
+def _in_words(target: _Target) -> Iterator[None]:
+    """Whatever goes wrong with an archive, as a sentence about it."""
+    try:
+        yield
+    except ArchiveRefused:
+        raise
+    except MemoryError as error:
+        raise target.refusal("unpacking it takes more memory than there is") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RecursionError) as error:
+        raise target.refusal(f"it is damaged ({type(error).__name__}: {error})") from error
+    except (NotImplementedError, ValueError, OSError) as error:
+        raise target.refusal(f"it cannot be unpacked ({error})") from error
+
+
+class _Parts:
+    """The submissions in one archive, each with bookkeeping of its own.
+
+    refused: {entry: why}; depth: how many folders are wrapped around them.
+    """
+
+    def __init__(self, whole: _Target, bounds: Bounds) -> None:
+        self.refused: dict[str, str] = {}
+        self._whole, self._bounds = whole, bounds
+        self.depth = 0
+        self._targets: dict[str, _Target] = {}
+        self._packed: dict[str, int] = {}
+
+    def plan(self, members: Iterable[tuple[str, int]]) -> None:
+        """Look at (name, bytes in the archive) of everything in it; 0 where that is not known."""
+        found = [(parts, size) for name, size in members if (parts := _parts_of(name))]
+        below = [parts[1:] for parts, _ in found if len(parts) > 1]
+        if len({parts[0] for parts, _ in found}) == 1 and not any(_has_adapters(parts) for parts in below):
+            self.depth = int(any(len(parts) > 1 or parts[0].lower().endswith(SUFFIXES) for parts in below))
+        for parts, size in found:
+            if len(parts) > self.depth:
+                entry = parts[self.depth]
+                self._packed[entry] = self._packed.get(entry, 0) + size
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[tuple[_Target | None, str]]:
+        """(the submission that a member belongs to, its name below `folder`).
+
+        None where that was refused, as it is when the block raises.
+        """
+        parts = _parts_of(name)[self.depth :]
+        if not parts or parts[0] in self.refused:
+            yield None, ""
+            return
+        entry = parts[0]
+        if entry not in self._targets:
+            packed, what = self._packed.get(entry, 0), f"{entry} in {self._whole.archive.name}"
+            self._targets[entry] = _Target(self._whole.folder, self._whole.archive, self._bounds, packed, what)
+        with self._refusing(entry):
+            self._targets[entry].count()
+            yield self._targets[entry], "/".join(parts)
+
+    @contextlib.contextmanager
+    def _refusing(self, entry: str) -> Iterator[None]:
+        try:
+            with _in_words(self._targets[entry]):
+                yield
+        except ArchiveRefused as error:
+            if isinstance(cause := error.__cause__, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise self._whole.refusal("the disk is too full to unpack it") from error
+            self.refused[entry] = str(error)
+            if entry != "..":
+                with contextlib.suppress(OSError, ValueError):  # as of a name that no file system takes
+                    _remove(self._whole.folder / entry)
+
+    def close(self) -> None:
+        """Once everything was seen."""
+        for entry, target in self._targets.items():
+            if entry not in self.refused:
+                with self._refusing(entry):
+                    target.copy_linked_files()
+
+
+def _parts_of(name: str) -> list[str]:
+    """The parts of a member's name, without what macOS adds."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return [] if _JUNK.search("/".join(parts)) else parts
+
+
+def _has_adapters(parts: list[str]) -> bool:
+    return parts in (["adapters.py"], ["tests", "adapters.py"])
+
+
+def _remove(path: Path) -> None:
+    """Remove what was unpacked there: files and folders, and no links, since none are made."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _unpack_zip(target: _Target) -> None:
@@ -92,21 +225,25 @@ def _unpack_zip(target: _Target) -> None:
         members = archive.infolist()
         target.expect(len(members), sum(member.file_size for member in members))
         for member in members:
-            path = target.place(member.filename)
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if path is None or kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-                continue
-            if member.flag_bits & 0x1:
-                raise target.refusal(f"{member.filename} is encrypted; send it without a password")
-            if member.is_dir():
-                target.make_folder(path)
-                continue
-            _check_method(target, member)
-            with archive.open(member) as source:
-                if kind == stat.S_IFLNK:
-                    target.link(path, os.fsdecode(source.read(4096)))
-                else:
-                    target.write(path, source)
+            _take_from_zip(target, archive, member, member.filename)
+
+
+def _take_from_zip(target: _Target, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
+    path = target.place(name)
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if path is None or kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+        return
+    if member.flag_bits & 0x1:
+        raise target.refusal(f"{member.filename} is encrypted; send it without a password")
+    if member.is_dir():
+        target.make_folder(path)
+        return
+    _check_method(target, member)
+    with archive.open(member) as source:
+        if kind == stat.S_IFLNK:
+            target.link(path, os.fsdecode(source.read(4096)))
+        else:
+            target.write(path, source)
 
 
 def _check_method(target: _Target, member: zipfile.ZipInfo) -> None:
@@ -131,6 +268,15 @@ def _check_method(target: _Target, member: zipfile.ZipInfo) -> None:
 
 
 def _unpack_tar(target: _Target) -> None:
+    with _opened_tar(target) as archive:
+        for count, member in enumerate(archive, start=1):
+            target.expect(count, 0)
+            _take_from_tar(target, archive, member, member.name)
+
+
+@contextlib.contextmanager
+def _opened_tar(target: _Target) -> Iterator[tarfile.TarFile]:
+    """As a stream, and through a reader that counts: headers and skipped members are unpacked bytes, too."""
     with contextlib.ExitStack() as stack:
         raw: IO[bytes] = stack.enter_context(target.archive.open("rb"))
         if raw.read(2) == b"\x1f\x8b":
@@ -138,24 +284,27 @@ def _unpack_tar(target: _Target) -> None:
             raw = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
         else:
             raw.seek(0)
-        # As a stream, and through a reader that counts: headers and skipped members are unpacked bytes, too.
         counted = cast(BinaryIO, _Counted(raw, target))
-        archive = stack.enter_context(tarfile.open(fileobj=counted, mode="r|"))
-        for count, member in enumerate(archive, start=1):
-            target.expect(count, 0)
-            path = target.place(member.name)
-            if path is None:
-                continue
-            if member.isdir():
-                target.make_folder(path)
-            elif member.issym():
-                target.link(path, member.linkname)
-            elif member.islnk():
-                target.link(path, member.linkname, relative_to_top=True)
-            elif member.isfile():
-                source = archive.extractfile(member)
-                assert source is not None
-                target.write(path, source)
+        yield stack.enter_context(tarfile.open(fileobj=counted, mode="r|"))
+
+
+def _take_from_tar(
+    target: _Target, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, depth: int = 0
+) -> None:
+    """`name`: where it belongs; `depth`: how many folders of its own name that leaves out."""
+    path = target.place(name)
+    if path is None:
+        return
+    if member.isdir():
+        target.make_folder(path)
+    elif member.issym():
+        target.link(path, member.linkname)
+    elif member.islnk():
+        target.link(path, "/".join(_parts_of(member.linkname)[depth:]), relative_to_top=True)
+    elif member.isfile():
+        source = archive.extractfile(member)
+        assert source is not None
+        target.write(path, source)
 
 
 class _Counted:
@@ -174,19 +323,26 @@ class _Counted:
 class _Target:
     """The folder that an archive is unpacked into, and the bookkeeping that keeps it inside."""
 
-    def __init__(self, folder: Path, archive: Path, bounds: Bounds) -> None:
+    def __init__(self, folder: Path, archive: Path, bounds: Bounds, packed: int = 0, named: str = "") -> None:
+        """`packed`: bytes of the archive that are about this folder; `named`: what messages call it."""
         self.archive = archive
-        self._folder = folder
+        self.folder = folder
         self._bounds = bounds
-        self._archive_bytes = max(1, archive.stat().st_size)
-        self._written = 0
+        self._named = named or archive.name
+        self._archive_bytes = packed or max(1, archive.stat().st_size)
+        self._written = self._members = 0
         self._spelling: dict[str, str] = {}
         self._files: set[PurePosixPath] = set()
         self._links: list[tuple[PurePosixPath, PurePosixPath]] = []
 
     def refusal(self, reason: str) -> ArchiveRefused:
         """The error for this archive; its text is one line, whatever the archive's names hold."""
-        return ArchiveRefused(f"{self.archive.name} is refused: {_printable(reason)}.")
+        return ArchiveRefused(f"{_printable(self._named)} is refused: {_printable(reason)}.")
+
+    def count(self) -> None:
+        """One more member is for this folder."""
+        self._members += 1
+        self.expect(self._members, 0)
 
     def expect(self, entries: int, size: int) -> None:
         """Refuse by what the archive says of itself, before unpacking."""
@@ -232,12 +388,12 @@ class _Target:
     def make_folder(self, path: PurePosixPath) -> None:
         if any(ancestor in self._files for ancestor in (path, *path.parents)):
             raise self.refusal(f"{path} is both a file and a folder")
-        Path(self._folder, path).mkdir(parents=True, exist_ok=True)
+        Path(self.folder, path).mkdir(parents=True, exist_ok=True)
 
     def write(self, path: PurePosixPath, source: IO[bytes]) -> None:
         """Write one file, counting its bytes."""
         self.make_folder(path.parent)
-        destination = Path(self._folder, path)
+        destination = Path(self.folder, path)
         if destination.is_dir() or path in self._files:
             raise self.refusal(f"{path} is in it twice")
         self._files.add(path)
@@ -264,7 +420,7 @@ class _Target:
         for path, target in self._links:
             if target not in self._files:
                 raise self.refusal(f"{path} is a link to {target}, which is no file in it; pack the file itself")
-            with Path(self._folder, target).open("rb") as source:
+            with Path(self.folder, target).open("rb") as source:
                 self.write(path, source)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import platform
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ from .isolation import Isolation, Level, import_path
 from .other_versions import OtherVersions
 from .own_environment import another_python
 from .repeated_calls import Crosscheck, decoy, disagreement
-from .worker_process import Gauge, Limits, WorkerProcess
+from .worker_process import Gauge, WorkerProcess
+from .worker_start import Limits, StartedWorker
 
 _PING_S = 5.0
 _SOURCE_BYTES = 1 << 20
@@ -56,6 +57,7 @@ class WalledSubmission(Submission):
         scratch: an existing folder for what its processes write, or None for the system's.
         descriptors: further descriptors of the judge's that its process inherits, under the same numbers.
         gpu: whether it may use the GPUs that this process may.
+        started: its first worker, where that has been started already.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class WalledSubmission(Submission):
         scratch: Path | None = None,
         descriptors: tuple[int, ...] = (),
         gpu: bool = False,
+        started: StartedWorker | None = None,
     ) -> None:
         super().__init__(Files(layout.root))
         self.layout = layout
@@ -80,10 +83,10 @@ class WalledSubmission(Submission):
         """Seconds that all calls so far were charged."""
         self.crosscheck: Crosscheck | None = None
         """Which calls are made again; none while there is none."""
-        self._warm: set[str] = set()
         self._tampered = ""
         self._worker: WorkerProcess | None = None
-        self._ahead: WorkerProcess | None = None
+        self._ahead = WorkerProcess(started) if started else None
+        """A worker that has not been asked to load anything."""
         self._load_fault: Fault | None = None
         self._other_versions = OtherVersions(layout, self.files, self._look_up)
 
@@ -106,7 +109,12 @@ class WalledSubmission(Submission):
             worker.close()
 
     def _new_worker(self) -> WorkerProcess:
-        return WorkerProcess(self.layout, self.limits, self.isolation, self.scratch, self.descriptors, self.gpu)
+        worker, self._ahead = self._ahead, None
+        return worker or self._start(self.descriptors, self.gpu)
+
+    def _start(self, descriptors: tuple[int, ...] = (), gpu: bool = False) -> WorkerProcess:
+        started = StartedWorker(self.layout, self.limits, self.isolation, self.scratch, descriptors, gpu)
+        return WorkerProcess(started)
 
     def load(self) -> None:
         """Start the worker and import the submission, unless that is done.
@@ -118,7 +126,7 @@ class WalledSubmission(Submission):
             raise self._load_fault
         if self._worker is not None:
             return
-        worker, self._ahead = self._ahead or self._new_worker(), None
+        worker = self._new_worker()
         self.generation += 1
         try:
             worker.cell.bring_up_to_date()
@@ -127,8 +135,6 @@ class WalledSubmission(Submission):
                 "import_path": import_path(self.layout),
                 "hidden": [str(path) for path in worker.cell.hidden],
             }
-            if self._warm:
-                worker.ask("warm", {"modules": sorted(self._warm)}, self.limits.load_s)
             answer = worker.ask("load", arguments, self.limits.load_s)
             self._hear(answer)
             if answer.kind != "ok":
@@ -250,7 +256,7 @@ class WalledSubmission(Submission):
 
     def _look_up(self, module: str, name: str) -> Any:
         """Ask a worker that loads no submission what an installed package has: see `other_versions.py`."""
-        worker = WorkerProcess(self.layout, self.limits, self.isolation, self.scratch, (), gpu=False)
+        worker = self._start()
         try:
             arguments = {"module": module, "name": name, "import_path": import_path(self.layout)}
             return worker.ask("look_up", arguments, self.limits.load_s).value
@@ -265,16 +271,6 @@ class WalledSubmission(Submission):
             return self.files.read_text(path, _SOURCE_BYTES)
         except Fault as fault:
             raise ValueError(fault.message) from fault
-
-    def warm_up(self, modules: Collection[str]) -> None:
-        """Have these libraries imported before a call is timed, in this worker and in those that replace it."""
-        new = set(modules) - self._warm
-        self._warm |= new
-        if new and self._worker is not None:
-            try:
-                self._worker.ask("warm", {"modules": sorted(new)}, self.limits.load_s)
-            except (CallTimeout, WorkerCrash):
-                self.close()  # a new one begins with it
 
     def _hear(self, answer: Answer) -> None:
         """Take down what the worker says beside its answer."""

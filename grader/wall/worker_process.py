@@ -1,4 +1,4 @@
-"""The process that a submission runs in: how it is started, asked, watched, stopped and ended, and its limits.
+"""The process that a submission runs in, once it is started (`worker_start.py`): asked, watched, stopped and ended.
 
 The worker (`worker/serve.py`) is a process of its own session, with a private scratch folder, a clean environment and
 no descriptor of the judge's but one end of a socket. Requests and answers are plain data. The judge decides how long
@@ -8,27 +8,23 @@ a call may take, and ends the whole process group when it takes longer.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from ..escape import visible
 from ..submission.faults import CallTimeout, ChannelBroken, WorkerCrash
 from ..worker import wire
-from ..worker.loader import Layout
 from . import processes
 from .allowance import Allowance, Spent
 from .answer import Answer, read_answer
-from .isolation import Cell, Isolation, Level
+from .isolation import Cell, Level
+from .worker_start import Limits, StartedWorker
 
 _OUTPUT_KEPT = 1 << 14
 _OUTPUT_SHOWN = 4096
@@ -49,81 +45,24 @@ _COMPILERS = frozenset(
 """What a compiler's processes are called."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the judge allows a submission.
-
-    call_s: seconds for one call; load_s: seconds to import it, and for compilers that its calls start, once for each
-    process (both as `allowance.py` charges them); memory_mib: private memory of each process, in MiB (all
-    of them together may have twice as much); disk_mib, files: what it may write; processes: how many may run at once;
-    answer_mib: size of one result.
-    """
-
-    call_s: float = 10.0
-    load_s: float = 60.0
-    memory_mib: int = 4096
-    disk_mib: int = 4096
-    files: int = 20_000
-    processes: int = max(128, 4 * (os.cpu_count() or 1))
-    answer_mib: int = 64
-
-
-def start_process(
-    command: Sequence[str], *, pass_fds: Sequence[int], cwd: str, env: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, without input; what it prints comes through a pipe."""
-    return subprocess.Popen(
-        command,
-        pass_fds=pass_fds,
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
 class WorkerProcess:
     """One worker process, with its cell and whatever it starts."""
 
     _at_work: ClassVar[set[int]] = set()
 
-    def __init__(
-        self,
-        layout: Layout,
-        limits: Limits,
-        isolation: Isolation,
-        scratch: Path | None,
-        descriptors: tuple[int, ...],
-        gpu: bool,
-    ) -> None:
-        self.limits = limits
+    def __init__(self, started: StartedWorker) -> None:
+        self.limits = started.limits
         self.charged_s = 0.0
         """Seconds that the last request was charged."""
         self._may_compile = True
         self._loaded = False
         self._python: int | None = None
-        self.cell = Cell(layout, isolation, scratch, gpu)
+        self.cell = started.cell
         self._paused: frozenset[int] = frozenset()
-        ours, theirs = socket.socketpair()
-        self._channel = ours
-        order = {
-            "memory_mib": limits.memory_mib,
-            "processes": limits.processes if isolation.level is Level.BUBBLEWRAP else None,
-            "landlock": self.cell.landlock(),
-            "user": self.cell.user(),
-        }
-        with theirs:
-            self._process = start_process(
-                self.cell.worker_command(theirs.fileno(), json.dumps(order)),
-                pass_fds=(theirs.fileno(), *self.cell.descriptors, *descriptors),
-                cwd=self.cell.directory,
-                env=self.cell.environment(),
-            )
+        self._channel, self._process = started.channel, started.process
         self._at_work.add(self._process.pid)
         self._output = _Tail(self._process)
-        self._watch = _Watch(self.cell, limits, self._others, self._end)
+        self._watch = _Watch(self.cell, self.limits, self._others, self._end)
 
     def ask(self, operation: str, arguments: dict[str, Any], limit_s: float, buffers: str = "new") -> Answer:
         """Send one request and wait for its answer; `buffers` is explained in `worker/serve.py`.

@@ -155,10 +155,9 @@ class Worker:
         except BaseException as error:
             return self._failure("error", self._explained(error) or one_line(error), error)
 
-    def _warm(self, modules: list[str], import_path: list[str] | None = None) -> dict[str, Any]:
-        """Import libraries that a first call, or loading the submission, would otherwise import on its own time."""
-        if import_path is not None:
-            sys.path[:] = import_path
+    def _warm(self, modules: list[str], import_path: list[str]) -> dict[str, Any]:
+        """Import libraries that loading the submission would otherwise import then."""
+        sys.path[:] = import_path
         for module in modules:
             importlib.import_module(module)
         return {"kind": "ok", "value": None}

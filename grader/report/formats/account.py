@@ -1,5 +1,8 @@
 """What a report says of each problem, in words that every format repeats. Pure.
 
+What there is to say was decided where the report was put together (`report/model.py`): remarks, what is begun, and
+which failures have one cause are in its JSON form.
+
 Whatever a submission wrote is made visible here, once: no format has to fear a control character. What its own
 syntax gives a meaning to, each format has to escape for itself.
 """
@@ -11,16 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...escape import visible
-from ...scoring.outcome import Result, Tier
 from ...scoring.points import Status
 
-_FINE = (Result.PASS, Result.ABSENT)
 _LONGEST = 4000  # characters of one message
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """One thing that went wrong: the first failing case of a claim, or all claims that one known bug explains.
+    """One thing that went wrong, in however many claims it shows.
 
     claims: what should hold, first line of each; file, line: where it begins, "" and 0 where that is not known.
     """
@@ -85,17 +86,12 @@ def accounts(report: Mapping[str, Any], *, extensions: bool = True) -> list[Acco
     Args:
         extensions: also of those of sections that have a total of their own.
     """
-    begun = {problem["section"] for problem in report["problems"] if not _is_unbegun(problem)}
+    begun = {problem["section"] for problem in report["problems"] if problem["begun"]}
     return [
         _account(problem)
         for problem in report["problems"]
         if problem["section"] in begun and (extensions or problem["section"] not in report["extensions"])
     ]
-
-
-def _is_unbegun(problem: Mapping[str, Any]) -> bool:
-    """Whether it was settled without its tests, since nothing of it is written."""
-    return problem["kind"] == "code" and not problem["tests"] and problem["status"] in ("todo", "not_provided")
 
 
 def _account(problem: Mapping[str, Any]) -> Account:
@@ -113,32 +109,16 @@ def _account(problem: Mapping[str, Any]) -> Account:
 
 
 def _remark(problem: Mapping[str, Any]) -> str:
-    remarks = []
-    if any(finding["effect"] == "zero" for finding in problem["policy"]):
-        remarks.append("Ready-made code did what this problem asks for, so it earns no points.")
-    if problem["blocked_by"]:
-        remarks.append(f"First mend {', '.join(problem['blocked_by'])}.")
-    if problem["note"]:
-        note = visible(problem["note"])
-        remarks.append(f"{note[:1].upper()}{note[1:]}.".replace("..", "."))
-    if comment := problem.get("manual", {}).get("comment"):
-        remarks.append(visible(comment))
-    return " ".join(remarks)
+    remark = visible(problem["remark"])
+    said = f"{remark[:1].upper()}{remark[1:]}.".replace("..", ".") if remark else ""
+    return " ".join(filter(None, (said, visible(problem.get("manual", {}).get("comment", "")))))
 
 
 def _complaints(problem: Mapping[str, Any]) -> Iterator[Complaint]:
-    """Known bugs each once, then what none explains; the first case of each claim speaks for it."""
-    first: dict[str, Mapping[str, Any]] = {}
-    for test in sorted(problem["tests"], key=lambda test: (test["outcome"] == Result.NOT_RUN, test["clue"] is None)):
-        counts = test["charged"] and not test["carried_forward"] and test["kind"] != Tier.ADVICE
-        if counts and test["outcome"] not in _FINE:
-            first.setdefault(test["id"].partition("[")[0], test)
-    by_cause: dict[str, list[Mapping[str, Any]]] = {}
-    for claim, test in first.items():
-        cause = test["misconception"]["id"] if test["misconception"] else claim
-        by_cause.setdefault(cause, []).append(test)
-    for tests in sorted(by_cause.values(), key=lambda tests: tests[0]["misconception"] is None):
-        yield _complaint(tests)
+    """The report's own troubles, in its order."""
+    tests = {test["id"]: test for test in problem["tests"]}
+    for trouble in problem["troubles"]:
+        yield _complaint([tests[id] for id in trouble["tests"]])
 
 
 def _complaint(tests: list[Mapping[str, Any]]) -> Complaint:

@@ -1,8 +1,9 @@
 """Classroom 50's result.json, `classroom50/result/v1`. Pure.
 
-https://github.com/foundation50/classroom50/wiki/Advanced-Autograding, "The result.json contract": who handed
-in what comes from the runner's environment, and scores are integers. So points are counted in hundredths, and every
-test's name says so.
+https://github.com/foundation50/classroom50: schemas/result-v1.schema.json, and the wiki's page Advanced-Autograding.
+Who handed in what comes from the runner's environment, and scores are integers. So points are counted in hundredths,
+and every test's name says so. The runner itself puts in whose repository it is, of what kind the assignment is, and
+when the commit was made, over whatever stands there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _NEEDED = {
     "classroom": "CLASSROOM", "assignment": "ASSIGNMENT", "submission": "SUBMISSION_TAG", "commit": "COMMIT_URL",
     "release": "RELEASE_URL",
 }  # fmt: skip
-_GIVEN = {"assignment_type": "ASSIGNMENT_TYPE", "owner": "OWNER"}
+_GIVEN = {"assignment_type": "MODE", "owner": "USERNAME"}
 
 
 def as_classroom50(report: Mapping[str, Any], environment: Mapping[str, str], now: datetime.datetime) -> dict[str, Any]:

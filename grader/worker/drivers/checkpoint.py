@@ -6,6 +6,7 @@ loaded into has been made with another learning rate.
 
 from __future__ import annotations
 
+import inspect
 import io
 import tempfile
 from collections.abc import Callable
@@ -229,7 +230,8 @@ def _train(
     for _ in range(3):
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(model(inputs), targets).backward()
-        optimizer.step()
+        with torch.no_grad():
+            inspect.unwrap(type(optimizer).step)(optimizer)  # what it is wrapped in imports torch's compiler: a second
 
 
 def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ REACHED = False
 for path in (
     "grader/scoring/rubric.toml",
     "tests/test_softmax.py",
-    "grader/examination/examiner.py",
+    "grader/examination/session.py",
     ".git/HEAD",
     "pyproject.toml",
 ):

@@ -1,0 +1,404 @@
+"""What one examiner does with its order: plan, run and report the tests of some problems, as a pytest plugin.
+
+Events that it sends: `loaded` (the submission was imported, or why not), then after the seed has come back on stdin
+`unbegun` (the optional problems of which nothing is written, whose tests do not run), `planned` (every test that will
+run), `started` and `finished` for each of them, `looked_at` (further problems, which one that failed builds on: their
+tests follow, planned in the same way), `uses_seen` (ready-made code that ran), `noticed` (what honest code has no
+reason for), `for_staff` (free text that a person reads), `explained` (the known bugs behind failed tests), `clues`
+(what else was found out about them) and `done`. `refused` and `failed` end the run with a sentence for the person who
+started it, the latter when the kit is at fault.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import random
+import sys
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ..cases.assets import FixtureError
+from ..cases.case import Oracle
+from ..cases.store import asks_for_cases, has_generators, stored_cases
+from ..diagnosis.attribution import Attribution
+from ..escape import visible
+from ..kit.paths import TESTS
+from ..rules.from_scratch import worth_keeping
+from ..scoring.outcome import Outcome, PlannedTest, Result, Tier
+from ..submission.faults import AdapterMissing, Fault, NothingToAssess, NotRun, Todo
+from ..submission.files import Files
+from ..submission.interface import Submission, UnknownOperation
+from ..wall.isolation import Isolation, Level
+from ..wall.repeated_calls import Crosscheck
+from ..wall.walled import WalledSubmission
+from ..wall.worker_start import Limits, StartedWorker
+from ..worker.lean_optimizers import keep_compiler_away
+from ..worker.loader import Layout
+from ..worker.operation_table import OWN_ADAPTERS, adapters_of
+from ..worker.usage_monitor import UsageMonitor
+from .child_process import Events
+from .judging import case_of, claim_of, id_of, outcome_of, plan, tier_of
+from .pytest_plugin import (
+    FOR_STAFF,
+    FRESH,
+    ORACLE,
+    PYTEST_OPTIONS,
+    SUBMISSION,
+    draw_no_tracebacks,
+    problem_of,
+)
+
+_LOST_CLAIMS_PER_PROBLEM = 3
+"""After so many claims that took too long, or that ended the process, the rest of a problem's tests are not run: each
+would cost its time limit, or a new worker. Core claims come first, so that none is lost to what edge claims do."""
+
+_CALLS_PER_PROBLEM = 8
+"""All tests of a problem together may take as long as so many of the longest calls; whoever dawdles does it briefly."""
+
+_FAILURES = (Result.FAIL, Result.ERROR, Result.TIMEOUT, Result.CRASH)
+_USES_PER_PROBLEM = 50
+_REMARKS_PER_TEST = 5
+
+
+class NotCollected(Exception):
+    """Tests of the kit's own that cannot be planned: nobody may get points for what is left of them."""
+
+
+class Examination:
+    """A pytest plugin that plans, runs and reports the tests of some problems."""
+
+    def __init__(
+        self,
+        events: Events,
+        limits_s: dict[str, float],
+        finished: set[str],
+        attribution: Attribution,
+    ) -> None:
+        self.seed: int | None = None
+        self.events = events
+        self.limits_s = limits_s
+        self.finished = finished
+        self.attribution = attribution
+        self.submission: Submission
+        self.has_reference = False
+        self._problem = ""
+        self._uses_seen: dict[str, list[Any]] = {}
+        self._lost: dict[tuple[str, Result], set[str]] = collections.defaultdict(set)
+        self._spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
+        self._charged_s = 0.0
+        self._outcome: Outcome | None = None
+        self.mistake: UnknownOperation | NotCollected | FixtureError | None = None
+        """One of the kit's own, which no outcome may come of."""
+        self.asked: list[str] = []
+        """The problems whose tests run next."""
+        self.troubled: set[str] = set()
+        """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.mistake = NotCollected(f"{report.nodeid} cannot be collected: {report.longreprtext}")
+            raise pytest.UsageError(str(self.mistake))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.attribution.plan(map(id_of, items))
+        self.events.send("planned", tests=[plan(item).as_plain() for item in items], left_out=self._left_out(items))
+        items[:] = self._shuffled([item for item in items if id_of(item) not in self.finished])
+
+    def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The items of each problem: core claims first, and among those of a tier in an order that a submission cannot
+        foresee, the same whatever else is tested."""
+        if self.seed is None:
+            return items
+        position: dict[str, int] = {}
+        for item in items:
+            position.setdefault(problem_of(item.path), len(position))
+        chance = {item: random.Random(f"{self.seed} {id_of(item)}").random() for item in items}
+        weight = list(Tier)
+        return sorted(items, key=lambda i: (position[problem_of(i.path)], weight.index(tier_of(i)), chance[i]))
+
+    def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
+        """Problems without a test that could run here, each with the reason."""
+        if self.has_reference:
+            return {}  # an empty test file is a fault of ours, which the runner reports
+        planned = {problem_of(item.path) for item in items}
+        return {problem: "needs the staff's copy of the kit" for problem in self.asked if problem not in planned}
+
+    def pytest_runtest_logstart(self) -> None:
+        self._outcome = None
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self.events.send("started", id=id_of(item))
+        self.submission.begin_transcript()
+        problem = problem_of(item.path)
+        limit = self.limits_s[problem]
+        if isinstance(self.submission, WalledSubmission):
+            self.submission.call_limit_s = limit
+            if problem != self._problem:
+                self.submission.end_leftovers()
+                if self.submission.crosscheck is not None:
+                    self.submission.crosscheck.begin(problem)
+        self._problem = problem
+        self._charged_s = self._charged()
+        if reason := self._why_not_run(problem, claim_of(item), limit):
+            raise NotRun(f"not run: {reason}.")
+
+    def _why_not_run(self, problem: str, claim: str, limit_s: float) -> str:
+        """Why a test is not begun: what its claim, or the problem's tests before it, have cost; "" if it is."""
+        did = {
+            Result.TIMEOUT: f"took longer than {limit_s:g} s",
+            Result.CRASH: "ended the process",
+        }
+        for result, words in did.items():
+            lost = self._lost[problem, result]
+            if claim in lost:
+                return f"another case of this claim {words}, and a claim holds for all of its cases or not at all"
+            if len(lost) >= _LOST_CLAIMS_PER_PROBLEM:
+                return f"{len(lost)} claims of {problem} had already failed, because a call {words}"
+        if self._spent_s[problem] > _CALLS_PER_PROBLEM * limit_s:
+            return f"the tests of {problem} before this one took {self._spent_s[problem]:.0f} s"
+        return ""
+
+    def _charged(self) -> float:
+        """Seconds that the calls of the submission were charged so far."""
+        return self.submission.charged_s if isinstance(self.submission, WalledSubmission) else 0.0
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when == "call":
+            behind = isinstance(self.submission, WalledSubmission)
+            self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
+        if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
+            if isinstance(call.excinfo.value, UnknownOperation | FixtureError):
+                self.mistake = call.excinfo.value
+                item.session.shouldstop = str(self.mistake)
+            self._outcome = outcome_of(item, call)
+            self._lost[problem_of(item.path), self._outcome.result].add(claim_of(item))
+        elif call.when == "call" and self._outcome is None:
+            self._outcome = outcome_of(item, call)
+        if call.when == "teardown" and self._outcome is not None:
+            self.attribution.follow(problem_of(item.path), self._outcome, case_of(item), self.submission)
+            if self._outcome.result in _FAILURES and tier_of(item) is not Tier.ADVICE:
+                self.troubled.add(problem_of(item.path))
+            self._send_uses_seen(problem_of(item.path))
+            self.send_noticed(problem_of(item.path))
+            if texts := item.stash.get(FOR_STAFF, []):
+                plain = [text.as_plain() for text in texts]
+                self.events.send("for_staff", id=id_of(item), texts=plain)
+            self.events.send_soon("finished", outcome=self._outcome.as_plain())
+        return report
+
+    def _send_uses_seen(self, problem: str) -> None:
+        """Pass on what the worker saw of ready-made code, each use once per problem."""
+        known = self._uses_seen.setdefault(problem, [])
+        new = worth_keeping(problem, self.submission.uses_seen, known, _USES_PER_PROBLEM)
+        self.submission.uses_seen.clear()
+        if new:
+            self.troubled.add(problem)
+            known += new
+            self.events.send("uses_seen", problem=problem, uses=new)
+
+    def send_noticed(self, problem: str) -> None:
+        """Pass on what the submission did beside answering; `problem` is "" while it is imported."""
+        if new := self.submission.noticed[:_REMARKS_PER_TEST]:
+            self.events.send("noticed", problem=problem, remarks=new)
+        self.submission.noticed.clear()
+
+
+def planned_tests(problems: Sequence[str]) -> list[PlannedTest]:
+    """Every test of these problems on stored cases, without running any."""
+    planned: list[PlannedTest] = []
+
+    class Planning:
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+            planned.extend(map(plan, items))
+            items.clear()
+
+    pytest.main([*PYTEST_OPTIONS, *(str(TESTS / f"test_{name}.py") for name in problems)], plugins=[Planning()])
+    return planned
+
+
+def carry_out(order: dict[str, Any], started: StartedWorker | None, events: Events) -> int:
+    """Carry out an order; returns the exit code.
+
+    Args:
+        started: the submission's worker, where it was started already.
+    """
+    torch.set_num_threads(1)  # as in the worker: the tests' calls are small
+    keep_compiler_away()
+    with _opened(order, started) as submission:
+        return _carry_out(order if "problems" in order else _rest_of(order, submission), submission, events)
+
+
+def _rest_of(place: dict[str, Any], submission: Submission) -> dict[str, Any]:
+    """The order that follows one that says only where the submission is.
+
+    Between them its worker starts, and has everything imported but the submission (`spare.py`).
+    """
+    import hypothesis  # noqa: F401  which many tests use, and which takes a quarter of a second
+
+    if place["start"] and isinstance(submission, WalledSubmission):
+        submission.start()
+    order = json.loads(sys.stdin.readline())
+    if any(order[key] != place[key] for key in ("layout", "isolation", "limits")):
+        raise ValueError("the order is for another place than this examiner was started for")
+    return order
+
+
+def _carry_out(order: dict[str, Any], submission: Submission, events: Events) -> int:
+    limits_s = {problem["id"]: problem["call_limit_s"] for problem in order["problems"]}
+    needs = {problem: tuple(needed) for problem, needed in order["needs"].items()}
+    attribution = Attribution(needs, order["lines"])
+    examination = Examination(events, limits_s, set(order["finished"]), attribution)
+    examination.submission = submission
+    fault = _load(submission)
+    oracle = _reference() if has_generators() else None
+    examination.has_reference = oracle is not None
+    events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
+    examination.send_noticed("")
+    seed = examination.seed = json.loads(sys.stdin.readline())["seed"]
+    if isinstance(submission, WalledSubmission) and seed is not None:
+        submission.crosscheck = Crosscheck(seed)
+    session = _Session(submission, oracle, seed)
+    try:
+        unbegun = {} if fault else _unbegun(order["optional"], examination)
+        events.send("unbegun", problems=unbegun)
+        code = _examine([problem for problem in limits_s if problem not in unbegun], examination, session)
+        causes = set() if fault else _below(examination.troubled, needs)
+        if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
+            events.send("looked_at", problems=list(further))
+            examination.limits_s = limits_s | further
+            code = max(code, _examine(further, examination, session))
+    except FixtureError as error:
+        events.send("refused", message=str(error))
+        return 2
+    except (UnknownOperation, NotCollected) as error:
+        events.send("failed", message=f"A test of the kit's own is wrong. {error}")
+        return 3
+    explained = attribution.explain()
+    clues = attribution.find_clues(explained, submission)
+    events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})
+    events.send("clues", tests={test: clue.legible().as_plain() for test, clue in clues.items()})
+    events.send("done", exit_code=code)
+    return 0
+
+
+def _examine(problems: Iterable[str], examination: Examination, session: _Session) -> int:
+    """Run the tests of these problems; gives pytest's exit code.
+
+    Raises:
+        FixtureError: stored cases are missing or damaged, or the reference gives no answer to one.
+        UnknownOperation: a test asks for something that is no operation.
+        NotCollected: the tests cannot be planned.
+    """
+    examination.asked = list(problems)
+    if not examination.asked:
+        return 0  # without a file, pytest would run all that there are
+    files = [TESTS / f"test_{problem}.py" for problem in examination.asked]
+    for problem in filter(asks_for_cases, examination.asked):
+        stored_cases(problem)
+    code = int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
+    examination.events.flush()
+    if examination.mistake is not None:
+        raise examination.mistake
+    return code
+
+
+def _unbegun(problems: Iterable[str], examination: Examination) -> dict[str, Result]:
+    """Those of these problems of which nothing is written: {problem: TODO, or SKIP where it is not provided}.
+
+    One call for each group of cases tells: what is written in part answers one of them, and its tests run as always.
+    """
+    found = {problem: _why_unbegun(problem, examination) for problem in problems}
+    return {problem: result for problem, result in found.items() if result is not None}
+
+
+def _why_unbegun(problem: str, examination: Examination) -> Result | None:
+    submission = examination.submission
+    if OWN_ADAPTERS.issuperset(adapters_of(problem)) and not set(adapters_of(problem)) & set(submission.own_adapters):
+        return Result.SKIP
+    if not asks_for_cases(problem):
+        return None
+    if isinstance(submission, WalledSubmission):
+        submission.call_limit_s = examination.limits_s[problem]
+    groups = {(case.operation, case.group): case for case in reversed(stored_cases(problem))}
+    results = set()
+    for case in groups.values():
+        try:
+            submission.perform(case.operation, case.inputs)
+        except (Todo, AdapterMissing) as fault:
+            results.add(fault.result)
+        except Exception:  # whatever it is, its tests will say
+            return None
+        else:
+            return None
+        finally:
+            examination.send_noticed(problem)
+            submission.uses_seen.clear()  # its tests see them, if they run
+    return Result.TODO if Result.TODO in results else Result.SKIP
+
+
+def _below(problems: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """What these problems build on, directly or not."""
+    direct = {needed for problem in problems for needed in needs.get(problem, ())}
+    return direct | (_below(direct, needs) if direct else set())
+
+
+class _Session:
+    """Puts the submission under test, and what fresh cases need, where the fixtures look for them."""
+
+    def __init__(self, submission: Submission, oracle: Oracle | None, seed: int | None) -> None:
+        self.submission, self.oracle, self.seed = submission, oracle, seed
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[SUBMISSION] = self.submission
+        draw_no_tracebacks(config)
+        if self.oracle is not None:
+            config.stash[ORACLE] = self.oracle
+            if self.seed is not None:
+                config.stash[FRESH] = (self.seed, self.oracle)
+
+
+@contextlib.contextmanager
+def _opened(place: dict[str, Any], started: StartedWorker | None) -> Generator[Submission, None, None]:
+    layout, isolation = Layout.from_plain(place["layout"]), Isolation.from_plain(place["isolation"])
+    if isolation.level is Level.NONE:
+        from ..submission.in_process import open_in_process
+
+        yield open_in_process(layout, UsageMonitor(layout.root), Files(layout.root))
+        return
+    limits, scratch = Limits(**place["limits"]), Path(place["scratch"])
+    with WalledSubmission(layout, limits, isolation, scratch, started=started) as submission:
+        yield submission
+
+
+def _load(submission: Submission) -> dict[str, str] | None:
+    """Import the submission; what went wrong, or None."""
+    if not isinstance(submission, WalledSubmission):
+        return None
+    try:
+        submission.load()
+    except NothingToAssess as lack:
+        sentence = f"Nothing of this submission could be assessed ({lack.message})."
+        return {"message": visible(sentence), "detail": visible(lack.detail)}
+    except Fault as fault:
+        return {"message": visible(fault.message), "detail": visible(fault.detail)}
+    return None
+
+
+def _reference() -> Oracle:
+    """The staff solution gives the expected outputs of fresh cases; a student's copy of the kit has none."""
+    from ..cases.generators import reference_oracle
+
+    return reference_oracle()
