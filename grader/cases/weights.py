@@ -78,7 +78,7 @@ def configured_shapes(config: Mapping[str, Any]) -> Shapes:
         **({} if c.get("shared_norm") else norm("ln2")),
         **({**norm("ln1_out"), **norm("ln2_out")} if c.get("norm_placement") == "double" else {}),
     }
-    network = {"w1.weight": (d_ff, d), "w2.weight": (d, d_ff)}
+    network: dict[str, tuple[int, ...]] = {"w1.weight": (d_ff, d), "w2.weight": (d, d_ff)}
     if c.get("ffn", "swiglu").endswith("glu") or c.get("ffn") in ("bilinear", "geglu_tanh"):
         network["w3.weight"] = (d_ff, d)
     if c.get("ffn_bias"):

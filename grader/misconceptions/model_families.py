@@ -148,7 +148,7 @@ def _as_one_before(config, layer, device=None, dtype=None):
 
 
 def _rope_in_full_only(config, layer, device=None, dtype=None):
-    block = _make_block(config, layer, device, dtype)
+    block: Any = _make_block(config, layer, device, dtype)
     if not config.rope_in_full_layers:
         opposite = dataclasses.replace(config, rope_in_full_layers=True)
         windowed = language_model.is_windowed(config, layer)
@@ -163,9 +163,9 @@ def _parallel(forward: Callable[..., Tensor]) -> Callable[..., Any]:
     """Blocks with branches side by side that go another way."""
 
     def make(config, layer, device=None, dtype=None):
-        block = _make_block(config, layer, device, dtype)
+        block: Any = _make_block(config, layer, device, dtype)
         if config.parallel_block:
-            block.forward = forward.__get__(block)  # type: ignore[method-assign]
+            block.forward = forward.__get__(block)
         return block
 
     return make
@@ -185,23 +185,23 @@ def _network(ffn: Callable[..., Tensor]) -> Callable[..., Any]:
     """Networks without a gate that go another way."""
 
     def make(config, device, dtype):
-        network = _make_network(config, device, dtype)
+        network: Any = _make_network(config, device, dtype)
         if isinstance(network, _FeedForward):
-            network.forward = ffn.__get__(network)  # type: ignore[method-assign]
+            network.forward = ffn.__get__(network)
         return network
 
     return make
 
 
 def _exact_gelu(config, device, dtype):
-    network = _make_network(config, device, dtype)
+    network: Any = _make_network(config, device, dtype)
     if config.ffn == "geglu_tanh":
         network.gate = gelu
     return network
 
 
 def _exact_gelu_without_gate(config, device, dtype):
-    network = _make_network(config, device, dtype)
+    network: Any = _make_network(config, device, dtype)
     if config.ffn == "gelu_tanh":
         network.activation = gelu
     return network
@@ -236,7 +236,7 @@ def _routed(weigh: Callable[[Tensor, int], tuple[Tensor, Tensor]], inside: bool 
         return result.view_as(x)
 
     def make(config, layer, device=None, dtype=None):
-        block = _make_block(config, layer, device, dtype)
+        block: Any = _make_block(config, layer, device, dtype)
         if config.num_experts:
             block.ffn.forward = forward.__get__(block.ffn)
         return block

@@ -72,7 +72,7 @@ def _by_hand(config, weights, token_ids):
             behind = torch.arange(n)[:, None] - torch.arange(n)
             if c.position == "alibi":
                 scores = scores - float(alibi_slopes(c.num_heads)[h]) * behind
-            hidden = (behind < 0) | (behind >= (c.window if windowed else n))
+            hidden = (behind < 0) | (behind >= (c.window or n if windowed else n))
             heads.append(torch.softmax(scores.masked_fill(hidden, -math.inf), -1) @ three)
         return torch.cat(heads, -1) @ weights[f"{place}.output_proj.weight"].T
 
