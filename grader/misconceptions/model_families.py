@@ -14,10 +14,10 @@ from grader.reference.architecture import language_model
 from grader.reference.architecture.activations import gelu
 from grader.reference.architecture.attention_variants import _causal, _heads, _joined, _rotated
 from grader.reference.architecture.language_model import (
+    GATED,
     ArchitectureConfig,
     LanguageModel,
     _Attention,
-    _FeedForward,
     check_config,
 )
 from grader.reference.architecture.masks import window_mask
@@ -186,7 +186,7 @@ def _network(ffn: Callable[..., Tensor]) -> Callable[..., Any]:
 
     def make(config, device, dtype):
         network: Any = _make_network(config, device, dtype)
-        if isinstance(network, _FeedForward):
+        if config.ffn not in GATED:
             network.forward = ffn.__get__(network)
         return network
 
