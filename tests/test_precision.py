@@ -38,6 +38,16 @@ def test_subnormal_numbers(submission, case):
     case.check(submission.run_round_to_format(**case.inputs))
 
 
+@pytest.mark.edge
+@pytest.mark.cases("tiny")
+def test_tiny_numbers(submission, case):
+    """Formats with the exponents of float32 have subnormal numbers, too, where float32 itself has few bits left.
+
+    Asked: problem precision, the subnormal numbers.
+    """
+    case.check(submission.run_round_to_format(**case.inputs))
+
+
 @pytest.mark.cases("large")
 def test_overflow(submission, case):
     """What would be rounded to a power of two that the format lacks is infinite, and what lies below stays finite.

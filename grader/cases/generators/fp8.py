@@ -26,7 +26,8 @@ def generate(draw: Draw) -> Iterator[Case]:
         yield rounded("numbers", draw.uniform(2, 8, low=1.0, high=4.0) * signs(2, 8), format)
         steps = torch.arange(2**bits) + 0.5
         yield rounded("ties", (1 + steps / 2**bits) * signs(2**bits), format)
-        small = draw.uniform(8, low=0.1, high=1.5 * 2**bits) * signs(8)
+        between = 2.0**bits * torch.tensor([0.575, 0.8])
+        small = torch.cat([draw.uniform(8, low=0.1, high=1.5 * 2**bits), between]) * signs(10)
         yield rounded("small", small * 2.0 ** (lowest - bits), format)
         # Around the largest number, and where it is left, but for what becomes NaN.
         near = torch.tensor([0.9, 0.97, 1.0, 1.02]) * largest
@@ -34,53 +35,59 @@ def generate(draw: Draw) -> Iterator[Case]:
         yield rounded("large", torch.cat([edge, -edge]), format)
         yield rounded("float64", draw.normal(6, dtype=torch.float64), format)
 
-    def fit(scale: torch.Tensor, format: str, rows: int, columns: int, whole: bool) -> torch.Tensor:
-        """A matrix whose scales are these, one per row or one for all, away from the middles of its numbers."""
+    def fit(scale: torch.Tensor, format: str, rows: int, columns: int) -> torch.Tensor:
+        """A matrix with this scale, away from the middles of the format's numbers."""
         lowest, bits, largest = _FORMATS[format]
         sizes = largest * torch.exp2(-draw.uniform(rows, columns, low=0.1, high=6.0, dtype=torch.float64))
         exponent = torch.frexp(sizes).exponent - 1
         step = torch.exp2((exponent.clamp(min=lowest) - bits).double())
         sizes = ((sizes / step).floor() + draw.uniform(rows, columns, low=-0.4, high=0.4)) * step
-        tops = draw.integers(0, columns, rows, 1)
-        if not whole:
-            sizes = sizes.scatter(1, tops, largest)
-        else:
-            sizes[draw.integer(0, rows), draw.integer(0, columns)] = largest
+        sizes[draw.integer(0, rows), draw.integer(0, columns)] = largest
         return (sizes * signs(rows, columns) * scale).float()
 
     def quantised(name: str, x: torch.Tensor, format: str, per_row: bool, group: str) -> Case:
         return Case(name, "run_quantise", {"in_features": x, "format": format, "per_row": per_row}, group)
 
-    def scale(*shape: int) -> torch.Tensor:
-        return draw.uniform(*shape, low=0.02, high=3.0, dtype=torch.float64)
+    def exact(exponents: torch.Tensor, format: str, rows: int, columns: int, whole: bool) -> torch.Tensor:
+        """Normal numbers of the format, times powers of two: however one rounds, these stay."""
+        _, bits, largest = _FORMATS[format]
+        fractions = 1 + draw.integers(0, 2**bits, rows, columns) / 2**bits
+        sizes = fractions * torch.exp2(draw.integers(0, 2, rows, columns).float())
+        if whole:
+            sizes[draw.integer(0, rows), draw.integer(0, columns)] = largest
+        else:
+            sizes = sizes.scatter(1, draw.integers(0, columns, rows, 1), largest)
+        return sizes * signs(rows, columns) * torch.exp2(exponents.float())
 
-    def column(count: int) -> torch.Tensor:
-        """Scales far from each other."""
-        return scale(count, 1) * torch.exp2(2 * torch.arange(count).double())[:, None]
+    def powers(*shape: int) -> torch.Tensor:
+        """Exponents of scales, of which no two in a column are the same."""
+        first = draw.integers(-6, -2, 1)
+        return first + 2 * torch.arange(shape[0])[:, None] if shape else first
 
-    for format in _FORMATS:
-        yield quantised(format, fit(scale(), format, 3, 5, whole=True), format, False, "tensor")
-        yield quantised(format, fit(column(3), format, 3, 5, whole=False), format, True, "rows")
-    three = fit(column(4), "e4m3", 4, 5, whole=False).reshape(2, 2, 5)
+    def scale() -> torch.Tensor:
+        """One that is far from any power of two."""
+        return 1.4 * torch.exp2(draw.uniform(low=-4.2, high=-3.8, dtype=torch.float64))
+
+    yield quantised("e5m2", fit(scale(), "e5m2", 3, 5), "e5m2", False, "tensor")
+    yield quantised("e2m1", exact(powers(), "e2m1", 3, 4, whole=True), "e2m1", False, "tensor")
+    yield quantised("e4m3", exact(powers(3), "e4m3", 3, 5, whole=False), "e4m3", True, "rows")
+    three = exact(powers(4), "e4m3", 4, 5, whole=False).reshape(2, 2, 5)
     yield quantised("three_dimensions", three, "e4m3", True, "rows")
-    for per_row in (False, True):
-        zeros = torch.zeros(2, 3)
-        zeros[1] = torch.tensor([0.0, 448.0, -3.5]) * per_row
-        yield quantised("row" if per_row else "tensor", zeros, "e4m3", per_row, "zeros")
+    yield quantised("tensor", torch.zeros(2, 3), "e5m2", False, "zeros")
+    yield quantised("row", torch.tensor([[0.0, 0.0, 0.0], [0.0, 3.5, -1.75]]), "e5m2", True, "zeros")
 
-    def product(name: str, format: str, per_row: bool, n: int, k: int, m: int) -> Case:
-        of_rows = scale(n, 1) * 4 if per_row else scale()
-        of_columns = column(m) if per_row else scale()
-        a = fit(of_rows, format, n, k, whole=not per_row)
-        b = fit(of_columns, format, m, k, whole=not per_row).T.contiguous()
-        given = {"a": a, "b": b, "format": format, "per_row": per_row}
+    def product(name: str, a: torch.Tensor, b: torch.Tensor, format: str, per_row: bool) -> Case:
+        given = {"a": a, "b": b.T.contiguous(), "format": format, "per_row": per_row}
         return Case(name, "run_small_matmul", given, "product_of_rows" if per_row else "product")
 
-    for per_row in (False, True):
-        yield product("e4m3", "e4m3", per_row, 3, 6, 2)
-        yield product("e5m2", "e5m2", per_row, 2, 5, 3)
-        yield product("e2m1", "e2m1", per_row, 2, 4, 2)
-        yield product("square", "e4m3", per_row, 3, 3, 3)
+    def fitted(rows: int, columns: int) -> torch.Tensor:
+        return fit(scale(), "e5m2", rows, columns)
+
+    yield product("e5m2", fitted(2, 5), fitted(3, 5), "e5m2", False)
+    yield product("square", fitted(3, 3), fitted(3, 3), "e5m2", False)
+    for format, n, k, m in (("e5m2", 3, 5, 2), ("e2m1", 2, 4, 3), ("e5m2", 3, 3, 3)):
+        left, right = (exact(powers(rows), format, rows, k, whole=False) for rows in (n, m))
+        yield product("square" if n == m else format, left, right, format, True)
 
     def after(name: str, adapter: str, **inputs: object) -> Case:
         return Case(name, "inputs_after", {"adapter": adapter, "inputs": inputs}, "untouched")

@@ -34,15 +34,22 @@ def generate(draw: Draw) -> Iterator[Case]:
         odd = 2 * draw.integers(0, 2 ** (m - 1), 6) + torch.tensor([0, 1, 0, 1, 0, 1])
         halfway = (1 + (odd + 0.5) / 2**m).float() * signs(6)
         yield rounded(f"{name}_ties", halfway, format, "ties")
-        # Up to four times the smallest step, and around the smallest normal number.
+        # Up to four times the smallest step, below the smallest normal number, and above it.
         sizes = draw.uniform(8, low=0.1, high=4.0) * signs(8)
         near = 2.0**m * draw.uniform(4, low=0.6, high=0.98)
-        yield rounded(f"{name}_small", torch.cat([sizes, near]) * 2.0 ** (lowest - m), format, "small")
+        normal = 2.0**m * draw.uniform(3, low=2.1, high=3.9)
+        yield rounded(
+            f"{name}_small",
+            torch.cat([sizes, near, normal]) * 2.0 ** (lowest - m),
+            format,
+            "tiny" if e == 8 else "small",
+        )
         largest = (2 - 2.0**-m) * 2.0**top
         step = 2.0 ** (top - m)
         over = torch.tensor([0.2, 0.45, 0.55, 0.9, -0.45, -0.55], dtype=torch.float64) * step
-        edge = (torch.sign(over) * largest + over).float()
-        yield rounded(f"{name}_large", edge, format, "large")
+        edge = torch.sign(over) * largest + over
+        far = torch.tensor([0.75, -0.6, 8.0, -8.0][: 2 if e == 8 else 4], dtype=torch.float64) * largest
+        yield rounded(f"{name}_large", torch.cat([edge, far]).float(), format, "large")
     yield rounded("float64", draw.normal(6, dtype=torch.float64), _BFLOAT16, "normal")
 
     special = torch.tensor([torch.inf, -torch.inf, 0.0, -0.0, 1.5])
@@ -107,13 +114,14 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield master("small_steps", [1.0 + on_grid(5, step=2.0**-10, most=0.5)], 2.0**-9, _BFLOAT16, 6)
     yield master("float16", [on_grid(4, step=2.0**-12, most=1.0)], 2.0**-6, _FLOAT16, 3)
 
+    # More bits than the weights have: what is claimed here is not how they are rounded.
     def steps(name: str, given: list[list[torch.Tensor]], scale: float, interval: int, rate: float, group: str) -> Case:
         inputs: dict[str, Any] = {
             "gradients": given,
             "weights": [on_grid(*gradient.shape, step=2.0**-10, most=2.0) for gradient in given[0]],
             "learning_rate": rate,
             "exponent_bits": 8,
-            "mantissa_bits": 7,
+            "mantissa_bits": 15,
             "scale": scale,
             "growth_interval": interval,
         }

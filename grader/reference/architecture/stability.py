@@ -60,7 +60,7 @@ def soft_cap_attention(
 
 
 def z_loss(logits: Float[Tensor, " ... vocab_size"], coefficient: float = 1e-4) -> Float[Tensor, ""]:
-    """What is added to the loss so that logits do not drift (de Brebisson and Vincent, 2015; PaLM, section 5):
+    """What is added to the loss so that logits do not drift (Devlin et al., 2014; PaLM, 2022, section 5):
 
         coefficient * mean((log Z)^2)        Z = sum_i e^(logit_i)
 
