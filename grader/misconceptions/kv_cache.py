@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from grader.reference.architecture import attention_variants, kv_cache
 from grader.reference.architecture.attention_variants import GroupedQueryAttention
@@ -292,7 +292,6 @@ def _takes_any_window(
     self, d_model, num_heads, num_kv_heads, max_seq_len, theta=None, window=None, device=None, dtype=None
 ):
     GroupedQueryAttention.__init__(self, d_model, num_heads, num_kv_heads, max_seq_len, theta, device, dtype)
-    assert isinstance(self, nn.Module)
     self.window, self.max_seq_len = window or None, max_seq_len
 
 
@@ -377,17 +376,12 @@ MISCONCEPTIONS = (
         throughout=True,
     ),
     _append(
-        "begins-anew-when-full",
-        _appending(place=_round_about, checked=False),
-        "begins anew at position 0 when it is full.",
-        "What is at position 0 after one token too many?",
-    ),
-    _append(
         "full-without-a-word",
         _appending(checked=False),
-        "drops what does not fit, without a word.",
+        "takes more than it has room for, without a word: what does not fit is lost, or goes to the start.",
         "What does it say to the seventh token, with room for six?",
         frequency="common",
+        forms=[_appending(place=_round_about, checked=False)],
     ),
     _memory(
         "always-float32",

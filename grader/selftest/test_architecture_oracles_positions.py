@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from grader.cases.case import Draw
+from grader.cases.weights import block_shapes, draw_weights
 from grader.reference import adapters
 
 D_MODEL, HEADS, SEQ = 8, 2, 5
@@ -246,11 +247,11 @@ def test_attention_by_chunks_is_torchs(draw, chunk_size, queries, causal):
     same(adapters.run_online_attention(q, k, v, chunk_size, causal), theirs)
 
 
-def cached(draw: Draw, kv_heads: int, pieces: list[Tensor], **more: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
+def cached(draw: Draw, kv_heads: int, pieces: list[Tensor], **more: Any) -> tuple[dict[str, Any], list[Tensor]]:
     """Weights for 4 heads, and what attention with a cache gives for each piece."""
     d_kv = kv_heads * D_MODEL // 4
     shapes = {"q": D_MODEL, "k": d_kv, "v": d_kv, "o": D_MODEL}
-    w = {f"{name}_proj_weight": wide(draw, rows, D_MODEL) for name, rows in shapes.items()}
+    w: dict[str, Any] = {f"{name}_proj_weight": wide(draw, rows, D_MODEL) for name, rows in shapes.items()}
     settings = {"theta": 30.0, "window": None, **more}
     return w, adapters.run_cached_attention(D_MODEL, 4, kv_heads, 12, **settings, **w, pieces=pieces)
 
@@ -275,7 +276,8 @@ def test_different_lengths_are_as_each_alone(draw, window):
     pieces = [wide(draw, 3, n, D_MODEL) for n in (4, 1, 3, 1)]
     counts = [torch.tensor(count) for count in ([4, 2, 1], [1, 1, 0], [0, 3, 2], [1, 1, 1])]
     w, together = cached(draw, 2, pieces, counts=counts, window=window)
-    sizes = {"d_model": D_MODEL, "num_heads": 4, "num_kv_heads": 2, "max_seq_len": 12, "theta": 30.0, "window": window}
+    sizes: dict[str, Any] = {"d_model": D_MODEL, "num_heads": 4, "num_kv_heads": 2, "max_seq_len": 12}
+    sizes |= {"theta": 30.0, "window": window}
     for b in range(3):
         alone = [piece[b : b + 1, : count[b]] for piece, count in zip(pieces, counts, strict=True)]
         whole = adapters.run_cached_attention(**sizes, **w, pieces=[torch.cat(alone, 1)])[0]
@@ -313,3 +315,55 @@ def test_a_window_with_a_cache_is_that_of_mistral(draw):
     angles = (i[:, None] / 30.0 ** torch.zeros(1)).double().repeat(1, 2)[None]
     given = theirs(x, (angles.cos(), angles.sin()), mask)[0]
     torch.testing.assert_close(torch.cat(pieces, 1), given, rtol=1e-5, atol=1e-6)  # their softmax is float32
+
+
+# ------------------------------------------------------------------------------------------------------------
+# interleaved_attention
+
+
+def test_a_stack_of_two_kinds_is_that_of_smollm3(draw):
+    """Theirs has windows and RoPE layer by layer; with heads of two features, both layouts of RoPE are the same."""
+    models = module_of("transformers")
+    kinds = adapters.run_layer_kinds(4, 3)
+    assert kinds == ["window", "window", "full", "window"]
+    config = models.SmolLM3Config(
+        vocab_size=5, hidden_size=D_MODEL, intermediate_size=12, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=4, rms_norm_eps=1e-5, use_sliding_window=True, sliding_window=3, pad_token_id=0,
+        layer_types=[{"window": "sliding_attention", "full": "full_attention"}[kind] for kind in kinds],
+        no_rope_layers=[int(kind == "window") for kind in kinds], attn_implementation="eager",
+        rope_parameters={"rope_type": "default", "rope_theta": 30.0},
+    )  # fmt: skip
+    theirs = models.SmolLM3Model(config).double().eval()
+    theirs.norm = torch.nn.Identity()
+    shapes = {f"layers.{i}.{name}": shape for i in range(4) for name, shape in block_shapes(D_MODEL, 12).items()}
+    weights = {name: value.double() for name, value in draw_weights(draw, shapes).items()}
+    names = {"attn": "self_attn", "output_proj": "o_proj", "ln1": "input_layernorm", "ln2": "post_attention_layernorm"}
+    names |= {"ffn": "mlp", "w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+    state = {".".join(names.get(part, part) for part in name.split(".")): value for name, value in weights.items()}
+    missing = theirs.load_state_dict(state, strict=False)
+    assert missing.missing_keys == ["embed_tokens.weight"]
+    assert not missing.unexpected_keys
+    x = wide(draw, 2, 7, D_MODEL)
+    ours = adapters.run_interleaved_stack(4, D_MODEL, 4, 12, 8, 30.0, 3, 3, weights, x)
+    given = theirs(inputs_embeds=x).last_hidden_state.detach()
+    torch.testing.assert_close(ours, given, rtol=1e-4, atol=1e-5)  # their norms and softmax are float32
+
+
+@pytest.mark.parametrize("every", [2, 4])
+def test_kinds_are_those_of_cohere2(every):
+    """Theirs are full, and without RoPE, where `sliding_window_pattern` divides the number of the layer, from 1 on."""
+    config = module_of("transformers").Cohere2Config(num_hidden_layers=9, sliding_window_pattern=every)
+    names = {"sliding_attention": "window", "full_attention": "full"}
+    assert adapters.run_layer_kinds(9, every) == [names[kind] for kind in config.layer_types]
+
+
+@pytest.mark.parametrize("window", [1, 3, 9])
+def test_windowed_attention_by_torch(draw, window):
+    w = {f"{name}_proj_weight": wide(draw, D_MODEL, D_MODEL) for name in "qkvo"}
+    x, i = wide(draw, 2, 6, D_MODEL), torch.arange(6)
+    q, k, v = (split(x, w[f"{name}_proj_weight"]) for name in "qkv")
+    q, k = (adapters.run_rope(D_K, 30.0, 8, y, i) for y in (q, k))
+    seen = (i[:, None] >= i) & (i[:, None] - i < window)
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(-2)
+    ours = adapters.run_windowed_self_attention(D_MODEL, HEADS, 8, 30.0, window, **w, in_features=x)
+    same(ours, F.linear(theirs, w["o_proj_weight"]))

@@ -66,6 +66,15 @@ def test_it_tests_and_grades_itself(handout, tmp_path):
     assert {problem["id"]: problem["status"] for problem in report["problems"]} == {"linear": "pass", "softmax": "todo"}
 
 
+def test_commands_of_staff_are_refused_in_it(handout):
+    for command in ("batch", "regrade", "manual", "gradescope-zip", "handout"):
+        line = [sys.executable, "-m", "grader", command, "x"]
+        result = subprocess.run(line, cwd=handout, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (
+            2, f"grader: {command} works with the staff's copy of the kit; this one has no grader/staff.\n"
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["numpy", "grader", "adapters"])
 def test_a_name_that_means_something_else_is_refused(tmp_path, name):
     with pytest.raises(HandoutError, match=f"cannot be called {name}"):

@@ -300,7 +300,8 @@ def _take_from_tar(
     elif member.issym():
         target.link(path, member.linkname)
     elif member.islnk():
-        target.link(path, "/".join(_parts_of(member.linkname)[depth:]), relative_to_top=True)
+        named = "/".join(_parts_of(member.linkname)[depth:]) if depth else member.linkname
+        target.link(path, named, relative_to_top=True)
     elif member.isfile():
         source = archive.extractfile(member)
         assert source is not None

@@ -83,7 +83,7 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("prompts_of_two", "padded", inputs([3, 2], batch=2, counts=[[1, 3], [2, 1]]))
     yield case("window_in_a_prompt", "everything", inputs([4, 1, 1], window=3))
     # Padding of the second sequence stands beyond the last position.
-    beyond = {"batch": 2, "counts": [[4, 2], [2, 1], [0, 3]], "room": 6}
+    beyond: dict[str, Any] = {"batch": 2, "counts": [[4, 2], [2, 1], [0, 3]], "room": 6}
     everything = inputs([4, 2, 3], heads=4, window=3, theta=20.0, **beyond)
     yield case("all_of_it", "everything", everything)
     yield case("bfloat16", "half", inputs([2, 1], dtype=torch.bfloat16), Tolerance(4e-2))

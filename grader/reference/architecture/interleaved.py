@@ -108,9 +108,9 @@ class InterleavedStack(nn.Module):
         self.kinds = layer_kinds(num_layers, every)
         self.layers = nn.ModuleList()
         for kind in self.kinds:
-            windowed = (theta, window) if kind == "window" else (None, None)
+            own_theta, own_window = (theta, window) if kind == "window" else (None, None)
             block = TransformerBlock(d_model, num_heads, d_ff, max_seq_len, theta, device, dtype)
-            block.attn = WindowedSelfAttention(d_model, num_heads, max_seq_len, *windowed, device, dtype)
+            block.attn = WindowedSelfAttention(d_model, num_heads, max_seq_len, own_theta, own_window, device, dtype)
             self.layers.append(block)
 
     def forward(self, x: Float[Tensor, " ... seq d_model"]) -> Float[Tensor, " ... seq d_model"]:

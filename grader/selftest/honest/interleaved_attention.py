@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +42,8 @@ def _by_bias(self, x, token_positions=None):
 
 class _Attention(nn.Module):
     """One query after the other, of the keys that it sees."""
+
+    rope: Any
 
     def __init__(self, d_model, num_heads, max_seq_len, theta, window, device, dtype):
         super().__init__()
