@@ -1,5 +1,6 @@
 """The configuration of a training run: its keys, read from a TOML file and checked."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ class TrainConfig:
     Model
         vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta: see TransformerLM.
         norm, position, ffn: the ablations; see TransformerBlock.
+        architecture: settings of the architecture lab (optional), a table of their own; see ArchitectureConfig, whose
+            sizes and rope_theta are those above. On the command line: architecture.window=16. Without any, the model
+            is the base model.
     Optimization
         batch_size: windows of context_length tokens per step.
         accumulation_steps: number of equal parts of a batch. They are computed one after the other, and their gradients
@@ -57,6 +61,7 @@ class TrainConfig:
     norm: Norm = "pre"
     position: Position = "rope"
     ffn: FeedForward = "swiglu"
+    architecture: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     batch_size: int = 32
     accumulation_steps: int = 1
@@ -101,6 +106,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Args:
         path: the file.
         overrides: strings such as "max_lr=3e-4" or "out=runs/second", which override the file. Text needs no quotes.
+            A dot leads into a table, as in "architecture.window=16".
 
     Raises:
         ValueError: the file cannot be read or is not TOML, an override is not of the form key=value, or `make_config`

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .architecture.language_model import LanguageModel
 from .prepare import END_OF_TEXT
 from .tokenizer import Tokenizer
 from .transformer import TransformerLM
 
 
-def load_run(folder: str | os.PathLike[str]) -> tuple[TransformerLM, Tokenizer]:
+def load_run(folder: str | os.PathLike[str]) -> tuple[TransformerLM | LanguageModel, Tokenizer]:
     """Load the model and the tokenizer of a finished training run, from config.toml, model.safetensors, vocab.json and
     merges.txt in its folder.
 

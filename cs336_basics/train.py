@@ -2,6 +2,7 @@
 
     python -m cs336_basics.train configs/tiny.toml                            train
     python -m cs336_basics.train configs/tiny.toml out=runs/fast max_lr=1e-2  the same with two values changed
+    python -m cs336_basics.train configs/tiny.toml out=runs/shared architecture.num_kv_heads=2   a variant of the lab
     python -m cs336_basics.train --help                                       all keys of a configuration
 
 To resume an interrupted run from its last checkpoint, give the same command again.

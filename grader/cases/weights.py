@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -53,6 +54,47 @@ def lm_shapes(vocab_size: int, d_model: int, num_layers: int, d_ff: int) -> Shap
         **{f"layers.{i}.{name}": shape for i in range(num_layers) for name, shape in block.items()},
         "ln_final.weight": (d_model,),
         "lm_head.weight": (vocab_size, d_model),
+    }
+
+
+def configured_shapes(config: Mapping[str, Any]) -> Shapes:
+    """Shapes of the `weights` of `run_language_model`; the configuration says what differs from the defaults."""
+    c = {"num_kv_heads": config["num_heads"], "head_dim": config["d_model"] // config["num_heads"]}
+    c |= {setting: value for setting, value in config.items() if value is not None}
+    d, d_ff, d_k, kv_width = c["d_model"], c["d_ff"], c["head_dim"], c["num_kv_heads"] * c["head_dim"]
+    width = c["num_heads"] * d_k
+
+    def norm(name: str) -> dict[str, tuple[int, ...]]:
+        biased = c.get("norm") == "layernorm"
+        return {f"{name}.weight": (d,), **({f"{name}.bias": (d,)} if biased else {})}
+
+    block = {
+        "attn.q_proj.weight": (width, d),
+        "attn.k_proj.weight": (kv_width, d),
+        "attn.v_proj.weight": (kv_width, d),
+        "attn.output_proj.weight": (d, width),
+        **({"attn.q_norm.weight": (d_k,), "attn.k_norm.weight": (d_k,)} if c.get("qk_norm") else {}),
+        **norm("ln1"),
+        **({} if c.get("shared_norm") else norm("ln2")),
+        **({**norm("ln1_out"), **norm("ln2_out")} if c.get("norm_placement") == "double" else {}),
+    }
+    network: dict[str, tuple[int, ...]] = {"w1.weight": (d_ff, d), "w2.weight": (d, d_ff)}
+    if c.get("ffn", "swiglu").endswith("glu") or c.get("ffn") in ("bilinear", "geglu_tanh"):
+        network["w3.weight"] = (d_ff, d)
+    if c.get("ffn_bias"):
+        network |= {"w1.bias": (d_ff,), "w2.bias": (d,)}
+    if count := c.get("num_experts", 0):
+        block["ffn.router.weight"] = (count, d)
+    for place in [f"ffn.experts.{j}." for j in range(count)] or ["ffn."]:
+        block |= {f"{place}{name}": shape for name, shape in network.items()}
+    head = {} if c.get("tie_embeddings") else {"lm_head.weight": (c["vocab_size"], d)}
+    return {
+        "token_embeddings.weight": (c["vocab_size"], d),
+        **({"position_embeddings.weight": (c["context_length"], d)} if c.get("position") == "learned" else {}),
+        **{f"layers.{i}.{name}": shape for i in range(c["num_layers"]) for name, shape in block.items()},
+        **norm("ln_final"),
+        **head,
+        **({"lm_head.bias": (c["vocab_size"],)} if c.get("head_bias") else {}),
     }
 
 

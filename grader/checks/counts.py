@@ -113,6 +113,8 @@ def _roughly(right: float, own: Any) -> bool:
 
 
 def _shown(number: Any) -> str:
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+        return repr(number)  # a setting that is no number
     return f"{number:,}" if isinstance(number, numbers.Integral) or float(number).is_integer() else f"{number:.9g}"
 
 

@@ -65,6 +65,7 @@ _NO_TABLE = {
         _LAB,
     ),
     **dict.fromkeys(("stability", "moe_routing", "moe_layer", "precision", "fp8"), _LAB),
+    **dict.fromkeys(("architecture_accounting", "model_families"), _LAB),
     "training_together": "its bugs show in runs that take minutes",
 }
 """Problems that have known bugs and no table, each with the reason."""

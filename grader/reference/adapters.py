@@ -1339,3 +1339,79 @@ def run_small_matmul(
     from .architecture.fp8 import small_matmul
 
     return small_matmul(a, b, format, per_row)
+
+
+# The accounting of any configuration. `config` holds the fields of `architecture.language_model.ArchitectureConfig`,
+# where they differ from its defaults.
+
+
+def run_component_parameters(config: dict[str, Any]) -> dict[str, int]:
+    """Count the parameters of each kind of component."""
+    from .architecture.costs import component_parameters
+    from .architecture.language_model import ArchitectureConfig
+
+    return component_parameters(ArchitectureConfig(**config))
+
+
+def run_total_parameters(config: dict[str, Any]) -> int:
+    """Count all parameters."""
+    from .architecture.costs import total_parameters
+    from .architecture.language_model import ArchitectureConfig
+
+    return total_parameters(ArchitectureConfig(**config))
+
+
+def run_active_parameters(config: dict[str, Any]) -> int:
+    """Count the parameters that one token meets."""
+    from .architecture.costs import active_parameters
+    from .architecture.language_model import ArchitectureConfig
+
+    return active_parameters(ArchitectureConfig(**config))
+
+
+def run_component_flops(config: dict[str, Any], batch_size: int, new_tokens: int, cached_tokens: int) -> dict[str, int]:
+    """Return the FLOPs of each kind of product in a forward pass after tokens that are in the cache."""
+    from .architecture.costs import component_flops
+    from .architecture.language_model import ArchitectureConfig
+
+    return component_flops(ArchitectureConfig(**config), batch_size, new_tokens, cached_tokens)
+
+
+def run_kv_cache_bytes(config: dict[str, Any], batch_size: int, tokens: int, bytes_per_number: int) -> int:
+    """Return the bytes of the keys and values that are kept."""
+    from .architecture.costs import kv_cache_bytes
+    from .architecture.language_model import ArchitectureConfig
+
+    return kv_cache_bytes(ArchitectureConfig(**config), batch_size, tokens, bytes_per_number)
+
+
+def run_memory_traffic(
+    config: dict[str, Any], batch_size: int, new_tokens: int, cached_tokens: int, bytes_per_number: int
+) -> int:
+    """Return the bytes that a forward pass moves at the least."""
+    from .architecture.costs import memory_traffic
+    from .architecture.language_model import ArchitectureConfig
+
+    return memory_traffic(ArchitectureConfig(**config), batch_size, new_tokens, cached_tokens, bytes_per_number)
+
+
+def run_arithmetic_intensity(
+    config: dict[str, Any], batch_size: int, new_tokens: int, cached_tokens: int, bytes_per_number: int
+) -> float:
+    """Return the FLOPs of a forward pass for each byte that it moves."""
+    from .architecture.costs import arithmetic_intensity
+    from .architecture.language_model import ArchitectureConfig
+
+    return arithmetic_intensity(ArchitectureConfig(**config), batch_size, new_tokens, cached_tokens, bytes_per_number)
+
+
+def run_language_model(
+    config: dict[str, Any], weights: dict[str, Tensor], token_ids: Int[Tensor, "batch seq"]
+) -> Float[Tensor, "batch seq vocab_size"]:
+    """Apply the model of this configuration with these weights, whose names the docstring of `LanguageModel` lists."""
+    from .architecture.language_model import ArchitectureConfig, LanguageModel
+
+    like = weights["token_embeddings.weight"]
+    model = LanguageModel(ArchitectureConfig(**config), like.device, like.dtype)
+    model.load_state_dict(weights)
+    return model(token_ids)

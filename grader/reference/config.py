@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .architecture.language_model import ArchitectureConfig, check_config
 from .transformer import FeedForward, Norm, Position
 
 
@@ -27,6 +28,9 @@ class TrainConfig:
     Model
         vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta: see TransformerLM.
         norm, position, ffn: the ablations; see TransformerBlock.
+        architecture: settings of the architecture lab (optional), a table of their own; see ArchitectureConfig, whose
+            sizes and rope_theta are those above. On the command line: architecture.window=16. Without any, the model
+            is the base model.
     Optimization
         batch_size: windows of context_length tokens per step.
         accumulation_steps: number of equal parts of a batch. They are computed one after the other, and their gradients
@@ -65,6 +69,7 @@ class TrainConfig:
     norm: Norm = "pre"
     position: Position = "rope"
     ffn: FeedForward = "swiglu"
+    architecture: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     batch_size: int = 32
     accumulation_steps: int = 1
@@ -106,7 +111,7 @@ def make_config(values: Mapping[str, Any]) -> TrainConfig:
             close = difflib.get_close_matches(key, known, n=1)
             meant = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
             raise ValueError(f"The configuration has an unknown key {key!r}; {meant}")
-    missing = [key for key, field in known.items() if field.default is dataclasses.MISSING and key not in values]
+    missing = [key for key, field in known.items() if _is_required(field) and key not in values]
     if missing:
         raise ValueError(f"The configuration lacks {', '.join(missing)}.")
     types = typing.get_type_hints(TrainConfig)
@@ -121,6 +126,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Args:
         path: the file.
         overrides: strings such as "max_lr=3e-4" or "out=runs/second", which override the file. Text needs no quotes.
+            A dot leads into a table, as in "architecture.window=16".
 
     Raises:
         ValueError: the file cannot be read or is not TOML, an override is not of the form key=value, or `make_config`
@@ -138,12 +144,22 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         key, equals, text = override.partition("=")
         if not equals:
             raise ValueError(f"{override!r} should be of the form key=value, such as max_lr=3e-4.")
-        values[key.strip()] = _parsed(text.strip())
+        table, dot, setting = key.strip().rpartition(".")
+        place = values.setdefault(table, {}) if dot else values
+        if not isinstance(place, dict):
+            raise ValueError(f"{override!r} is a setting of {table}, which is {place!r} and no table.")
+        place[setting] = _parsed(text.strip())
     return make_config(values)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _typed(key: str, value: Any, kind: Any) -> Any:
     """The value as the type of its field, if it may be."""
+    if typing.get_origin(kind) is dict:
+        kind = dict
     allowed = typing.get_args(kind)
     if allowed:
         if value not in allowed or not isinstance(value, str):
@@ -152,7 +168,7 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        named = {int: "a whole number", float: "a number", str: "text"}[kind]
+        named = {int: "a whole number", float: "a number", str: "text", dict: "a table of settings"}[kind]
         raise ValueError(f"{key} is {value!r} ({type(value).__name__}); it must be {named}.")
     return value
 
@@ -166,9 +182,11 @@ def _check_values(config: TrainConfig) -> None:
     for key in ("beta1", "beta2"):
         if getattr(config, key) >= 1:
             raise ValueError(f"{key} is {getattr(config, key)}; it must be below 1.")
-    if config.d_model % config.num_heads:
+    if config.architecture:
+        check_config(_architecture_of(config))
+    elif config.d_model % config.num_heads:
         raise ValueError(f"num_heads is {config.num_heads}, which does not divide d_model = {config.d_model}.")
-    if config.position == "rope" and config.d_model // config.num_heads % 2:
+    elif config.position == "rope" and config.d_model // config.num_heads % 2:
         raise ValueError(
             f"RoPE needs an even number of features per head, but d_model / num_heads is "
             f"{config.d_model // config.num_heads}."
@@ -184,6 +202,22 @@ def _check_values(config: TrainConfig) -> None:
         raise ValueError(f"min_lr is {config.min_lr}, which is more than max_lr = {config.max_lr}.")
 
 
+def _architecture_of(config: TrainConfig) -> ArchitectureConfig:
+    """The lab's configuration of a run that has one."""
+    for key, usual in (("norm", "pre"), ("position", "rope"), ("ffn", "swiglu")):
+        if getattr(config, key) != usual:
+            raise ValueError(
+                f"{key} is {getattr(config, key)!r}, but architecture has settings, too, and says that itself; leave "
+                f"{key} out."
+            )
+    sizes = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff", "rope_theta")
+    known = [field.name for field in dataclasses.fields(ArchitectureConfig) if field.name not in sizes]
+    for key in config.architecture:
+        if key not in known:
+            raise ValueError(f"architecture has an unknown setting {key!r}; the settings are {', '.join(known)}.")
+    return ArchitectureConfig(**{size: getattr(config, size) for size in sizes}, **config.architecture)
+
+
 def _parsed(text: str) -> Any:
     """A value from the command line: a TOML value if it is one, else text as it is."""
     try:
@@ -193,9 +227,13 @@ def _parsed(text: str) -> Any:
 
 
 def _as_toml(config: TrainConfig) -> str:
-    """Every key in a line of its own; JSON's strings and Python's numbers are TOML's too."""
-    values = dataclasses.asdict(config).items()
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values)
+    """Every key in a line of its own; JSON's strings, numbers and truth values are TOML's too. Tables come last."""
+    values = dataclasses.asdict(config)
+    architecture = values.pop("architecture")
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items()]
+    if architecture:
+        lines += ["\n[architecture]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in architecture.items())]
+    return "".join(lines)
 
 
 def _describe_keys() -> str:

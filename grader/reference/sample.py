@@ -7,30 +7,29 @@ import argparse
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
 
+from .architecture.language_model import LanguageModel
+from .config import load_config
 from .decoding import generate
 from .prepare import END_OF_TEXT
 from .tokenizer import Tokenizer
+from .train import _make_model
 from .transformer import TransformerLM
 
 
-def load_run(folder: str | os.PathLike[str]) -> tuple[TransformerLM, Tokenizer]:
+def load_run(folder: str | os.PathLike[str]) -> tuple[TransformerLM | LanguageModel, Tokenizer]:
     """Load the model and the tokenizer of a finished training run, from config.toml, model.safetensors, vocab.json and
     merges.txt in its folder.
 
     Problem: generate
     """
     folder = Path(folder)
-    config = tomllib.loads((folder / "config.toml").read_text("utf-8"))
-    sizes = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads", "d_ff", "rope_theta")
-    architecture = ("norm", "position", "ffn")
-    model = TransformerLM(**{key: config[key] for key in (*sizes, *architecture)})
+    model = _make_model(load_config(folder / "config.toml"))
     model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
     return model, Tokenizer.from_files(folder / "vocab.json", folder / "merges.txt", [END_OF_TEXT])
 

@@ -2,6 +2,7 @@
 
     python -m cs336_basics.train configs/tiny.toml                            train
     python -m cs336_basics.train configs/tiny.toml out=runs/fast max_lr=1e-2  the same with two values changed
+    python -m cs336_basics.train configs/tiny.toml out=runs/shared architecture.num_kv_heads=2   a variant of the lab
     python -m cs336_basics.train --help                                       all keys of a configuration
 
 To resume an interrupted run from its last checkpoint, give the same command again.
@@ -23,12 +24,13 @@ import numpy as np
 import safetensors.torch
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ._forecast import _Stopwatch
+from .architecture.language_model import LanguageModel
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainConfig, _as_toml, _describe_keys, load_config
+from .config import TrainConfig, _architecture_of, _as_toml, _describe_keys, load_config
 from .data import get_batch
 from .loss import cross_entropy
 from .optimizer import AdamW, get_lr_cosine_schedule, gradient_clipping
@@ -189,7 +191,7 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def _resume(checkpoint: Path, model: TransformerLM, optimizer: AdamW) -> int:
+def _resume(checkpoint: Path, model: nn.Module, optimizer: AdamW) -> int:
     """Load the checkpoint, if there is one; gives the number of steps done."""
     try:
         return load_checkpoint(checkpoint, model, optimizer) if checkpoint.exists() else 0
@@ -224,10 +226,12 @@ def _last_loss(path: Path) -> float:
         ) from error
 
 
-def _make_model(config: TrainConfig) -> TransformerLM:
+def _make_model(config: TrainConfig) -> TransformerLM | LanguageModel:
     """The model with its first weights: drawn on the CPU, so that they are the same for every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
+        if config.architecture:
+            return LanguageModel(_architecture_of(config))
         return TransformerLM(
             config.vocab_size,
             config.context_length,
@@ -248,7 +252,7 @@ def _make_model(config: TrainConfig) -> TransformerLM:
 
 def _run(
     config: TrainConfig,
-    model: TransformerLM,
+    model: nn.Module,
     optimizer: AdamW,
     train_tokens: np.ndarray,
     valid_tokens: np.ndarray,
@@ -310,9 +314,7 @@ def _draw_batch(
         return get_batch(tokens, config.batch_size, config.context_length, "cpu")
 
 
-def _update(
-    model: TransformerLM, optimizer: AdamW, batch: tuple[Tensor, Tensor], lr: float, config: TrainConfig
-) -> float:
+def _update(model: nn.Module, optimizer: AdamW, batch: tuple[Tensor, Tensor], lr: float, config: TrainConfig) -> float:
     """One step of the optimizer; gives the mean loss of the batch before it."""
     optimizer.zero_grad()
     loss = _accumulate(model, batch, config)
@@ -323,7 +325,7 @@ def _update(
     return loss
 
 
-def _accumulate(model: TransformerLM, batch: tuple[Tensor, Tensor], config: TrainConfig) -> float:
+def _accumulate(model: nn.Module, batch: tuple[Tensor, Tensor], config: TrainConfig) -> float:
     """Add the gradient of the batch's mean loss to the parameters', part by part; gives that loss."""
     total = 0.0
     for inputs, targets in zip(*(part.chunk(config.accumulation_steps) for part in batch), strict=True):
@@ -336,7 +338,7 @@ def _accumulate(model: TransformerLM, batch: tuple[Tensor, Tensor], config: Trai
 
 
 @torch.no_grad()
-def _evaluate(model: TransformerLM, tokens: np.ndarray, config: TrainConfig) -> float:
+def _evaluate(model: nn.Module, tokens: np.ndarray, config: TrainConfig) -> float:
     """Mean loss over consecutive windows, the same ones each time."""
     length, part = config.context_length, config.batch_size // config.accumulation_steps
     windows = min((len(tokens) - 1) // length, config.eval_batches * config.batch_size)
@@ -349,9 +351,9 @@ def _evaluate(model: TransformerLM, tokens: np.ndarray, config: TrainConfig) -> 
     return total / windows
 
 
-def _loss(model: TransformerLM, inputs: Tensor, targets: Tensor, config: TrainConfig) -> Tensor:
+def _loss(model: nn.Module, inputs: Tensor, targets: Tensor, config: TrainConfig) -> Tensor:
     """Cross-entropy of the targets, on the model's device and in the precision that was asked for."""
-    device = model.lm_head.weight.device
+    device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
         return cross_entropy(model(inputs.to(device)), targets.to(device))
 
@@ -364,7 +366,7 @@ def _as_line(record: dict[str, Any]) -> str:
     return json.dumps(record) + "\n"
 
 
-def _weights(model: TransformerLM) -> bytes:
+def _weights(model: nn.Module) -> bytes:
     return safetensors.torch.save({name: weight.float().cpu() for name, weight in model.state_dict().items()})
 
 

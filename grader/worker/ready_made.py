@@ -78,7 +78,8 @@ _NO_FUNCTIONS = frozenset(
 
 _ATTENTION_OF_THE_LAB = (
     *("qk_norm", "grouped_query_attention", "windowed_attention"),
-    *("interleaved_attention", "online_attention", "kv_cache", "relative_positions", "alibi", "stability"),
+    *("interleaved_attention", "online_attention", "kv_cache", "relative_positions", "alibi"),
+    *("stability", "model_families"),
 )
 # Which problems ask for what a name of torch stands for, by the first pattern that is found in it. Elsewhere a
 # ready-made piece breaks the rule as well, but what that problem asks for may still be the student's own.
@@ -86,7 +87,10 @@ _PIECES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), frozenset(problems))
     for pattern, problems in (
         (r"upsampl|gumbel", ()),
-        (r"transformer", ("multihead_self_attention", "transformer_block", "transformer_lm", "norm_placement")),
+        (
+            r"transformer",
+            ("multihead_self_attention", "transformer_block", "transformer_lm", "norm_placement", "model_families"),
+        ),
         (r"attention", ("scaled_dot_product_attention", "multihead_self_attention", *_ATTENTION_OF_THE_LAB)),
         (r"cross_entropy|loss|entropy|nll|kl_div", ("cross_entropy", "stability")),
         (r"softm", ("softmax",)),

@@ -177,9 +177,7 @@ def _joined(x: Float[Tensor, " ... heads seq d_v"]) -> Float[Tensor, " ... seq f
     return rearrange(x, "... heads seq d_v -> ... seq (heads d_v)")
 
 
-def _rotated(
-    rope: RotaryPositionalEmbedding | None, q: Tensor, k: Tensor, token_positions: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _rotated(rope: nn.Module | None, q: Tensor, k: Tensor, token_positions: Tensor | None) -> tuple[Tensor, Tensor]:
     """Queries and keys [... heads seq d_k], rotated by positions [... seq] that all heads share."""
     if rope is None:
         return q, k
