@@ -69,7 +69,7 @@ class TrainConfig:
     norm: Norm = "pre"
     position: Position = "rope"
     ffn: FeedForward = "swiglu"
-    architecture: dict[str, Any] = dataclasses.field(default_factory=dict)
+    architecture: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     batch_size: int = 32
     accumulation_steps: int = 1
