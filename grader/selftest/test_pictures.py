@@ -67,7 +67,11 @@ def test_the_curve_has_the_words_that_training_writes(tmp_path):
     assert words_of_curve((FOLDER / CURVE).read_text("utf-8")) == now
 
 
-@pytest.mark.parametrize("name", FILES)
+OF_HANDOUT = ("variants.svg",)
+"""Made from trainings of some minutes (`python -m grader.fixtures variants`)."""
+
+
+@pytest.mark.parametrize("name", [*FILES, *OF_HANDOUT])
 def test_they_are_small_and_name_no_machine(name):
     content = (FOLDER / name).read_bytes()
     assert len(content) < 128 << 10
@@ -77,11 +81,11 @@ def test_they_are_small_and_name_no_machine(name):
     assert not re.search(r"url\((?!#)|src=|@import|<script", text)
 
 
-def test_readme_shows_all_of_them():
-    readme = (KIT / "README.md").read_text("utf-8")
-    for name in FILES:
-        assert f"docs/pictures/{name}" in readme
-    assert {path.name for path in FOLDER.iterdir()} == set(FILES)
+def test_readme_and_handout_show_all_of_them():
+    for text, names in (("README.md", FILES), ("HANDOUT.md", OF_HANDOUT)):
+        words = (KIT / text).read_text("utf-8")
+        assert [name for name in names if f"docs/pictures/{name}" not in words] == []
+    assert {path.name for path in FOLDER.iterdir()} == {*FILES, *OF_HANDOUT}
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed here")
