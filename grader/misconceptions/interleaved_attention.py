@@ -232,6 +232,7 @@ MISCONCEPTIONS = (
         "are exchanged: every n-th has a window, and the others are full.",
         "How many full layers are there of eight, for every = 4?",
         frequency="common",
+        throughout=True,
     ),
     _layers(
         "counted-from-the-end",
@@ -287,7 +288,6 @@ MISCONCEPTIONS = (
         _attending(causal=_both_ways),
         "lets tokens see those after them.",
         "Change the last token: do the outputs before it stay the same?",
-        throughout=True,
     ),
     _attention(
         "never-rotates",
@@ -314,7 +314,6 @@ MISCONCEPTIONS = (
         _attending(attend=_unscaled),
         "does not divide its scores by sqrt(d_k).",
         "What does scaled dot-product attention divide by?",
-        throughout=True,
     ),
     _settings(
         "takes-impossible-windows",
@@ -368,14 +367,12 @@ MISCONCEPTIONS = (
         "adds the input of each layer to its output, where the layer has done so twice already.",
         "What is the output of a layer whose weights are all 0?",
         frequency="rare",
-        throughout=True,
     ),
     _forward(
         "norm-at-the-end",
         _norm_at_the_end,
         "normalises what comes out of the last layer.",
         "Where does the language model have its last norm: in the stack, or behind it?",
-        throughout=True,
     ),
     _forward(
         "layers-detached",

@@ -345,7 +345,6 @@ MISCONCEPTIONS = (
         _appending(grown=_by_one),
         "grows by 1 for each call of append, however many tokens come.",
         "What are the lengths after a prompt of three tokens?",
-        throughout=True,
     ),
     _append(
         "keeps-padding",
@@ -487,14 +486,12 @@ MISCONCEPTIONS = (
         "uses the first head of its cache for all query heads.",
         "Does the second head of the cache matter to any output?",
         frequency="rare",
-        throughout=True,
     ),
     _extend(
         "without-scale",
         _extending(attend=_unscaled),
         "does not divide its scores by sqrt(d_k).",
         "What does scaled dot-product attention divide by?",
-        throughout=True,
     ),
     _extend(
         "computes-everything-anew",

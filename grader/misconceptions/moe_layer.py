@@ -286,7 +286,6 @@ MISCONCEPTIONS = (
         "adds its input, which the block around it does already.",
         "With all experts at zero, what should the layer give?",
         frequency="rare",
-        throughout=True,
     ),
     _layer(
         "one-expert-for-all",
