@@ -237,18 +237,21 @@ def carry_out(order: dict[str, Any], started: StartedWorker | None, events: Even
     """
     torch.set_num_threads(1)  # as in the worker: the tests' calls are small
     keep_compiler_away()
-    with _opened(order, started) as submission:
-        return _carry_out(order if "problems" in order else _rest_of(order, submission), submission, events)
+    with contextlib.ExitStack() as open_ones:
+        submission = open_ones.enter_context(_walled(order, started)) if started else None
+        if "problems" not in order:
+            order = _rest_of(order, submission)
+        return _carry_out(order, submission or open_ones.enter_context(_opened(order)), events)
 
 
-def _rest_of(place: dict[str, Any], submission: Submission) -> dict[str, Any]:
+def _rest_of(place: dict[str, Any], submission: WalledSubmission | None) -> dict[str, Any]:
     """The order that follows one that says only where the submission is.
 
     Between them its worker starts, and has everything imported but the submission (`spare.py`).
     """
     import hypothesis  # noqa: F401  which many tests use, and which takes a quarter of a second
 
-    if place["start"] and isinstance(submission, WalledSubmission):
+    if submission is not None:
         submission.start()
     order = json.loads(sys.stdin.readline())
     if any(order[key] != place[key] for key in ("layout", "isolation", "limits")):
@@ -370,16 +373,21 @@ class _Session:
                 config.stash[FRESH] = (self.seed, self.oracle)
 
 
-@contextlib.contextmanager
-def _opened(place: dict[str, Any], started: StartedWorker | None) -> Generator[Submission, None, None]:
+def _walled(place: dict[str, Any], started: StartedWorker | None = None) -> WalledSubmission:
     layout, isolation = Layout.from_plain(place["layout"]), Isolation.from_plain(place["isolation"])
-    if isolation.level is Level.NONE:
+    return WalledSubmission(layout, Limits(**place["limits"]), isolation, Path(place["scratch"]), started=started)
+
+
+@contextlib.contextmanager
+def _opened(order: dict[str, Any]) -> Generator[Submission, None, None]:
+    """A submission whose worker was not started ahead, or that runs in this process: it is imported at once."""
+    if Isolation.from_plain(order["isolation"]).level is Level.NONE:
         from ..submission.in_process import open_in_process
 
+        layout = Layout.from_plain(order["layout"])
         yield open_in_process(layout, UsageMonitor(layout.root), Files(layout.root))
         return
-    limits, scratch = Limits(**place["limits"]), Path(place["scratch"])
-    with WalledSubmission(layout, limits, isolation, scratch, started=started) as submission:
+    with _walled(order) as submission:
         yield submission
 
 
