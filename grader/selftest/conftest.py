@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -43,8 +45,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    position = {f"test_{name}.py": place for place, name in enumerate(FIRST)}
-    items.sort(key=lambda item: position.get(item.path.name, len(FIRST)))
+    """Those of `FIRST`, then the others; where not all may be reached, in an order that is drawn for each run."""
+    others = sorted({item.path.stem.removeprefix("test_") for item in items} - set(FIRST))
+    if _WITHIN_S < math.inf:
+        random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).shuffle(others)
+    position = {name: place for place, name in enumerate([*FIRST, *others])}
+    items.sort(key=lambda item: position[item.path.stem.removeprefix("test_")])
 
 
 @pytest.fixture(scope="module", autouse=True)
