@@ -47,7 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those of `FIRST`, then the others; where not all may be reached, in an order that is drawn for each run."""
     others = sorted({item.path.stem.removeprefix("test_") for item in items} - set(FIRST))
-    if _WITHIN_S < math.inf:
+    if math.isfinite(_WITHIN_S):
         random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).shuffle(others)
     position = {name: place for place, name in enumerate([*FIRST, *others])}
     items.sort(key=lambda item: position[item.path.stem.removeprefix("test_")])
