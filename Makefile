@@ -8,7 +8,9 @@ SEEDS ?= 200
 PY := .venv/bin/python
 # Each file on one core, since its tests share what is expensive to make. Races against cheats want a quiet machine:
 # `make attacks` runs them.
-SELFTEST := grader/selftest -n auto --dist loadfile --no-loadscope-reorder --ignore grader/selftest/test_timing.py
+LONG ?=
+SELFTEST := grader/selftest -n auto --dist loadfile --no-loadscope-reorder --ignore grader/selftest/test_timing.py \
+  $(if $(LONG),,--without-long)
 # uv does not read pip's settings; pass on where they say that wheels lie.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
 ifeq ($(strip $(UV_FIND_LINKS)),)
@@ -39,7 +41,7 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 	@touch $@
 
 # Students have no grader/selftest/; what is left then is their own code.
-test: setup ## run the tests against the code in this folder, and the kit's own tests
+test: setup ## run the tests against the code in this folder, and the kit's own tests (LONG=1: those that take longest, too)
 	$(PY) -m pytest tests
 	@if [ -d grader/selftest ]; then echo $(PY) -m pytest $(SELFTEST); $(PY) -m pytest $(SELFTEST); fi
 

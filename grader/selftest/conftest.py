@@ -27,11 +27,12 @@ torch.set_num_threads(1)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, so before any test module is imported
 
-FIRST = (
+LONG = (
     *("end_to_end", "public_submissions", "wild_submissions", "explanations", "selected_problems", "environments"),
     *("watch", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
 )
-"""The files that take longest, as measured: begun first, they leave no core idle at the end while one of them runs."""
+"""The files that take longest, as measured: most of them grade whole submissions, as people do. `make test` leaves them
+to `make test LONG=1`, which CI calls. Begun first, they leave no core idle at the end while one of them runs."""
 
 
 _BEGAN = time.monotonic()
@@ -44,13 +45,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"no time: the tests have taken {_WITHIN_S:g} s (TESTS_WITHIN_S)")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of `FIRST`, then the others; where not all may be reached, in an order that is drawn for each run."""
-    others = sorted({item.path.stem.removeprefix("test_") for item in items} - set(FIRST))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--without-long", action="store_true", help="leave out the files that take longest")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those of `LONG`, then the others; where not all may be reached, in an order that is drawn for each run."""
+    if config.getoption("--without-long"):
+        config.hook.pytest_deselected(items=[item for item in items if _file_of(item) in LONG])
+        items[:] = [item for item in items if _file_of(item) not in LONG]
+    others = sorted({_file_of(item) for item in items} - set(LONG))
     if math.isfinite(_WITHIN_S):
         random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).shuffle(others)
-    position = {name: place for place, name in enumerate([*FIRST, *others])}
-    items.sort(key=lambda item: position[item.path.stem.removeprefix("test_")])
+    position = {name: place for place, name in enumerate([*LONG, *others])}
+    items.sort(key=lambda item: position[_file_of(item)])
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix("test_")
 
 
 @pytest.fixture(scope="module", autouse=True)

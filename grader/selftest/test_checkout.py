@@ -9,7 +9,7 @@ import pytest
 
 from grader.kit.handout import write_handout
 from grader.kit.paths import KIT
-from grader.selftest.conftest import FIRST
+from grader.selftest.conftest import LONG
 
 pytestmark = pytest.mark.skipif(not (KIT / ".git").exists(), reason="this copy is no git repository")
 
@@ -53,4 +53,4 @@ def test_stored_cases_are_never_merged_line_by_line() -> None:
 
 def test_the_files_that_are_begun_first_are_there() -> None:
     here = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
-    assert set(FIRST) <= here
+    assert set(LONG) <= here
