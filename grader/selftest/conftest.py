@@ -30,6 +30,7 @@ if not torch.cuda.is_available():
 LONG = (
     *("end_to_end", "public_submissions", "wild_submissions", "explanations", "selected_problems", "environments"),
     *("watch", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
+    *("allowance", "contract", "compilation", "cluster"),
 )
 """The files that take longest, as measured: most of them grade whole submissions, as people do. `make test` leaves them
 to `make test LONG=1`, which CI calls. Begun first, they leave no core idle at the end while one of them runs."""

@@ -52,5 +52,5 @@ def test_stored_cases_are_never_merged_line_by_line() -> None:
 
 
 def test_the_files_that_are_begun_first_are_there() -> None:
-    here = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    here = {path.stem.removeprefix("test_") for path in Path(__file__).parent.rglob("test_*.py")}
     assert set(LONG) <= here
