@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from .lean_dispatch import LeanDispatchMode
 from .operation_table import OPERATIONS
 from .ready_made import of_interest
 from .usage_monitor import OPERATORS, Caller, UsageMonitor, in_thread, name_of
@@ -208,13 +208,8 @@ class _Functions(TorchFunctionMode):
         return self._probe.run(func, args, kwargs or {}, sys._getframe(1))
 
 
-class _Operators(TorchDispatchMode):
+class _Operators(LeanDispatchMode):
     """Sees the operators beneath, also those that no function of Python's calls, as inside TorchScript."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Compiled code does not run under this mode; to protect it from the compiler would import all of that: 1 s."""
-        return False
 
     def __init__(self, probe: Probe) -> None:
         super().__init__()

@@ -62,11 +62,6 @@ class Recorder(TorchFunctionMode):
         root: the submission's folder.
     """
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Compiled code is not run under it; to protect it from the compiler would import all of that: 1 s."""
-        return False
-
     def __init__(self, root: str) -> None:
         super().__init__()
         self._root = os.path.realpath(root) + os.sep

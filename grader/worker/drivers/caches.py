@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..exceptions import ContractBroken
+from ..lean_dispatch import LeanDispatchMode
 
 if TYPE_CHECKING:
     from ..operations import Operations
@@ -51,13 +51,8 @@ def matmul_work(operations: Operations, adapter: str, inputs: dict[str, Any]) ->
     return {"output": output, "flops": seen.flops}
 
 
-class _MatmulWork(TorchDispatchMode):
+class _MatmulWork(LeanDispatchMode):
     """Counts as `torch.utils.flop_counter` does, whose import takes seconds."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Compiled code is not run under it; to protect it from the compiler would import all of that: seconds."""
-        return False
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,11 +27,6 @@ def numbers_held(operations: Operations, adapter: str, inputs: dict[str, Any]) -
 class _Held(TorchFunctionMode):
     """Counts the numbers in the memory of all tensors that are made meanwhile, for as long as one of them lives."""
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Compiled code is not run under it; to protect it from the compiler would import all of that: seconds."""
-        return False
-
     def __init__(self, given: Any) -> None:
         super().__init__()
         self.most = 0
