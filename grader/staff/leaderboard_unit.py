@@ -13,7 +13,6 @@ import math
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +30,7 @@ from ..worker import landlock
 from ..worker.limits import limit_memory
 from .leaderboard import CONTEXT_LENGTH, BoardEntry, BoardState, write_entry
 from .leaderboard_order import BoardOrder, read_text
-from .unit import end_with_whoever_asked
+from .unit import ended_in_words, follow_whoever_asked
 
 PROBLEM = "leaderboard"
 _MEMORY_MIB = 8192
@@ -138,26 +137,17 @@ def carry_out_order(order: BoardOrder) -> BoardEntry:
 def main() -> int:
     """Returns 0 when the entry was written, whatever it is; the last line on standard error says why not."""
     from .. import streams
-    from ..signals import Ended, obeyed
 
     streams.prepare()
     order = BoardOrder.from_json(sys.stdin.readline())
-    try:
-        with obeyed():
-            Path(order.target).mkdir(parents=True, exist_ok=True)
-            _shut_in(order)
-            threading.Thread(target=end_with_whoever_asked, daemon=True).start()
-            carry_out_order(order)
-    except OSError as error:
-        streams.complain(f"{error.filename or order.target}: {error.strerror or error}.")
-        return 3
-    except Ended as ended:
-        streams.complain(f"ended by {ended.name}.")
-        return ended.exit_code
-    except Exception as error:
-        streams.complain(f"the grader itself failed: {type(error).__name__}: {error}")
-        return 3
-    return 0
+
+    def work() -> None:
+        Path(order.target).mkdir(parents=True, exist_ok=True)
+        _shut_in(order)
+        follow_whoever_asked()
+        carry_out_order(order)
+
+    return ended_in_words(work, lambda error: f"{error.filename or order.target}: {error.strerror or error}.")
 
 
 def _shut_in(order: BoardOrder) -> None:

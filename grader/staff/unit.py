@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,25 +106,30 @@ def _since(start: float) -> float:
     return round(time.monotonic() - start, 2)
 
 
-def end_with_whoever_asked() -> None:
-    """Wait until standard input ends, and end as SIGTERM would: what this has started and made is cleared away."""
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+def follow_whoever_asked() -> None:
+    """From now on, end as SIGTERM would when standard input does: what this has started and made is cleared away."""
+
+    def wait() -> None:
+        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
-def main() -> int:
-    """Returns 0 when the state was written, whatever it is; the last line on standard error says why not."""
+def ended_in_words(work: Callable[[], object], unwritten: Callable[[OSError], str]) -> int:
+    """Do a unit's work; gives the exit code, and where that is not 0, standard error ends with a line on why.
+
+    Args:
+        unwritten: that line where something cannot be read or written.
+    """
     from .. import streams
     from ..signals import Ended, obeyed
 
-    streams.prepare()
-    order = Order.from_json(sys.stdin.readline())
     try:
         with obeyed():
-            threading.Thread(target=end_with_whoever_asked, daemon=True).start()
-            grade_one(order)
+            work()
     except OSError as error:
-        streams.complain(f"the report cannot be written to {order.target}: {error.strerror or error}.")
+        streams.complain(unwritten(error))
         return 3
     except Ended as ended:
         streams.complain(f"ended by {ended.name}.")
@@ -132,6 +138,22 @@ def main() -> int:
         streams.complain(f"the grader itself failed: {type(error).__name__}: {error}")
         return 3
     return 0
+
+
+def main() -> int:
+    """Returns 0 when the state was written, whatever it is; the last line on standard error says why not."""
+    from .. import streams
+
+    streams.prepare()
+    order = Order.from_json(sys.stdin.readline())
+
+    def work() -> None:
+        follow_whoever_asked()
+        grade_one(order)
+
+    return ended_in_words(
+        work, lambda error: f"the report cannot be written to {order.target}: {error.strerror or error}."
+    )
 
 
 if __name__ == "__main__":
