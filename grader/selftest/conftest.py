@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from grader.cases.case import Draw
 from grader.report.model import ProblemReport, Report
 from grader.selftest.forked import forks_for_processes
 from grader.selftest.report_contract import check
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _file_of(item: pytest.Item) -> str:
     return item.path.stem.removeprefix("test_")
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> Draw:
+    """Draws what a test compares on, the same at each run, and other values for each test."""
+    return Draw(7, request.node.name)
 
 
 @pytest.fixture(scope="module", autouse=True)

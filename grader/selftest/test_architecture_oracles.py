@@ -20,27 +20,10 @@ from grader.cases.weights import block_shapes, draw_weights
 from grader.reference import adapters
 from grader.reference.attention import CausalMultiHeadSelfAttention
 from grader.reference.layers import SwiGLU
+from grader.selftest.oracles import module_of, same, split, wide
 
 D_MODEL, HEADS, D_FF, SEQ = 8, 2, 12, 5
 D_K = D_MODEL // HEADS
-
-
-@pytest.fixture
-def draw(request: pytest.FixtureRequest) -> Draw:
-    return Draw(7, request.node.name)
-
-
-def wide(draw: Draw, *shape: int) -> Tensor:
-    return draw.normal(*shape, dtype=torch.float64)
-
-
-def same(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
-
-
-def module_of(name: str) -> Any:
-    """A module of a package that may be missing."""
-    return pytest.importorskip(name, reason=f"{name.partition('.')[0]} is an optional oracle")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -233,10 +216,6 @@ def rotated(x: Tensor, theta: float, positions: range | list[int]) -> Tensor:
             y[..., row, k] = math.cos(angle) * a - math.sin(angle) * b
             y[..., row, k + 1] = math.sin(angle) * a + math.cos(angle) * b
     return y
-
-
-def split(x: Tensor, weight: Tensor, heads: int) -> Tensor:
-    return F.linear(x, weight).unflatten(-1, (heads, -1)).transpose(-2, -3)
 
 
 @pytest.mark.parametrize("theta", [None, 50.0])

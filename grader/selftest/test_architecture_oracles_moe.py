@@ -17,25 +17,7 @@ from torch.nn import functional as F
 
 from grader.cases.case import Draw
 from grader.reference import adapters
-
-
-@pytest.fixture
-def draw(request: pytest.FixtureRequest) -> Draw:
-    return Draw(7, request.node.name)
-
-
-def wide(draw: Draw, *shape: int) -> Tensor:
-    return draw.normal(*shape, dtype=torch.float64)
-
-
-def same(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
-
-
-def module_of(name: str) -> Any:
-    """A module of a package that may be missing."""
-    return pytest.importorskip(name, reason=f"{name.partition('.')[0]} is an optional oracle")
-
+from grader.selftest.oracles import module_of, same, wide
 
 # ------------------------------------------------------------------------------------------------------------
 # stability

@@ -16,31 +16,10 @@ from torch.nn import functional as F
 from grader.cases.case import Draw
 from grader.cases.weights import block_shapes, draw_weights
 from grader.reference import adapters
+from grader.selftest.oracles import module_of, same, split, wide
 
 D_MODEL, HEADS, SEQ = 8, 2, 5
 D_K = D_MODEL // HEADS
-
-
-@pytest.fixture
-def draw(request: pytest.FixtureRequest) -> Draw:
-    return Draw(7, request.node.name)
-
-
-def wide(draw: Draw, *shape: int) -> Tensor:
-    return draw.normal(*shape, dtype=torch.float64)
-
-
-def same(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
-
-
-def module_of(name: str) -> Any:
-    """A module of a package that may be missing."""
-    return pytest.importorskip(name, reason=f"{name.partition('.')[0]} is an optional oracle")
-
-
-def split(x: Tensor, weight: Tensor, heads: int = HEADS) -> Tensor:
-    return F.linear(x, weight).unflatten(-1, (heads, -1)).transpose(-2, -3)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -103,7 +82,7 @@ def test_vectors_for_keys_are_those_of_wav2vec2_bert(draw, m):
     for name, weight in weights.items():
         getattr(theirs, name).load_state_dict({"weight": weight, "bias": torch.zeros(D_MODEL, dtype=torch.float64)})
     x = wide(draw, 2, SEQ, D_MODEL)
-    q, k, v = (split(x, weights[f"linear_{name}"]) for name in "qkv")
+    q, k, v = (split(x, weights[f"linear_{name}"], HEADS) for name in "qkv")
     ours = adapters.run_relative_attention(q, k, v, vectors)
     same(ours.transpose(1, 2).flatten(-2), theirs(x)[0].detach())
 
@@ -159,7 +138,7 @@ def test_attention_with_a_bias_is_that_of_t5(draw, is_decoder):
     added = torch.zeros(7, 7, dtype=torch.float64).masked_fill(~seen, -math.inf)[None, None]
     given = theirs(x, mask=added)[0].detach()
     bias = adapters.run_t5_bias(table, i, i, 20, not is_decoder)
-    q, k, v = (split(x, w[name]) for name in "qkv")
+    q, k, v = (split(x, w[name], HEADS) for name in "qkv")
     ours = adapters.run_t5_attention(q, k, v, bias, seen if is_decoder else None)
     ours = F.linear(ours.transpose(1, 2).flatten(-2), w["o"])
     torch.testing.assert_close(ours, given, rtol=1e-6, atol=1e-7)  # their softmax computes in float32
@@ -361,7 +340,7 @@ def test_kinds_are_those_of_cohere2(every):
 def test_windowed_attention_by_torch(draw, window):
     w = {f"{name}_proj_weight": wide(draw, D_MODEL, D_MODEL) for name in "qkvo"}
     x, i = wide(draw, 2, 6, D_MODEL), torch.arange(6)
-    q, k, v = (split(x, w[f"{name}_proj_weight"]) for name in "qkv")
+    q, k, v = (split(x, w[f"{name}_proj_weight"], HEADS) for name in "qkv")
     q, k = (adapters.run_rope(D_K, 30.0, 8, y, i) for y in (q, k))
     seen = (i[:, None] >= i) & (i[:, None] - i < window)
     theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(-2)
