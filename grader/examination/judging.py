@@ -19,6 +19,9 @@ from .pytest_plugin import NothingToTest, problem_of
 
 _TEXT_LIMIT = 4000
 
+_NAMING = ("adapter", "factory", "wanted")
+"""Inputs of drivers that say which of the submission's functions they are about."""
+
 
 def outcome_of(item: pytest.Item, call: pytest.CallInfo[Any]) -> Outcome:
     """What became of a test in one of its phases."""
@@ -83,6 +86,15 @@ def id_of(item: pytest.Item) -> str:
 def claim_of(item: pytest.Item) -> str:
     """`test_rope.py::test_batched`, of which the item may be one case."""
     return f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
+
+
+def question_of(item: pytest.Item) -> tuple[str, ...]:
+    """What several tests ask in common, each with inputs of its own: the claim, the operation that the case is about,
+    and which of the submission's functions that is about. A test without a case asks something that no other does."""
+    case = case_of(item)
+    if case is None:
+        return (id_of(item),)
+    return claim_of(item), case.operation, *(case.inputs[name] for name in _NAMING if name in case.inputs)
 
 
 def case_of(item: pytest.Item) -> Case | None:
