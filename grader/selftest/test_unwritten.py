@@ -1,4 +1,4 @@
-"""Of a problem of which nothing is written each question is asked once; of one that is begun every test asks its own."""
+"""Of a problem of which nothing is written each question is asked once; of one that is begun, every test asks."""
 
 from __future__ import annotations
 
