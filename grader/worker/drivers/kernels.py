@@ -14,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..exceptions import ContractBroken
+from ..lean_interpreter import keep_interpreter_lean
 
 if TYPE_CHECKING:
     from ..operations import Operations
@@ -138,6 +139,7 @@ def _as_if_on_a_gpu(factory: str) -> Iterator[None]:
     if not factory.endswith("triton"):
         yield
         return
+    keep_interpreter_lean()
     torch.Tensor.is_cuda = property(lambda self: True)  # type: ignore[assignment]
     try:
         yield
