@@ -19,9 +19,6 @@ from .pytest_plugin import NothingToTest, problem_of
 
 _TEXT_LIMIT = 4000
 
-_NAMING = ("adapter", "factory", "wanted")
-"""Inputs of drivers that say which of the submission's functions they are about."""
-
 
 def outcome_of(item: pytest.Item, call: pytest.CallInfo[Any]) -> Outcome:
     """What became of a test in one of its phases."""
@@ -94,7 +91,7 @@ def question_of(item: pytest.Item) -> tuple[str, ...]:
     case = case_of(item)
     if case is None:
         return (id_of(item),)
-    return claim_of(item), case.operation, *(case.inputs[name] for name in _NAMING if name in case.inputs)
+    return claim_of(item), case.operation, *case.about
 
 
 def case_of(item: pytest.Item) -> Case | None:

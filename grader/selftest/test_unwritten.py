@@ -6,6 +6,8 @@ import collections
 
 import pytest
 
+from grader.cases.assets import Recipe
+from grader.cases.store import fresh_cases, stored_cases
 from grader.examination.runner import ExaminationResult, run_tests
 from grader.scoring.outcome import Result
 from grader.scoring.rubric import load_rubric
@@ -69,3 +71,16 @@ def test_what_is_written_in_part_is_asked_for_by_every_test(found):
     assert len(messages) > 3
     assert len(messages) == len(set(messages))
     assert any(o.result is Result.PASS for o in found.outcomes if o.id.startswith("test_embedding.py::"))
+
+
+def test_what_nobody_asks_for_is_not_drawn(monkeypatch):
+    drawn = []
+    usual = Recipe.tensor
+    monkeypatch.setattr(Recipe, "tensor", lambda recipe: drawn.append(recipe) or usual(recipe))
+    cases = [*stored_cases("linear"), *fresh_cases("linear", 1, lambda *_: None)]
+    assert not drawn
+    first = [case.inputs for case in cases]
+    assert drawn
+    once = len(drawn)
+    assert all(case.inputs is inputs for case, inputs in zip(cases, first, strict=True))
+    assert len(drawn) == once
