@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 
 import pytest
+import torch
 
 from grader.cases.assets import Recipe
 from grader.cases.store import fresh_cases, stored_cases
@@ -74,9 +75,14 @@ def test_what_is_written_in_part_is_asked_for_by_every_test(found):
 
 
 def test_what_nobody_asks_for_is_not_drawn(monkeypatch):
-    drawn = []
+    drawn: list[Recipe] = []
     usual = Recipe.tensor
-    monkeypatch.setattr(Recipe, "tensor", lambda recipe: drawn.append(recipe) or usual(recipe))
+
+    def tensor(recipe: Recipe) -> torch.Tensor:
+        drawn.append(recipe)
+        return usual(recipe)
+
+    monkeypatch.setattr(Recipe, "tensor", tensor)
     cases = [*stored_cases("linear"), *fresh_cases("linear", 1, lambda *_: None)]
     assert not drawn
     first = [case.inputs for case in cases]
