@@ -37,8 +37,8 @@ _MOST_FRESH_RIGHT = 0.25
 _LISTED = 50
 
 # Of these an accidental namesake breaks programs at once, so that nobody keeps one by mistake. `sitecustomize` is none:
-# the worker does not import it, and honest people keep one. Neither is `grader`: whoever hands in the whole of their copy
-# of the kit has one, and no process of the judge looks for modules in a submission.
+# the worker does not import it, and honest people keep one. Neither is `grader`: whoever hands in their whole copy of
+# the kit has one, and no process of the judge looks for modules in a submission.
 _SHADOWED = frozenset(
     {
         *("builtins", "ctypes", "gc", "hypothesis", "importlib", "inspect", "json", "msgpack", "numpy", "os", "pickle"),
