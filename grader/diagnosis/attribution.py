@@ -13,7 +13,7 @@ asked nothing for that: code that is asked once more may notice that it is being
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from itertools import combinations
@@ -29,6 +29,7 @@ from .known_bugs import (
     FORESEEN,
     KnownBug,
     Transcript,
+    alike,
     claim_of,
     contradicted_by_none,
     diagnose,
@@ -39,6 +40,7 @@ from .time_limit import TimeLimit
 from .trying import Trying, Wrong
 
 if TYPE_CHECKING:
+    from .hypotheses.found import Found
     from .hypotheses.in_reference import Supposed
 
 
@@ -77,6 +79,8 @@ class Attribution:
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
     _place: dict[str, int] = field(default_factory=dict)
     """{test: where it stands in the plan}: tests run in an order that is drawn, on which nothing may depend."""
+    _found: list[Found] = field(default_factory=list)
+    """What `explain` found out about changes of formulas."""
 
     @functools.cached_property
     def bugs(self) -> tuple[KnownBug, ...]:
@@ -154,7 +158,7 @@ class Attribution:
             return {}
         from .sources import sources  # takes a tenth of a second, and few grades of right code need it
 
-        return find_clues(failures, submission, tuple(sources(self.lines)))
+        return find_clues(failures, submission, tuple(sources(self.lines, self._found)))
 
     def explain(self) -> dict[str, Explanation]:
         """{failed test: explanation}, for those that a known bug explains, or one without a name below."""
@@ -242,7 +246,8 @@ class Attribution:
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
         simplest = sorted(self._simplest.get(problem, {}).values(), key=lambda failure: self._rank(failure.test))
         failures = [one for one in simplest if one.test not in explained]
-        found = suppose(failures, below)
+        self._found.append(suppose(failures, below))
+        found = self._found[-1].changes
         soon = [entry for entry in wrong if size_of(entry.asked) <= _SOON] or wrong
         if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], soon):
             return found
@@ -270,6 +275,9 @@ class Attribution:
             for one, other in combinations(foreseen, 2):
                 if sum(t in foreseen[one] or t in foreseen[other] for t in failing) >= FORESEEN * len(failing):
                     hypotheses[one, other] = stored
+        hypotheses = {
+            bugs: entries for bugs, entries in hypotheses.items() if self._may_be(problem, bugs, entries, foreseen)
+        }
         together = trying.bugs_together(hypotheses)
         explained: dict[str, Explanation] = {}
         for turn, test in enumerate(trying.explain(problem, wrong, [together] if together else [])):
@@ -277,6 +285,22 @@ class Attribution:
             possible = [bug for bug in together if test in foreseen[bug]] or together
             explained[test] = Explanation(possible[turn % len(possible)], carried=False)
         return explained
+
+    def _may_be(
+        self, problem: str, bugs: Sequence[str], wrong: Sequence[Wrong], foreseen: Mapping[str, Collection[str]]
+    ) -> bool:
+        """Whether a program may have these bugs together, as far as their evidence tells.
+
+        A test that only one of them makes fail looks as if that were alone; of nearly all such tests this must be so.
+        """
+        forms = {known.id: known.every_form for known in self.bugs if known.id in bugs}
+        differ = 0
+        for entry in wrong:
+            behind = [bug for bug in bugs if entry.test in foreseen[bug]]
+            if len(behind) == 1:
+                seen = (form.evidence.get(problem, {}).get(entry.test) for form in forms[behind[0]])
+                differ += not any(one is not None and alike(one, entry.answers) for one in seen)
+        return differ <= len(wrong) - FORESEEN * len(wrong)
 
     def _foreseen(self, problem: str, bug: str) -> set[str]:
         """The tests of a problem that are in the evidence of a bug."""

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from .clues import Source
 from .structure import find_structure
 from .tracing import locate
 
+if TYPE_CHECKING:
+    from .hypotheses.found import Found
 
-def sources(lines: bool = True) -> Iterator[Source]:
+
+def sources(lines: bool = True, found: Iterable[Found] = ()) -> Iterator[Source]:
     """Every source.
 
     Args:
         lines: whether what is said may name files and lines of the submission.
+        found: what was found out before about changes of formulas.
     """
     yield find_structure
     if importlib.util.find_spec(f"{__package__}.algorithms"):
         from .algorithms import find_algorithm
-        from .hypotheses.wrong_formula import wrong_formula
+        from .hypotheses.wrong_formula import WrongFormula
 
-        yield from (find_algorithm, wrong_formula)
+        yield from (find_algorithm, WrongFormula(found))
     yield functools.partial(locate, lines=lines)

@@ -54,6 +54,8 @@ _WRONG = 1e-3
 """An answer that is farther off than this, relative to the root mean square, is wrong whatever its precision."""
 
 _QUESTIONS = 3
+_LOOKED_AT = 10
+"""Of so many of the best size the most telling ones are taken."""
 _GOOD_SIZE = 200
 """Numbers in a question that is large enough to tell quantities apart, and small enough to be quick."""
 
@@ -134,8 +136,13 @@ def _stored_questions(problem: str, operation: str) -> tuple[tuple[_Blur, Questi
     if not has_quantities():
         known = [one.question for one in known_questions() if (one.problem, one.question[0]) == (problem, operation)]
         return tuple((_blur(question), question) for question in known[:_QUESTIONS])
+    found: list[tuple[_Blur, Question]] = []
     fit = [(operation, case.inputs) for case in _fit_cases(problem, operation)]
-    return tuple(sorted(((_blur(question), question) for question in fit), key=_first)[:_QUESTIONS])
+    for question in sorted(fit, key=_oddity)[:_LOOKED_AT]:
+        found.append((_blur(question), question))
+        if sum(not blur for (blur, _), _ in found) == _QUESTIONS:
+            break  # whatever follows is of an odder size
+    return tuple(sorted(found, key=_first)[:_QUESTIONS])
 
 
 def telling_cases(problem: str, operation: str) -> list[Case]:
@@ -154,7 +161,12 @@ def _blur(question: Question) -> _Blur:
     named = [Pattern.of(q.value) for q in known if q.kind.name in ("STEP", "OPTIONAL")]
     telling = [pattern for pattern in named if pattern.is_telling or is_number(pattern)]
     different = {(pattern.size, round(pattern.sums[0], 6), round(pattern.sums[1], 6)) for pattern in telling}
-    return len(named) - len(different), abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
+    return len(named) - len(different), _oddity(question)
+
+
+def _oddity(question: Question) -> float:
+    """How far the size of a question is from a good one."""
+    return abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
 
 
 _PARTS: dict[str, tuple[tuple[str, str], ...]] = {

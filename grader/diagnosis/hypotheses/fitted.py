@@ -42,11 +42,11 @@ def fitted(wrong: Sequence[AskedCall]) -> Iterator[Change]:
 
 def _families(place: str, step: FormulaStep) -> Iterator[Family]:
     def of_step(factor: float) -> Change:
-        return Change(place, _times(step.does, factor), f"{step.gives}, times {factor:.4g}")
+        return Change(place, _times(step.does, factor), f"a factor of {factor:.4g} is multiplied into {step.gives}")
 
     def of_what_comes_before(factor: float) -> Change:
         does = _times(lambda first, *_: first, factor)
-        return Change(place, does, f"instead of {step.gives}, what comes before, times {factor:.4g}")
+        return Change(place, does, f"{factor:.4g} times what comes before stands where {step.gives} should be")
 
     yield of_step
     yield of_what_comes_before

@@ -7,6 +7,7 @@ but is a declared change of a formula, is compared with a submission in the way 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,24 @@ def shows_all_mistakes(operation: str, supposed: Supposed) -> bool:
     parts = parts_within(operation, supposed)
     if not parts:
         return False
-    drawn = [widened(given) for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))]
-    right, changed = ([_given_by(operation, given, with_parts) for given in drawn] for with_parts in ((), parts))
-    for change in FORMULAS.of[operation].changes:
-        if _differs(operation, drawn, (change,), right) and not _differs(operation, drawn, (*parts, change), changed):
-            return False
-    return True
+    drawn = _drawn(operation)
+    changed = [_given_by(operation, given, parts) for given in drawn]
+    return all(
+        _differs(operation, drawn, (*parts, change), changed) or not _shows(operation, change)
+        for change in FORMULAS.of[operation].changes
+    )
+
+
+@functools.cache
+def _drawn(operation: str) -> Sequence[Given]:
+    return [widened(given) for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))]
+
+
+@functools.cache
+def _shows(operation: str, change: Change) -> bool:
+    """Whether a mistake shows where all parts are right."""
+    drawn = _drawn(operation)
+    return _differs(operation, drawn, (change,), [_given_by(operation, given, ()) for given in drawn])
 
 
 def looks_ahead(supposed: Supposed) -> bool:
@@ -69,7 +82,7 @@ def looks_ahead(supposed: Supposed) -> bool:
     return one is None or other is None or not distance(one[..., :-1, :], other[..., :-1, :]) <= _SHOWS
 
 
-def _differs(operation: str, drawn: list[Given], hypothesis: Hypothesis, others: list[Tensor | None]) -> bool:
+def _differs(operation: str, drawn: Sequence[Given], hypothesis: Hypothesis, others: Sequence[Tensor | None]) -> bool:
     for given, other in zip(drawn, others, strict=True):
         output = _given_by(operation, given, hypothesis)
         if output is None or other is None:

@@ -20,6 +20,7 @@ from .asked_call import AskedCall, asked_call, jittered
 from .change import EXPRESSION, Change, Hypothesis, go_together, widened
 from .expressions import expressions
 from .formulas import FORMULAS, space_of
+from .found import Found
 from .search import Search, same_everywhere
 
 _STEPS = 25_000
@@ -53,13 +54,23 @@ class Known:
 
 
 class WrongFormula:
-    """A source of clues; remembers what it found out about a submission as long as that lives."""
+    """A source of clues; remembers what it found out about a submission as long as that lives.
 
-    def __init__(self) -> None:
+    Args:
+        before: what was found when it was asked what fails only because of what is wrong below.
+    """
+
+    def __init__(self, before: Iterable[Found] = ()) -> None:
         self._known: WeakKeyDictionary[Submission, Known] = WeakKeyDictionary()
+        self._before = tuple(before)
 
     def __call__(self, failure: Failure, submission: Submission) -> Clue | None:
-        known = self._known.setdefault(submission, Known())
+        if submission not in self._known:
+            self._known[submission] = Known(
+                found={op: [changes] for found in self._before for op, changes in found.changes.items()},
+                given_up={op for found in self._before for op in found.in_vain},
+            )
+        known = self._known[submission]
         if failure.bug or known.work.is_over:
             return None
         says = Investigation(failure, submission, known, Work(_STEPS, known.work)).says()
@@ -107,19 +118,38 @@ class Investigation:
         yield search.fitting(hypothesis for found in self._known.found.values() for hypothesis in found)
         wrong_parts = [part for part in below if self._is_wrong(part)]
         own = [self._own(part) for part in wrong_parts]
-        together = [tuple(own)] if len(own) > 1 else []
+        direct = tuple(change for change in own if change.place in FORMULAS.of[operation].parts)
+        together = [direct] if len(direct) > 1 else []  # in which those are that they are made of
         yield search.fitting([*((change,) for change in own), *together])
+        if search.wrong.wrt and wrong_parts:
+            return  # gradients of what is right in itself; what the parts lack shows in their own
         near, far = _by_likelihood(space_of(operation), below, wrong_parts)
-        yield search.singles(near)
+        yield self._singles(search, near)
         yield self._completed(near)
-        yield search.singles(far)
-        yield search.fitting((change,) for change in expressions(FORMULAS, operation, search.wrong.given))
+        yield self._singles(search, far)
+        yield self._fitting(search, ((c,) for c in expressions(FORMULAS, operation, search.wrong.given)))
         bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
         for base in bases:
-            yield search.fitting((*base, change) for change in search.active)
+            yield self._fitting(search, ((*base, change) for change in search.active))
         if operation not in self._known.given_up:
             yield self._pairs(search, near, far)
             self._known.given_up.add(operation)
+
+    def _singles(self, search: Search, space: Sequence[Change]) -> list[Hypothesis]:
+        """Single changes that fit the wrong call."""
+        if self._sieve(search) is None:
+            return search.singles(space)
+        search.active += space
+        return self._fitting(search, ((change,) for change in space))
+
+    def _fitting(self, search: Search, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+        """Those that fit the wrong call; of gradients only what fits an output, too, which is soon computed."""
+        sieve = self._sieve(search)
+        return search.fitting(hypotheses if sieve is None else Search(sieve, self._work).all_fitting(hypotheses))
+
+    def _sieve(self, search: Search) -> AskedCall | None:
+        probes = self._probed(search.wrong.operation) if search.wrong.wrt and search.wrong.is_of_adapter else []
+        return next((probe for probe in probes if not probe.is_refused), None)
 
     def _completed(self, space: Sequence[Change]) -> list[Hypothesis]:
         """Pairs of a change that fits some call of the submission and of one that makes it fit the others, too."""
@@ -201,8 +231,7 @@ class Investigation:
         """The submission's own code in the place of a formula."""
 
         def does(**given: Any) -> Tensor:
-            narrow = {name: v.float() if _floats(v) else v for name, v in given.items()}
-            answer = self._ask((part, narrow))
+            answer = self._ask((part, _narrowed(given)))
             if not isinstance(answer, Tensor):
                 raise ValueError("no answer")
             return widened(answer)
@@ -216,8 +245,11 @@ def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
     rest = [change for change in hypothesis if change.place not in FORMULAS.of]
     subject = "Your gradients are" if of_gradients else "Your output is"
     if not rest:
-        parts = " and ".join(f"`{change.place}`" for change in own)
-        return f"{subject} what the formula gives with your own {parts} in it. Mend that first: all else is right here."
+        *most, last = (f"`{change.place}`" for change in own)
+        parts, first = (f"{', '.join(most)} and {last}", "those") if most else (last, "that")
+        return (
+            f"{subject} what the formula gives with your own {parts} in it. Mend {first} first: all else is right here."
+        )
     if len(hypothesis) == 1 and rest[0].place == EXPRESSION:
         return f"{subject} {rest[0].words}."
     clauses = [*(f"your own `{change.place}` is used" for change in own), *(change.words for change in rest)]
@@ -251,8 +283,8 @@ def _unanswered(operation: str) -> Iterator[AskedCall]:
         yield AskedCall((operation, given), operation, widened(given), (), 0.0)
 
 
-def _floats(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-wrong_formula = WrongFormula()
+def _narrowed(value: Any) -> Any:
+    """In float32, as submissions are asked."""
+    if isinstance(value, dict):
+        return {name: _narrowed(item) for name, item in value.items()}
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
