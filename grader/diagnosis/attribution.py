@@ -275,9 +275,8 @@ class Attribution:
             for one, other in combinations(foreseen, 2):
                 if sum(t in foreseen[one] or t in foreseen[other] for t in failing) >= FORESEEN * len(failing):
                     hypotheses[one, other] = stored
-        hypotheses = {
-            bugs: entries for bugs, entries in hypotheses.items() if self._may_be(problem, bugs, entries, foreseen)
-        }
+        looks = {bug: self._looks_as(problem, bug, stored) for bug in foreseen}
+        hypotheses = {bugs: entries for bugs, entries in hypotheses.items() if _may_be(bugs, entries, foreseen, looks)}
         together = trying.bugs_together(hypotheses)
         explained: dict[str, Explanation] = {}
         for turn, test in enumerate(trying.explain(problem, wrong, [together] if together else [])):
@@ -286,21 +285,14 @@ class Attribution:
             explained[test] = Explanation(possible[turn % len(possible)], carried=False)
         return explained
 
-    def _may_be(
-        self, problem: str, bugs: Sequence[str], wrong: Sequence[Wrong], foreseen: Mapping[str, Collection[str]]
-    ) -> bool:
-        """Whether a program may have these bugs together, as far as their evidence tells.
-
-        A test that only one of them makes fail looks as if that were alone; of nearly all such tests this must be so.
-        """
-        forms = {known.id: known.every_form for known in self.bugs if known.id in bugs}
-        differ = 0
-        for entry in wrong:
-            behind = [bug for bug in bugs if entry.test in foreseen[bug]]
-            if len(behind) == 1:
-                seen = (form.evidence.get(problem, {}).get(entry.test) for form in forms[behind[0]])
-                differ += not any(one is not None and alike(one, entry.answers) for one in seen)
-        return differ <= len(wrong) - FORESEEN * len(wrong)
+    def _looks_as(self, problem: str, bug: str, wrong: Sequence[Wrong]) -> set[str]:
+        """The tests that look as if a bug were alone."""
+        forms = [form.evidence.get(problem, {}) for known in self.bugs if known.id == bug for form in known.every_form]
+        return {
+            entry.test
+            for entry in wrong
+            if any(entry.test in form and alike(form[entry.test], entry.answers) for form in forms)
+        }
 
     def _foreseen(self, problem: str, bug: str) -> set[str]:
         """The tests of a problem that are in the evidence of a bug."""
@@ -330,6 +322,26 @@ class Attribution:
         """The problems that a problem builds on, directly or not."""
         direct = set(self.needs.get(problem, ()))
         return direct.union(*(self._below(needed) for needed in direct))
+
+
+def _may_be(
+    bugs: Sequence[str],
+    wrong: Sequence[Wrong],
+    foreseen: Mapping[str, Collection[str]],
+    looks: Mapping[str, Collection[str]],
+) -> bool:
+    """Whether a program may have bugs together, as far as the evidence of each tells.
+
+    A test that only one of them makes fail looks as if that were alone; of nearly all such tests this must be so.
+
+    Args:
+        foreseen: {bug: the tests that it makes fail}; looks: {bug: the tests that look as if it were alone}.
+    """
+    differ = 0
+    for entry in wrong:
+        behind = [bug for bug in bugs if entry.test in foreseen[bug]]
+        differ += len(behind) == 1 and entry.test not in looks[behind[0]]
+    return differ <= len(wrong) - FORESEEN * len(wrong)
 
 
 def _expected(case: Case | None, asked: Sequence[Question]) -> Callable[[], Sequence[Any]] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .asked_call import AskedCall
+from .asked_call import AskedCall, distance
 from .change import Change, FormulaStep
 from .formulas import FORMULAS
 
@@ -22,6 +22,7 @@ _PLAIN = (0.5, 2.0, 1 / 3, 3.0, 0.25, 4.0, math.pi, 1 / math.pi, 2 * math.pi, 0.
 _REFINEMENTS = 22
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _FEW = 2
+_SAME = 1e-9
 
 Family = Callable[[float], Change]
 
@@ -67,11 +68,41 @@ def _fit(wrong: AskedCall, family: Family) -> float | None:
     off = functools.cache(lambda exponent: _off(wrong, family, exponent))
     if not math.isfinite(off(0.0)):
         return None
+    if (solved := _solved(wrong, family)) is not None:
+        return solved if off(solved) <= wrong.close else None
     near = [low + i * _SPACING for low in _lows(off) for i in (-2, -1, 1, 2)]
     best = min([*near, *_TRIED, *map(math.log, _PLAIN)], key=off)
     if off(best) > wrong.close:
         best = _refined(wrong, family, best, _SPACING)
     return best if _off(wrong, family, best) <= wrong.close else None
+
+
+def _solved(wrong: AskedCall, family: Family) -> float | None:
+    """The one exponent that may do where the number is a factor or a power of it in each value; None elsewhere.
+
+    Or where it is added to, times something. Three predictions show that.
+    """
+    (right,) = wrong.answer if len(wrong.answer) == 1 else (None,)
+    try:
+        once, twice, four_times = (wrong.predicted((family(factor),))[0] for factor in (1.0, 2.0, 4.0))
+    except Exception:  # a change that does not fit these arguments
+        return None
+    if right is None or right.shape != once.shape or not all(t.isfinite().all() for t in (right, once, twice)):
+        return None
+    slope = twice - once
+    if distance(four_times - twice, 2 * slope) < _SAME:
+        factor = 1 + _share(right - once, slope)
+        return math.log(factor) if factor > 0 else 0.0
+    growth = _share(twice, once)
+    if growth > 0 and distance(twice, growth * once) < _SAME and distance(four_times, growth * twice) < _SAME:
+        share = _share(right, once)
+        return math.log(share) / math.log2(growth) * math.log(2) if share > 0 and abs(growth - 1) > _SAME else 0.0
+    return None
+
+
+def _share(of: Tensor, in_terms_of: Tensor) -> float:
+    """The number of times that the second is nearest to the first."""
+    return float((of * in_terms_of).sum() / in_terms_of.square().sum().clamp(min=1e-300))
 
 
 def _lows(off: Callable[[float], float]) -> list[float]:
