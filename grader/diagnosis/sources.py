@@ -5,9 +5,8 @@ A student's copy has neither `algorithms` nor `hypotheses`: what a piece might d
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .clues import Source
@@ -26,9 +25,13 @@ def sources(lines: bool = True, found: Iterable[Found] = ()) -> Iterator[Source]
         found: what was found out before about changes of formulas.
     """
     yield find_structure
+    below: Collection[str] = ()
     if importlib.util.find_spec(f"{__package__}.algorithms"):
         from .algorithms import find_algorithm
         from .hypotheses.wrong_formula import WrongFormula
 
-        yield from (find_algorithm, WrongFormula(found))
-    yield functools.partial(locate, lines=lines)
+        wrong_formula = WrongFormula(found)
+        below = wrong_formula.below
+        yield from (find_algorithm, wrong_formula)
+    # Where what a formula is made of explains a failure, its own problems say in which line.
+    yield lambda failure, submission: None if failure.test in below else locate(failure, submission, lines)

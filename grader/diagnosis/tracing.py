@@ -34,7 +34,7 @@ from ..kit.paths import KIT
 from ..scoring.outcome import Clue
 from ..submission.faults import Fault, StudentError
 from ..submission.interface import Question, Submission
-from ..submission.recording import Recording
+from ..submission.recording import Raised, Recording
 from .clues import Failure, size_of
 from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
@@ -88,28 +88,43 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
     for question in _questions(failure):
         key = id(question[1]), lines
         if key not in seen:
-            seen[key] = question, _look_into(question, submission, lines)
-        if clue := seen[key][1]:
+            seen[key] = question, *_look_into(question, submission, lines)
+        _, clue, ended = seen[key]
+        if clue and (_is_asked(question, failure) or _ends_alike(ended, failure, submission)):
             return clue
     return _raised(failure, submission) if lines else None
 
 
-def _look_into(question: Question, submission: Submission, lines: bool) -> Clue | None:
+def _is_asked(question: Question, failure: Failure) -> bool:
+    return any(arguments is question[1] for _, arguments in failure.asked)
+
+
+def _ends_alike(ended: Raised | None, failure: Failure, submission: Submission) -> bool:
+    """Whether another question ends as the failed one did: else something else is wrong with it."""
+    error = next((answer for answer in failure.answers if isinstance(answer, Exception)), None)
+    if ended is None or error is None:
+        return ended is None and error is None
+    type_name = error.type_name if isinstance(error, StudentError) else type(error).__name__
+    return type_name == ended.type and _place_of(error, submission) in ((ended.file, ended.line), None)
+
+
+def _look_into(question: Question, submission: Submission, lines: bool) -> tuple[Clue | None, Raised | None]:
+    """What is found out about a question, and the exception that it ends with."""
     readings = readings_of(*question)
     recording = submission.record(*question) if readings else None
     if recording is None or recording.full:
-        return None
+        return None, None
     if recording.ended is not None:
-        return stopped(readings[0], recording, submission, lines)
+        return stopped(readings[0], recording, submission, lines), recording.ended
     followed = departure_of(readings, recording.answer)
     if followed is None:
-        return None
+        return None, None
     known, wrong = followed
     trusted = _trusted(question[0], submission)
     departure = find(known, recording, *wrong, trusted)
     if departure is None:
-        return None
-    return tell(departure, submission) if lines else tell_in_words(departure)
+        return None, None
+    return tell(departure, submission) if lines else tell_in_words(departure), None
 
 
 def _questions(failure: Failure) -> list[Question]:
@@ -186,7 +201,7 @@ class _Seen:
     """What is known of one submission: lines that are run where a part is right, and what was found for a question."""
 
     lines: dict[tuple[str, str], frozenset[Place]] = field(default_factory=dict)
-    clues: dict[tuple[int, bool], tuple[Question, Clue | None]] = field(default_factory=dict)
+    clues: dict[tuple[int, bool], tuple[Question, Clue | None, Raised | None]] = field(default_factory=dict)
     """By the id of the question's arguments, which are kept, and by whether lines are named."""
 
 

@@ -30,6 +30,8 @@ _STEPS_OF_ALL = 70_000
 _SECONDS_OF_ASKING = 3.0
 """So long may a submission's answers to further questions take, on the clock and together."""
 _MOST_HALVES = 6
+_ENOUGH = 2
+"""Beside so many wrong answers of others a failed question is not asked with other numbers, too."""
 _MOST_CALLS = 4
 """Of so many calls of a test every hypothesis has to give the answers."""
 
@@ -40,7 +42,8 @@ class Known:
 
     probes: {operation: its answers to the questions that tell changes apart}; found: {operation: hypotheses that
     explained a failure}; halves: {operation: single changes that fit some of its answers and not others}; given_up:
-    operations for which no pair of changes was found; work: what is left to do; asking: seconds that its answers took,
+    operations for which no pair of changes was found; own: {operation: the submission's own code in its place};
+    agreed: which hypotheses give which of the probes; work: what is left to do; asking: seconds that its answers took,
     and hangs: whether one of them took too long.
     """
 
@@ -48,6 +51,8 @@ class Known:
     found: dict[str, list[Hypothesis]] = field(default_factory=dict)
     halves: dict[str, list[Hypothesis]] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
+    own: dict[str, Change] = field(default_factory=dict)
+    agreed: dict[tuple[AskedCall, Hypothesis], bool] = field(default_factory=dict)
     work: Work = field(default_factory=lambda: Work(_STEPS_OF_ALL))
     asking: float = 0.0
     hangs: bool = False
@@ -63,6 +68,8 @@ class WrongFormula:
     def __init__(self, before: Iterable[Found] = ()) -> None:
         self._known: WeakKeyDictionary[Submission, Known] = WeakKeyDictionary()
         self._before = tuple(before)
+        self.below: set[str] = set()
+        """Tests that fail only because of what their formula is made of."""
 
     def __call__(self, failure: Failure, submission: Submission) -> Clue | None:
         if submission not in self._known:
@@ -73,7 +80,10 @@ class WrongFormula:
         known = self._known[submission]
         if failure.bug or known.work.is_over:
             return None
-        says = Investigation(failure, submission, known, Work(_STEPS, known.work)).says()
+        investigation = Investigation(failure, submission, known, Work(_STEPS, known.work))
+        says = investigation.says()
+        if investigation.lies_below:
+            self.below.add(failure.test)
         return Clue(says=(says,)) if says else None
 
 
@@ -88,6 +98,7 @@ class Investigation:
         self._evidence: list[AskedCall] = []
         self._halves = known.halves.setdefault(self._calls[0].operation if self._calls else "", [])
         self._generator = torch.Generator().manual_seed(size_of(failure.asked))
+        self.lies_below = False
 
     def says(self) -> str:
         """The sentence about it; "" where nothing is known."""
@@ -104,7 +115,7 @@ class Investigation:
             if not rivals:
                 continue
             self._evidence = self._evidence or [search.wrong, *others, *self._asked_again(first)]
-            left = [rival for rival in rivals if all(call.agrees(rival) for call in self._evidence)]
+            left = [rival for rival in rivals if all(self._agrees(call, rival) for call in self._evidence)]
             if says := self._said(first, left, self._evidence):
                 return says if first in self._calls else f"{says} Where that does not fit, as here, your code fails."
             self._halves += [rival for rival in rivals if len(rival) == 1][:_MOST_HALVES]
@@ -186,14 +197,24 @@ class Investigation:
                 return ""
             return f"The difference lies in one step of the formula: {step.gives}."
         best = rivals[0]
+        self.lies_below = all(change.place in FORMULAS.of for change in best)
         own = self._known.found.setdefault(wrong.operation, [])
         if best not in own and not any(change.place in FORMULAS.of for change in best):
             own.append(best)
         return sentence(best, of_gradients=bool(wrong.wrt))
 
+    def _agrees(self, call: AskedCall, hypothesis: Hypothesis) -> bool:
+        if call not in self._known.probes.get(call.operation, ()):
+            return call.agrees(hypothesis)
+        if (call, hypothesis) not in self._known.agreed:
+            self._known.agreed[call, hypothesis] = call.agrees(hypothesis)
+        return self._known.agreed[call, hypothesis]
+
     def _asked_again(self, wrong: AskedCall) -> list[AskedCall]:
         """The submission's answers to the questions of the formula, and to the failed one with other numbers."""
         found = list(self._probed(wrong.operation)) if wrong.is_of_adapter else []
+        if sum(probe.is_wrong for probe in found) >= _ENOUGH and not wrong.wrt:
+            return found
         question = jittered(wrong.question, self._generator)
         answer = self._ask(question)
         return [*found, *filter(None, [asked_call(question, answer, wrong.close)])]
@@ -236,7 +257,7 @@ class Investigation:
                 raise ValueError("no answer")
             return widened(answer)
 
-        return Change(part, does, f"`{part}` of your own")
+        return self._known.own.setdefault(part, Change(part, does, f"`{part}` of your own"))
 
 
 def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
