@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import itertools
 import math
 import os
 import re
@@ -63,6 +64,8 @@ _Blur = tuple[int, float]
 """(of how many quantities a question says nothing by their values, how odd its size is)."""
 
 _AROUND = 2
+_STATEMENT = 8
+"""So many lines may a statement that loads weights take."""
 _SOURCE_BYTES = 1 << 20
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d{1,6}), in ', re.MULTILINE)
 _NOBODYS = tuple(str(KIT / "grader" / room) + os.sep for room in ("worker", "submission", "diagnosis", "selftest"))
@@ -124,6 +127,8 @@ def _look_into(question: Question, submission: Submission, lines: bool) -> tuple
     departure = find(known, recording, *wrong, trusted)
     if departure is None:
         return None, None
+    if has_quantities() and (pair := exchanged(*question, recording.answer)):
+        return tell_exchanged(known, pair, question[1], recording, departure, submission, lines), None
     return tell(departure, submission) if lines else tell_in_words(departure), None
 
 
@@ -326,8 +331,80 @@ def wrong_output(known: Sequence[NamedQuantity], answer: Any) -> tuple[NamedQuan
     return None
 
 
+def exchanged(operation: str, arguments: Mapping[str, Any], answer: Any) -> tuple[str, str] | None:
+    """The names of two given weights with which all is right once each is taken for the other; None if there are none.
+
+    Each of them gives a quantity of the formula, so that what goes wrong does so in a later and innocent line.
+    """
+    weights = [
+        name for name, value in arguments.items() if name.endswith("_weight") and isinstance(value, torch.Tensor)
+    ]
+    for one, other in itertools.combinations(weights, 2):
+        if arguments[one].shape == arguments[other].shape and not torch.equal(arguments[one], arguments[other]):
+            readings = readings_of(operation, {**arguments, one: arguments[other], other: arguments[one]})
+            if isinstance(answer, torch.Tensor) and any(wrong_output(known, answer) is None for known in readings):
+                return one, other
+    return None
+
+
 # ------------------------------------------------------------------------------------------------------------
 # In words
+
+
+def tell_exchanged(
+    known: Sequence[NamedQuantity],
+    pair: tuple[str, str],
+    arguments: Mapping[str, Any],
+    recording: Recording,
+    departure: Departure,
+    submission: Submission,
+    lines: bool,
+) -> Clue:
+    """That two weights are taken for each other, and where: where they are loaded, if the code there says so."""
+    values = [_plain(arguments[name]) for name in pair]
+    given = [q for q in known if q.kind.name == "GIVEN"]
+    one, other = (
+        next((q.name for q in given if q.value.shape == value.shape and np.allclose(q.value, value)), name)
+        for name, value in zip(pair, values, strict=True)
+    )
+    says = [f"Your output is right but for one thing: {one} and {other} are taken for each other."]
+    if not lines:
+        return Clue(tuple(says), relation=f"{other} in the place of {one}")
+    loads = dict.fromkeys(
+        (step.file, step.line)
+        for step in recording.steps
+        if step.writes and step.value is not None and any(_holds(step.value, value) for value in values)
+    )
+    place = next((at for load in loads if (at := _mislabelled(load, pair, submission))), departure.first)
+    if place != departure.first:
+        says.append(f"{_at(place)} loads one of them for the other.")
+    else:
+        says.append(f"It shows first at {_at(place)}. Are they used there in the right order, and loaded so?")
+    return _clue(submission, says, place, str(departure.had or ""), "", f"{other} in the place of {one}")
+
+
+def _holds(value: np.ndarray, weight: np.ndarray) -> bool:
+    return value.shape == weight.shape and np.allclose(value, weight)
+
+
+_NAMES = {"q": "q|query|queries", "k": "k|keys?", "v": "v|values?", "o": "o|out|output"}
+"""{how an argument's name begins: how students name what it is for}"""
+
+
+def _mislabelled(load: Place, pair: tuple[str, str], submission: Submission) -> Place | None:
+    """The line of a statement that loads weights in which one of a pair stands beside the other's name."""
+    for number, line in lines_around(submission, *load, around=_STATEMENT):
+        for part, (own, other) in itertools.product(re.split("[,;{}]", line), (pair, pair[::-1])):
+            rest = part.replace(own, "")
+            if own in part and _is_named(rest, other) and not _is_named(rest, own):
+                return load[0], number
+    return None
+
+
+def _is_named(line: str, argument: str) -> bool:
+    start = argument.removesuffix("_weight").removesuffix("_proj")
+    names = _NAMES.get(start, start)
+    return re.search(rf"(?<![a-z0-9])(?:w_?)?(?:{names})(?![a-z0-9])", line, re.IGNORECASE) is not None
 
 
 def tell(departure: Departure, submission: Submission) -> Clue:
@@ -344,6 +421,13 @@ def tell(departure: Departure, submission: Submission) -> Clue:
             f"{_at(departure.first, near)} makes something else of it.",
         ]
         return _clue(submission, says, departure.first, str(had), "", "")
+    if departure.unused is not None:
+        begins = f"Up to {_at(near)} your code has {had}. " if departure.had_at and had else ""
+        says = [
+            f"{begins}{_at(departure.first, near) if begins else _at(departure.first)} gives {departure.unused}, and "
+            "nothing that comes after it takes that up: is the result kept?"
+        ]
+        return _clue(submission, says, departure.first, str(had or ""), str(departure.unused), "")
     then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
@@ -382,6 +466,9 @@ def tell_in_words(departure: Departure) -> Clue:
         return Clue(tuple(says), agrees_until=str(had), missing=named[0], relation=str(had))
     if not named:
         return Clue((f"Your code has {had}, which is what is asked for, and makes something else of it.",))
+    if departure.unused is not None:
+        says = [f"Your code computes {departure.unused}, and nothing that comes after takes that up: is it kept?"]
+        return Clue(tuple(says), agrees_until=str(had or ""), missing=str(departure.unused))
     then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Your code has {had}. Next would come" if had else "The first step would be"
@@ -446,11 +533,11 @@ def _clue(submission: Submission, says: Sequence[str], place: Place, had: str, m
     return Clue(tuple(says), *place, lines_around(submission, *place), had, missing, relation)
 
 
-def lines_around(submission: Submission, file: str, line: int) -> tuple[tuple[int, str], ...]:
+def lines_around(submission: Submission, file: str, line: int, around: int = _AROUND) -> tuple[tuple[int, str], ...]:
     """Lines of one of the submission's files, each with its number, as far as they can be read."""
     try:
         lines = submission.files.read_text(file, _SOURCE_BYTES).split("\n")
     except Fault:
         return ()
-    first, last = max(1, line - _AROUND), min(len(lines), line + _AROUND)
+    first, last = max(1, line - around), min(len(lines), line + around)
     return tuple((number, lines[number - 1].rstrip()) for number in range(first, last + 1))
