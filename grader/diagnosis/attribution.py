@@ -29,7 +29,6 @@ from .known_bugs import (
     FORESEEN,
     KnownBug,
     Transcript,
-    alike,
     claim_of,
     contradicted_by_none,
     diagnose,
@@ -50,6 +49,8 @@ _SOON = 20_000
 """Numbers in a question that is soon answered."""
 _CLAIMS_EACH = 12
 """Of so many claims of a problem clues are looked for: those that a report shows first are seldom the smallest."""
+
+_MOST_FAILING = 0.5
 
 _VALUES_KEPT = 1 << 20
 """Failures with more numbers and characters than this are not kept to be looked at again."""
@@ -189,6 +190,8 @@ class Attribution:
             rest = [entry for entry in wrong if entry.test not in explained]
             if below:
                 more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
+            elif self._is_built_on_the_unknown(problem, found):
+                more = {}  # bugs of the problem itself, in a program whose parts are right, do not give what it gives
             else:
                 more = self._explain_by_several(problem, rest, list(here), trying)
             found[problem] |= {explanation.bug for explanation in more.values()}
@@ -275,8 +278,6 @@ class Attribution:
             for one, other in combinations(foreseen, 2):
                 if sum(t in foreseen[one] or t in foreseen[other] for t in failing) >= FORESEEN * len(failing):
                     hypotheses[one, other] = stored
-        looks = {bug: self._looks_as(problem, bug, stored) for bug in foreseen}
-        hypotheses = {bugs: entries for bugs, entries in hypotheses.items() if _may_be(bugs, entries, foreseen, looks)}
         together = trying.bugs_together(hypotheses)
         explained: dict[str, Explanation] = {}
         for turn, test in enumerate(trying.explain(problem, wrong, [together] if together else [])):
@@ -285,14 +286,13 @@ class Attribution:
             explained[test] = Explanation(possible[turn % len(possible)], carried=False)
         return explained
 
-    def _looks_as(self, problem: str, bug: str, wrong: Sequence[Wrong]) -> set[str]:
-        """The tests that look as if a bug were alone."""
-        forms = [form.evidence.get(problem, {}) for known in self.bugs if known.id == bug for form in known.every_form]
-        return {
-            entry.test
-            for entry in wrong
-            if any(entry.test in form and alike(form[entry.test], entry.answers) for form in forms)
-        }
+    def _is_built_on_the_unknown(self, problem: str, found: Mapping[str, Collection[str]]) -> bool:
+        """Whether most of what some problem below asks for is wrong, and nobody knows why."""
+        return any(
+            len(self._failing.get(needed, ())) > _MOST_FAILING * len(self._ran.get(needed, ()))
+            for needed in self._below(problem)
+            if not found.get(needed)
+        )
 
     def _foreseen(self, problem: str, bug: str) -> set[str]:
         """The tests of a problem that are in the evidence of a bug."""
@@ -322,26 +322,6 @@ class Attribution:
         """The problems that a problem builds on, directly or not."""
         direct = set(self.needs.get(problem, ()))
         return direct.union(*(self._below(needed) for needed in direct))
-
-
-def _may_be(
-    bugs: Sequence[str],
-    wrong: Sequence[Wrong],
-    foreseen: Mapping[str, Collection[str]],
-    looks: Mapping[str, Collection[str]],
-) -> bool:
-    """Whether a program may have bugs together, as far as the evidence of each tells.
-
-    A test that only one of them makes fail looks as if that were alone; of nearly all such tests this must be so.
-
-    Args:
-        foreseen: {bug: the tests that it makes fail}; looks: {bug: the tests that look as if it were alone}.
-    """
-    differ = 0
-    for entry in wrong:
-        behind = [bug for bug in bugs if entry.test in foreseen[bug]]
-        differ += len(behind) == 1 and entry.test not in looks[behind[0]]
-    return differ <= len(wrong) - FORESEEN * len(wrong)
 
 
 def _expected(case: Case | None, asked: Sequence[Question]) -> Callable[[], Sequence[Any]] | None:

@@ -380,7 +380,8 @@ def tell_exchanged(
         says.append(f"{_at(place)} loads one of them for the other.")
     else:
         says.append(f"It shows first at {_at(place)}. Are they used there in the right order, and loaded so?")
-    return _clue(submission, says, place, str(departure.had or ""), "", f"{other} in the place of {one}")
+    missing = str(departure.missing[0]) if departure.missing else ""
+    return _clue(submission, says, place, str(departure.had or ""), missing, f"{other} in the place of {one}")
 
 
 def _holds(value: np.ndarray, weight: np.ndarray) -> bool:

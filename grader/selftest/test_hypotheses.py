@@ -407,7 +407,7 @@ def test_a_number_is_read_off_the_answers():
     answered = [(g, FORMULAS.evaluate("run_rope", widened(g), slower)[0].float()) for g in drawn("run_rope")]
     calls = [call for given, answer in answered if (call := asked_call(("run_rope", given), answer)) is not None]
     found = [change for change in fitted(calls) if all(call.agrees((change,)) for call in calls)]
-    assert any(change.words == "the angles, times 0.37" for change in found)
+    assert any(change.words == "a factor of 0.37 is multiplied into the angles" for change in found)
 
 
 def test_a_model_that_sees_later_tokens_measures_no_learning():

@@ -23,6 +23,8 @@ _REFINEMENTS = 22
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _FEW = 2
 _SAME = 1e-9
+_CAREFUL, _MOST_LEFT_OUT = 0.5, 8.0
+"""Of the way that an answer is off at least, as fast as predictions change there, so much is gone at once."""
 
 Family = Callable[[float], Change]
 
@@ -70,11 +72,30 @@ def _fit(wrong: AskedCall, family: Family) -> float | None:
         return None
     if (solved := _solved(wrong, family)) is not None:
         return solved if off(solved) <= wrong.close else None
-    near = [low + i * _SPACING for low in _lows(off) for i in (-2, -1, 1, 2)]
-    best = min([*near, *_TRIED, *map(math.log, _PLAIN)], key=off)
+    tried = _tried(wrong, family)
+    near = [low + i * _SPACING for low in _lows(tried) for i in (-2, -1, 1, 2)]
+    best = min([*near, *tried, *map(math.log, _PLAIN)], key=lambda exponent: tried.get(exponent) or off(exponent))
     if off(best) > wrong.close:
         best = _refined(wrong, family, best, _SPACING)
     return best if _off(wrong, family, best) <= wrong.close else None
+
+
+def _tried(wrong: AskedCall, family: Family) -> dict[float, float]:
+    """{exponent: how far off the prediction is}. Where predictions change slowly and are far off, some are left out."""
+    found: dict[float, float] = {}
+    before: tuple[float, Sequence[Tensor]] | None = None
+    place = 0
+    while place < len(_TRIED):
+        exponent = _TRIED[place]
+        prediction = _predicted(wrong, family, exponent)
+        found[exponent] = wrong.distance(prediction) if prediction else math.inf
+        step = 1
+        if before is not None and prediction and math.isfinite(found[exponent]):
+            slope = max(map(distance, prediction, before[1])) / (exponent - before[0])
+            step = int(max(1, min(_MOST_LEFT_OUT, _CAREFUL * found[exponent] / (slope * _SPACING + 1e-9))))
+        before = (exponent, prediction) if prediction else None
+        place += step
+    return found
 
 
 def _solved(wrong: AskedCall, family: Family) -> float | None:
@@ -105,12 +126,12 @@ def _share(of: Tensor, in_terms_of: Tensor) -> float:
     return float((of * in_terms_of).sum() / in_terms_of.square().sum().clamp(min=1e-300))
 
 
-def _lows(off: Callable[[float], float]) -> list[float]:
+def _lows(tried: dict[float, float]) -> list[float]:
     """Where an answer is nearer than at both neighbours, the nearest of these places first."""
-    values = [math.inf, *map(off, _TRIED), math.inf]
+    values = [math.inf, *tried.values(), math.inf]
     lows = [
         (value, exponent)
-        for before, value, after, exponent in zip(values, values[1:], values[2:], _TRIED, strict=False)
+        for before, value, after, exponent in zip(values, values[1:], values[2:], tried, strict=False)
         if value <= before and value <= after
     ]
     return [exponent for _, exponent in sorted(lows)[:_LOWS]]
@@ -143,8 +164,14 @@ def _refined(wrong: AskedCall, family: Family, exponent: float, within: float) -
 
 
 def _off(wrong: AskedCall, family: Family, exponent: float) -> float:
+    prediction = _predicted(wrong, family, exponent)
+    return wrong.distance(prediction) if prediction else math.inf
+
+
+def _predicted(wrong: AskedCall, family: Family, exponent: float) -> Sequence[Tensor]:
+    """With all of its numbers; () where there are none."""
     try:
-        found = wrong.distance(wrong.predicted((family(math.exp(exponent)),)))
+        prediction = wrong.predicted((family(math.exp(exponent)),))
     except Exception:  # a change that does not fit these arguments
-        return math.inf
-    return found if not math.isnan(found) else math.inf
+        return ()
+    return prediction if not any(part.isnan().any() for part in prediction) else ()

@@ -22,8 +22,8 @@ from .wrong_formula import calls_of
 if TYPE_CHECKING:
     from ..clues import Failure
 
-_STEPS = 60_000
-"""So many steps of formulas may the search for one operation take: two seconds or so."""
+_STEPS = 40_000
+"""So many steps of formulas may the search for one operation take: half a second or so."""
 _EXACT = 1e-3
 """Answers that may be farther off, as in half precision, tell no number well."""
 _SOON = 2_000
@@ -95,7 +95,7 @@ def _rivals(search: Search, parts: Hypothesis, wrong: Sequence[AskedCall]) -> It
     yield search.singles(own)
     for change in fitted(wrong):
         yield [(change,)]
-    yield search.fitting((change,) for change in expressions(FORMULAS, operation, given))
+    yield search.fitting((change,) for change in expressions(FORMULAS, operation, given, search.wrong.answer[0].shape))
     yield search.pairs()
 
 

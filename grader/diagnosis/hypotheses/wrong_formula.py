@@ -138,7 +138,8 @@ class Investigation:
         yield self._singles(search, near)
         yield self._completed(near)
         yield self._singles(search, far)
-        yield self._fitting(search, ((c,) for c in expressions(FORMULAS, operation, search.wrong.given)))
+        shape = search.wrong.answer[0].shape if not search.wrong.wrt else None
+        yield self._fitting(search, ((c,) for c in expressions(FORMULAS, operation, search.wrong.given, shape)))
         bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
         for base in bases:
             yield self._fitting(search, ((*base, change) for change in search.active))
