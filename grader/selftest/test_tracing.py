@@ -23,7 +23,7 @@ from rich.console import Console
 
 from grader.cases.store import stored_cases
 from grader.diagnosis import tracing
-from grader.diagnosis.clues import Failure
+from grader.diagnosis.clues import Failure, size_of
 from grader.diagnosis.matching import Pattern, relation, same
 from grader.diagnosis.stored_quantities import QUANTITIES_FILE, known_questions
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
@@ -184,6 +184,69 @@ NORM = """
         mean_square = (in_features**2).sum(-1, keepdim=True)
         return in_features / torch.sqrt(mean_square + eps) * weights  # <- here
 """
+LOADED_FOR_EACH_OTHER = """
+    import math
+    import torch
+    from torch import nn
+
+    class Attention(nn.Module):
+        def __init__(self, d, h):
+            super().__init__()
+            self.h = h
+            self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
+
+        def forward(self, x):
+            q, k, v = (f(x).unflatten(-1, (self.h, -1)).transpose(-2, -3) for f in (self.q, self.k, self.v))
+            scores = q @ k.mT / math.sqrt(q.shape[-1])
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            weights = torch.softmax(scores.masked_fill(~mask, -math.inf), -1)
+            return self.o((weights @ v).transpose(-2, -3).flatten(-2))
+
+    def run_multihead_self_attention(
+        d_model, num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features
+    ):
+        attention = Attention(d_model, num_heads)
+        attention.q.weight.data = q_proj_weight
+        attention.k.weight.data = v_proj_weight  # <- here
+        attention.v.weight.data = k_proj_weight
+        attention.o.weight.data = o_proj_weight
+        return attention(in_features)
+"""
+TURNED_FOR_NOTHING = """
+    import math
+    import torch
+
+    def turned(x, theta, positions):
+        pairs = torch.arange(0, x.shape[-1], 2)
+        angles = positions[..., None] * theta ** (-pairs / x.shape[-1])
+        even, odd, cos, sin = x[..., 0::2], x[..., 1::2], angles.cos(), angles.sin()
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+    def attend(num_heads, q, k, v, o, x, theta=None, positions=None):
+        q, k, v = ((x @ w.T).unflatten(-1, (num_heads, -1)).transpose(-2, -3) for w in (q, k, v))
+        if theta is not None:
+            positions = torch.arange(q.shape[-2]) if positions is None else positions.unsqueeze(-2)
+            turned(q, theta, positions), turned(k, theta, positions)  # <- here
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), -1)
+        return (weights @ v).transpose(-2, -3).flatten(-2) @ o.T
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        return turned(in_query_or_key, theta, token_positions)
+
+    def run_multihead_self_attention(
+        d_model, num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features
+    ):
+        return attend(num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features)
+
+    def run_multihead_self_attention_with_rope(
+        d_model, num_heads, max_seq_len, theta,
+        q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features, token_positions=None,
+    ):
+        weights = q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight
+        return attend(num_heads, *weights, in_features, theta, token_positions)
+"""
 STYLES = {
     "einsum": ("scaled_dot_product_attention", ATTENTION_AS_EINSUM, "0.3536 times the scaled scores"),
     "scale on the queries": ("scaled_dot_product_attention", SCALE_ON_THE_QUERIES, "0.3536 times the scaled scores"),
@@ -196,6 +259,8 @@ STYLES = {
     "constants": ("rope", ROPE_FREQUENCIES, ""),
     "called with the wrong thing": ("positionwise_feedforward", SILU_OF_THE_WRONG_BRANCH, ""),
     "sum for mean": ("rmsnorm", NORM, ""),
+    "loaded for each other": ("multihead_self_attention", LOADED_FOR_EACH_OTHER, "W_V in the place of W_K"),
+    "turned for nothing": ("multihead_self_attention", TURNED_FOR_NOTHING, ""),
 }
 
 
@@ -268,6 +333,38 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue is not None
     assert (clue.file, clue.line) == ("adapters.py", line)
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
+
+
+def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path):
+    """It refuses positions of None, and fails without a batch for a reason of its own."""
+    root, _ = wrote(
+        tmp_path,
+        """
+        from grader.reference.adapters import *
+        from grader.reference.adapters import run_multihead_self_attention_with_rope as right
+
+        def run_multihead_self_attention_with_rope(*, in_features, token_positions=None, **given):
+            if token_positions is None:
+                raise ValueError("positions are needed")
+            in_features.unflatten(2, (-1, 1))
+            return right(in_features=in_features, token_positions=token_positions, **given)
+        """,
+    )
+    operation = "run_multihead_self_attention_with_rope"
+    inputs = [case.inputs for case in stored_cases("multihead_self_attention") if case.operation == operation]
+    large = max((given for given in inputs if given["in_features"].ndim > 2), key=lambda given: size_of(given))
+    question = (operation, {name: value for name, value in large.items() if name != "token_positions"})
+    with opened(root, "none") as submission:
+        submission.begin_transcript()
+        with contextlib.suppress(Exception):
+            submission.perform(*question)
+        asked, answers = tuple(submission.asked), tuple(submission.transcript)
+        outcome = Outcome("test_multihead_self_attention.py::test_no_positions", Result.FAIL)
+        clue = locate(
+            Failure("multihead_self_attention", outcome, "test_no_positions", None, asked, answers), submission
+        )
+    assert isinstance(answers[0], Exception)
+    assert clue is None or "IndexError" not in " ".join(clue.says)
 
 
 TABLE_IN_PYTHON = """
