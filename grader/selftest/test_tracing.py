@@ -23,7 +23,7 @@ from rich.console import Console
 
 from grader.cases.store import stored_cases
 from grader.diagnosis import tracing
-from grader.diagnosis.clues import Failure, size_of
+from grader.diagnosis.clues import Failure
 from grader.diagnosis.matching import Pattern, relation, same
 from grader.diagnosis.stored_quantities import QUANTITIES_FILE, known_questions
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
@@ -335,36 +335,42 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
 
 
-def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path):
-    """It refuses positions of None, and fails without a batch for a reason of its own."""
-    root, _ = wrote(
+def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path, monkeypatch):
+    """Attention that needs a mask, and also has no place for matrices without a batch."""
+    root, line = wrote(
         tmp_path,
         """
-        from grader.reference.adapters import *
-        from grader.reference.adapters import run_multihead_self_attention_with_rope as right
+        import math
 
-        def run_multihead_self_attention_with_rope(*, in_features, token_positions=None, **given):
-            if token_positions is None:
-                raise ValueError("positions are needed")
-            in_features.unflatten(2, (-1, 1))
-            return right(in_features=in_features, token_positions=token_positions, **given)
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            if mask is None:
+                raise ValueError("a mask is needed")
+            scores = Q @ K.mT / math.sqrt(Q.shape[-1])
+            assert scores.size(-3)  # <- here
+            return scores.masked_fill(~mask, -math.inf).softmax(-1) @ V
         """,
     )
-    operation = "run_multihead_self_attention_with_rope"
-    inputs = [case.inputs for case in stored_cases("multihead_self_attention") if case.operation == operation]
-    large = max((given for given in inputs if given["in_features"].ndim > 2), key=lambda given: size_of(given))
-    question = (operation, {name: value for name, value in large.items() if name != "token_positions"})
-    with opened(root, "none") as submission:
+    operation = "run_scaled_dot_product_attention"
+    inputs = [case.inputs for case in stored_cases("scaled_dot_product_attention") if case.operation == operation]
+    without_batch = next(given for given in inputs if given["Q"].ndim == 2 and given["mask"] is not None)
+    without_mask = {**without_batch, "mask": None}
+    monkeypatch.setattr(tracing, "_stored_questions", lambda *_: (((-1, 0.0), (operation, dict(without_batch))),))
+
+    def clue_of(given):
         submission.begin_transcript()
         with contextlib.suppress(Exception):
-            submission.perform(*question)
-        asked, answers = tuple(submission.asked), tuple(submission.transcript)
-        outcome = Outcome("test_multihead_self_attention.py::test_no_positions", Result.FAIL)
-        clue = locate(
-            Failure("multihead_self_attention", outcome, "test_no_positions", None, asked, answers), submission
-        )
-    assert isinstance(answers[0], Exception)
-    assert clue is None or "IndexError" not in " ".join(clue.says)
+            submission.perform(operation, given)
+        outcome, answers = Outcome("test_x.py::test_no_mask", Result.FAIL), tuple(submission.transcript)
+        assert isinstance(answers[0], Exception)
+        asked = ((operation, given),)
+        return locate(Failure("scaled_dot_product_attention", outcome, "test", None, asked, answers), submission)
+
+    with opened(root, "none") as submission:
+        same, other = clue_of(without_batch), clue_of(without_mask)
+    assert same.line == line
+    assert same.agrees_until == "the scaled scores Q Kᵀ / √d_k"
+    assert other.line == line - 2
+    assert not other.says
 
 
 TABLE_IN_PYTHON = """

@@ -50,7 +50,7 @@ class AskedCall:
     wrt: tuple[str, ...] = ()
     cotangent: Tensor | None = None
     is_refused: bool = False
-    _kept: _Kept = field(default_factory=lambda: _Kept())
+    _kept: _Shared = field(default_factory=lambda: _Shared())
 
     @property
     def is_of_adapter(self) -> bool:
@@ -127,7 +127,7 @@ class AskedCall:
             return False
 
 
-class _Kept:
+class _Shared:
     """What is kept of a call's predictions, so that steps which many hypotheses share are computed once."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...scoring.outcome import Clue
 from ...submission.faults import CallTimeout, Fault, is_refusal
 from ...submission.interface import Question, Submission
+from ..algorithms.asking import in_passing
 from ..clues import Failure, size_of
 from ..time_limit import Work
 from .asked_call import AskedCall, asked_call, jittered
@@ -238,7 +239,8 @@ class Investigation:
             return None
         start = time.monotonic()
         try:
-            return self._submission.perform(*question)
+            with in_passing(self._submission):
+                return self._submission.perform(*question)
         except CallTimeout:
             self._known.hangs = True
         except Fault:
