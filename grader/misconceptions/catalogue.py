@@ -6,14 +6,16 @@ import contextlib
 import functools
 import importlib
 import os
+import pkgutil
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 _REFERENCE = "grader.reference"
-_LOOP = f"{_REFERENCE}.train"
-"""The training loop, which has names of its own for the functions that it is made of."""
+_APART = frozenset({f"{_REFERENCE}._triton_kernels"})
+"""Needs Triton, and takes nothing from other modules."""
 
 PLANTED = "GRADER_PLANTED"
 """Environment variable that names the variants which are planted, for fresh processes: see `trials/planted.py`."""
@@ -57,19 +59,30 @@ class Variant:
     def plant(self) -> list[tuple[Any, str, Any]]:
         """Replace, for good, all of it or nothing; gives what stood there before, as (owner, attribute, original)."""
         undo: list[tuple[Any, str, Any]] = []
-        loop = importlib.import_module(_LOOP)  # now: imported later, it would keep what is planted
+        modules = _modules()
         try:
             for name, replacement in self.replaces.items():
                 owner, attribute = owner_of(name)
                 original = vars(owner)[attribute]
-                places = [owner] if owner is loop or vars(loop).get(attribute) is not original else [owner, loop]
-                for place in places:
+                others = [
+                    module for module in modules if module is not owner and vars(module).get(attribute) is original
+                ]
+                for place in (owner, *others):
                     undo.append((place, attribute, original))
                     setattr(place, attribute, replacement)
         except BaseException:
             _take_out(undo)
             raise
         return undo
+
+
+@functools.cache
+def _modules() -> tuple[types.ModuleType, ...]:
+    """Every module of the reference that takes names from others, each imported before anything is planted: imported
+    later, it would keep what is planted for good."""
+    package = importlib.import_module(_REFERENCE)
+    found = (module.name for module in pkgutil.walk_packages(package.__path__, f"{_REFERENCE}."))
+    return tuple(importlib.import_module(name) for name in sorted(found) if name not in _APART)
 
 
 @dataclass(frozen=True)

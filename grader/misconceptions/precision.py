@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,6 +54,22 @@ def _rounding(
         return beyond(last(rounded, wide, least), wide, top(exponent_bits), m).to(x.dtype)
 
     return round_to_format
+
+
+@assembled
+def _grid(
+    nearest: Callable[[Tensor], Tensor] = _to_even,
+    last: Callable[[Tensor, Tensor, int], Tensor] = lambda rounded, wide, least: rounded,
+):
+    """What every format's numbers are rounded by, those of few bits included, with another way to round."""
+
+    def on_grid(x, lowest, mantissa_bits):
+        wide = x.double()
+        exponent = torch.frexp(wide).exponent - 1
+        step = torch.ldexp(torch.ones_like(wide), exponent.clamp(min=lowest) - mantissa_bits)
+        return last(torch.where(wide.isfinite(), nearest(wide / step) * step, wide), wide, lowest)
+
+    return on_grid
 
 
 def _up_at_half(quotient: Tensor) -> Tensor:
@@ -258,6 +275,20 @@ def _rounds(id: str, function: Any, diagnosis: str, hint: str, **options: Any) -
     return _bug("round_to_format", id, function, f"rounding {diagnosis}", hint, **options)
 
 
+def _rounds_alike(id: str, how: Mapping[str, Any], diagnosis: str, hint: str, **options: Any) -> Misconception:
+    """In large formats and in small ones: of both, it is the same helper that is wrong."""
+    forms = [how, *options.pop("forms", ())]
+    first, *further = (
+        {
+            "architecture.precision.round_to_format": _rounding(**parts),
+            "architecture.precision._on_grid": _grid(**parts),
+        }
+        for parts in forms
+    )
+    bug = _rounds(id, _rounding(**how), diagnosis, hint, **options)
+    return replace(bug, replaces=first, forms=tuple(further))
+
+
 def _product(id: str, function: Any, diagnosis: str, hint: str, **options: Any) -> Misconception:
     return _bug("rounded_matmul", id, function, f"product of rounded matrices {diagnosis}", hint, **options)
 
@@ -275,24 +306,24 @@ def _step(id: str, function: Any, diagnosis: str, hint: str, **options: Any) -> 
 
 
 MISCONCEPTIONS = (
-    _rounds(
+    _rounds_alike(
         "cuts-off",
-        _rounding(nearest=torch.trunc),
+        {"nearest": torch.trunc},
         "cuts off what does not fit, so that all numbers get smaller.",
         "What should 1.99 become with two bits behind the first?",
         frequency="common",
     ),
-    _rounds(
+    _rounds_alike(
         "half-away-from-zero",
-        _rounding(nearest=_up_at_half),
+        {"nearest": _up_at_half},
         "rounds up what lies halfway, so that sums drift.",
         "Of the two numbers around 1.125 with two bits behind the first, which ends in 0?",
         frequency="common",
-        forms=[_rounding(nearest=_plus_half)],
+        forms=[{"nearest": _plus_half}],
     ),
-    _rounds(
+    _rounds_alike(
         "rounds-at-another-place",
-        _rounding(nearest=_stochastic),
+        {"nearest": _stochastic},
         "rounds up from another place on than the middle.",
         "Plot what it gives between 1 and 2.",
         frequency="rare",
@@ -310,9 +341,9 @@ MISCONCEPTIONS = (
         "has one bit more behind the first than it should.",
         "How many numbers from 1 to 2 has a format with two bits behind the first?",
     ),
-    _rounds(
+    _rounds_alike(
         "no-subnormal-numbers",
-        _rounding(last=_flushed),
+        {"last": _flushed},
         "has no subnormal numbers: below the smallest power of two everything is 0.",
         "What is the smallest float16 above 0?",
         frequency="common",

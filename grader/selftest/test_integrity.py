@@ -188,6 +188,22 @@ def test_a_plant_that_fails_leaves_nothing_planted():
     assert layers.silu is before
 
 
+def test_what_is_planted_stands_wherever_the_reference_takes_it_from_and_nowhere_afterwards():
+    """`from .masks import window_mask` is a name of its own; a module imported meanwhile would keep what is planted."""
+    script = """
+import sys
+from grader.misconceptions.catalogue import Variant
+wrong = lambda *_: None
+with Variant("x", "windowed_attention", {"architecture.masks.window_mask": wrong}).planted():
+    from grader.reference.architecture import interleaved, language_model, masks
+    assert interleaved.window_mask is masks.window_mask is language_model.window_mask is wrong
+reference = {name: module for name, module in sys.modules.items() if name.startswith("grader.reference")}
+holders = [name for name, module in reference.items() if any(value is wrong for value in vars(module).values())]
+assert not holders, holders
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=KIT, check=True)
+
+
 def test_forged_remarks_are_taken_as_text_or_not_at_all(tmp_path):
     remarks = [
         *(None, 3, {"kind": "files"}, {"kind": "elsewhere", "evidence": "e", "where": ""}),
