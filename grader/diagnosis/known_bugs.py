@@ -96,8 +96,8 @@ class Form:
 class KnownBug:
     """A misconception as it is stored for everyone: words and evidence, no code.
 
-    evidence, right, wrong: those of its first form, as `Form` has them; forms: further ones; tried_on: problems
-        with whose tests it was tried.
+    evidence, right, wrong: those of its first form, as `Form` has them; forms: further ones; tried_on: the problems
+    with whose tests it was tried.
     """
 
     id: str

@@ -37,7 +37,9 @@ from ..submission.faults import Fault, StudentError
 from ..submission.interface import Question, Submission
 from ..submission.recording import Raised, Recording
 from .clues import Failure, size_of
+from .fingerprint import fingerprint_error
 from .first_wrong import Departure, Place, find, match
+from .known_bugs import SIZES
 from .matching import Pattern, is_number
 from .stored_quantities import NamedQuantity, known_questions
 
@@ -93,7 +95,7 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
         if key not in seen:
             seen[key] = question, *_look_into(question, submission, lines)
         _, clue, ended = seen[key]
-        if clue and (_is_asked(question, failure) or _ends_alike(ended, failure, submission)):
+        if clue and (_is_asked(question, failure) or _ends_alike(ended, clue, failure, submission)):
             return clue
     return _raised(failure, submission) if lines else None
 
@@ -102,13 +104,19 @@ def _is_asked(question: Question, failure: Failure) -> bool:
     return any(arguments is question[1] for _, arguments in failure.asked)
 
 
-def _ends_alike(ended: Raised | None, failure: Failure, submission: Submission) -> bool:
-    """Whether another question ends as the failed one did: else something else is wrong with it."""
+def _ends_alike(ended: Raised | None, clue: Clue, failure: Failure, submission: Submission) -> bool:
+    """Whether another question ends as the failed one did: else something else is wrong with it.
+
+    What gives wrong values for some sizes may raise for others, in the same line.
+    """
     error = next((answer for answer in failure.answers if isinstance(answer, Exception)), None)
-    if ended is None or error is None:
-        return ended is None and error is None
+    if error is None:
+        return ended is None
+    place = _place_of(error, submission)
+    if ended is None:
+        return place == (clue.file, clue.line) and SIZES in fingerprint_error(error)
     type_name = error.type_name if isinstance(error, StudentError) else type(error).__name__
-    return type_name == ended.type and _place_of(error, submission) in ((ended.file, ended.line), None)
+    return type_name == ended.type and place in ((ended.file, ended.line), None)
 
 
 def _look_into(question: Question, submission: Submission, lines: bool) -> tuple[Clue | None, Raised | None]:

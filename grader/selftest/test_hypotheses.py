@@ -420,6 +420,14 @@ def test_the_search_stops_in_time():
     assert search.pairs() == []
 
 
+def test_numbers_are_not_read_off_when_time_is_up():
+    given = drawn("run_rope")[0]
+    wrong = asked_call(("run_rope", given), FORMULAS.evaluate("run_rope", widened(given))[0].float() * 1.7)
+    assert wrong is not None
+    assert list(fitted([wrong], Work(1e6)))
+    assert list(fitted([wrong], Work(0))) == []
+
+
 def test_a_slow_machine_finds_what_a_fast_one_finds(monkeypatch):
     """Reports must not depend on what else the machine does: what a search may do is counted in its own steps."""
     fast = said("run_rmsnorm", run_rmsnorm=rmsnorm_with_two_mistakes)

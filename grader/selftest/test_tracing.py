@@ -365,7 +365,7 @@ def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwis
         asked = ((operation, given),)
         return locate(Failure("scaled_dot_product_attention", outcome, "test", None, asked, answers), submission)
 
-    with opened(root, "none") as submission:
+    with opened(root, "process") as submission:
         same, other = clue_of(without_batch), clue_of(without_mask)
     assert same.line == line
     assert same.agrees_until == "the scaled scores Q Kᵀ / √d_k"
@@ -605,7 +605,7 @@ def copy_without_formulas(monkeypatch):
         cache.cache_clear()
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", sorted(STYLES.keys() - {"loaded for each other"}))  # that, a formula tells
 def test_stored_quantities_find_the_line_too(style, tmp_path, copy_without_formulas):
     problem, source, _ = STYLES[style]
     root, line = wrote(tmp_path, source)

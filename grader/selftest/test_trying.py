@@ -14,10 +14,11 @@ from grader.diagnosis.hypotheses import in_reference
 from grader.diagnosis.hypotheses.change import Change
 from grader.diagnosis.hypotheses.formulas import FORMULAS
 from grader.diagnosis.hypotheses.in_reference import PLANTABLE, reference_with
-from grader.diagnosis.known_bugs import alike
+from grader.diagnosis.known_bugs import alike, load_known_bugs
 from grader.diagnosis.planting import planted
 from grader.diagnosis.time_limit import TimeLimit
 from grader.diagnosis.trying import Trying, Wrong
+from grader.misconceptions.catalogue import load_catalogue
 from grader.submission.given_weights import GivenWeights
 from grader.submission.in_process import InProcess
 
@@ -155,3 +156,44 @@ def test_a_formula_that_is_large_gives_the_same_in_less_precision(operation, mon
     right = getattr(REFERENCE, operation)(**given)
     with planted([reference_with({operation: ()}, "problem")]):
         torch.testing.assert_close(getattr(REFERENCE, operation)(**given), right, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What has to be opened first
+
+SHORTER_FIRST = "tokenizer-shorter-special-token-first"
+TABLES = {"vocab": {i: bytes([i]) for i in range(256)} | {256: b"<|a|>", 257: b"<|a|>b"}, "merges": []}
+OPENED = ("open_tokenizer", {**TABLES, "special_tokens": ["<|a|>", "<|a|>b"]})
+
+
+def encodes(handle: int) -> tuple[str, dict[str, Any]]:
+    return "tokenizer_encode", {"handle": handle, "text": "x<|a|>by"}
+
+
+def answers_of_a_submission_with(bug: str) -> list[Any]:
+    """Of one that has opened other tokenizers before."""
+    (known,) = (known for known in load_catalogue("tokenizer") if known.id == bug)
+    submission = GivenWeights(REFERENCE)
+    for _ in range(3):
+        submission.perform(*OPENED)
+    with planted([known]):
+        submission.begin_transcript()
+        submission.perform(*encodes(submission.perform(*OPENED)))
+    return list(submission.transcript or [])
+
+
+@pytest.fixture
+def knowing() -> Trying:
+    return Trying([known for known in load_known_bugs() if known.id == SHORTER_FIRST], TimeLimit(20.0))
+
+
+def test_what_a_test_opened_is_opened_again(knowing):
+    answers = answers_of_a_submission_with(SHORTER_FIRST)
+    entry = Wrong("claim[case]", True, (OPENED, encodes(4)), fingerprint_transcript(answers), values=answers)
+    assert knowing.explain("tokenizer", [entry], [[SHORTER_FIRST]])["claim[case]"].bug == SHORTER_FIRST
+
+
+def test_nothing_is_said_of_what_was_opened_before_the_test(knowing):
+    """A handle of another process is none here, which must not look like a KeyError of the submission's."""
+    entry = Wrong("claim[case]", True, (encodes(4),), fingerprint_transcript([KeyError(b"<|pad|>")]))
+    assert knowing.explain("tokenizer", [entry], [[SHORTER_FIRST]]) == {}

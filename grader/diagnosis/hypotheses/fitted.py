@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..time_limit import Work
 from .asked_call import AskedCall, distance
 from .change import Change, FormulaStep
 from .formulas import FORMULAS
@@ -23,21 +24,29 @@ _REFINEMENTS = 22
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _FEW = 2
 _SAME = 1e-9
+_LOOKS = 40
+"""So many evaluations does one number take, as a rule."""
 _CAREFUL, _MOST_LEFT_OUT = 0.5, 8.0
 """Of the way that an answer is off at least, as fast as predictions change there, so much is gone at once."""
 
 Family = Callable[[float], Change]
 
 
-def fitted(wrong: Sequence[AskedCall]) -> Iterator[Change]:
+def fitted(wrong: Sequence[AskedCall], work: Work | None = None, steps: float = 1.0) -> Iterator[Change]:
     """Each step of an operation's own, multiplied by a number, for those of which one gives the first wrong answer.
 
     Args:
         wrong: answers of one operation, the smallest first. Larger ones make the number more exact.
+        work: what may be done, in steps of formulas; as much as it takes by default.
+        steps: how many the evaluation for the first answer takes.
     """
     first, *others = wrong
     for place, step in FORMULAS.of[first.operation].steps.items():
         for family in _families(place, step):
+            if work is not None:
+                if work.is_over:
+                    return
+                work.spend(_LOOKS * steps)
             exponent = _fit(first, family)
             if exponent is not None:
                 yield family(math.exp(_refined_by_all(others, family, exponent)))

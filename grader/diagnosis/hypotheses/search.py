@@ -32,8 +32,9 @@ _MOST_FOUND = 24
 class Search:
     """The search for what explains one wrong call.
 
-    work: what it may do, in steps of formulas (30 microseconds each). active: single changes that do something to the
-    call's output, and no two of one step the same, once `singles` was asked.
+    work: what it may do, in steps of formulas (30 microseconds each); steps: so many does one evaluation take.
+    active: single changes that do something to the call's output, and no two of one step the same, once `singles` was
+    asked.
     """
 
     wrong: AskedCall
@@ -44,7 +45,7 @@ class Search:
     def __post_init__(self) -> None:
         self._right = _key(self.wrong.predicted())
         gave = FORMULAS.evaluate(self.wrong.operation, self.wrong.given)[1]
-        self._steps = sum(map(len, gave.values())) + size_of(self.wrong.given) / _NUMBERS_A_STEP
+        self.steps = sum(map(len, gave.values())) + size_of(self.wrong.given) / _NUMBERS_A_STEP
 
     def fitting(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
         """Those that give the wrong answer."""
@@ -55,7 +56,7 @@ class Search:
         for hypothesis in hypotheses:
             if self.work.is_over:
                 return
-            self.work.spend(self._steps)
+            self.work.spend(self.steps)
             if self.wrong.agrees(hypothesis):
                 yield hypothesis
 
@@ -65,7 +66,7 @@ class Search:
         for change in space:
             if self.work.is_over:
                 break
-            self.work.spend(self._steps)
+            self.work.spend(self.steps)
             try:
                 prediction = self.wrong.predicted((change,))
             except Exception:  # a change that does not fit these arguments

@@ -93,7 +93,7 @@ def _rivals(search: Search, parts: Hypothesis, wrong: Sequence[AskedCall]) -> It
         yield bare
         return
     yield search.singles(own)
-    for change in fitted(wrong):
+    for change in fitted(wrong, search.work, search.steps):
         yield [(change,)]
     yield search.fitting((change,) for change in expressions(FORMULAS, operation, given, search.wrong.answer[0].shape))
     yield search.pairs()
