@@ -232,7 +232,6 @@ MISCONCEPTIONS = (
         "are exchanged: every n-th has a window, and the others are full.",
         "How many full layers are there of eight, for every = 4?",
         frequency="common",
-        throughout=True,
     ),
     _layers(
         "counted-from-the-end",
