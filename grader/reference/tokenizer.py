@@ -166,8 +166,7 @@ class Tokenizer:
             ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has no UTF-8
                 encoding.
         """
-        pieces = _recut([text], list(self._special_ids), _BULK_CHARS)
-        return list(chain.from_iterable(self._encode_piece(piece).tolist() for piece in pieces))
+        return list(chain.from_iterable(ids.tolist() for ids in self._encode_in_pieces([text])))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
@@ -214,6 +213,10 @@ class Tokenizer:
     # `_simple_bpe.encode` is the algorithm without what makes it fast: read that first.
     # A text's way through the tokenizer: `_recut` cuts it into pieces, `_PieceEncoder` splits a piece into parts, and
     # looks each up in a cache. For what the cache lacks `_encode_pretoken` and the algorithm itself, `_merge`.
+
+    def _encode_in_pieces(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """The ids of a text that comes in chunks, as arrays of int64, one for each half a million characters."""
+        return map(self._encode_piece, _recut(texts, list(self._special_ids), _BULK_CHARS))
 
     def _encode_pretoken(self, pretoken: str) -> bytes:
         """The ids of a pre-token, as the bytes of int64 numbers."""
