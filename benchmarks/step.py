@@ -1,6 +1,7 @@
 """A training step of the reference beside the same one made of torch's own modules, both eager.
 
     python -m benchmarks.step [--rounds N]
+    python -m benchmarks.step --parts        which part of a step takes longer, forward and backward
 
 The twin has the same weights, is given the same batches, and has to have the same losses. It takes from torch Linear,
 Embedding, RMSNorm, scaled_dot_product_attention, silu, cross_entropy, clip_grad_norm_ and AdamW. RoPE is the
@@ -20,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from grader.reference.attention import CausalMultiHeadSelfAttention
+from grader.reference.layers import Linear, RMSNorm, silu
 from grader.reference.loss import cross_entropy
 from grader.reference.optimizer import AdamW, gradient_clipping
 from grader.reference.rope import RotaryPositionalEmbedding
@@ -163,23 +166,79 @@ def measure(size: str, rounds: int) -> list[tuple[float, float]]:
     return pairs
 
 
+def parts(size: str) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """{part of a step: (the reference's, torch's)}, each forward and backward on an input of the model's shape."""
+    shape = SIZES[size]
+    torch.manual_seed(0)
+    d_model, d_ff, vocab_size = shape.d_model, shape.d_ff, shape.vocab_size
+    x, hidden, logits = (
+        torch.randn(shape.batch_size, shape.context_length, width, requires_grad=True)
+        for width in (d_model, d_ff, vocab_size)
+    )
+    targets = torch.randint(vocab_size, (shape.batch_size, shape.context_length))
+    head, twin_head = Linear(d_model, vocab_size), nn.Linear(d_model, vocab_size, bias=False)
+    norm, twin_norm = RMSNorm(d_model), nn.RMSNorm(d_model, eps=1e-5)
+    attention = CausalMultiHeadSelfAttention(d_model, shape.num_heads, shape.context_length, THETA)
+    twin_attention = _Attention(d_model, shape.num_heads, shape.context_length)
+    parameters = [nn.Parameter(torch.randn(d_ff, d_model)) for _ in range(8)]
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    return {
+        "linear (the head)": (lambda: head(x).sum().backward(), lambda: twin_head(x).sum().backward()),
+        "RMSNorm": (lambda: norm(x).sum().backward(), lambda: twin_norm(x).sum().backward()),
+        "attention": (lambda: attention(x).sum().backward(), lambda: twin_attention(x).sum().backward()),
+        "SiLU": (lambda: silu(hidden).sum().backward(), lambda: F.silu(hidden).sum().backward()),
+        "cross-entropy": (
+            lambda: cross_entropy(logits, targets).backward(),
+            lambda: F.cross_entropy(logits.flatten(0, -2), targets.flatten()).backward(),
+        ),
+        "AdamW": (AdamW(parameters).step, torch.optim.AdamW(parameters).step),
+        "clipping": (
+            lambda: gradient_clipping(parameters, MAX_NORM),
+            lambda: nn.utils.clip_grad_norm_(parameters, MAX_NORM),
+        ),
+    }
+
+
+def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """CPU seconds of both, one after the other, `rounds` times after two that are not counted."""
+    pairs = []
+    for _ in range(rounds + 2):
+        start = time.process_time()
+        ours()
+        middle = time.process_time()
+        theirs()
+        pairs.append((middle - start, time.process_time() - middle))
+    return pairs[2:]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser("python -m benchmarks.step", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="print {size: [[reference, twin] of each round]}")
+    parser.add_argument("--parts", action="store_true", help="the parts of a step one by one")
     options = parser.parse_args()
     if options.json:
         print(json.dumps({size: measure(size, options.rounds) for size in SIZES}))
         return
+    if options.parts:
+        torch.set_num_threads(1)
+        for size in SIZES:
+            for name, (mine, theirs) in parts(size).items():
+                _print(f"{size}: {name}", in_turn(mine, theirs, options.rounds))
+        return
     for size in SIZES:
-        pairs = measure(size, options.rounds)
-        ratios = [ours / twin for ours, twin in pairs]
-        ours, twin = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
-        print(
-            f"{size:20} reference {ours:7.1f} ms   torch's modules {twin:7.1f} ms   "
-            f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        )
+        _print(size, measure(size, options.rounds))
+
+
+def _print(name: str, pairs: list[tuple[float, float]]) -> None:
+    ratios = [ours / twin for ours, twin in pairs]
+    ours, twin = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
+    print(
+        f"{name:38} reference {ours:7.1f} ms   torch's modules {twin:7.1f} ms   "
+        f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    )
 
 
 if __name__ == "__main__":
