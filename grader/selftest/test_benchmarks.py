@@ -11,6 +11,7 @@ import pytest
 from benchmarks import bpe
 from benchmarks.__main__ import FULL, QUICK, in_turn, parts, row, save
 from benchmarks.corpus import END_OF_TEXT, KINDS, write_corpus
+from benchmarks.scaling import exponent
 from benchmarks.table import Row, as_json, as_markdown
 from grader.kit.paths import KIT
 
@@ -75,3 +76,8 @@ def test_results_of_a_day_do_not_overwrite_each_other(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__.RESULTS", tmp_path)
     assert save([TIMES]) != save([TIMES])
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_exponent_of_a_power_law_is_found():
+    assert exponent([1, 10, 100], [3, 30, 300]) == pytest.approx(1)
+    assert exponent([1, 4, 16], [5, 10, 20]) == pytest.approx(0.5)
