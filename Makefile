@@ -64,7 +64,7 @@ diagnosis: setup ## staff: is every bug named, also two at once and in the bank 
 	$(PY) -m grader.selftest.diagnosis
 	$(PY) -m grader.selftest.diagnosis --bank
 
-seeds: setup ## staff: is every known bug caught whatever the seed draws, or by luck? (SEEDS=200; half an hour)
+seeds: setup ## staff: is every known bug caught whatever the seed draws, or by luck? (SEEDS=200: hours; in CI a few seeds)
 	$(PY) -m grader.selftest.seeds --seeds $(SEEDS)
 
 tolerances: setup ## staff: do tolerances lie clear of honest code and of every known bug

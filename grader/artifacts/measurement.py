@@ -27,6 +27,9 @@ from .run import Config, Run, best_of
 from .vocabulary import Vocabulary
 
 _ACTIVATION_BYTES = 1 << 29
+"""Of one window at most."""
+_TOGETHER_BYTES = 1 << 25
+"""Of the windows that are measured together: with more, memory is slower than what is saved on calls."""
 _LONGEST_CONTEXT = 8192
 _REPEATED, _REPEATED_FLOPS = 40, 2e11
 """Steps of a run that are made again, and what that may take: some seconds on a core."""
@@ -325,7 +328,7 @@ def _mean_loss(model: torch.nn.Module, ids: list[int], config: Config) -> float:
     tokens = torch.tensor(ids)
     if int(tokens.max()) >= config.vocab_size:
         raise WrongResult(f"the token id {int(tokens.max())} is beyond a vocabulary of {config.vocab_size}.")
-    together = max(1, _ACTIVATION_BYTES // (4 * _scores_bytes(config)))
+    together = max(1, _TOGETHER_BYTES // (4 * _scores_bytes(config)))
     total, count = 0.0, len(ids) - 1
     starts = list(range(0, count - count % length, length))
     groups = [starts[i : i + together] for i in range(0, len(starts), together)]

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from ..kit.paths import FIXTURES
 
+_DRAWN_AT_ONCE = 1 << 14  # what lies on the way to so many numbers fits into a processor's cache
 Vocab = dict[int, bytes]
 Merges = list[tuple[bytes, bytes]]
 
@@ -43,9 +44,12 @@ class Recipe:
 
     def tensor(self) -> torch.Tensor:
         """The tensor that is meant."""
-        bits = np.random.PCG64(self.key).random_raw(math.prod(self.shape))
-        unit = (bits >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
-        return torch.from_numpy((unit * math.sqrt(3) * self.scale).astype(np.float32)).reshape(self.shape)
+        generator, values = np.random.PCG64(self.key), np.empty(math.prod(self.shape), np.float32)
+        for start in range(0, len(values), _DRAWN_AT_ONCE):
+            part = values[start : start + _DRAWN_AT_ONCE]
+            unit = (generator.random_raw(len(part)) >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
+            part[:] = unit * math.sqrt(3) * self.scale
+        return torch.from_numpy(values).reshape(self.shape)
 
 
 def read(name: str) -> bytes:

@@ -13,6 +13,7 @@ from .assets import Recipe, is_table
 from .compare import Mismatch, Tolerance, compare
 from .relations import relations
 
+_NAMING = ("adapter", "factory", "wanted")
 _BRIEF, _FEW = 40, 4
 """Characters of a value, and entries of a dictionary, that are shown of a case's inputs."""
 
@@ -59,6 +60,11 @@ class Case:
         return self.answer()
 
     @property
+    def about(self) -> tuple[str, ...]:
+        """What the inputs of a driver say of which of the submission's functions is asked."""
+        return named_in(self.inputs)
+
+    @property
     def id(self) -> str:
         """The name under which pytest and the report show this case."""
         return f"{self.name}-fresh" if self.fresh else self.name
@@ -82,6 +88,11 @@ class Case:
         except Mismatch:
             return False
         return True
+
+
+def named_in(inputs: dict[str, Any]) -> tuple[str, ...]:
+    """The values of inputs that name a function."""
+    return tuple(inputs[name] for name in _NAMING if name in inputs)
 
 
 def _brief(value: Any) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..kit.paths import FIXTURES, TESTS
 from ..worker import wire
-from .assets import Asset, FixtureError, Recipe, load
-from .case import Case, Draw, Oracle, truth
+from .assets import Asset, FixtureError, Recipe, is_table, load
+from .case import Case, Draw, Oracle, named_in, truth
 from .compare import Tolerance
 
 CASES = FIXTURES / "cases"
@@ -104,27 +104,55 @@ def write_all(folder: Path, oracle: Oracle, problems: Sequence[str] | None = Non
     return written
 
 
+class _Given:
+    """Inputs of which some are still to be drawn, by their recipes: once, when they are first asked for."""
+
+    def __init__(self, unresolved: dict[str, Any]) -> None:
+        self.unresolved = unresolved
+
+    @functools.cached_property
+    def resolved(self) -> dict[str, Any]:
+        return _resolve(self.unresolved)
+
+
+class _DrawnLate(Case):
+    """A case that is made with a `_Given` for inputs: nobody asks for those of what is still to be written."""
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return self.__dict__["given"].resolved
+
+    @inputs.setter
+    def inputs(self, given: Any) -> None:
+        self.__dict__["given"] = given
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return named_in(self.__dict__["given"].unresolved)
+
+
 def _answered(case: Case, oracle: Oracle) -> Case:
-    resolved = _with_inputs(case, fresh=True)
+    given = _Given(case.inputs)
+    resolved = _with_inputs(case, given, fresh=True)
     answer = functools.cache(lambda: truth(oracle, resolved))
     others = functools.cache(lambda: [truth(peer, resolved) for peer in case.peers])
-    return _with_inputs(case, fresh=True, answer=answer, other_answers=others)
+    return _with_inputs(case, given, fresh=True, answer=answer, other_answers=others)
 
 
-def _with_inputs(case: Case, **changes: Any) -> Case:
+def _with_inputs(case: Case, given: _Given, **changes: Any) -> Case:
     fields = {
         "name": case.name,
         "operation": case.operation,
-        "inputs": _resolve(case.inputs),
+        "inputs": given,
         "group": case.group,
         "tolerance": case.tolerance,
         **changes,
     }
-    return Case(**fields)
+    return _DrawnLate(**fields)
 
 
 def _to_record(case: Case, oracle: Oracle) -> dict[str, Any]:
-    resolved = _with_inputs(case)
+    resolved = _with_inputs(case, _Given(case.inputs))
     record = {
         "name": case.name,
         "operation": case.operation,
@@ -140,10 +168,10 @@ def _to_record(case: Case, oracle: Oracle) -> dict[str, Any]:
 
 def _from_record(record: dict[str, Any]) -> Case:
     expected, others = record["expected"], record.get("also_right", [])
-    return Case(
+    return _DrawnLate(
         name=record["name"],
         operation=record["operation"],
-        inputs=_resolve(_find_assets(record["inputs"])),
+        inputs=_Given(_find_assets(record["inputs"])),  # type: ignore[arg-type]
         group=record["group"],
         tolerance=Tolerance(*record["tolerance"]),
         answer=lambda: expected,
@@ -153,6 +181,8 @@ def _from_record(record: dict[str, Any]) -> Case:
 
 def _resolve(value: Any) -> Any:
     """Replace assets and recipes by what they stand for."""
+    if is_table(value):
+        return value
     if isinstance(value, Asset):
         return load(value.name)
     if isinstance(value, Recipe):
@@ -179,7 +209,7 @@ def _name_assets(value: Any) -> Any:
 def _find_assets(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {_ASSET}:
-            return Asset(value[_ASSET])
+            return load(value[_ASSET])  # at once: what cannot be read is known before any test runs
         if set(value) == {_RECIPE}:
             shape, scale, key = value[_RECIPE]
             return Recipe(tuple(shape), scale, key)

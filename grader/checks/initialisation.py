@@ -34,10 +34,29 @@ def check_spread(weight: Tensor, std: float, what: str) -> None:
     if abs(found / wanted - 1) > _SPREAD:
         raise AssertionError(
             f"{what} has a standard deviation of {found:.4g}; sigma = {std:.4g}, cut off at 3 sigma, gives {wanted:.4g}"
+            f"{_instead(found, std)}"
         )
     mean, n = sample.mean().item(), sample.numel()
     if abs(mean) > _STANDARD_ERRORS * std / math.sqrt(n):
         raise AssertionError(f"{what} has a mean of {mean:.3g}, too far from 0 for {n} numbers with sigma = {std:.4g}")
+
+
+_CUT_AT_TWO = 0.8796
+"""Of the standard normal distribution cut off at 2, as PyTorch's trunc_normal_ does by default."""
+_ALIKE = 0.02
+
+
+def _instead(found: float, std: float) -> str:
+    """What the sigma behind another spread is, to go on with; "" where that is nothing that one would know."""
+    spreads = (1.0, math.sqrt(_VARIANCE), _CUT_AT_TWO)
+    for sigma, words in (
+        (std**2, f"{std**2:.4g} is sigma squared: is the variance given where a standard deviation is asked for?"),
+        (math.sqrt(std), "that is the root of sigma: is the root taken twice?"),
+        (1.0, "it is drawn with sigma = 1, which is the default where no other is given"),
+    ):
+        if any(abs(found / (sigma * spread) - 1) < _ALIKE for spread in spreads):
+            return f"; {words}"
+    return ""
 
 
 def check_cut(weight: Tensor, what: str) -> None:

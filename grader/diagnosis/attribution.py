@@ -13,7 +13,7 @@ asked nothing for that: code that is asked once more may notice that it is being
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from itertools import combinations
@@ -39,6 +39,7 @@ from .time_limit import TimeLimit
 from .trying import Trying, Wrong
 
 if TYPE_CHECKING:
+    from .hypotheses.found import Found
     from .hypotheses.in_reference import Supposed
 
 
@@ -48,6 +49,8 @@ _SOON = 20_000
 """Numbers in a question that is soon answered."""
 _CLAIMS_EACH = 12
 """Of so many claims of a problem clues are looked for: those that a report shows first are seldom the smallest."""
+
+_MOST_FAILING = 0.5
 
 _VALUES_KEPT = 1 << 20
 """Failures with more numbers and characters than this are not kept to be looked at again."""
@@ -77,6 +80,8 @@ class Attribution:
     """{problem: {claim: of its failures, the one with the smallest inputs}}"""
     _place: dict[str, int] = field(default_factory=dict)
     """{test: where it stands in the plan}: tests run in an order that is drawn, on which nothing may depend."""
+    _found: list[Found] = field(default_factory=list)
+    """What `explain` found out about changes of formulas."""
 
     @functools.cached_property
     def bugs(self) -> tuple[KnownBug, ...]:
@@ -154,7 +159,7 @@ class Attribution:
             return {}
         from .sources import sources  # takes a tenth of a second, and few grades of right code need it
 
-        return find_clues(failures, submission, tuple(sources(self.lines)))
+        return find_clues(failures, submission, tuple(sources(self.lines, self._found)))
 
     def explain(self) -> dict[str, Explanation]:
         """{failed test: explanation}, for those that a known bug explains, or one without a name below."""
@@ -185,6 +190,8 @@ class Attribution:
             rest = [entry for entry in wrong if entry.test not in explained]
             if below:
                 more = trying.explain_by_one_more(problem, rest, below, self._likely(problem))
+            elif self._is_built_on_the_unknown(problem, found):
+                more = {}  # bugs of the problem itself, in a program whose parts are right, do not give what it gives
             else:
                 more = self._explain_by_several(problem, rest, list(here), trying)
             found[problem] |= {explanation.bug for explanation in more.values()}
@@ -242,7 +249,8 @@ class Attribution:
         below = {op: changes for needed in self._below(problem) for op, changes in supposed.get(needed, {}).items()}
         simplest = sorted(self._simplest.get(problem, {}).values(), key=lambda failure: self._rank(failure.test))
         failures = [one for one in simplest if one.test not in explained]
-        found = suppose(failures, below)
+        self._found.append(suppose(failures, below))
+        found = self._found[-1].changes
         soon = [entry for entry in wrong if size_of(entry.asked) <= _SOON] or wrong
         if found and trying.gives_nearly_all([reference_with({**below, **found}, problem)], soon):
             return found
@@ -277,6 +285,14 @@ class Attribution:
             possible = [bug for bug in together if test in foreseen[bug]] or together
             explained[test] = Explanation(possible[turn % len(possible)], carried=False)
         return explained
+
+    def _is_built_on_the_unknown(self, problem: str, found: Mapping[str, Collection[str]]) -> bool:
+        """Whether most of what some problem below asks for is wrong, and nobody knows why."""
+        return any(
+            len(self._failing.get(needed, ())) > _MOST_FAILING * len(self._ran.get(needed, ()))
+            for needed in self._below(problem)
+            if not found.get(needed)
+        )
 
     def _foreseen(self, problem: str, bug: str) -> set[str]:
         """The tests of a problem that are in the evidence of a bug."""

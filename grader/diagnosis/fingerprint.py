@@ -117,11 +117,19 @@ def _values_apart(one: np.ndarray, other: np.ndarray) -> float:
     return float((np.abs(one - other) / np.maximum(size, _TINY)).max())
 
 
-@functools.lru_cache(maxsize=16)
 def _signs(size: int) -> np.ndarray:
     """Rows of random signs, always the same for one size."""
+    return _few_signs(size) if size <= _FEW else _many_signs(size)
+
+
+def _drawn_signs(size: int) -> np.ndarray:
     bits = np.random.Generator(np.random.PCG64(size)).random((PROJECTIONS, size)) < 0.5
     return np.where(bits, 1.0, -1.0)
+
+
+_FEW = 4096
+_few_signs = functools.lru_cache(maxsize=256)(_drawn_signs)
+_many_signs = functools.lru_cache(maxsize=16)(_drawn_signs)
 
 
 def _without_floats(value: Any, floats: list[np.ndarray]) -> Any:

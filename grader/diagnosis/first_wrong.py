@@ -58,6 +58,7 @@ class Departure:
     another line.
     unsure: whether single numbers on the way there, which have nothing to be known by, may be wrong before.
     drawn: whether the first wrong values are random, as the weights are with which a layer begins.
+    unused: a quantity that should come next and is computed at `first`, where nothing goes on from it.
     """
 
     had: NamedQuantity | None
@@ -71,6 +72,7 @@ class Departure:
     unseen: bool = False
     unsure: bool = False
     drawn: bool = False
+    unused: NamedQuantity | None = None
 
 
 @dataclass
@@ -137,6 +139,14 @@ def find(
             relation=said,
             related=blamed,
         )
+    if unused := _unused(known, steps, matched, final, had, missing[0]):
+        return Departure(
+            had=known[had] if latest is not None and known[had].kind.name != "GIVEN" else None,
+            had_at=_place(steps[latest]) if latest is not None else None,
+            first=_blamed(steps[unused], steps, matched, trusted),
+            missing=tuple(known[i] for i in missing),
+            unused=known[matched.match[unused]],
+        )
     said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
     decided = _decided(steps, matched, place) or _told(steps, matched, place, trusted)
@@ -186,6 +196,20 @@ def _misplaced(
                 said = f"{_called(known, matched, at, i, held)} in the place of {known[i].name}"
                 return (None, f"what comes of {said}") if _is_written(weight, steps) else (at, said)
     return None
+
+
+def _unused(
+    known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, final: int, had: int, missing: int
+) -> int | None:
+    """The last step that gives a quantity between these two which nothing up to the answer takes up."""
+    behind, waiting = {final}, [final]
+    while waiting:
+        new = set(steps[waiting.pop()].sources) - behind
+        behind |= new
+        waiting += new
+    gives = {at: i for at, i in matched.match.items() if had < i < missing and known[i].kind.name == "STEP"}
+    used = {i for at, i in gives.items() if at in behind}
+    return max((at for at, i in gives.items() if i not in used), default=None)
 
 
 def _written(steps: Sequence[Step], at: int) -> int | None:

@@ -131,7 +131,7 @@ class OwnParts:
         for question in _questions(problem):
             with contextlib.suppress(Exception):  # what it refuses says nothing of what it computes
                 calls.append(asked_call(question, self._own(*question)))
-        new = suppose_calls(filter(None, calls), supposed)
+        new = suppose_calls(filter(None, calls), supposed).changes
         together = {**supposed, **new}
         if not new or not shows_all_mistakes(_MODEL_OPERATION, together) or looks_ahead(together):
             return None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import itertools
 import math
 import os
 import re
@@ -34,7 +35,7 @@ from ..kit.paths import KIT
 from ..scoring.outcome import Clue
 from ..submission.faults import Fault, StudentError
 from ..submission.interface import Question, Submission
-from ..submission.recording import Recording
+from ..submission.recording import Raised, Recording
 from .clues import Failure, size_of
 from .first_wrong import Departure, Place, find, match
 from .matching import Pattern, is_number
@@ -54,6 +55,8 @@ _WRONG = 1e-3
 """An answer that is farther off than this, relative to the root mean square, is wrong whatever its precision."""
 
 _QUESTIONS = 3
+_LOOKED_AT = 10
+"""Of so many of the best size the most telling ones are taken."""
 _GOOD_SIZE = 200
 """Numbers in a question that is large enough to tell quantities apart, and small enough to be quick."""
 
@@ -61,6 +64,8 @@ _Blur = tuple[int, float]
 """(of how many quantities a question says nothing by their values, how odd its size is)."""
 
 _AROUND = 2
+_STATEMENT = 8
+"""So many lines may a statement that loads weights take."""
 _SOURCE_BYTES = 1 << 20
 _FRAME = re.compile(r'^  File "([^"\n]+)", line (\d{1,6}), in ', re.MULTILINE)
 _NOBODYS = tuple(str(KIT / "grader" / room) + os.sep for room in ("worker", "submission", "diagnosis", "selftest"))
@@ -86,28 +91,45 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
     for question in _questions(failure):
         key = id(question[1]), lines
         if key not in seen:
-            seen[key] = question, _look_into(question, submission, lines)
-        if clue := seen[key][1]:
+            seen[key] = question, *_look_into(question, submission, lines)
+        _, clue, ended = seen[key]
+        if clue and (_is_asked(question, failure) or _ends_alike(ended, failure, submission)):
             return clue
     return _raised(failure, submission) if lines else None
 
 
-def _look_into(question: Question, submission: Submission, lines: bool) -> Clue | None:
+def _is_asked(question: Question, failure: Failure) -> bool:
+    return any(arguments is question[1] for _, arguments in failure.asked)
+
+
+def _ends_alike(ended: Raised | None, failure: Failure, submission: Submission) -> bool:
+    """Whether another question ends as the failed one did: else something else is wrong with it."""
+    error = next((answer for answer in failure.answers if isinstance(answer, Exception)), None)
+    if ended is None or error is None:
+        return ended is None and error is None
+    type_name = error.type_name if isinstance(error, StudentError) else type(error).__name__
+    return type_name == ended.type and _place_of(error, submission) in ((ended.file, ended.line), None)
+
+
+def _look_into(question: Question, submission: Submission, lines: bool) -> tuple[Clue | None, Raised | None]:
+    """What is found out about a question, and the exception that it ends with."""
     readings = readings_of(*question)
     recording = submission.record(*question) if readings else None
     if recording is None or recording.full:
-        return None
+        return None, None
     if recording.ended is not None:
-        return stopped(readings[0], recording, submission, lines)
+        return stopped(readings[0], recording, submission, lines), recording.ended
     followed = departure_of(readings, recording.answer)
     if followed is None:
-        return None
+        return None, None
     known, wrong = followed
     trusted = _trusted(question[0], submission)
     departure = find(known, recording, *wrong, trusted)
     if departure is None:
-        return None
-    return tell(departure, submission) if lines else tell_in_words(departure)
+        return None, None
+    if has_quantities() and (pair := exchanged(*question, recording.answer)):
+        return tell_exchanged(known, pair, question[1], recording, departure, submission, lines), None
+    return tell(departure, submission) if lines else tell_in_words(departure), None
 
 
 def _questions(failure: Failure) -> list[Question]:
@@ -134,8 +156,13 @@ def _stored_questions(problem: str, operation: str) -> tuple[tuple[_Blur, Questi
     if not has_quantities():
         known = [one.question for one in known_questions() if (one.problem, one.question[0]) == (problem, operation)]
         return tuple((_blur(question), question) for question in known[:_QUESTIONS])
+    found: list[tuple[_Blur, Question]] = []
     fit = [(operation, case.inputs) for case in _fit_cases(problem, operation)]
-    return tuple(sorted(((_blur(question), question) for question in fit), key=_first)[:_QUESTIONS])
+    for question in sorted(fit, key=_oddity)[:_LOOKED_AT]:
+        found.append((_blur(question), question))
+        if sum(not blur for (blur, _), _ in found) == _QUESTIONS:
+            break  # whatever follows is of an odder size
+    return tuple(sorted(found, key=_first)[:_QUESTIONS])
 
 
 def telling_cases(problem: str, operation: str) -> list[Case]:
@@ -154,7 +181,12 @@ def _blur(question: Question) -> _Blur:
     named = [Pattern.of(q.value) for q in known if q.kind.name in ("STEP", "OPTIONAL")]
     telling = [pattern for pattern in named if pattern.is_telling or is_number(pattern)]
     different = {(pattern.size, round(pattern.sums[0], 6), round(pattern.sums[1], 6)) for pattern in telling}
-    return len(named) - len(different), abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
+    return len(named) - len(different), _oddity(question)
+
+
+def _oddity(question: Question) -> float:
+    """How far the size of a question is from a good one."""
+    return abs(math.log(max(1, size_of(question)) / _GOOD_SIZE))
 
 
 _PARTS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -174,7 +206,7 @@ class _Seen:
     """What is known of one submission: lines that are run where a part is right, and what was found for a question."""
 
     lines: dict[tuple[str, str], frozenset[Place]] = field(default_factory=dict)
-    clues: dict[tuple[int, bool], tuple[Question, Clue | None]] = field(default_factory=dict)
+    clues: dict[tuple[int, bool], tuple[Question, Clue | None, Raised | None]] = field(default_factory=dict)
     """By the id of the question's arguments, which are kept, and by whether lines are named."""
 
 
@@ -299,8 +331,81 @@ def wrong_output(known: Sequence[NamedQuantity], answer: Any) -> tuple[NamedQuan
     return None
 
 
+def exchanged(operation: str, arguments: Mapping[str, Any], answer: Any) -> tuple[str, str] | None:
+    """The names of two given weights with which all is right once each is taken for the other; None if there are none.
+
+    Each of them gives a quantity of the formula, so that what goes wrong does so in a later and innocent line.
+    """
+    weights = [
+        name for name, value in arguments.items() if name.endswith("_weight") and isinstance(value, torch.Tensor)
+    ]
+    for one, other in itertools.combinations(weights, 2):
+        if arguments[one].shape == arguments[other].shape and not torch.equal(arguments[one], arguments[other]):
+            readings = readings_of(operation, {**arguments, one: arguments[other], other: arguments[one]})
+            if isinstance(answer, torch.Tensor) and any(wrong_output(known, answer) is None for known in readings):
+                return one, other
+    return None
+
+
 # ------------------------------------------------------------------------------------------------------------
 # In words
+
+
+def tell_exchanged(
+    known: Sequence[NamedQuantity],
+    pair: tuple[str, str],
+    arguments: Mapping[str, Any],
+    recording: Recording,
+    departure: Departure,
+    submission: Submission,
+    lines: bool,
+) -> Clue:
+    """That two weights are taken for each other, and where: where they are loaded, if the code there says so."""
+    values = [_plain(arguments[name]) for name in pair]
+    given = [q for q in known if q.kind.name == "GIVEN"]
+    one, other = (
+        next((q.name for q in given if q.value.shape == value.shape and np.allclose(q.value, value)), name)
+        for name, value in zip(pair, values, strict=True)
+    )
+    says = [f"Your output is right but for one thing: {one} and {other} are taken for each other."]
+    if not lines:
+        return Clue(tuple(says), relation=f"{other} in the place of {one}")
+    loads = dict.fromkeys(
+        (step.file, step.line)
+        for step in recording.steps
+        if step.writes and step.value is not None and any(_holds(step.value, value) for value in values)
+    )
+    place = next((at for load in loads if (at := _mislabelled(load, pair, submission))), departure.first)
+    if place != departure.first:
+        says.append(f"{_at(place)} loads one of them for the other.")
+    else:
+        says.append(f"It shows first at {_at(place)}. Are they used there in the right order, and loaded so?")
+    missing = str(departure.missing[0]) if departure.missing else ""
+    return _clue(submission, says, place, str(departure.had or ""), missing, f"{other} in the place of {one}")
+
+
+def _holds(value: np.ndarray, weight: np.ndarray) -> bool:
+    return value.shape == weight.shape and np.allclose(value, weight)
+
+
+_NAMES = {"q": "q|query|queries", "k": "k|keys?", "v": "v|values?", "o": "o|out|output"}
+"""{how an argument's name begins: how students name what it is for}"""
+
+
+def _mislabelled(load: Place, pair: tuple[str, str], submission: Submission) -> Place | None:
+    """The line of a statement that loads weights in which one of a pair stands beside the other's name."""
+    for number, line in lines_around(submission, *load, around=_STATEMENT):
+        for part, (own, other) in itertools.product(re.split("[,;{}]", line), (pair, pair[::-1])):
+            rest = part.replace(own, "")
+            if own in part and _is_named(rest, other) and not _is_named(rest, own):
+                return load[0], number
+    return None
+
+
+def _is_named(line: str, argument: str) -> bool:
+    start = argument.removesuffix("_weight").removesuffix("_proj")
+    names = _NAMES.get(start, start)
+    return re.search(rf"(?<![a-z0-9])(?:w_?)?(?:{names})(?![a-z0-9])", line, re.IGNORECASE) is not None
 
 
 def tell(departure: Departure, submission: Submission) -> Clue:
@@ -317,6 +422,13 @@ def tell(departure: Departure, submission: Submission) -> Clue:
             f"{_at(departure.first, near)} makes something else of it.",
         ]
         return _clue(submission, says, departure.first, str(had), "", "")
+    if departure.unused is not None:
+        begins = f"Up to {_at(near)} your code has {had}. " if departure.had_at and had else ""
+        says = [
+            f"{begins}{_at(departure.first, near) if begins else _at(departure.first)} gives {departure.unused}, and "
+            "nothing that comes after it takes that up: is the result kept?"
+        ]
+        return _clue(submission, says, departure.first, str(had or ""), str(departure.unused), "")
     then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
@@ -355,6 +467,9 @@ def tell_in_words(departure: Departure) -> Clue:
         return Clue(tuple(says), agrees_until=str(had), missing=named[0], relation=str(had))
     if not named:
         return Clue((f"Your code has {had}, which is what is asked for, and makes something else of it.",))
+    if departure.unused is not None:
+        says = [f"Your code computes {departure.unused}, and nothing that comes after takes that up: is it kept?"]
+        return Clue(tuple(says), agrees_until=str(had or ""), missing=str(departure.unused))
     then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Your code has {had}. Next would come" if had else "The first step would be"
@@ -419,11 +534,11 @@ def _clue(submission: Submission, says: Sequence[str], place: Place, had: str, m
     return Clue(tuple(says), *place, lines_around(submission, *place), had, missing, relation)
 
 
-def lines_around(submission: Submission, file: str, line: int) -> tuple[tuple[int, str], ...]:
+def lines_around(submission: Submission, file: str, line: int, around: int = _AROUND) -> tuple[tuple[int, str], ...]:
     """Lines of one of the submission's files, each with its number, as far as they can be read."""
     try:
         lines = submission.files.read_text(file, _SOURCE_BYTES).split("\n")
     except Fault:
         return ()
-    first, last = max(1, line - _AROUND), min(len(lines), line + _AROUND)
+    first, last = max(1, line - around), min(len(lines), line + around)
     return tuple((number, lines[number - 1].rstrip()) for number in range(first, last + 1))

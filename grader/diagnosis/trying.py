@@ -77,7 +77,7 @@ class Trying:
 
     def __init__(self, bugs: Iterable[KnownBug], limit: TimeLimit) -> None:
         self._limit = limit
-        self._may_be_tried = {bug.id for bug in bugs}
+        self._problem_of = {bug.id: bug.problem for bug in bugs}
         self._known: dict[tuple[str, str], bool] = {}
         """{(addresses of planted bugs, test): whether that gives what the submission answered}"""
 
@@ -213,15 +213,15 @@ class Trying:
 
     def _forms(self, bugs: Sequence[str]) -> list[tuple[Misconception, ...]]:
         """These bugs in each of their forms."""
-        if not set(bugs) <= self._may_be_tried:
+        if not set(bugs) <= self._problem_of.keys():
             return []
-        return list(product(*(self._catalogue[bug].every_form for bug in bugs)))
+        return list(product(*(self._catalogue(self._problem_of[bug])[bug].every_form for bug in bugs)))
 
-    @functools.cached_property
-    def _catalogue(self) -> dict[str, Misconception]:
+    @functools.cache  # noqa: B019  (lives as long as one examination)
+    def _catalogue(self, problem: str) -> dict[str, Misconception]:
         from ..misconceptions.catalogue import load_catalogue
 
-        return {misconception.id: misconception for misconception in load_catalogue()}
+        return {misconception.id: misconception for misconception in load_catalogue(problem)}
 
     @functools.cached_property
     def _reference(self) -> Submission:

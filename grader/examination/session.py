@@ -44,13 +44,14 @@ from ..worker.loader import Layout
 from ..worker.operation_table import OWN_ADAPTERS, adapters_of
 from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events
-from .judging import case_of, claim_of, id_of, outcome_of, plan, tier_of
+from .judging import case_of, claim_of, id_of, outcome_of, plan, question_of, tier_of
 from .pytest_plugin import (
     FOR_STAFF,
     FRESH,
     ORACLE,
     PYTEST_OPTIONS,
     SUBMISSION,
+    NothingToTest,
     draw_no_tracebacks,
     problem_of,
 )
@@ -100,6 +101,10 @@ class Examination:
         """The problems whose tests run next."""
         self.troubled: set[str] = set()
         """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
+        self._begun: set[str] = set()
+        """Problems of which something is written: a test of theirs came to anything but todo."""
+        self._unwritten: dict[tuple[str, ...], Todo] = {}
+        """{question: what it met}, for those whose first test met code that is still to be written."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -113,16 +118,24 @@ class Examination:
         items[:] = self._shuffled([item for item in items if id_of(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The items of each problem: core claims first, and among those of a tier in an order that a submission cannot
-        foresee, the same whatever else is tested."""
-        if self.seed is None:
-            return items
+        """The items of each problem: core claims first; among those of a tier one for each question, then the others,
+        both in an order that a submission cannot foresee, the same whatever else is tested."""
         position: dict[str, int] = {}
         for item in items:
             position.setdefault(problem_of(item.path), len(position))
-        chance = {item: random.Random(f"{self.seed} {id_of(item)}").random() for item in items}
+        chance = {item: float(place) for place, item in enumerate(items)}
+        if self.seed is not None:
+            chance = {item: random.Random(f"{self.seed} {id_of(item)}").random() for item in items}
+        first: dict[tuple[str, ...], pytest.Item] = {}
+        for item in sorted(items, key=chance.__getitem__):
+            first.setdefault(question_of(item), item)
         weight = list(Tier)
-        return sorted(items, key=lambda i: (position[problem_of(i.path)], weight.index(tier_of(i)), chance[i]))
+
+        def place(item: pytest.Item) -> tuple[int, int, bool, float]:
+            is_first = first[question_of(item)] is item
+            return position[problem_of(item.path)], weight.index(tier_of(item)), not is_first, chance[item]
+
+        return sorted(items, key=place)
 
     def _left_out(self, items: list[pytest.Item]) -> dict[str, str]:
         """Problems without a test that could run here, each with the reason."""
@@ -149,6 +162,8 @@ class Examination:
         self._charged_s = self._charged()
         if reason := self._why_not_run(problem, claim_of(item), limit):
             raise NotRun(f"not run: {reason}.")
+        if (met := self._unwritten.get(question_of(item))) is not None and problem not in self._begun:
+            raise Todo(met.message, met.detail)
 
     def _why_not_run(self, problem: str, claim: str, limit_s: float) -> str:
         """Why a test is not begun: what its claim, or the problem's tests before it, have cost; "" if it is."""
@@ -178,6 +193,7 @@ class Examination:
         if call.when == "call":
             behind = isinstance(self.submission, WalledSubmission)
             self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
+        self._follow_begun(item, call)
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             if isinstance(call.excinfo.value, UnknownOperation | FixtureError):
                 self.mistake = call.excinfo.value
@@ -197,6 +213,19 @@ class Examination:
                 self.events.send("for_staff", id=id_of(item), texts=plain)
             self.events.send_soon("finished", outcome=self._outcome.as_plain())
         return report
+
+    def _follow_begun(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+        """Learn whether anything of a problem is written.
+
+        If every question of its core claims, asked once, met code that is still to be written, so would the same
+        questions about other inputs. They earn nothing as it is: a claim holds for all of its cases or not at all.
+        """
+        met = call.excinfo.value if call.excinfo is not None else None
+        fault = met.fault if isinstance(met, NothingToTest) else met
+        if isinstance(fault, Todo):
+            self._unwritten.setdefault(question_of(item), fault)
+        elif not isinstance(fault, (AdapterMissing, NothingToAssess, NotRun)) and (fault or call.when == "call"):
+            self._begun.add(problem_of(item.path))
 
     def _send_uses_seen(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""

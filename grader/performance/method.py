@@ -22,7 +22,8 @@ from ..wall.processes import adopt_orphans
 from ..worker.loader import Layout
 from .devices import Device
 from .race import Race
-from .racing import open_pairing, reference_layout
+from .racing import open_pairing
+from .reference_layout import reference_layout
 from .statistics import Thresholds
 from .tensor_races import RACES
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..escape import visible
-from ..kit.paths import KIT
 from ..scoring.races import RaceResult
 from ..submission.faults import AdapterMissing, Fault, NothingToAssess, Todo
-from ..submission.locate import locate
 from ..wall.isolation import Isolation
 from ..worker.loader import Layout
 from ..worker.shared_memory import ALIGNMENT
@@ -26,6 +24,7 @@ from .contestants import Contestant, PreparedRace, WrongAnswer
 from .devices import Ceilings, Device, DeviceBusy
 from .paired_turns import take_turns
 from .race import Race
+from .reference_layout import reference_layout
 from .statistics import Pair, Taken, Thresholds, estimate, verdict
 from .tensor_races import RACES
 
@@ -185,11 +184,6 @@ def _trusted(prepared: PreparedRace):
 
 def _failed(race: Race, error: Exception) -> RuntimeError:
     return RuntimeError(f"the reference failed in {race.id}: {error}")
-
-
-def reference_layout(device: str) -> Layout:
-    """Where the code is that submissions are compared with."""
-    return locate(KIT / "grader" / ("kernels" if device == "cuda" else "reference"))
 
 
 def shared_bytes(device: Device) -> int:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ..escape import visible
-from ..kit.paths import KIT
 from ..scoring.outcome import Outcome, PlannedTest, Result
 from ..submission.files import entries, is_file
 from ..worker.loader import Layout
@@ -38,12 +37,13 @@ _MOST_FRESH_RIGHT = 0.25
 _LISTED = 50
 
 # Of these an accidental namesake breaks programs at once, so that nobody keeps one by mistake. `sitecustomize` is none:
-# the worker does not import it, and honest people keep one.
+# the worker does not import it, and honest people keep one. Neither is `grader`: whoever hands in their whole copy of
+# the kit has one, and no process of the judge looks for modules in a submission.
 _SHADOWED = frozenset(
     {
         *("builtins", "ctypes", "gc", "hypothesis", "importlib", "inspect", "json", "msgpack", "numpy", "os", "pickle"),
         *("pytest", "socket", "struct", "subprocess", "sys", "threading", "time", "torch"),
-        *("tracemalloc", "traceback", "grader", "grader_worker"),
+        *("tracemalloc", "traceback", "grader_worker"),
     }
 )
 
@@ -99,8 +99,6 @@ def _sentence(text: str) -> str:
 
 def _shadowed(layout: Layout) -> Iterator[Suspicion]:
     """Files of the submission that would be imported in place of modules that everybody relies on."""
-    if Path(layout.root) == KIT:
-        return  # its grader is the grader
     for folder in dict.fromkeys((layout.root, *layout.import_path)):
         for entry in entries(Path(folder)):
             name = entry.stem if entry.suffix == ".py" else entry.name if is_file(entry / "__init__.py") else ""

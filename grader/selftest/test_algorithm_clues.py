@@ -459,6 +459,26 @@ def test_an_honest_optimizer_gets_no_clue():
             assert find_algorithm(failure_of(submission, "adamw", case), submission) is None, case.name
 
 
+@pytest.mark.parametrize(
+    ("warm_up", "words"),
+    [
+        (lambda it, high, low, warm: low + (it + 1) / warm * (high - low), "counts from 1 (it + 1) and begins at min"),
+        (lambda it, high, low, warm: max(1, it) / warm * high, "makes 1 of it = 0, as max(1, it) does"),
+        (lambda it, high, low, warm: max(low, it / warm * high), "is never below min_learning_rate"),
+    ],
+)
+def test_a_warm_up_may_be_wrong_in_two_ways_at_once(warm_up, words):
+    def schedule(it, max_learning_rate, min_learning_rate, warmup_iters, cosine_cycle_iters):
+        if it < warmup_iters:
+            return warm_up(it, max_learning_rate, min_learning_rate, warmup_iters)
+        return reference.run_get_lr_cosine_schedule(
+            it, max_learning_rate, min_learning_rate, warmup_iters, cosine_cycle_iters
+        )
+
+    found = said(with_adapters(run_get_lr_cosine_schedule=schedule), "learning_rate_schedule", "short", "test_warmup")
+    assert words in found
+
+
 def test_the_piece_of_the_schedule_and_its_formula_are_named():
     def schedule(it, max_learning_rate, min_learning_rate, warmup_iters, cosine_cycle_iters):
         if it <= warmup_iters:

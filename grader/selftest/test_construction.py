@@ -310,6 +310,18 @@ def test_wrong_starts_fail_with_every_seed():
                 check_cut(weight, "a weight")
 
 
+@pytest.mark.parametrize(
+    ("sigma", "cut", "words"),
+    [(0.06**2, 3, "0.0036 is sigma squared"), (1.0, 2, "sigma = 1"), (0.06**0.5, 9, "root of sigma"), (0.02, 3, "")],
+)
+def test_a_spread_that_is_another_one_of_the_formulas_is_said_to_be(sigma, cut, words):
+    torch.manual_seed(0)
+    with pytest.raises(AssertionError) as refused:
+        check_spread(truncated(60_000, sigma, cut=cut), 0.06, "a weight")
+    assert words in str(refused.value)
+    assert bool(words) == (str(refused.value).count(";") == 2)
+
+
 # ------------------------------------------------------------------------------------------------------------
 # Sizes
 

@@ -18,9 +18,11 @@ import torch.nn.functional as F
 from grader.cases.case import Case
 from grader.diagnosis.clues import Failure
 from grader.diagnosis.hypotheses.asked_call import AskedCall, asked_call
-from grader.diagnosis.hypotheses.change import OUTPUT, Change, widened
+from grader.diagnosis.hypotheses.change import OUTPUT, Change, go_together, widened
+from grader.diagnosis.hypotheses.expressions import expressions
 from grader.diagnosis.hypotheses.fitted import fitted
 from grader.diagnosis.hypotheses.formulas import FORMULAS, space_of
+from grader.diagnosis.hypotheses.found import Found
 from grader.diagnosis.hypotheses.in_reference import PLANTABLE, looks_ahead, reference_with, shows_all_mistakes
 from grader.diagnosis.hypotheses.search import Search, same_everywhere
 from grader.diagnosis.hypotheses.wrong_formula import WrongFormula
@@ -226,6 +228,130 @@ def test_gradients_are_explained_too():
     assert "no gradient passes the mean square" in said("gradients", question, run_rmsnorm=detached)
 
 
+def test_a_block_of_ones_own_is_named_inside_of_the_model():
+    """It is asked in float32, and so are its weights."""
+
+    def block(weights, in_features, **sizes):
+        right = REFERENCE.run_transformer_block(weights=weights, in_features=in_features, **sizes)
+        return right + 0.3 * in_features.roll(1, -1).sin()
+
+    own = Change("run_transformer_block", lambda **given: block(**_single(given)).double(), "")
+
+    def run_transformer_lm(**given):
+        return FORMULAS.evaluate("run_transformer_lm", widened(given), (own,))[0].float()
+
+    found = said("run_transformer_lm", run_transformer_block=block, run_transformer_lm=run_transformer_lm)
+    assert "your own `run_transformer_block` in it" in found
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _single(item) for name, item in value.items()}
+    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What is kept of one evaluation for the next
+
+
+@pytest.mark.parametrize("operation", FORMULAS.of)
+def test_what_is_kept_changes_no_prediction(operation):
+    """Every third change alone, and many pairs: against an evaluation of all steps."""
+    given = drawn(operation)[0]
+    call = AskedCall((operation, given), operation, widened(given), (), 0.0)
+    changes = space_of(operation)
+    singles = [(change,) for change in changes[::3]]
+    pairs = [(one, other) for one, other in zip(changes, changes[7:], strict=False) if go_together(one, other)]
+    seen = 0
+    for hypothesis in (*singles, *pairs[::2]):
+        try:
+            plain = FORMULAS.evaluate(operation, call.given, hypothesis)[0]
+        except Exception:  # a change that does not fit these arguments
+            continue
+        (kept,) = call.predicted(hypothesis)
+        assert plain.shape == kept.shape
+        assert torch.equal(plain, kept) or plain.isnan().any()
+        seen += 1
+    assert seen > 5
+
+
+@pytest.mark.parametrize("operation", ["run_rmsnorm", "run_softmax", "run_scaled_dot_product_attention"])
+def test_one_number_refuses_nothing_that_fits(operation):
+    """An answer may differ by rounding everywhere, and hold infinities."""
+    for given in drawn(operation):
+        right = FORMULAS.evaluate(operation, widened(given))[0]
+        wobble = torch.randn(right.shape, generator=torch.Generator().manual_seed(3)).clamp(-0.9, 0.9)
+        call = asked_call((operation, given), (right * (1 + 9e-5 * wobble.double())).double())
+        assert call is not None
+        assert call.fits((right,), ())
+        assert not call.fits((right * 1.01,), ())
+
+
+def test_what_was_found_before_is_not_searched_for_again(monkeypatch):
+    """A number that no declared change has, found where failures above were to be explained."""
+    slower = Change("angles", lambda p, f: 0.37 * p.unsqueeze(-1) * f, "angles are too small")
+    given = drawn("run_rope")[0]
+
+    def run_rope(**given):
+        return FORMULAS.evaluate("run_rope", widened(given), (slower,))[0].float()
+
+    module = types.ModuleType("adapters")
+    module.__dict__.update({**vars(REFERENCE), "run_rope": run_rope})
+    submission = InProcess(module)
+    answers = (submission.perform("run_rope", given),)
+    failure = Failure("rope", Outcome("test", Result.FAIL), "test", None, (("run_rope", given),), answers)
+    assert WrongFormula()(failure, submission) is None
+    found = WrongFormula([Found({"run_rope": (slower,)})])(failure, submission)
+    assert found is not None
+    assert found.says == ("Your output is what comes out when angles are too small.",)
+
+    def pairs(search):
+        raise AssertionError("all pairs were tried")
+
+    monkeypatch.setattr(Search, "pairs", pairs)
+    assert WrongFormula([Found(in_vain=frozenset({"run_rope"}))])(failure, submission) is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "place", "words"),
+    [
+        ("run_rmsnorm", "mean_square", "a factor of 0.81 is multiplied into the mean of squares"),
+        ("run_linear", "product", "a factor of 0.81 is multiplied into W x"),
+        (
+            "run_scaled_dot_product_attention",
+            "scaled",
+            "a factor of 0.81 is multiplied into the scaled scores Q Kᵀ / √d_k",
+        ),
+    ],
+)
+def test_a_factor_is_read_off_wherever_it_is(operation, place, words):
+    """A power of each value, a factor of each, and what goes through a softmax."""
+    step = FORMULAS.steps[place]
+    scaled = (Change(place, lambda *given: 0.81 * step.does(*given), ""),)
+    answered = [(g, FORMULAS.evaluate(operation, widened(g), scaled)[0].float()) for g in drawn(operation)]
+    calls = [call for given, answer in answered if (call := asked_call((operation, given), answer)) is not None]
+    found = [change.words for change in fitted(calls) if all(call.agrees((change,)) for call in calls)]
+    assert words in found
+
+
+def test_expressions_of_another_shape_are_not_computed():
+    """And no other is left out."""
+    given = widened(drawn("run_swiglu")[0])
+    shape = FORMULAS.evaluate("run_swiglu", given)[0].shape
+
+    def has_shape(change):
+        try:
+            return change.does(None, given).shape == shape
+        except RuntimeError:  # sizes that do not fit
+            return False
+
+    every = {change.words for change in expressions(FORMULAS, "run_swiglu", given) if has_shape(change)}
+    assert every <= {change.words for change in expressions(FORMULAS, "run_swiglu", given, shape)}
+    assert len(list(expressions(FORMULAS, "run_swiglu", given, shape))) < len(
+        list(expressions(FORMULAS, "run_swiglu", given))
+    )
+
+
 # ------------------------------------------------------------------------------------------------------------
 # Silence
 
@@ -407,7 +533,7 @@ def test_a_number_is_read_off_the_answers():
     answered = [(g, FORMULAS.evaluate("run_rope", widened(g), slower)[0].float()) for g in drawn("run_rope")]
     calls = [call for given, answer in answered if (call := asked_call(("run_rope", given), answer)) is not None]
     found = [change for change in fitted(calls) if all(call.agrees((change,)) for call in calls)]
-    assert any(change.words == "the angles, times 0.37" for change in found)
+    assert any(change.words == "a factor of 0.37 is multiplied into the angles" for change in found)
 
 
 def test_a_model_that_sees_later_tokens_measures_no_learning():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from grader.cases.store import stored_cases
+from grader.kit.handout import write_handout
 from grader.kit.paths import FIXTURES, KIT
 from grader.misconceptions.catalogue import Variant
 from grader.rules.from_scratch import Effect, find_breaches
@@ -209,6 +210,11 @@ def test_shadowed_modules(tmp_path, name, suspected):
     assert [(s.kind, s.where) for s in found] == (
         [("shadowed", name.removesuffix("/__init__.py"))] if suspected else []
     )
+
+
+def test_whoever_hands_in_their_whole_copy_of_the_kit_is_not_suspected(tmp_path):
+    write_handout(tmp_path / "copy")
+    assert find_suspicions(locate(tmp_path / "copy"), {}, []) == ()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from grader.cases.compare import Tolerance
 from grader.kit.paths import KIT
 from grader.performance.contestants import Contestant, PreparedRace
 from grader.performance.devices import CpuDevice
-from grader.performance.racing import reference_layout, shared_bytes
+from grader.performance.racing import shared_bytes
+from grader.performance.reference_layout import reference_layout
 from grader.performance.tensor_races import RACES
 from grader.submission.in_process import InProcess
 from grader.wall.isolation import choose

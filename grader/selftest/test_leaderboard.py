@@ -32,6 +32,7 @@ from grader.reference.tokenizer import Tokenizer
 from grader.reference.train import train
 from grader.reference.transformer import TransformerLM
 from grader.scoring.rubric import load_rubric
+from grader.selftest.test_cluster import cluster
 from grader.staff.class_run import ClassRun
 from grader.staff.leaderboard import BoardEntry, BoardState, board_csv, board_lines, read_entry
 from grader.staff.leaderboard_order import BoardOrder, board_of, read_text
@@ -355,6 +356,38 @@ def test_a_class_is_measured_once_and_the_page_is_linked(honest, tmp_path):
     assert {row.name: read_entry(row).state for row in (out / "reports").iterdir()} == {  # type: ignore[union-attr]
         "ada": BoardState.MEASURED, "mallory": BoardState.CLAIMED,
     }  # fmt: skip
+
+
+def test_a_class_is_measured_on_a_cluster(honest, tmp_path):
+    """By workers that are processes of their own, one of which dies in the middle; each run is measured once."""
+    folder, out = tmp_path / "class", tmp_path / "out"
+    names = [f"student{number}" for number in range(3)]
+    for name in names:
+        shutil.copytree(honest, folder / name)
+    text = tmp_path / "valid.txt"
+    text.write_text(TEXT)
+    board = board_of(text)
+    run = ClassRun(folder, out, Options(), load_rubric(), console=Console(quiet=True))
+    with cluster(tmp_path, 2) as (address, workers):
+        from distributed import Client
+
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+
+        def kill_in_the_middle(line: str) -> None:
+            if line.startswith("[1/"):
+                workers[0].kill()
+
+        run._screen.say = kill_in_the_middle  # type: ignore[assignment]
+        run.measure(board, jobs=1, limit_s=120, scheduler=address)
+    entries = {name: read_entry(out / "reports" / name) for name in names}
+    losses = {entry.loss for entry in entries.values() if entry and entry.state == BoardState.MEASURED}
+    assert len(losses) == 1, entries
+    assert all(entry and entry.loss in losses for entry in entries.values()), entries
+    assert losses.pop() == pytest.approx(loss_by_hand(honest)[0], abs=1e-4)
+    assert "3 of 3 runs were measured" in "\n".join(run.close(board))
+    rows = list(csv.DictReader((out / "leaderboard.csv").open(newline="")))
+    assert sorted((row["rank"], row["id"]) for row in rows) == [("1", name) for name in names]
 
 
 def test_what_hangs_costs_its_own_line_and_parts_are_measured_apart(honest, tmp_path):

@@ -14,7 +14,8 @@ from grader.errors import Refused
 from grader.report.manual_scores import ManualScore
 from grader.selftest.forked import run_grader
 from grader.selftest.test_manual import ANSWER, REPORT
-from grader.staff.grade_state import Grade, GradeState, read_grade, write_grade
+from grader.staff.grade_state import Grade, GradeState, forget, read_grade, write_grade
+from grader.staff.kept_scores import SCORES, with_kept_scores
 from grader.staff.manual_class import answers_table, enter_class_scores, read_class_scores
 
 FORMULA = {"question": "=1+1", "answer": "=cmd|' /C calc'!A0\nin two lines"}
@@ -81,6 +82,25 @@ def test_scores_reach_reports_and_states_and_the_batch_keeps_them(out):
     assert known.summary["score"] == score
     assert rows(answers_table(out))[4]["score"] == "2.0"
     assert read_grade(out / "reports" / "grace") == Grade(GradeState.GRADED, asked="x")
+
+
+def test_a_new_grade_keeps_scores_of_answers_that_are_the_same(out):
+    """A person's work must outlive `--force`; it must not be passed on to an answer that they never read."""
+    given = {"ada": {"experiment_log": ManualScore(2.0, "Careful."), "unicode2": ManualScore(3.0, "")}}
+    list(enter_class_scores(out, given))
+    folder = out / "reports" / "ada"
+    forget(folder)
+    again, outdated = with_kept_scores(REPORT | {"extensions": {}}, folder)
+    assert outdated == ["unicode2"]
+    assert again["score"] == {"earned": 6.0, "assessed": 9.0, "total": 9.0}
+    assert again["problems"][3]["manual"]["comment"] == "Careful."
+    assert "manual" not in again["problems"][1]
+
+    fewer = json.loads(json.dumps(REPORT))
+    fewer["problems"][3]["points"] = 1
+    assert with_kept_scores(fewer, folder)[1] == ["unicode2", "experiment_log"]
+    (folder / SCORES).write_text("{")
+    assert with_kept_scores(REPORT, folder) == (REPORT, [])
 
 
 @pytest.mark.parametrize(

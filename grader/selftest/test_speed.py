@@ -12,7 +12,8 @@ import torch
 from grader.cases.compare import Mismatch, Tolerance, compare
 from grader.performance.devices import CpuDevice
 from grader.performance.paired_turns import take_turns
-from grader.performance.racing import ReferenceCannotRun, open_pairing, reference_layout
+from grader.performance.racing import ReferenceCannotRun, open_pairing
+from grader.performance.reference_layout import reference_layout
 from grader.performance.statistics import Pair, Taken, Thresholds, Verdict, estimate, is_settled, pair_of, verdict
 from grader.performance.tensor_races import RACES
 from grader.report.model import build_report

@@ -16,7 +16,8 @@ from grader.cases.fresh_text import shuffled_text
 from grader.kit.paths import REFERENCE
 from grader.performance.contestants import Contestant
 from grader.performance.devices import Ceilings, CpuDevice
-from grader.performance.racing import Pairing, reference_layout, shared_bytes
+from grader.performance.racing import Pairing, shared_bytes
+from grader.performance.reference_layout import reference_layout
 from grader.performance.statistics import Thresholds
 from grader.performance.tensor_races import RACES, softmax_races
 from grader.performance.text_races import run_text_race, tokenizer_races

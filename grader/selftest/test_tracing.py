@@ -184,6 +184,69 @@ NORM = """
         mean_square = (in_features**2).sum(-1, keepdim=True)
         return in_features / torch.sqrt(mean_square + eps) * weights  # <- here
 """
+LOADED_FOR_EACH_OTHER = """
+    import math
+    import torch
+    from torch import nn
+
+    class Attention(nn.Module):
+        def __init__(self, d, h):
+            super().__init__()
+            self.h = h
+            self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
+
+        def forward(self, x):
+            q, k, v = (f(x).unflatten(-1, (self.h, -1)).transpose(-2, -3) for f in (self.q, self.k, self.v))
+            scores = q @ k.mT / math.sqrt(q.shape[-1])
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            weights = torch.softmax(scores.masked_fill(~mask, -math.inf), -1)
+            return self.o((weights @ v).transpose(-2, -3).flatten(-2))
+
+    def run_multihead_self_attention(
+        d_model, num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features
+    ):
+        attention = Attention(d_model, num_heads)
+        attention.q.weight.data = q_proj_weight
+        attention.k.weight.data = v_proj_weight  # <- here
+        attention.v.weight.data = k_proj_weight
+        attention.o.weight.data = o_proj_weight
+        return attention(in_features)
+"""
+TURNED_FOR_NOTHING = """
+    import math
+    import torch
+
+    def turned(x, theta, positions):
+        pairs = torch.arange(0, x.shape[-1], 2)
+        angles = positions[..., None] * theta ** (-pairs / x.shape[-1])
+        even, odd, cos, sin = x[..., 0::2], x[..., 1::2], angles.cos(), angles.sin()
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+    def attend(num_heads, q, k, v, o, x, theta=None, positions=None):
+        q, k, v = ((x @ w.T).unflatten(-1, (num_heads, -1)).transpose(-2, -3) for w in (q, k, v))
+        if theta is not None:
+            positions = torch.arange(q.shape[-2]) if positions is None else positions.unsqueeze(-2)
+            turned(q, theta, positions), turned(k, theta, positions)  # <- here
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), -1)
+        return (weights @ v).transpose(-2, -3).flatten(-2) @ o.T
+
+    def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+        return turned(in_query_or_key, theta, token_positions)
+
+    def run_multihead_self_attention(
+        d_model, num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features
+    ):
+        return attend(num_heads, q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features)
+
+    def run_multihead_self_attention_with_rope(
+        d_model, num_heads, max_seq_len, theta,
+        q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight, in_features, token_positions=None,
+    ):
+        weights = q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight
+        return attend(num_heads, *weights, in_features, theta, token_positions)
+"""
 STYLES = {
     "einsum": ("scaled_dot_product_attention", ATTENTION_AS_EINSUM, "0.3536 times the scaled scores"),
     "scale on the queries": ("scaled_dot_product_attention", SCALE_ON_THE_QUERIES, "0.3536 times the scaled scores"),
@@ -196,6 +259,8 @@ STYLES = {
     "constants": ("rope", ROPE_FREQUENCIES, ""),
     "called with the wrong thing": ("positionwise_feedforward", SILU_OF_THE_WRONG_BRANCH, ""),
     "sum for mean": ("rmsnorm", NORM, ""),
+    "loaded for each other": ("multihead_self_attention", LOADED_FOR_EACH_OTHER, "W_V in the place of W_K"),
+    "turned for nothing": ("multihead_self_attention", TURNED_FOR_NOTHING, ""),
 }
 
 
@@ -268,6 +333,44 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue is not None
     assert (clue.file, clue.line) == ("adapters.py", line)
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
+
+
+def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path, monkeypatch):
+    """Attention that needs a mask, and also has no place for matrices without a batch."""
+    root, line = wrote(
+        tmp_path,
+        """
+        import math
+
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            if mask is None:
+                raise ValueError("a mask is needed")
+            scores = Q @ K.mT / math.sqrt(Q.shape[-1])
+            assert scores.size(-3)  # <- here
+            return scores.masked_fill(~mask, -math.inf).softmax(-1) @ V
+        """,
+    )
+    operation = "run_scaled_dot_product_attention"
+    inputs = [case.inputs for case in stored_cases("scaled_dot_product_attention") if case.operation == operation]
+    without_batch = next(given for given in inputs if given["Q"].ndim == 2 and given["mask"] is not None)
+    without_mask = {**without_batch, "mask": None}
+    monkeypatch.setattr(tracing, "_stored_questions", lambda *_: (((-1, 0.0), (operation, dict(without_batch))),))
+
+    def clue_of(given):
+        submission.begin_transcript()
+        with contextlib.suppress(Exception):
+            submission.perform(operation, given)
+        outcome, answers = Outcome("test_x.py::test_no_mask", Result.FAIL), tuple(submission.transcript)
+        assert isinstance(answers[0], Exception)
+        asked = ((operation, given),)
+        return locate(Failure("scaled_dot_product_attention", outcome, "test", None, asked, answers), submission)
+
+    with opened(root, "none") as submission:
+        same, other = clue_of(without_batch), clue_of(without_mask)
+    assert same.line == line
+    assert same.agrees_until == "the scaled scores Q Kᵀ / √d_k"
+    assert other.line == line - 2
+    assert not other.says
 
 
 TABLE_IN_PYTHON = """

@@ -47,7 +47,7 @@ def batch(arguments: list[str]) -> int:
         metavar="ID",
         help="only these submissions, named as their reports' folders",
     )
-    add("--force", action="store_true", help="grade also what is graded already")
+    add("--force", action="store_true", help="grade also what is graded already; scores by hand stay")
     add("--jobs", type=int, metavar="N", help="grade N submissions at a time (default: one for each CPU)")
     add("--scheduler", metavar="ADDRESS", help="let a Dask cluster grade, such as tcp://head:8786 (docs/cluster.md)")
     add("--part", type=_part, default=(1, 1), metavar="K/N", help="only the K-th of N parts, as of an array job")
@@ -240,7 +240,7 @@ def _manual_class(out: Path, scores: str | None, template: str | None, blind: bo
         if old := list(show_on_pages(out, given)):
             say(
                 f"An older kit graded {', '.join(old)}: their pages show no scores; a batch with --force "
-                "writes them anew, and then the scores have to be entered again."
+                "writes them anew, with the scores."
             )
     except OSError as error:
         raise Refused(f"a report in {out} cannot be written: {error.strerror}.") from error

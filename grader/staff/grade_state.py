@@ -11,7 +11,7 @@ import contextlib
 import enum
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,12 @@ def forget(folder: Path) -> None:
             os.unlink(folder / name)
 
 
-def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a class' tables and pages need of one report's JSON form: points, claims, bugs, findings."""
+def summary_of(report: Mapping[str, Any], outdated: Sequence[str] = ()) -> dict[str, Any]:
+    """What a class' tables and pages need of one report's JSON form: points, claims, bugs, findings.
+
+    Args:
+        outdated: problems that a person scored by an answer that is another one now.
+    """
     return {
         "submission": report["submission"],
         "seed": report["seed"],
@@ -99,7 +103,7 @@ def summary_of(report: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "load_fault": report["load_fault"],
         "seconds": report["environment"]["seconds"],
-        "looks": list(looks(report)),
+        "looks": [*looks(report), *([f"to score anew, the answer changed: {', '.join(outdated)}"] if outdated else [])],
     }
 
 

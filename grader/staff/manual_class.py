@@ -29,6 +29,7 @@ from ..scoring.rubric import load_rubric
 from ..submission.archive import is_archive
 from .batch import REPORTS
 from .grade_state import PAGE, REPORT, read_grade, summary_of, write_grade
+from .kept_scores import keep_scores
 
 COLUMNS = ("id", "problem", "points", "question", "answer", "score", "comment")
 _SECRET = ".blind"
@@ -175,6 +176,7 @@ def enter_class_scores(
     for id, given in scores.items():
         folder = out / REPORTS / id
         graded = with_scores(read_report(folder / REPORT), given)
+        keep_scores(folder, given, graded)
         write_json(graded, folder / REPORT)
         if known := read_grade(folder):
             write_grade(replace(known, summary=summary_of(graded)), folder)

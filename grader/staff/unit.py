@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import Failed, Refused
 from ..escape import visible
 from .grade_state import PAGE, REPORT, Grade, GradeState, summary_of, write_grade
+from .kept_scores import with_kept_scores
 
 _MESSAGE = 2000  # characters
 
@@ -71,6 +72,7 @@ def grade_one(order: Order) -> Grade:
     from ..grading import grade
     from ..report.html import write_html
     from ..report.output import write_json
+    from ..report.stored import report_from_json
     from ..scoring.rubric import load_rubric
 
     start, target, how = time.monotonic(), Path(order.target), order.options
@@ -91,10 +93,11 @@ def grade_one(order: Order) -> Grade:
         return _leave(Grade(GradeState.REFUSED, visible(str(error))[:_MESSAGE], order.asked, _since(start)), target)
     except Failed as error:
         return _leave(Grade(GradeState.FAILED, visible(str(error))[:_MESSAGE], order.asked, _since(start)), target)
-    table = report.as_json()
+    tested = report.as_json()
+    table, outdated = with_kept_scores(tested, target)
     write_json(table, target / REPORT)
-    write_html(report, target / PAGE)
-    return _leave(Grade(GradeState.GRADED, "", order.asked, _since(start), summary_of(table)), target)
+    write_html(report if table == tested else report_from_json(table, rubric, report.folder), target / PAGE)
+    return _leave(Grade(GradeState.GRADED, "", order.asked, _since(start), summary_of(table, outdated)), target)
 
 
 def _leave(grade: Grade, target: Path) -> Grade:

@@ -16,6 +16,7 @@ recorded fools its author only. It is bounded in the number of values, in the si
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -199,7 +200,7 @@ class Recorder(TorchFunctionMode):
                 name = frame.f_code.co_filename
                 if self._file(name):
                     return frame
-                if os.path.realpath(name).startswith(_HERE):
+                if _is_here(name):
                     return None
             frame = frame.f_back
         return None
@@ -229,6 +230,12 @@ class Recorder(TorchFunctionMode):
 
 
 _OWN_CODE = Recorder.__torch_function__.__code__
+
+
+@functools.cache
+def _is_here(name: str) -> bool:
+    """Whether a source file is of the worker itself."""
+    return os.path.realpath(name).startswith(_HERE)
 
 
 def _tensors(value: Any, depth: int = 0) -> list[Any]:

@@ -213,14 +213,14 @@ class UsageMonitor:
             kind = self._kinds.get(file) or self._kind(file)
             if kind == "ready-made":
                 self._python_call(frame)
-        elif event == "return":
-            if self.also_tell is not None:
-                self.also_tell(frame, event, called)
-        elif called.__name__ in OPERATORS:
-            if self.also_tell is not None:
-                self.also_tell(frame, event, called)
-            if event == "c_call" and self._kind_of(frame) != "ready-made" and (name := name_of(called)):
-                self.note(name, self.caller_of(frame, called.__name__))
+        elif event == "c_call":
+            if called.__name__ in OPERATORS:
+                if self.also_tell is not None:
+                    self.also_tell(frame, event, called)
+                if self._kind_of(frame) != "ready-made" and (name := name_of(called)):
+                    self.note(name, self.caller_of(frame, called.__name__))
+        elif self.also_tell is not None and (event == "return" or called.__name__ in OPERATORS):
+            self.also_tell(frame, event, called)
 
     def _notice_packages(self, frame: types.FrameType, event: str, called: Any) -> None:
         if event == "c_call" and (package := self._native.get(type(getattr(called, "__self__", None)))):

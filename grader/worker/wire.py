@@ -54,13 +54,14 @@ _ARRAY_DTYPES = {
     np.dtype(code).newbyteorder("<").str: np.dtype(code).newbyteorder("<")
     for code in ("?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "F", "D")
 }
-_KEY_TYPES = (int, str, bytes, bool)
+_KEY_TYPES = frozenset({int, str, bytes, bool})
 _CONTAINERS = {list, tuple, dict}
 _DECODED = {
     *(type(None), bool, int, float, str, bytes, torch.Tensor, np.ndarray),
     *_CONTAINERS,
     *(dtype.type for dtype in _ARRAY_DTYPES.values()),
 }
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _DICT_TYPES = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
 
 
@@ -228,21 +229,24 @@ def _check_lengths(body: bytes | bytearray | memoryview) -> None:
 def _plain(value: Any, where: str, depth: int) -> Any:
     """Map `value` to what msgpack packs, or say why it cannot cross."""
     kind = type(value)
-    if value is None or kind in (bool, int, float, str, bytes):
+    if kind in _SCALARS:
         return value
     if depth > _MAX_DEPTH:
         raise NotPlainData(f"{where} is nested more than {_MAX_DEPTH} levels deep")
     if kind is bytearray:
         return bytes(value)
     if kind is list:
-        return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return _plain_items(value, where, depth)
     if kind is tuple:
-        items = [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        items = _plain_items(value, where, depth)
         return msgpack.ExtType(
             _Extension.TUPLE, msgpack.packb(items, use_bin_type=True, unicode_errors="surrogatepass")
         )
     if kind in _DICT_TYPES:
-        return {_plain_key(key, where): _plain(item, f"{where}[{key!r}]", depth + 1) for key, item in dict.items(value)}
+        entries = dict(dict.items(value))
+        if _SCALARS.issuperset(map(type, entries.values())) and _KEY_TYPES.issuperset(map(type, entries)):
+            return entries
+        return {_plain_key(key, where): _plain(item, f"{where}[{key!r}]", depth + 1) for key, item in entries.items()}
     if kind in (torch.Tensor, torch.nn.Parameter):
         return _pack_tensor(value, where)
     if kind is np.ndarray:
@@ -253,6 +257,13 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         f"{where} has type {describe_type(kind)}; only plain data is judged (torch.Tensor itself, NumPy arrays, "
         "numbers, strings, bytes, lists, tuples, dicts)"
     )
+
+
+def _plain_items(value: Iterable[Any], where: str, depth: int) -> list[Any]:
+    items = list(value)
+    if _SCALARS.issuperset(map(type, items)):  # as are most of long lists, which take ten times as long one by one
+        return items
+    return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(items)]
 
 
 def _plain_key(key: Any, where: str) -> Any:

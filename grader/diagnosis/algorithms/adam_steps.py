@@ -392,7 +392,10 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         if operation == "adamw_trajectory" and (walked := _path_of(answer)) is not None
     ]
     wrong = [(inputs, path) for inputs, path in walks if not _fits(inputs, (), path)]
-    if not wrong and any(isinstance(answer, Exception) for answer in failure.answers):
+    if not wrong and any(
+        isinstance(answer, Exception) and operation == "adamw_trajectory" and len(arguments["parameters"]) > 1
+        for (operation, arguments), answer in zip(failure.asked, failure.answers, strict=False)
+    ):  # several parameters that disturb each other may raise: two small ones show how
         probe = _probe(2)
         answer = Asker(submission).perform("adamw_trajectory", probe)
         path = None if answer is NONE else _path_of(answer)

@@ -54,7 +54,7 @@ class Asker:
             return NONE
         start = time.monotonic()
         try:
-            with _in_passing(self.submission):
+            with in_passing(self.submission):
                 return ask(self.submission)
         except (CallTimeout, WorkerCrash):
             self._left_s = 0.0
@@ -66,7 +66,7 @@ class Asker:
 
 
 @contextlib.contextmanager
-def _in_passing(submission: Submission) -> Iterator[None]:
+def in_passing(submission: Submission) -> Iterator[None]:
     """With short calls that are made once and leave no trace in the transcript."""
     inner = vars(submission)
     changed = {"transcript": None, "crosscheck": None, "call_limit_s": CALL_S}

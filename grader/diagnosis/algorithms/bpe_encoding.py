@@ -439,6 +439,7 @@ def _more_texts(texts: Sequence[str], tables: Tables) -> Iterator[str]:
     special = tables["special_tokens"] or ()
     yield from (f"a{one}b{other}{one} c" for one in special for other in special)
     yield from ("ab a  b\n\n\nc", "it's 12345 ²½ é_ñ 'S", "naïve Ünï 好🙂", "a<|endoftext|> b", "aaaa bbb")
+    yield from ("cafe\u0301 \ufb01", "a\r\nb\rc")
     yield from (one + other for one, other in pairwise(short))
     yield from (token.decode("utf-8", "ignore") for token in list(tables["vocab"].values())[-8:])
     yield from (f"{text} {text}" for text in short)

@@ -63,7 +63,7 @@ _SAYS_TIES = {
 }
 
 WAYS = (
-    *(Way("pre-tokens", name, says) for name, says in SAYS_PRETOKENS.items()),
+    *(Way("pre-tokens", name, says) for name, says in SAYS_PRETOKENS.items() if not name.endswith("line ends")),
     Way(
         "text",
         "text mode",

@@ -6,6 +6,7 @@ Training and encoding cut alike, and go wrong alike.
 from __future__ import annotations
 
 import functools
+import unicodedata
 from collections.abc import Callable, Iterable
 
 import regex
@@ -71,6 +72,11 @@ _OTHER_CUTS: dict[str, Callable[[str], list[str]]] = {
     "line by line": _lines,
     "stripped": lambda text: [piece.strip() for piece in _PRETOKEN.findall(text) if piece.strip()],
     "lower case": lambda text: _PRETOKEN.findall(text.lower()),
+    "composed": lambda text: _PRETOKEN.findall(unicodedata.normalize("NFC", text)),
+    "decomposed": lambda text: _PRETOKEN.findall(unicodedata.normalize("NFD", text)),
+    "compatible": lambda text: _PRETOKEN.findall(unicodedata.normalize("NFKC", text)),
+    "line ends": lambda text: _PRETOKEN.findall(text.replace("\r\n", "\n").replace("\r", "\n")),
+    "windows line ends": lambda text: _PRETOKEN.findall(text.replace("\r\n", "\n")),
 }
 
 
@@ -108,6 +114,14 @@ SAYS_PRETOKENS = {
     "stripped": "Your pre-tokens have no white space: it is stripped off, and a space before a word belongs to "
     "the word.",
     "lower case": "Your code lowers the text before it is cut; capital letters are other bytes.",
+    "composed": "Your code composes characters first (Unicode's NFC): e and an accent become one é, and the text that "
+    "comes back is another one. Take the text as it is.",
+    "decomposed": "Your code takes characters apart first (Unicode's NFD): é becomes e and an accent, and the text "
+    "that comes back is another one. Take the text as it is.",
+    "compatible": "Your code replaces characters first by those that Unicode calls compatible (NFKC): ² becomes 2, and "
+    "the text that comes back is another one. Take the text as it is.",
+    "line ends": "Your code makes every \\r\\n and \\r a \\n first; take the text as it is.",
+    "windows line ends": "Your code makes every \\r\\n a \\n first; take the text as it is.",
     "word characters": "Your pattern takes \\w for letters and digits: words hold digits and underscores. \\p{L} and "
     "\\p{N} keep them apart.",
     "letters of re": "Your pattern makes letters and numbers of \\w and \\d, which part them elsewhere than \\p{L} and "

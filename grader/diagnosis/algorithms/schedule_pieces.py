@@ -48,6 +48,29 @@ _WARM_UPS: dict[str, Rate] = {
     "grows as the square of it": lambda it: (it / _WARM) ** 2 * _HIGH,
     "follows a cosine; it is a straight line": lambda it: (1 - math.cos(math.pi * it / _WARM)) / 2 * _HIGH,
 }
+_COUNTS: dict[str, Rate] = {
+    "": lambda it: it,
+    "counts from 1 (it + 1)": lambda it: it + 1,
+    "makes 1 of it = 0, as max(1, it) does": lambda it: max(1, it),
+    "is one iteration behind": lambda it: it - 1,
+}
+_DIVISORS = {
+    "": _WARM,
+    "divides by warmup_iters + 1": _WARM + 1,
+    "divides by warmup_iters - 1": _WARM - 1,
+    "divides by cosine_cycle_iters": _CYCLE,
+}
+_RISES: dict[str, Callable[[float], float]] = {
+    "": lambda share: share * _HIGH,
+    "begins at min_learning_rate": lambda share: _LOW + share * (_HIGH - _LOW),
+    "begins at min_learning_rate, and goes on to min + max": lambda share: _LOW + share * _HIGH,
+    "is never below min_learning_rate": lambda share: max(_LOW, share * _HIGH),
+    "rises to max - min": lambda share: share * (_HIGH - _LOW),
+    "rises to the minimum": lambda share: share * _LOW,
+    "grows as the square": lambda share: share**2 * _HIGH,
+    "follows a cosine": lambda share: (1 - math.cos(math.pi * share)) / 2 * _HIGH,
+}
+"""Of the warm-up, min(1, it / warmup_iters) * max_learning_rate, each part in every way."""
 _PROGRESSES: dict[str, Rate] = {
     "": _progress,
     "its progress is it / cosine_cycle_iters; take warmup_iters off both": lambda it: it / _CYCLE,
@@ -71,6 +94,9 @@ _SHAPES: dict[str, Callable[[float], float]] = {
     "the factor 1/2 before 1 + cos is missing": lambda p: _LOW + (1 + math.cos(math.pi * p)) * (_HIGH - _LOW),
     "it is 1 - cos, which rises; it is 1 + cos": lambda p: _LOW + (1 - math.cos(math.pi * p)) / 2 * (_HIGH - _LOW),
     "it falls to 0, not to min_learning_rate": lambda p: (1 + math.cos(math.pi * p)) / 2 * _HIGH,
+    "it falls to 0, and is cut off where it is below min_learning_rate; it falls to min_learning_rate": lambda p: max(
+        _LOW, (1 + math.cos(math.pi * p)) / 2 * _HIGH
+    ),
     "it spans max_learning_rate; it spans max - min": lambda p: _LOW + (1 + math.cos(math.pi * p)) / 2 * _HIGH,
     "min_learning_rate is not added": lambda p: (1 + math.cos(math.pi * p)) / 2 * (_HIGH - _LOW),
     "it takes degrees (180), and math.cos takes radians": lambda p: _LOW + (1 + math.cos(180 * p)) / 2 * (_HIGH - _LOW),
@@ -122,7 +148,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     for name in set(wrong) - set(about.get(failure.claim.rpartition("::")[2], wrong)):
         wrong[name] = []
     if wrong["warm-up"]:
-        says.append(_piece(pieces["warm-up"], rates, _WARM_UPS, "Your warm-up", wrong["warm-up"], "the warm-up"))
+        says.append(_of_warm_up(pieces["warm-up"], rates, wrong["warm-up"]))
     if wrong["cosine"]:
         says.append(_of_cosine(pieces["cosine"], rates, wrong["cosine"]))
     if wrong["after"]:
@@ -137,6 +163,26 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
     return Clue(says=tuple(filter(None, says))) if any(says) else None
 
 
+def _of_warm_up(its: Sequence[int], rates: Mapping[int, Any], wrong: Sequence[int]) -> str:
+    fitting = [
+        [part for part in (count, divisor, rise) if part]
+        for count, of in _COUNTS.items()
+        for divisor, over in _DIVISORS.items()
+        for rise, height in _RISES.items()
+        if all(_close(rates[it], height(of(it) / over)) for it in its)
+    ]
+    least = min(map(len, fitting), default=0)
+    fewest = [parts for parts in fitting if len(parts) == least]
+    if len(fewest) == 1 and least and not _all_fitting(its, rates, _WARM_UPS):
+        return f"Your warm-up {' and '.join(fewest[0])}; it is it / warmup_iters of max_learning_rate."
+    return _piece(its, rates, _WARM_UPS, "Your warm-up", wrong, "the warm-up")
+
+
+def _all_fitting(its: Sequence[int], rates: Mapping[int, Any], formulas: Mapping[str, Rate]) -> list[str]:
+    """The formulas that give all of these rates."""
+    return [says for says, rate in formulas.items() if all(_close(rates[it], rate(it)) for it in its)]
+
+
 def _piece(
     its: Sequence[int],
     rates: Mapping[int, Any],
@@ -145,7 +191,7 @@ def _piece(
     wrong: Sequence[int],
     what: str,
 ) -> str:
-    fitting = [says for says, rate in formulas.items() if all(_close(rates[it], rate(it)) for it in its)]
+    fitting = _all_fitting(its, rates, formulas)
     if len(fitting) == 1:
         return f"{begins} {fitting[0]}."
     return _first_wrong(rates, wrong, what)

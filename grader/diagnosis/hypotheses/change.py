@@ -7,6 +7,7 @@ few changes together; what it would give is computed, so what is said of it is t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,28 +83,47 @@ class Formulas:
         self.steps = {name: step for formula in self.of.values() for name, step in formula.steps.items()}
 
     def evaluate(
-        self, operation: str, given: Given, hypothesis: Hypothesis = ()
+        self, operation: str, given: Given, hypothesis: Hypothesis = (), known: Evaluated | None = None
     ) -> tuple[Tensor, dict[str, list[Any]]]:
         """What a formula gives when it is changed so, and {what a step gives: what it gave, each time}.
 
         Raises whatever comes of a change that does not fit these arguments.
+
+        Args:
+            known: an evaluation for the same arguments. What its changes leave as it is here is taken from there, and
+                not among what steps gave.
         """
-        steps = Evaluation(self, hypothesis)
         for change in hypothesis:
             if change.place == GIVEN:
                 given = change.does(given)
         *_, last = hypothesis or (None,)
         if last is not None and last.place == EXPRESSION:
             return last.does(None, given), {}
-        output = self.of[operation].compute(steps, **given)
+        steps = Evaluation(self, _of_steps(hypothesis), known)
+        if known is not None and not steps.differs and known.given is given:
+            output = known.output
+        else:
+            output = self.of[operation].compute(steps, **given)
         for change in hypothesis:
             if change.place == OUTPUT:
                 output = change.does(output, given)
         return output, steps.gave
 
-    def neutral(self, operation: str) -> list[Change]:
+    def kept(
+        self, operation: str, given: Given, hypothesis: Hypothesis = (), known: Evaluated | None = None
+    ) -> Evaluated:
+        """An evaluation that others can be continued from: `hypothesis` changes steps only."""
+        steps = Evaluation(self, _of_steps(hypothesis), known, keeps=True)
+        output = self.of[operation].compute(steps, **given)
+        return Evaluated(given, steps.changes, output, steps.results, steps.arguments)
+
+    def neutral(self, operation: str) -> Sequence[Change]:
         """The neutral changes of a formula and of what it is made of."""
-        return [change for name in (operation, *self.below(operation)) for change in self.of[name].neutral]
+        return self._neutral(operation)
+
+    @functools.cache  # noqa: B019  (there is one collection of formulas, and it is never taken down)
+    def _neutral(self, operation: str) -> tuple[Change, ...]:
+        return tuple(change for name in (operation, *self.below(operation)) for change in self.of[name].neutral)
 
     def below(self, operation: str) -> list[str]:
         """The operations that one is made of, directly or not; those that others are made of come last."""
@@ -112,32 +132,111 @@ class Formulas:
             found |= dict.fromkeys([part, *self.below(part)])
         return list(found)
 
+    @functools.cache  # noqa: B019
+    def places_in(self, operation: str) -> frozenset[str]:
+        """The operation, its steps, and those of all that it is made of."""
+        within = (operation, *self.below(operation))
+        return frozenset(within).union(*(self.of[name].steps for name in within))
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """An evaluation that is kept.
+
+    given: its arguments; changes: {step or operation: what stands in its place}; output; results: {which step or
+    operation, of which arguments: what it gave}; arguments: those, which keeps what they are told apart by from being
+    used again.
+    """
+
+    given: Given
+    changes: Mapping[str, Callable[..., Any]]
+    output: Tensor
+    results: Mapping[Any, Any]
+    arguments: Sequence[Any]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it keeps."""
+        return sum(value.numel() for value in self.results.values() if isinstance(value, Tensor))
+
+
+def _of_steps(hypothesis: Hypothesis) -> dict[str, Callable[..., Any]]:
+    return {change.place: change.does for change in hypothesis if change.place not in (GIVEN, OUTPUT, EXPRESSION)}
+
 
 class Evaluation:
-    """The steps of one evaluation as methods, some of them changed; takes note of what each gave."""
+    """The steps of one evaluation as methods, some of them changed; takes note of what each gave.
 
-    def __init__(self, formulas: Formulas, changes: Iterable[Change] = ()) -> None:
+    Args:
+        known: see `Formulas.evaluate`. keeps: whether to keep all results.
+
+    A step is a function of its arguments: of the very arguments that it was given in `known` it gives what it gave.
+    """
+
+    def __init__(
+        self,
+        formulas: Formulas,
+        changes: Mapping[str, Callable[..., Any]],
+        known: Evaluated | None = None,
+        keeps: bool = False,
+    ) -> None:
         self._formulas = formulas
-        self._changes = {change.place: change.does for change in changes}
+        self._known = known.results if known is not None else {}
+        self._keeps = keeps
+        self.changes = changes
+        self.differs = {
+            place
+            for place in (*changes, *(known.changes if known is not None else ()))
+            if known is None or changes.get(place) is not known.changes.get(place)
+        }
         self.gave: dict[str, list[Any]] = {}
+        self.results: dict[Any, Any] = {}
+        self.arguments: list[Any] = []
 
     def part(self, operation: str, /, **given: Any) -> Any:
         """What another formula gives, of which this one is made."""
-        instead = self._changes.get(operation)
-        return instead(**given) if instead is not None else self._formulas.of[operation].compute(self, **given)
+        instead = self.changes.get(operation)
+        compute = instead if instead is not None else functools.partial(self._formulas.of[operation].compute, self)
+        if not self._keeps and (not self._known or not self.differs.isdisjoint(self._formulas.places_in(operation))):
+            return compute(**given)
+        names, values = tuple(given), tuple(given.values())
+        return self._once((operation, names), values, lambda *_: compute(**given), self._formulas.places_in(operation))
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
         step = self._formulas.steps[name]
-        does = self._changes.get(name, step.does)
+        does = self.changes.get(name, step.does)
 
         def take(*arguments: Any) -> Any:
-            value = does(*arguments)
+            value = self._once(name, arguments, does, (name,))
             self.gave.setdefault(step.gives, []).append(value)
             return value
 
         return take
+
+    def _once(self, what: Any, arguments: Sequence[Any], does: Callable[..., Any], places: Iterable[str]) -> Any:
+        """What it gives, from `known` if it is there."""
+        if not self._keeps and not self._known:
+            return does(*arguments)
+        key = (what, *map(_identity, arguments))
+        value = self._known[key] if key in self._known and self.differs.isdisjoint(places) else does(*arguments)
+        if self._keeps:
+            self.results[key] = value
+            self.arguments.append(arguments)
+        return value
+
+
+_FEW_INTEGERS = 64
+
+
+def _identity(value: Any) -> Any:
+    """What tells an argument from others: numbers and positions by what they are, anything else by being that one."""
+    if isinstance(value, Tensor):
+        if value.numel() > _FEW_INTEGERS or value.is_floating_point():
+            return id(value)
+        return value.dtype, value.shape, value.numpy().tobytes()
+    return (type(value), value) if isinstance(value, (int, float, str)) else id(value)
 
 
 def widened(value: Any) -> Any:

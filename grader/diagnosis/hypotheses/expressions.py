@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +40,8 @@ _OF_TWO = {
     "the matrix product of ({}) and the transpose of ({})": lambda a, b: a @ b.transpose(-1, -2),
 }
 
+_ELEMENTWISE = (torch.add, torch.sub, torch.mul, torch.div)
+
 
 def quantities(formulas: Formulas, operation: str, given: Given) -> dict[str, Tensor]:
     """{name: value} of what the formula is given and passes through once, but its output."""
@@ -54,8 +56,12 @@ def quantities(formulas: Formulas, operation: str, given: Given) -> dict[str, Te
     return dict(itertools.islice(kept.items(), _MOST_QUANTITIES))
 
 
-def expressions(formulas: Formulas, operation: str, given: Given) -> Iterator[Change]:
-    """What the formula passes through, and functions of one or two of these quantities; the simplest first."""
+def expressions(formulas: Formulas, operation: str, given: Given, shape: torch.Size | None = None) -> Iterator[Change]:
+    """What the formula passes through, and functions of one or two of these quantities; the simplest first.
+
+    Args:
+        shape: of two quantities only those functions that have it; all by default.
+    """
     latest: list[tuple[Given, dict[str, Tensor]]] = []
 
     def found_in(given: Given) -> dict[str, Tensor]:
@@ -66,7 +72,8 @@ def expressions(formulas: Formulas, operation: str, given: Given) -> Iterator[Ch
     def over(function: Any, *names: str) -> Any:
         return lambda _, given: function(*(found_in(given)[name] for name in names))
 
-    names = list(found_in(given))
+    found = found_in(given)
+    names = list(found)
     for template, function in _OF_ONE.items():
         for name in names:
             words = template.format(name) if template != "{}" else name
@@ -75,4 +82,23 @@ def expressions(formulas: Formulas, operation: str, given: Given) -> Iterator[Ch
         for one, other in itertools.permutations(names, 2):
             if function in (torch.add, torch.mul) and one > other:
                 continue
+            if shape is not None and _shape(function, found[one].shape, found[other].shape) != shape:
+                continue
             yield Change(EXPRESSION, over(function, one, other), template.format(one, other))
+
+
+def _shape(function: Any, one: torch.Size, other: torch.Size) -> torch.Size | None:
+    """Of a function of two tensors; None where they do not fit."""
+    if function in _ELEMENTWISE:
+        return _broadcast(one, other)
+    if len(one) < 2 or len(other) < 2:
+        return None
+    inner, outer = (other[-2], other[-1]) if function is torch.matmul else (other[-1], other[-2])
+    leading = _broadcast(one[:-2], other[:-2])
+    return torch.Size((*leading, one[-2], outer)) if leading is not None and one[-1] == inner else None
+
+
+def _broadcast(one: Sequence[int], other: Sequence[int]) -> torch.Size | None:
+    pairs = itertools.zip_longest(reversed(one), reversed(other), fillvalue=1)
+    sizes = [max(a, b) if a == b or 1 in (a, b) else -1 for a, b in pairs]
+    return None if -1 in sizes else torch.Size(reversed(sizes))

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .asked_call import AskedCall
+from .asked_call import AskedCall, distance
 from .change import Change, FormulaStep
 from .formulas import FORMULAS
 
@@ -22,6 +22,9 @@ _PLAIN = (0.5, 2.0, 1 / 3, 3.0, 0.25, 4.0, math.pi, 1 / math.pi, 2 * math.pi, 0.
 _REFINEMENTS = 22
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _FEW = 2
+_SAME = 1e-9
+_CAREFUL, _MOST_LEFT_OUT = 0.5, 8.0
+"""Of the way that an answer is off at least, as fast as predictions change there, so much is gone at once."""
 
 Family = Callable[[float], Change]
 
@@ -42,11 +45,11 @@ def fitted(wrong: Sequence[AskedCall]) -> Iterator[Change]:
 
 def _families(place: str, step: FormulaStep) -> Iterator[Family]:
     def of_step(factor: float) -> Change:
-        return Change(place, _times(step.does, factor), f"{step.gives}, times {factor:.4g}")
+        return Change(place, _times(step.does, factor), f"a factor of {factor:.4g} is multiplied into {step.gives}")
 
     def of_what_comes_before(factor: float) -> Change:
         does = _times(lambda first, *_: first, factor)
-        return Change(place, does, f"instead of {step.gives}, what comes before, times {factor:.4g}")
+        return Change(place, does, f"{factor:.4g} times what comes before stands where {step.gives} should be")
 
     yield of_step
     yield of_what_comes_before
@@ -67,19 +70,68 @@ def _fit(wrong: AskedCall, family: Family) -> float | None:
     off = functools.cache(lambda exponent: _off(wrong, family, exponent))
     if not math.isfinite(off(0.0)):
         return None
-    near = [low + i * _SPACING for low in _lows(off) for i in (-2, -1, 1, 2)]
-    best = min([*near, *_TRIED, *map(math.log, _PLAIN)], key=off)
+    if (solved := _solved(wrong, family)) is not None:
+        return solved if off(solved) <= wrong.close else None
+    tried = _tried(wrong, family)
+    near = [low + i * _SPACING for low in _lows(tried) for i in (-2, -1, 1, 2)]
+    best = min([*near, *tried, *map(math.log, _PLAIN)], key=lambda exponent: tried.get(exponent) or off(exponent))
     if off(best) > wrong.close:
         best = _refined(wrong, family, best, _SPACING)
     return best if _off(wrong, family, best) <= wrong.close else None
 
 
-def _lows(off: Callable[[float], float]) -> list[float]:
+def _tried(wrong: AskedCall, family: Family) -> dict[float, float]:
+    """{exponent: how far off the prediction is}. Where predictions change slowly and are far off, some are left out."""
+    found: dict[float, float] = {}
+    before: tuple[float, Sequence[Tensor]] | None = None
+    place = 0
+    while place < len(_TRIED):
+        exponent = _TRIED[place]
+        prediction = _predicted(wrong, family, exponent)
+        found[exponent] = wrong.distance(prediction) if prediction else math.inf
+        step = 1
+        if before is not None and prediction and math.isfinite(found[exponent]):
+            slope = max(map(distance, prediction, before[1])) / (exponent - before[0])
+            step = int(max(1, min(_MOST_LEFT_OUT, _CAREFUL * found[exponent] / (slope * _SPACING + 1e-9))))
+        before = (exponent, prediction) if prediction else None
+        place += step
+    return found
+
+
+def _solved(wrong: AskedCall, family: Family) -> float | None:
+    """The one exponent that may do where the number is a factor or a power of it in each value; None elsewhere.
+
+    Or where it is added to, times something. Three predictions show that.
+    """
+    (right,) = wrong.answer if len(wrong.answer) == 1 else (None,)
+    try:
+        once, twice, four_times = (wrong.predicted((family(factor),))[0] for factor in (1.0, 2.0, 4.0))
+    except Exception:  # a change that does not fit these arguments
+        return None
+    if right is None or right.shape != once.shape or not all(t.isfinite().all() for t in (right, once, twice)):
+        return None
+    slope = twice - once
+    if distance(four_times - twice, 2 * slope) < _SAME:
+        factor = 1 + _share(right - once, slope)
+        return math.log(factor) if factor > 0 else 0.0
+    growth = _share(twice, once)
+    if growth > 0 and distance(twice, growth * once) < _SAME and distance(four_times, growth * twice) < _SAME:
+        share = _share(right, once)
+        return math.log(share) / math.log2(growth) * math.log(2) if share > 0 and abs(growth - 1) > _SAME else 0.0
+    return None
+
+
+def _share(of: Tensor, in_terms_of: Tensor) -> float:
+    """The number of times that the second is nearest to the first."""
+    return float((of * in_terms_of).sum() / in_terms_of.square().sum().clamp(min=1e-300))
+
+
+def _lows(tried: dict[float, float]) -> list[float]:
     """Where an answer is nearer than at both neighbours, the nearest of these places first."""
-    values = [math.inf, *map(off, _TRIED), math.inf]
+    values = [math.inf, *tried.values(), math.inf]
     lows = [
         (value, exponent)
-        for before, value, after, exponent in zip(values, values[1:], values[2:], _TRIED, strict=False)
+        for before, value, after, exponent in zip(values, values[1:], values[2:], tried, strict=False)
         if value <= before and value <= after
     ]
     return [exponent for _, exponent in sorted(lows)[:_LOWS]]
@@ -112,8 +164,14 @@ def _refined(wrong: AskedCall, family: Family, exponent: float, within: float) -
 
 
 def _off(wrong: AskedCall, family: Family, exponent: float) -> float:
+    prediction = _predicted(wrong, family, exponent)
+    return wrong.distance(prediction) if prediction else math.inf
+
+
+def _predicted(wrong: AskedCall, family: Family, exponent: float) -> Sequence[Tensor]:
+    """With all of its numbers; () where there are none."""
     try:
-        found = wrong.distance(wrong.predicted((family(math.exp(exponent)),)))
+        prediction = wrong.predicted((family(math.exp(exponent)),))
     except Exception:  # a change that does not fit these arguments
-        return math.inf
-    return found if not math.isnan(found) else math.inf
+        return ()
+    return prediction if not any(part.isnan().any() for part in prediction) else ()

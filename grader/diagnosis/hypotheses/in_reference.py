@@ -7,6 +7,7 @@ but is a declared change of a formula, is compared with a submission in the way 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .asked_call import distance
-from .change import Change, Given, Hypothesis, widened
+from .change import Change, Evaluated, Given, Hypothesis, widened
 from .formulas import FORMULAS
 
 if TYPE_CHECKING:
@@ -49,12 +50,47 @@ def shows_all_mistakes(operation: str, supposed: Supposed) -> bool:
     parts = parts_within(operation, supposed)
     if not parts:
         return False
-    drawn = [widened(given) for given in FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))]
-    right, changed = ([_given_by(operation, given, with_parts) for given in drawn] for with_parts in ((), parts))
-    for change in FORMULAS.of[operation].changes:
-        if _differs(operation, drawn, (change,), right) and not _differs(operation, drawn, (*parts, change), changed):
-            return False
-    return True
+    with_parts = _Drawn(operation, parts)
+    return all(
+        with_parts.differ_by(change) or not _shows(operation, change) for change in FORMULAS.of[operation].changes
+    )
+
+
+@functools.cache
+def _shows(operation: str, change: Change) -> bool:
+    """Whether a mistake shows where all parts are right."""
+    return _with_right_parts(operation).differ_by(change)
+
+
+@functools.cache
+def _with_right_parts(operation: str) -> _Drawn:
+    return _Drawn(operation, ())
+
+
+class _Drawn:
+    """The drawn questions of an operation, answered with some parts of it changed."""
+
+    def __init__(self, operation: str, parts: Hypothesis) -> None:
+        self._operation, self._parts = operation, parts
+        drawn = FORMULAS.of[operation].draw(torch.Generator().manual_seed(1))
+        self._answered = [self._kept(widened(given)) for given in drawn]
+
+    def _kept(self, given: Given) -> tuple[Given, Evaluated | None]:
+        try:
+            with torch.no_grad():
+                return given, FORMULAS.kept(self._operation, given, self._parts)
+        except Exception:  # whatever a change does to arguments that it does not fit
+            return given, None
+
+    def differ_by(self, change: Change) -> bool:
+        """Whether some answer is another one with one more change."""
+        for given, known in self._answered:
+            output = _given_by(self._operation, given, (*self._parts, change), known)
+            if (output is None) != (known is None):
+                return True
+            if output is not None and known is not None and not distance(output, known.output) <= _SHOWS:
+                return True
+        return False
 
 
 def looks_ahead(supposed: Supposed) -> bool:
@@ -69,22 +105,11 @@ def looks_ahead(supposed: Supposed) -> bool:
     return one is None or other is None or not distance(one[..., :-1, :], other[..., :-1, :]) <= _SHOWS
 
 
-def _differs(operation: str, drawn: list[Given], hypothesis: Hypothesis, others: list[Tensor | None]) -> bool:
-    for given, other in zip(drawn, others, strict=True):
-        output = _given_by(operation, given, hypothesis)
-        if output is None or other is None:
-            if output is not other:
-                return True
-        elif not distance(output, other) <= _SHOWS:
-            return True
-    return False
-
-
-def _given_by(operation: str, given: Given, hypothesis: Hypothesis) -> Tensor | None:
+def _given_by(operation: str, given: Given, hypothesis: Hypothesis, known: Evaluated | None = None) -> Tensor | None:
     """An output; None where the changed formula refuses these arguments."""
     try:
         with torch.no_grad():
-            return FORMULAS.evaluate(operation, given, hypothesis)[0]
+            return FORMULAS.evaluate(operation, given, hypothesis, known)[0]
     except Exception:  # whatever a change does to arguments that it does not fit
         return None
 

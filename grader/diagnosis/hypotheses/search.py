@@ -6,6 +6,8 @@ with other inputs; so what is said has held for three calls or so, and is no coi
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,14 +48,16 @@ class Search:
 
     def fitting(self, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
         """Those that give the wrong answer."""
-        found: list[Hypothesis] = []
+        return list(itertools.islice(self.all_fitting(hypotheses), _MOST_FOUND))
+
+    def all_fitting(self, hypotheses: Iterable[Hypothesis]) -> Iterator[Hypothesis]:
+        """The same, one after the other, however many there are."""
         for hypothesis in hypotheses:
-            if self.work.is_over or len(found) >= _MOST_FOUND:
-                break
+            if self.work.is_over:
+                return
             self.work.spend(self._steps)
             if self.wrong.agrees(hypothesis):
-                found.append(hypothesis)
-        return found
+                yield hypothesis
 
     def singles(self, space: Iterable[Change]) -> list[Hypothesis]:
         """The single changes that give the wrong answer; takes note of those that do anything at all."""
@@ -88,7 +92,12 @@ def _key(prediction: Sequence[Tensor]) -> tuple[Any, ...]:
 
 
 def _projected(values: Tensor) -> float:
-    return float((values * torch.linspace(1, 2, len(values), dtype=torch.float64).square()).sum())
+    return float(values @ _weights(len(values)))
+
+
+@functools.lru_cache(maxsize=16)
+def _weights(size: int) -> Tensor:
+    return torch.linspace(1, 2, size, dtype=torch.float64).square()
 
 
 def _pairs(changes: Sequence[Change]) -> Iterator[Hypothesis]:

@@ -14,12 +14,14 @@ from torch import Tensor
 from ...scoring.outcome import Clue
 from ...submission.faults import CallTimeout, Fault, is_refusal
 from ...submission.interface import Question, Submission
+from ..algorithms.asking import in_passing
 from ..clues import Failure, size_of
 from ..time_limit import Work
 from .asked_call import AskedCall, asked_call, jittered
 from .change import EXPRESSION, Change, Hypothesis, go_together, widened
 from .expressions import expressions
 from .formulas import FORMULAS, space_of
+from .found import Found
 from .search import Search, same_everywhere
 
 _STEPS = 25_000
@@ -29,6 +31,8 @@ _STEPS_OF_ALL = 70_000
 _SECONDS_OF_ASKING = 3.0
 """So long may a submission's answers to further questions take, on the clock and together."""
 _MOST_HALVES = 6
+_ENOUGH = 2
+"""Beside so many wrong answers of others a failed question is not asked with other numbers, too."""
 _MOST_CALLS = 4
 """Of so many calls of a test every hypothesis has to give the answers."""
 
@@ -39,7 +43,8 @@ class Known:
 
     probes: {operation: its answers to the questions that tell changes apart}; found: {operation: hypotheses that
     explained a failure}; halves: {operation: single changes that fit some of its answers and not others}; given_up:
-    operations for which no pair of changes was found; work: what is left to do; asking: seconds that its answers took,
+    operations for which no pair of changes was found; own: {operation: the submission's own code in its place};
+    agreed: which hypotheses give which of the probes; work: what is left to do; asking: seconds that its answers took,
     and hangs: whether one of them took too long.
     """
 
@@ -47,22 +52,39 @@ class Known:
     found: dict[str, list[Hypothesis]] = field(default_factory=dict)
     halves: dict[str, list[Hypothesis]] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
+    own: dict[str, Change] = field(default_factory=dict)
+    agreed: dict[tuple[AskedCall, Hypothesis], bool] = field(default_factory=dict)
     work: Work = field(default_factory=lambda: Work(_STEPS_OF_ALL))
     asking: float = 0.0
     hangs: bool = False
 
 
 class WrongFormula:
-    """A source of clues; remembers what it found out about a submission as long as that lives."""
+    """A source of clues; remembers what it found out about a submission as long as that lives.
 
-    def __init__(self) -> None:
+    Args:
+        before: what was found when it was asked what fails only because of what is wrong below.
+    """
+
+    def __init__(self, before: Iterable[Found] = ()) -> None:
         self._known: WeakKeyDictionary[Submission, Known] = WeakKeyDictionary()
+        self._before = tuple(before)
+        self.below: set[str] = set()
+        """Tests that fail only because of what their formula is made of."""
 
     def __call__(self, failure: Failure, submission: Submission) -> Clue | None:
-        known = self._known.setdefault(submission, Known())
+        if submission not in self._known:
+            self._known[submission] = Known(
+                found={op: [changes] for found in self._before for op, changes in found.changes.items()},
+                given_up={op for found in self._before for op in found.in_vain},
+            )
+        known = self._known[submission]
         if failure.bug or known.work.is_over:
             return None
-        says = Investigation(failure, submission, known, Work(_STEPS, known.work)).says()
+        investigation = Investigation(failure, submission, known, Work(_STEPS, known.work))
+        says = investigation.says()
+        if investigation.lies_below:
+            self.below.add(failure.test)
         return Clue(says=(says,)) if says else None
 
 
@@ -77,6 +99,7 @@ class Investigation:
         self._evidence: list[AskedCall] = []
         self._halves = known.halves.setdefault(self._calls[0].operation if self._calls else "", [])
         self._generator = torch.Generator().manual_seed(size_of(failure.asked))
+        self.lies_below = False
 
     def says(self) -> str:
         """The sentence about it; "" where nothing is known."""
@@ -93,7 +116,7 @@ class Investigation:
             if not rivals:
                 continue
             self._evidence = self._evidence or [search.wrong, *others, *self._asked_again(first)]
-            left = [rival for rival in rivals if all(call.agrees(rival) for call in self._evidence)]
+            left = [rival for rival in rivals if all(self._agrees(call, rival) for call in self._evidence)]
             if says := self._said(first, left, self._evidence):
                 return says if first in self._calls else f"{says} Where that does not fit, as here, your code fails."
             self._halves += [rival for rival in rivals if len(rival) == 1][:_MOST_HALVES]
@@ -107,19 +130,39 @@ class Investigation:
         yield search.fitting(hypothesis for found in self._known.found.values() for hypothesis in found)
         wrong_parts = [part for part in below if self._is_wrong(part)]
         own = [self._own(part) for part in wrong_parts]
-        together = [tuple(own)] if len(own) > 1 else []
+        direct = tuple(change for change in own if change.place in FORMULAS.of[operation].parts)
+        together = [direct] if len(direct) > 1 else []  # in which those are that they are made of
         yield search.fitting([*((change,) for change in own), *together])
+        if search.wrong.wrt and wrong_parts:
+            return  # gradients of what is right in itself; what the parts lack shows in their own
         near, far = _by_likelihood(space_of(operation), below, wrong_parts)
-        yield search.singles(near)
+        yield self._singles(search, near)
         yield self._completed(near)
-        yield search.singles(far)
-        yield search.fitting((change,) for change in expressions(FORMULAS, operation, search.wrong.given))
+        yield self._singles(search, far)
+        shape = search.wrong.answer[0].shape if not search.wrong.wrt else None
+        yield self._fitting(search, ((c,) for c in expressions(FORMULAS, operation, search.wrong.given, shape)))
         bases = [*(base for part in below for base in self._known.found.get(part, [])), *((part,) for part in own)]
         for base in bases:
-            yield search.fitting((*base, change) for change in search.active)
+            yield self._fitting(search, ((*base, change) for change in search.active))
         if operation not in self._known.given_up:
             yield self._pairs(search, near, far)
             self._known.given_up.add(operation)
+
+    def _singles(self, search: Search, space: Sequence[Change]) -> list[Hypothesis]:
+        """Single changes that fit the wrong call."""
+        if self._sieve(search) is None:
+            return search.singles(space)
+        search.active += space
+        return self._fitting(search, ((change,) for change in space))
+
+    def _fitting(self, search: Search, hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+        """Those that fit the wrong call; of gradients only what fits an output, too, which is soon computed."""
+        sieve = self._sieve(search)
+        return search.fitting(hypotheses if sieve is None else Search(sieve, self._work).all_fitting(hypotheses))
+
+    def _sieve(self, search: Search) -> AskedCall | None:
+        probes = self._probed(search.wrong.operation) if search.wrong.wrt and search.wrong.is_of_adapter else []
+        return next((probe for probe in probes if not probe.is_refused), None)
 
     def _completed(self, space: Sequence[Change]) -> list[Hypothesis]:
         """Pairs of a change that fits some call of the submission and of one that makes it fit the others, too."""
@@ -156,14 +199,24 @@ class Investigation:
                 return ""
             return f"The difference lies in one step of the formula: {step.gives}."
         best = rivals[0]
+        self.lies_below = all(change.place in FORMULAS.of for change in best)
         own = self._known.found.setdefault(wrong.operation, [])
         if best not in own and not any(change.place in FORMULAS.of for change in best):
             own.append(best)
         return sentence(best, of_gradients=bool(wrong.wrt))
 
+    def _agrees(self, call: AskedCall, hypothesis: Hypothesis) -> bool:
+        if call not in self._known.probes.get(call.operation, ()):
+            return call.agrees(hypothesis)
+        if (call, hypothesis) not in self._known.agreed:
+            self._known.agreed[call, hypothesis] = call.agrees(hypothesis)
+        return self._known.agreed[call, hypothesis]
+
     def _asked_again(self, wrong: AskedCall) -> list[AskedCall]:
         """The submission's answers to the questions of the formula, and to the failed one with other numbers."""
         found = list(self._probed(wrong.operation)) if wrong.is_of_adapter else []
+        if sum(probe.is_wrong for probe in found) >= _ENOUGH and not wrong.wrt:
+            return found
         question = jittered(wrong.question, self._generator)
         answer = self._ask(question)
         return [*found, *filter(None, [asked_call(question, answer, wrong.close)])]
@@ -186,7 +239,8 @@ class Investigation:
             return None
         start = time.monotonic()
         try:
-            return self._submission.perform(*question)
+            with in_passing(self._submission):
+                return self._submission.perform(*question)
         except CallTimeout:
             self._known.hangs = True
         except Fault:
@@ -201,13 +255,12 @@ class Investigation:
         """The submission's own code in the place of a formula."""
 
         def does(**given: Any) -> Tensor:
-            narrow = {name: v.float() if _floats(v) else v for name, v in given.items()}
-            answer = self._ask((part, narrow))
+            answer = self._ask((part, _narrowed(given)))
             if not isinstance(answer, Tensor):
                 raise ValueError("no answer")
             return widened(answer)
 
-        return Change(part, does, f"`{part}` of your own")
+        return self._known.own.setdefault(part, Change(part, does, f"`{part}` of your own"))
 
 
 def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
@@ -216,8 +269,11 @@ def sentence(hypothesis: Hypothesis, of_gradients: bool = False) -> str:
     rest = [change for change in hypothesis if change.place not in FORMULAS.of]
     subject = "Your gradients are" if of_gradients else "Your output is"
     if not rest:
-        parts = " and ".join(f"`{change.place}`" for change in own)
-        return f"{subject} what the formula gives with your own {parts} in it. Mend that first: all else is right here."
+        *most, last = (f"`{change.place}`" for change in own)
+        parts, first = (f"{', '.join(most)} and {last}", "those") if most else (last, "that")
+        return (
+            f"{subject} what the formula gives with your own {parts} in it. Mend {first} first: all else is right here."
+        )
     if len(hypothesis) == 1 and rest[0].place == EXPRESSION:
         return f"{subject} {rest[0].words}."
     clauses = [*(f"your own `{change.place}` is used" for change in own), *(change.words for change in rest)]
@@ -251,8 +307,8 @@ def _unanswered(operation: str) -> Iterator[AskedCall]:
         yield AskedCall((operation, given), operation, widened(given), (), 0.0)
 
 
-def _floats(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-wrong_formula = WrongFormula()
+def _narrowed(value: Any) -> Any:
+    """In float32, as submissions are asked."""
+    if isinstance(value, dict):
+        return {name: _narrowed(item) for name, item in value.items()}
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

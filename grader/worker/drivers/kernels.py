@@ -6,6 +6,7 @@ Where there is no GPU, Triton's interpreter runs the kernels on CPU tensors (see
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..exceptions import ContractBroken
+from ..lean_interpreter import keep_interpreter_lean
 
 if TYPE_CHECKING:
     from ..operations import Operations
@@ -92,6 +94,8 @@ def kernel_launches(
     operations: Operations, factory: str, inputs: list[Any], cotangent: torch.Tensor | None = None
 ) -> dict[str, Any]:
     """The output, and how many Triton kernels were launched for it, and for the gradients if a cotangent is given."""
+    if "triton" not in sys.modules:  # which takes a second to import: not for what is still to be written
+        _applied(operations, factory, *(x.clone() if isinstance(x, torch.Tensor) else x for x in inputs))
     leaves = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in inputs]
     with _counted_launches() as count:
         output = _applied(operations, factory, *leaves)
@@ -135,6 +139,7 @@ def _as_if_on_a_gpu(factory: str) -> Iterator[None]:
     if not factory.endswith("triton"):
         yield
         return
+    keep_interpreter_lean()
     torch.Tensor.is_cuda = property(lambda self: True)  # type: ignore[assignment]
     try:
         yield
