@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -87,7 +88,7 @@ def main() -> None:
         log.print(f"{name} is not installed, so nothing is compared with it: python -m pip install {name}")
     start = time.perf_counter()
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):  # what was measured by then is shown
         for name, part in parts(plan, rounds, Path(folder)):
             if re.search(options.only, name):
                 log.print(f"{time.perf_counter() - start:5.0f} s  {name}")
