@@ -96,7 +96,8 @@ class Form:
 class KnownBug:
     """A misconception as it is stored for everyone: words and evidence, no code.
 
-    evidence, right, wrong: those of its first form, as `Form` has them; forms: further ones.
+    evidence, right, wrong: those of its first form, as `Form` has them; forms: further ones; tried_on: the problems with
+    whose tests it was tried.
     """
 
     id: str
@@ -108,6 +109,7 @@ class KnownBug:
     right: Collection[str] = ()
     wrong: Mapping[str, Sequence[int]] = field(default_factory=dict)
     forms: Sequence[Form] = ()
+    tried_on: Sequence[str] = ()
 
     @property
     def every_form(self) -> tuple[Form, ...]:

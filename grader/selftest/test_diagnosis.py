@@ -12,6 +12,7 @@ from grader.diagnosis.fingerprint import fingerprint, fingerprint_error, fingerp
 from grader.diagnosis.known_bugs import Form, KnownBug, diagnose, load_known_bugs, same, without_wrong_values
 from grader.submission.faults import WrongResult
 from grader.submission.transcript import TIMED
+from grader.trials.evidence import dependents
 
 A, B, C = [[fingerprint(torch.randn(8, generator=torch.Generator().manual_seed(seed)))] for seed in (1, 2, 3)]
 ERROR = [fingerprint_error(ValueError())]
@@ -282,6 +283,15 @@ def test_where_nothing_simple_holds_nothing_is_said(actual):
 
 
 BUGS = load_known_bugs()
+
+
+def test_every_bug_was_tried_with_all_problems_that_build_on_its_own():
+    """Also with those that came later: what is not known of a bug there costs points there a second time."""
+    above = dependents()
+    stale = {bug.id: list(bug.tried_on) for bug in BUGS if list(bug.tried_on) != [bug.problem, *above[bug.problem]]}
+    assert not stale, "run: python -m grader.fixtures misconceptions --problem <theirs>"
+
+
 CARRIED = [(bug, problem) for bug in BUGS for problem in bug.evidence if problem != bug.problem]
 
 

@@ -74,7 +74,8 @@ def gather_evidence(problems: Sequence[str], processes: int | None = None) -> li
         if form:
             records[-1]["forms"].append(look)
         else:
-            records.append({**_words(load_catalogue(problem)[index]), **look, "forms": []})
+            tried_on = [problem, *depending[problem]]
+            records.append({**_words(load_catalogue(problem)[index]), **look, "forms": [], "tried_on": tried_on})
     return records
 
 
