@@ -5,12 +5,14 @@
 Every implementation runs in a fresh process on one thread, and the runs take turns, so that a busy machine is
 busy for all of them. What counts is the ratio of CPU seconds within a round; its median over the rounds is
 printed, with the range. Those of rustbpe, tokenizers and tiktoken that are not installed are left out.
+`python -m benchmarks` does this with texts that it makes.
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from grader.kit.paths import FIXTURES
+from grader.kit.paths import FIXTURES, KIT
 
 END_OF_TEXT = "<|endoftext|>"
 GPT2 = FIXTURES / "gpt2"
@@ -109,16 +111,19 @@ def encode_with_tokenizers(corpus: str) -> Job:
     return lambda: [tokenizer.encode(document).ids for document in documents]
 
 
+TRAINING, ENCODING = "training", "encoding"
+
+
 def contenders(corpus: str, vocab_size: int) -> dict[str, dict[str, Callable[[], Job]]]:
     """Name the contenders of each contest; the first of a contest is what the others are compared with."""
     return {
-        f"training, vocabulary of {vocab_size:,}": {
+        TRAINING: {
             "reference": lambda: train_with_reference(corpus, vocab_size, 1),
             "reference, 2 processes": lambda: train_with_reference(corpus, vocab_size, 2),
             "rustbpe": lambda: train_with_rustbpe(corpus, vocab_size),
             "tokenizers": lambda: train_with_tokenizers(corpus, vocab_size),
         },
-        "encoding with GPT-2's vocabulary": {
+        ENCODING: {
             "reference": lambda: encode_with_reference(corpus, warm=False),
             "reference, warm cache": lambda: encode_with_reference(corpus, warm=True),
             "tiktoken": lambda: encode_with_tiktoken(corpus),
@@ -140,14 +145,23 @@ def measure(prepare: Callable[[], Job]) -> dict[str, float]:
     return {
         "cpu": cpu_seconds() - cpu,
         "wall": time.perf_counter() - wall,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_kib() / 1024,
     }
 
 
-def measure_in_fresh_process(arguments: argparse.Namespace, contest: str, name: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.bpe", "--corpus", arguments.corpus]
-    command += ["--vocab-size", str(arguments.vocab_size), "--only", contest, name]
-    done = subprocess.run(command, env=os.environ | ONE_THREAD, capture_output=True, text=True, check=False)
+def peak_kib() -> int:
+    """Peak resident memory of this process. Linux's getrusage would count the process that started it, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])  # type: ignore[index]  # it is always there
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+
+
+def measure_in_fresh_process(corpus: str, vocab_size: int, contest: str, name: str) -> dict[str, float]:
+    """Run one contender by itself: {"cpu": s, "wall": s, "peak_mb": MB}."""
+    command = [sys.executable, "-m", "benchmarks.bpe", "--corpus", corpus]
+    command += ["--vocab-size", str(vocab_size), "--only", contest, name]
+    done = subprocess.run(command, cwd=KIT, env=os.environ | ONE_THREAD, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed in {contest}:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -174,10 +188,17 @@ def main() -> None:
     for contest, prepares in contests.items():
         names = [name for name in prepares if is_installed(name)]
         rounds = [
-            {name: measure_in_fresh_process(arguments, contest, name) for name in names}
+            {
+                name: measure_in_fresh_process(os.path.abspath(arguments.corpus), arguments.vocab_size, contest, name)
+                for name in names
+            }
             for _ in range(arguments.rounds)
         ]
-        print(f"\n{contest}, {megabytes:.1f} MB, median of {len(rounds)} rounds")
+        with_vocabulary = {
+            TRAINING: f"training, vocabulary of {arguments.vocab_size:,}",
+            ENCODING: "encoding with GPT-2's vocabulary",
+        }
+        print(f"\n{with_vocabulary[contest]}, {megabytes:.1f} MB, median of {len(rounds)} rounds")
         print(f"{'':24}{'CPU s':>8}{'wall s':>8}{'MB/s':>8}{'peak MB':>9}   reference / this (CPU)")
         for name in names:
             runs = [each[name] for each in rounds]

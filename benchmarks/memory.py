@@ -6,7 +6,6 @@ python -m benchmarks.memory stream MEGABYTES     growth of Python's memory, in M
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import tracemalloc
@@ -15,6 +14,8 @@ from itertools import islice, repeat
 from grader.kit.paths import FIXTURES
 from grader.reference.bpe import train_bpe
 from grader.reference.tokenizer import Tokenizer
+
+from .bpe import peak_kib
 
 TEXTS = FIXTURES / "text"
 MIB = 1 << 20
@@ -28,7 +29,7 @@ def train(megabytes: int) -> float:
             file.write(part)
         file.flush()
         train_bpe(file.name, 1000, ["<|endoftext|>"], num_processes=1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_kib() / 1024
 
 
 def stream(megabytes: int) -> float:

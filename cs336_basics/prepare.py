@@ -27,10 +27,28 @@ def save_tokenizer(
     raise NotImplementedError("train_bpe_tinystories: write save_tokenizer in cs336_basics/prepare.py")
 
 
-def encode_file(tokenizer: Tokenizer, text: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+def encode_file(
+    tokenizer: Tokenizer,
+    text: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    num_processes: int | None = None,
+) -> int:
     """Encode a UTF-8 text file into a .npy file: one long array of uint16. Returns the number of tokens.
 
-    Neither the text nor the ids need fit into memory. Do not translate line endings.
+    Neither the text nor the ids need fit into memory. Do not translate line endings. The ids are those of the whole
+    text, however many processes share the work. Show progress on a terminal.
+
+    Args:
+        tokenizer: what encodes.
+        text: the text file.
+        out: the .npy file. It is written when all is encoded; after an error there is none, or the one that was there.
+        num_processes: how many processes encode in parallel; None means one per processor. Small files are not worth a
+            second process.
+
+    Raises:
+        ValueError: the vocabulary has an id above 65,535, which does not fit into uint16, the text is not UTF-8, or
+            `num_processes` is less than 1.
 
     Problem: tokenizer_experiments
     """

@@ -91,8 +91,11 @@ def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes
     merges: list[tuple[bytes, bytes]] = []
     corpus = _Corpus(pretoken_counts)
     queue = _Queue(corpus, tokens)
-    while len(merges) < limit and (batch := queue.take(limit - len(merges))):
+    batch_size = limit
+    while len(merges) < limit and (batch := queue.take(min(batch_size, limit - len(merges)))):
         merged, new_pairs = corpus.merge(batch, first_new_token=len(tokens))
+        # Among rare pairs ties are the rule, and most of a large batch would go back into the queue each time.
+        batch_size = 16 + 4 * merged
         for pair in batch[:merged]:
             left, right = tokens[corpus.left[pair]], tokens[corpus.right[pair]]
             merges.append((left, right))

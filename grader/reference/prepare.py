@@ -6,24 +6,28 @@ The tokenizer is trained on the training text and then encodes both texts.
 """
 
 import argparse
+import codecs
 import json
 import os
+import shutil
 import sys
-from array import array
-from collections.abc import Sequence
-from itertools import islice
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from tqdm import tqdm
 
 from ._forecast import _of_bpe
 from .bpe import train_bpe
+from .pretokenization import _SHARE_BYTES, _share_borders, _useful_processes
 from .tokenizer import Tokenizer, _printable_alphabet
 
 END_OF_TEXT = "<|endoftext|>"
 
-_BLOCK = 1 << 20  # token ids between writes
+_BLOCK = 1 << 20  # bytes that are read at a time
 
 
 def save_tokenizer(
@@ -48,22 +52,61 @@ def save_tokenizer(
     Path(folder, "merges.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def encode_file(tokenizer: Tokenizer, text: str | os.PathLike[str], out: str | os.PathLike[str]) -> int:
+def encode_file(
+    tokenizer: Tokenizer,
+    text: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    num_processes: int | None = None,
+) -> int:
     """Encode a UTF-8 text file into a .npy file: one long array of uint16. Returns the number of tokens.
 
-    Neither the text nor the ids need fit into memory. Do not translate line endings.
+    Neither the text nor the ids need fit into memory. Do not translate line endings. The ids are those of the whole
+    text, however many processes share the work. Show progress on a terminal.
+
+    Args:
+        tokenizer: what encodes.
+        text: the text file.
+        out: the .npy file. It is written when all is encoded; after an error there is none, or the one that was there.
+        num_processes: how many processes encode in parallel; None means one per processor. Small files are not worth a
+            second process.
+
+    Raises:
+        ValueError: the vocabulary has an id above 65,535, which does not fit into uint16, the text is not UTF-8, or
+            `num_processes` is less than 1.
 
     Problem: tokenizer_experiments
     """
-    with Path(text).open(encoding="utf-8", newline="") as lines, Path(out).open("wb") as file:
-        count = 0
-        _write_header(file, count)
-        ids = iter(tokenizer.encode_iterable(lines))
-        while block := array("H", islice(ids, _BLOCK)):
-            file.write(block.tobytes())
-            count += len(block)
-        file.seek(0)
-        _write_header(file, count)
+    largest = max(tokenizer.vocab, default=0)
+    if largest >= 1 << 16:
+        raise ValueError(f"The vocabulary has the id {largest}, but uint16 has room for ids up to 65,535.")
+    source, target = Path(text), Path(out)
+    processes = _useful_processes(source, num_processes)
+    special_tokens = list(tokenizer._special_ids)
+    shares = list(pairwise(_share_borders(source, special_tokens, max(1, source.stat().st_size // _SHARE_BYTES))))
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder,
+        tqdm(total=source.stat().st_size, desc=source.name, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        parts = [Path(folder, f"{number}") for number in range(len(shares))]
+        jobs = [(source, *share, part) for share, part in zip(shares, parts, strict=True)]
+        if processes == 1 or len(jobs) == 1:
+            for job in jobs:
+                bar.update(_encode_share(tokenizer, *job))
+        else:
+            with ProcessPoolExecutor(processes, initializer=_keep, initargs=(tokenizer,)) as pool:
+                for encoding in as_completed([pool.submit(_encode_share_here, *job) for job in jobs]):
+                    bar.update(encoding.result())
+        count = sum(part.stat().st_size for part in parts) // 2
+        whole = Path(folder, "whole")
+        with whole.open("wb") as file:
+            header = {"descr": np.dtype(np.uint16).str, "fortran_order": False, "shape": (count,)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                with part.open("rb") as encoded:
+                    shutil.copyfileobj(encoded, file, _BLOCK)
+                part.unlink()
+        whole.replace(target)
     return count
 
 
@@ -123,10 +166,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write_header(file: BinaryIO, count: int) -> None:
-    """The header of a .npy file; numpy leaves room in it for the length to grow."""
-    header = {"descr": np.dtype(np.uint16).str, "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, header)
+_kept = list[Tokenizer]()  # in a process of `encode_file`: its tokenizer, whose cache fills from share to share
+
+
+def _keep(tokenizer: Tokenizer) -> None:
+    _kept.append(tokenizer)
+
+
+def _encode_share_here(source: Path, start: int, stop: int, part: Path) -> int:
+    return _encode_share(_kept[0], source, start, stop, part)
+
+
+def _encode_share(tokenizer: Tokenizer, source: Path, start: int, stop: int, part: Path) -> int:
+    """Write the ids of a share of a text file; gives its size in bytes."""
+    with part.open("wb") as file:
+        for ids in tokenizer._encode_in_pieces(_read_utf8(source, start, stop)):
+            file.write(ids.astype(np.uint16).tobytes())
+    return stop - start
+
+
+def _read_utf8(path: Path, start: int, stop: int) -> Iterator[str]:
+    """Read a part of a text file, and say where it is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        file.seek(start)
+        for position in range(start, stop, _BLOCK):
+            begun = len(decoder.getstate()[0])  # bytes of a character that the block before began
+            block = file.read(min(_BLOCK, stop - position))
+            try:
+                yield decoder.decode(block, final=position + _BLOCK >= stop)
+            except UnicodeDecodeError as error:
+                place = position - begun + error.start
+                raise ValueError(
+                    f"{path} is not UTF-8: byte {place:,} is 0x{error.object[error.start]:02x} ({error.reason})."
+                ) from error
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _special_token_pattern(special_tokens: Iterable[str]) -> re.Pattern[str] | N
 # --- reading in pieces --------------------------------------------------------------------------------------
 
 
-def _recut(texts: Iterable[str], special_tokens: list[str]) -> Iterator[str]:
+def _recut(texts: Iterable[str], special_tokens: list[str], piece_chars: int = _PIECE_CHARS) -> Iterator[str]:
     """Cut a stream of texts anew, so that each piece can be split by itself.
 
     The special tokens and pre-tokens of the pieces, one piece after the other, are those of the whole text. A
@@ -77,8 +77,8 @@ def _recut(texts: Iterable[str], special_tokens: list[str]) -> Iterator[str]:
     held: list[str] = []  # the text since the last cut
     context = ""  # its end: as much of it as a cut may depend on
     for text in texts:
-        for start in range(0, len(text), _PIECE_CHARS):
-            part = text[start : start + _PIECE_CHARS]
+        for start in range(0, len(text), piece_chars):
+            part = text[start : start + piece_chars]
             held.append(part)
             window = context + part
             # Places further left were judged before, with all that matters on their right in view.

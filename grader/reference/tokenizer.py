@@ -6,21 +6,32 @@
 import heapq
 import json
 import os
+import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 
+import numpy as np
+
+from ._bulk_merging import _BulkMerger
 from .pretokenization import _recut, _special_token_pattern, _split_ascii, _split_unit, _units
 
 _NEVER = 1 << 62  # the rank of a pair that no merge joins
 _NOTHING = -1  # in the place of an id: no token, or no longer one; it pairs with nothing
 
+_NOWHERE = r"(?!)"  # a pattern that matches nothing
+
 # Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
 
+# Many new words are merged side by side. `encode` cuts its text into pieces that are likely to have that many.
+_BULK_WORDS = 300
+_BULK_CHARS = 1 << 19
+
 _CACHE_ENTRIES = 1 << 18  # some tens of megabytes
 _STREAM_CACHE_ENTRIES = 1 << 11  # less than one: `encode_iterable` is for when memory counts
-_CACHED_CHARS = 32  # what is longer hardly ever comes again
+_CACHED_CHARS = 80  # what is longer hardly ever comes again
 
 
 class Tokenizer:
@@ -62,7 +73,9 @@ class Tokenizer:
         # Of ids with the same bytes the first counts: `train_bpe` puts special tokens before bytes.
         ids = {token: token_id for token_id, token in reversed(self.vocab.items())}
         special_tokens = list(special_tokens or ())
-        self._special_pattern = _special_token_pattern(special_tokens)
+        special = _special_token_pattern(special_tokens)
+        # In turn: ordinary text, a special token, ordinary text, ...
+        self._split_at_special_tokens = re.compile(f"({special.pattern if special else _NOWHERE})").split
         for token in map(str.encode, special_tokens):
             if token not in ids:
                 ids[token] = max(self.vocab, default=-1) + 1
@@ -70,7 +83,7 @@ class Tokenizer:
         self._special_ids = {token: ids[token.encode()] for token in special_tokens}
 
         self._byte_ids = {token[0]: token_id for token, token_id in ids.items() if len(token) == 1}
-        self._ranks: dict[tuple[int | None, int | None], int] = {}
+        self._ranks: dict[tuple[int, int], int] = {}
         self._products: list[int] = []  # by rank
         for rank, (left, right) in enumerate(merges):
             for token in (left, right, left + right):
@@ -82,8 +95,9 @@ class Tokenizer:
             self._ranks.setdefault((ids[left], ids[right]), rank)
             self._products.append(ids[left + right])
 
-        self._encode_ordinary = _OrdinaryEncoder(self._encode_pretoken, _CACHE_ENTRIES)
-        self._encode_stream = _OrdinaryEncoder(self._encode_pretoken, _STREAM_CACHE_ENTRIES)
+        self._bulk_merger: _BulkMerger | None = None  # made when it is needed
+        self._encode_piece = _PieceEncoder(self, _CACHE_ENTRIES, in_bulk=True)
+        self._encode_streamed = _PieceEncoder(self, _STREAM_CACHE_ENTRIES, in_bulk=False)
 
     @classmethod
     def from_files(
@@ -152,7 +166,7 @@ class Tokenizer:
             ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has no UTF-8
                 encoding.
         """
-        return list(chain.from_iterable(self._encode_pieces([text], self._encode_ordinary)))
+        return list(chain.from_iterable(ids.tolist() for ids in self._encode_in_pieces([text])))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
@@ -170,8 +184,8 @@ class Tokenizer:
         Raises:
             ValueError: As for `encode`, when the iterator reaches the place.
         """
-        for ids in self._encode_pieces(iterable, self._encode_stream):
-            yield from ids
+        for piece in _recut(iterable, list(self._special_ids)):
+            yield from self._encode_streamed(piece).tolist()
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode token ids as text.
@@ -197,20 +211,15 @@ class Tokenizer:
             ) from None
 
     # `_simple_bpe.encode` is the algorithm without what makes it fast: read that first.
-    # A text's way through the tokenizer: `_encode_pieces`, `_OrdinaryEncoder`, a cache, and for what the cache lacks
-    # `_encode_pretoken` and the algorithm itself, `_merge`.
+    # A text's way through the tokenizer: `_recut` cuts it into pieces, `_PieceEncoder` splits a piece into parts, and
+    # looks each up in a cache. For what the cache lacks `_encode_pretoken` and the algorithm itself, `_merge`.
 
-    def _encode_pieces(self, texts: Iterable[str], encode_ordinary: "_OrdinaryEncoder") -> Iterator[Iterable[int]]:
-        for piece in _recut(texts, list(self._special_ids)):
-            end = 0
-            if self._special_pattern is not None:
-                for special_token in self._special_pattern.finditer(piece):
-                    yield encode_ordinary(piece[end : special_token.start()])
-                    yield [self._special_ids[special_token[0]]]
-                    end = special_token.end()
-            yield encode_ordinary(piece[end:])
+    def _encode_in_pieces(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """The ids of a text that comes in chunks, as arrays of int64, one for each half a million characters."""
+        return map(self._encode_piece, _recut(texts, list(self._special_ids), _BULK_CHARS))
 
-    def _encode_pretoken(self, pretoken: str) -> tuple[int, ...]:
+    def _encode_pretoken(self, pretoken: str) -> bytes:
+        """The ids of a pre-token, as the bytes of int64 numbers."""
         try:
             ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
         except KeyError as missing:
@@ -218,7 +227,22 @@ class Tokenizer:
                 f"The text has {pretoken!r}, but the byte {bytes(missing.args)!r} is not in the vocabulary; "
                 f"a vocabulary for any text has all 256 bytes."
             ) from None
-        return tuple(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
+        return _as_bytes(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
+
+    def _encode_pretokens(self, pretokens: list[str]) -> dict[str, bytes]:
+        """Do for many pre-tokens side by side what `_encode_pretoken` does for one; give {pre-token: its ids}.
+
+        Long ones are left out, and so are all if the vocabulary lacks bytes, or has ids that do not fit into numpy's
+        int32: those are encoded one by one, when they are asked for.
+        """
+        if self._bulk_merger is None:
+            if len(self._byte_ids) < 256 or min(self.vocab) < 0 or max(self.vocab) >= 1 << 31:
+                return {}
+            byte_ids = [self._byte_ids[byte] for byte in range(256)]
+            self._bulk_merger = _BulkMerger(byte_ids, self._ranks, self._products)
+        words = {pretoken: pretoken.encode() for pretoken in pretokens if len(pretoken) <= _CACHED_CHARS}
+        merged = self._bulk_merger.merge(list(words.values()))
+        return {pretoken: ids for pretoken, ids in zip(words, merged, strict=True) if ids}
 
     def _merge(self, ids: list[int]) -> list[int]:
         """Join pairs, those of the lowest rank first and from the left, until no merge applies."""
@@ -256,45 +280,90 @@ class Tokenizer:
         return [token for token in tokens if token != _NOTHING]
 
 
-class _OrdinaryEncoder:
-    """Encodes text without special tokens, through caches of `entries` pre-tokens."""
+class _PieceEncoder:
+    """Encodes pieces of text, through a cache of `entries` pre-tokens, units and special tokens.
 
-    def __init__(self, encode_pretoken: Callable[[str], tuple[int, ...]], entries: int) -> None:
-        self._pretoken_ids = _Cache(encode_pretoken, entries)
-        self._unit_ids = _Cache(self._encode_unit, entries)
+    Ids travel as the bytes of int64 numbers: to join those is far less work than to join lists of Python's numbers.
+    With `in_bulk`, many pre-tokens that are new are encoded together.
+    """
 
-    def __call__(self, text: str) -> Iterator[int]:
-        if text.isascii():
-            return chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_ascii(text)))
-        return chain.from_iterable(map(self._unit_ids.__getitem__, _units(text)))
+    def __init__(self, tokenizer: Tokenizer, entries: int, in_bulk: bool) -> None:
+        self._tokenizer = tokenizer
+        self._in_bulk = in_bulk
+        self._ids = _Cache(self._encode_part, entries)
 
-    def _encode_unit(self, unit: str) -> tuple[int, ...]:
-        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, _split_unit(unit))))
+    def __call__(self, piece: str) -> np.ndarray:
+        """The ids of a piece of text that was cut by `_recut`."""
+        parts = self._split(piece)
+        if self._in_bulk:
+            ids = list(map(self._ids.get, parts))
+            if None not in ids:
+                return np.frombuffer(b"".join(ids), np.int64)  # type: ignore[arg-type]  # none of them is None
+            self._learn({part for part, known in zip(parts, ids, strict=True) if known is None})
+        return np.frombuffer(b"".join(map(self._ids.__getitem__, parts)), np.int64)
+
+    def _split(self, piece: str) -> list[str]:
+        """Split a piece into special tokens, pre-tokens where the fast pattern suffices, and units elsewhere."""
+        parts: list[str] = []
+        for number, text in enumerate(self._tokenizer._split_at_special_tokens(piece)):
+            if number % 2:
+                parts.append(text)
+            else:
+                parts += _split_ascii(text) if text.isascii() else _units(text)
+        return parts
+
+    def _learn(self, parts: set[str]) -> None:
+        """Enter these parts and their pre-tokens into the cache, if they are many."""
+        if len(parts) >= _BULK_WORDS:
+            parts.difference_update(self._tokenizer._special_ids)
+            pretokens = {pretoken for part in parts for pretoken in _split_unit(part)}
+            new = [pretoken for pretoken in pretokens if pretoken not in self._ids]
+            self._ids.remember(self._tokenizer._encode_pretokens(new))
+            known, ids_of = self._ids.keys(), self._ids.__getitem__
+            self._ids.remember({part: b"".join(map(ids_of, _split_unit(part))) for part in parts if part not in known})
+
+    def _encode_part(self, part: str) -> bytes:
+        """The ids of a part that the cache lacks. A special token is never a part of ordinary text."""
+        if part in self._tokenizer._special_ids:
+            return _as_bytes([self._tokenizer._special_ids[part]])
+        first, *others = _split_unit(part)
+        if not others:
+            return self._tokenizer._encode_pretoken(first)
+        return b"".join(map(self._ids.__getitem__, (first, *others)))
 
 
-class _Cache(dict):
+class _Cache(dict[str, bytes]):
     """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a
     long time.
 
     When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
     """
 
-    def __init__(self, compute: Callable[[str], tuple[int, ...]], entries: int) -> None:
+    def __init__(self, compute: Callable[[str], bytes], entries: int) -> None:
         super().__init__()
         self._compute = compute
         self._entries = entries
-        self._older: dict[str, tuple[int, ...]] = {}
+        self._older: dict[str, bytes] = {}
 
-    def __missing__(self, key: str) -> tuple[int, ...]:
+    def __missing__(self, key: str) -> bytes:
         value = self._older.get(key)
         if value is None:
             value = self._compute(key)
         if len(key) <= _CACHED_CHARS:
-            if len(self) >= self._entries:
-                self._older = dict(self)
-                self.clear()
-            self[key] = value
+            self.remember({key: value})
         return value
+
+    def remember(self, values: dict[str, bytes]) -> None:
+        """Enter values that were computed elsewhere, unless they are more than there is room for."""
+        if len(self) + len(values) > self._entries:
+            self._older = dict(self)
+            self.clear()
+        if len(values) <= self._entries:
+            self.update(values)
+
+
+def _as_bytes(ids: Iterable[int]) -> bytes:
+    return array("q", ids).tobytes()
 
 
 def _printable_alphabet() -> str:

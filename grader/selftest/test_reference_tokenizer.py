@@ -140,8 +140,7 @@ def test_a_cache_that_overflows_changes_nothing(gpt2, oracle, monkeypatch):
     tokenizer = Tokenizer.from_files(GPT2 / "vocab.json", GPT2 / "merges.txt", [END])
     text = "".join(random.Random(2).choices(FRAGMENTS, k=2000))
     assert tokenizer.encode(text) == oracle.encode(text, allowed_special="all")
-    caches = tokenizer._encode_ordinary
-    assert 0 < max(len(caches._unit_ids), len(caches._pretoken_ids)) <= 3
+    assert 0 < len(tokenizer._encode_piece._ids) <= 3
 
 
 # --- special tokens -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from grader.cases import assets
 from grader.kit.paths import KIT
-from grader.reference import _forecast, prepare, sample, train
+from grader.reference import _forecast, prepare, pretokenization, sample, train
 from grader.reference import config as configuration
 from grader.reference.pretokenization import _count_pretokens
 from grader.reference.tokenizer import Tokenizer
@@ -48,14 +49,50 @@ def test_prepared_data_is_the_text(run: Path) -> None:
     assert tokenizer.decode(ids.tolist()) == text
 
 
-def test_large_texts_are_written_in_blocks(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is longer than a block is complete, and its header says how long it is."""
+HARD_TEXT = "it's  a\r\n\t \u00a0é\u3000日本語 🙂🙂  x y<|endoftext|>  <|a|><|endoftext|><|a|> \n\n  '" + "ab" * 40
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_text_that_is_encoded_in_shares_has_the_ids_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    """Cuts that would fall into special tokens, runs of white space and characters change nothing."""
     monkeypatch.setattr(prepare, "_BLOCK", 7)
-    data = run.with_name("data")
-    tokenizer = Tokenizer.from_files(data / "vocab.json", data / "merges.txt", [prepare.END_OF_TEXT])
-    count = prepare.encode_file(tokenizer, run.with_name("train.txt"), tmp_path / "ids.npy")
-    assert np.array_equal(np.load(tmp_path / "ids.npy", mmap_mode="r"), np.load(data / "train.npy"))
-    assert count == len(np.load(data / "train.npy"))
+    monkeypatch.setattr(prepare, "_SHARE_BYTES", 50)
+    monkeypatch.setattr(pretokenization, "_SHARE_BYTES", 50)
+    monkeypatch.setattr(pretokenization, "_READ_BYTES", 200)
+    vocab = {number: bytes([number]) for number in range(256)} | {256: b"ab", 257: b"  ", 258: b" x"}
+    merges = [(b"a", b"b"), (b" ", b" "), (b" ", b"x")]
+    chance = random.Random(0)
+    for special_tokens in ([], [prepare.END_OF_TEXT], ["<|a|>", "<|endoftext|><|a|>", "x y", "  "]):
+        tokenizer = Tokenizer(vocab, merges, special_tokens)
+        text = "".join(HARD_TEXT[at : at + 9] for at in (chance.randrange(len(HARD_TEXT)) for _ in range(150)))
+        (tmp_path / "text.txt").write_bytes(text.encode())
+        count = prepare.encode_file(tokenizer, tmp_path / "text.txt", tmp_path / "ids.npy", num_processes=processes)
+        ids = np.load(tmp_path / "ids.npy", mmap_mode="r")
+        assert ids.dtype == np.uint16
+        assert ids.tolist() == Tokenizer(vocab, merges, special_tokens).encode(text)
+        assert count == len(ids)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.npy", "text.txt"]
+
+
+def test_what_cannot_be_encoded_into_a_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+    """No file is left half written, and one that was there stays."""
+    vocab = {number: bytes([number]) for number in range(256)}
+    text, out = tmp_path / "text.txt", tmp_path / "ids.npy"
+    out.write_bytes(b"before")
+    text.write_bytes(b"caf\xc3\xa9 \xc3")
+    with pytest.raises(ValueError, match=r"text\.txt is not UTF-8: byte 6 is 0xc3"):
+        prepare.encode_file(Tokenizer(vocab, []), text, out)
+    text.write_bytes(b"")
+    with pytest.raises(ValueError, match="the id 65536, but uint16 has room for ids up to 65,535"):
+        prepare.encode_file(Tokenizer(vocab | {65_536: b"ab"}, []), text, out)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        prepare.encode_file(Tokenizer(vocab, []), tmp_path / "missing.txt", out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.npy", "text.txt"]
+    assert out.read_bytes() == b"before"
+    assert prepare.encode_file(Tokenizer(vocab, []), text, out) == 0
+    assert np.load(out).shape == (0,)
 
 
 def test_a_trained_model_writes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
