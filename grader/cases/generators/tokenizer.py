@@ -135,9 +135,15 @@ def _pair(draw: Draw, tables: dict[str, Any]) -> str:
 
 
 def _shuffled_ids(draw: Draw, tables: dict[str, Any]) -> dict[str, Any]:
-    vocab = tables["vocab"]
+    """Any other ids, but for the order of those of what merges make: that is backwards, so that the merges with which
+    ids agree by chance are none."""
+    vocab, merged = tables["vocab"], {left + right: rank for rank, (left, right) in enumerate(tables["merges"])}
     ids = [int(i) for i in draw.random.permutation(len(vocab))]
-    return {**tables, "vocab": {ids[i]: token for i, token in vocab.items()}}
+    backwards = sorted((ids[i] for i, token in vocab.items() if token in merged), reverse=True)
+    return {
+        **tables,
+        "vocab": {backwards[merged[token]] if token in merged else ids[i]: token for i, token in vocab.items()},
+    }
 
 
 def _shuffled(draw: Draw, items: Any) -> list[Any]:
