@@ -23,7 +23,7 @@ from grader.reference.pretokenization import _count_pretokens
 
 from .corpus import END_OF_TEXT, write_corpus
 
-PICTURE = KIT / "docs" / "pictures" / "bpe_cost.svg"
+PICTURE = KIT / "benchmarks" / "pictures" / "bpe_cost.svg"
 VOCAB_SIZES = (500, 2_000, 8_000, 32_000)
 _SMALLEST = 257  # the bytes and one special token
 
