@@ -1,4 +1,4 @@
-"""How the cost of BPE training grows with the text and with the vocabulary, as a picture: benchmarks/pictures/bpe_cost.svg.
+"""How the cost of BPE training grows with text and vocabulary, as a picture: benchmarks/pictures/bpe_cost.svg.
 
     python -m benchmarks.scaling                    texts of 2, 5, 20 and 50 MB, vocabularies of 500 to 32,000
     python -m benchmarks.scaling --megabytes 2 5 20 50 200
