@@ -81,3 +81,10 @@ def test_results_of_a_day_do_not_overwrite_each_other(tmp_path, monkeypatch):
 def test_the_exponent_of_a_power_law_is_found():
     assert exponent([1, 10, 100], [3, 30, 300]) == pytest.approx(1)
     assert exponent([1, 4, 16], [5, 10, 20]) == pytest.approx(0.5)
+
+
+def test_readme_names_every_command():
+    readme = (KIT / "benchmarks" / "README.md").read_text("utf-8")
+    runnable = [path.stem for path in (KIT / "benchmarks").glob("[a-z]*.py") if "__main__" in path.read_text("utf-8")]
+    assert runnable
+    assert [name for name in runnable if f"| `python -m benchmarks.{name}" not in readme] == []
