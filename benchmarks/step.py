@@ -15,12 +15,13 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from grader.reference.accounting import ModelConfig
 from grader.reference.attention import CausalMultiHeadSelfAttention
 from grader.reference.layers import Linear, RMSNorm, silu
 from grader.reference.loss import cross_entropy
@@ -30,21 +31,18 @@ from grader.reference.transformer import TransformerLM
 
 
 @dataclass(frozen=True)
-class Shape:
+class Size:
     """A model, and how many sequences are in a batch."""
 
-    vocab_size: int
-    context_length: int
-    d_model: int
-    num_layers: int
-    num_heads: int
-    d_ff: int
+    model: ModelConfig
     batch_size: int
 
 
 SIZES = {
-    "small": Shape(1024, 64, 128, 2, 4, 344, batch_size=16),
-    "as in the handout": Shape(10_000, 256, 512, 4, 16, 1344, batch_size=4),
+    "small": Size(ModelConfig(1024, 64, num_layers=2, d_model=128, num_heads=4, d_ff=344), batch_size=16),
+    "as in the handout": Size(
+        ModelConfig(10_000, 256, num_layers=4, d_model=512, num_heads=16, d_ff=1344), batch_size=4
+    ),
 }
 THETA, LR, WEIGHT_DECAY, MAX_NORM = 10_000.0, 3e-4, 0.1, 1.0
 
@@ -94,7 +92,7 @@ class _Block(nn.Module):
 class Twin(nn.Module):
     """The model of `TransformerLM`, made of torch's modules, with the same names."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: ModelConfig) -> None:
         super().__init__()
         self.token_embeddings = nn.Embedding(shape.vocab_size, shape.d_model)
         self.layers = nn.ModuleList(
@@ -112,16 +110,14 @@ class Twin(nn.Module):
 
 def steps(size: str) -> tuple[Callable[[], float], Callable[[], float]]:
     """A training step of the reference, and one of its twin; each gives the loss. Batches are the same in turn."""
-    shape = SIZES[size]
+    shape, batch_size = SIZES[size].model, SIZES[size].batch_size
     torch.manual_seed(0)
-    ours = TransformerLM(
-        shape.vocab_size, shape.context_length, shape.d_model, shape.num_layers, shape.num_heads, shape.d_ff, THETA
-    )
+    ours = TransformerLM(**asdict(shape), rope_theta=THETA)
     twin = Twin(shape)
     twin.load_state_dict(ours.state_dict())
     our_optimizer = AdamW(ours.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     twin_optimizer = torch.optim.AdamW(twin.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-    ids = torch.randint(shape.vocab_size, (shape.batch_size, shape.context_length + 1))
+    ids = torch.randint(shape.vocab_size, (batch_size, shape.context_length + 1))
     inputs, targets = ids[:, :-1], ids[:, 1:]
 
     def our_step() -> float:
@@ -168,14 +164,14 @@ def measure(size: str, rounds: int) -> list[tuple[float, float]]:
 
 def parts(size: str) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     """{part of a step: (the reference's, torch's)}, each forward and backward on an input of the model's shape."""
-    shape = SIZES[size]
+    shape, batch_size = SIZES[size].model, SIZES[size].batch_size
     torch.manual_seed(0)
     d_model, d_ff, vocab_size = shape.d_model, shape.d_ff, shape.vocab_size
     x, hidden, logits = (
-        torch.randn(shape.batch_size, shape.context_length, width, requires_grad=True)
+        torch.randn(batch_size, shape.context_length, width, requires_grad=True)
         for width in (d_model, d_ff, vocab_size)
     )
-    targets = torch.randint(vocab_size, (shape.batch_size, shape.context_length))
+    targets = torch.randint(vocab_size, (batch_size, shape.context_length))
     head, twin_head = Linear(d_model, vocab_size), nn.Linear(d_model, vocab_size, bias=False)
     norm, twin_norm = RMSNorm(d_model), nn.RMSNorm(d_model, eps=1e-5)
     attention = CausalMultiHeadSelfAttention(d_model, shape.num_heads, shape.context_length, THETA)

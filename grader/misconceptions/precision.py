@@ -35,28 +35,6 @@ def _usual_lowest(exponent_bits: int) -> int:
 
 
 @assembled
-def _rounding(
-    nearest: Callable[[Tensor], Tensor] = _to_even,
-    beyond: Callable[[Tensor, Tensor, int, int], Tensor] = _infinite,
-    top: Callable[[int], int] = _usual_top,
-    lowest: Callable[[int], int] = _usual_lowest,
-    bits: Callable[[int], int] = lambda mantissa_bits: mantissa_bits,
-    last: Callable[[Tensor, Tensor, int], Tensor] = lambda rounded, wide, least: rounded,
-):
-    """round_to_format with another way to round, another range, or other small numbers."""
-
-    def round_to_format(x, exponent_bits, mantissa_bits):
-        _right_round(x, exponent_bits, mantissa_bits)
-        wide, m, least = x.double(), bits(mantissa_bits), lowest(exponent_bits)
-        exponent = torch.frexp(wide).exponent - 1
-        step = torch.ldexp(torch.ones_like(wide), exponent.clamp(min=least) - m)
-        rounded = torch.where(wide.isfinite(), nearest(wide / step) * step, wide)
-        return beyond(last(rounded, wide, least), wide, top(exponent_bits), m).to(x.dtype)
-
-    return round_to_format
-
-
-@assembled
 def _grid(
     nearest: Callable[[Tensor], Tensor] = _to_even,
     last: Callable[[Tensor, Tensor, int], Tensor] = lambda rounded, wide, least: rounded,
@@ -70,6 +48,27 @@ def _grid(
         return last(torch.where(wide.isfinite(), nearest(wide / step) * step, wide), wide, lowest)
 
     return on_grid
+
+
+@assembled
+def _rounding(
+    nearest: Callable[[Tensor], Tensor] = _to_even,
+    beyond: Callable[[Tensor, Tensor, int, int], Tensor] = _infinite,
+    top: Callable[[int], int] = _usual_top,
+    lowest: Callable[[int], int] = _usual_lowest,
+    bits: Callable[[int], int] = lambda mantissa_bits: mantissa_bits,
+    last: Callable[[Tensor, Tensor, int], Tensor] = lambda rounded, wide, least: rounded,
+):
+    """round_to_format with another way to round, another range, or other small numbers."""
+    on_grid = _grid(nearest, last)
+
+    def round_to_format(x, exponent_bits, mantissa_bits):
+        _right_round(x, exponent_bits, mantissa_bits)
+        m = bits(mantissa_bits)
+        rounded = on_grid(x, lowest(exponent_bits), m)
+        return beyond(rounded, x.double(), top(exponent_bits), m).to(x.dtype)
+
+    return round_to_format
 
 
 def _up_at_half(quotient: Tensor) -> Tensor:
