@@ -30,8 +30,9 @@ COUNT = 12
 
 @contextlib.contextmanager
 def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a scheduler, and its workers: processes with one thread each, on this machine only."""
-    pytest.importorskip("distributed", reason="needs Dask: pip install 'distributed>=2024.5'")
+    """The address of a scheduler, and its workers, all of them there: processes with one thread each, on this machine
+    only."""
+    distributed = pytest.importorskip("distributed", reason="needs Dask: pip install 'distributed>=2024.5'")
     file = folder / "scheduler.json"
 
     def run(program: str, *options: str) -> subprocess.Popen[bytes]:
@@ -56,6 +57,8 @@ def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.P
         for number in range(workers):
             local = str(folder / f"worker{number}")
             processes.append(run("dask_worker", address, "--nthreads", "1", "--no-nanny", "--local-directory", local))
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=60)
         yield address, processes[1:]
     finally:
         for process in processes:
@@ -68,10 +71,6 @@ def test_a_worker_that_dies_costs_nothing(tmp_path, stand_in, monkeypatch):
     folder = handed_in(tmp_path, **{f"student{i:02}": "sleep 0.5" for i in range(COUNT)})
     out = tmp_path / "out"
     with cluster(tmp_path, 2) as (address, workers):
-        from distributed import Client
-
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
         run = ClassRun(
             folder, out, Options(problems=("rope",)), load_rubric(), console=Console(quiet=True), units=Units(stand_in)
         )

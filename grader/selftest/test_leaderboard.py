@@ -369,10 +369,6 @@ def test_a_class_is_measured_on_a_cluster(honest, tmp_path):
     board = board_of(text)
     run = ClassRun(folder, out, Options(), load_rubric(), console=Console(quiet=True))
     with cluster(tmp_path, 2) as (address, workers):
-        from distributed import Client
-
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
 
         def kill_in_the_middle(line: str) -> None:
             if line.startswith("[1/"):
