@@ -201,14 +201,10 @@ def _misplaced(
 def _unused(
     known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, final: int, had: int, missing: int
 ) -> int | None:
-    """The last step that gives a quantity between these two which nothing up to the answer takes up."""
-    behind, waiting = {final}, [final]
-    while waiting:
-        new = set(steps[waiting.pop()].sources) - behind
-        behind |= new
-        waiting += new
+    """The last step that gives a quantity between these two which no other step takes up."""
+    taken_up = {source for step in steps for source in step.sources} | {final}
     gives = {at: i for at, i in matched.match.items() if had < i < missing and known[i].kind.name == "STEP"}
-    used = {i for at, i in gives.items() if at in behind}
+    used = {i for at, i in gives.items() if at in taken_up}
     return max((at for at, i in gives.items() if i not in used), default=None)
 
 

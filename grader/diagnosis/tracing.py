@@ -127,7 +127,7 @@ def _look_into(question: Question, submission: Submission, lines: bool) -> tuple
         return None, None
     if recording.ended is not None:
         return stopped(readings[0], recording, submission, lines), recording.ended
-    followed = departure_of(readings, recording.answer)
+    followed = departure_of(readings, recording.answer, recording)
     if followed is None:
         return None, None
     known, wrong = followed
@@ -297,14 +297,27 @@ def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Named
 
 
 def departure_of(
-    readings: Sequence[list[NamedQuantity]], answer: Any
+    readings: Sequence[list[NamedQuantity]], answer: Any, recording: Recording | None = None
 ) -> tuple[list[NamedQuantity], tuple[NamedQuantity, np.ndarray]] | None:
-    """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed."""
+    """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed.
+
+    Of readings that it follows as long, the one of which most is in the recording: an answer may be too coarse to tell.
+    """
     found = [(known, wrong_output(known, answer)) for known in readings]
     wrong = [(known, where) for known, where in found if where is not None]
     if len(wrong) < len(found) or not wrong:
         return None
-    return max(wrong, key=lambda pair: pair[0].index(pair[1][0]))
+    longest = max(known.index(where[0]) for known, where in wrong)
+    alike = [(known, where) for known, where in wrong if known.index(where[0]) == longest]
+    if recording is None or len(alike) == 1:
+        return alike[0]
+    return max(alike, key=lambda pair: _in_recording(pair[0], recording))
+
+
+def _in_recording(known: Sequence[NamedQuantity], recording: Recording) -> int:
+    """How many of the formula's own steps a recorded call has."""
+    present = match(known, recording.steps).present
+    return sum(known[i].kind.name in ("STEP", "OPTIONAL") for i in present)
 
 
 def _plain(value: Any) -> Any:

@@ -282,6 +282,22 @@ def test_where_nothing_simple_holds_nothing_is_said(actual):
     assert relations(X, actual) == []
 
 
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (64, ["Every value is 64 times what was expected."]),
+        (1 / 64, ["Every value is 0.01562 times what was expected."]),
+        (1.286, []),
+        (0.3, []),
+        (-1, ["The sign of every value is flipped."]),
+    ],
+)
+def test_a_single_number_has_no_relation_but_a_whole_one(factor, said):
+    """Any two numbers have a ratio and a difference. A sum instead of a mean is so many times as large."""
+    loss = torch.tensor(2.77846)
+    assert relations(loss, factor * loss) == said
+
+
 BUGS = load_known_bugs()
 
 

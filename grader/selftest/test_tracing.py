@@ -24,6 +24,7 @@ from rich.console import Console
 from grader.cases.store import stored_cases
 from grader.diagnosis import tracing
 from grader.diagnosis.clues import Failure
+from grader.diagnosis.first_wrong import find
 from grader.diagnosis.matching import Pattern, relation, same
 from grader.diagnosis.stored_quantities import QUANTITIES_FILE, known_questions
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
@@ -446,6 +447,61 @@ def test_what_a_line_gives_is_its_last_step(tmp_path):
     assert clue is not None
     assert clue.line == line
     assert clue.relation == "0.01 times the second moment at step 1", clue.says
+
+
+def test_a_step_is_said_to_be_left_only_where_nothing_takes_it_up(tmp_path):
+    """Whether weights decay before or after the gradient's step hardly shows in the answer, but in what is computed.
+
+    Here they decay first, and t counts every parameter: the first one is right, and nothing of it is lost.
+    """
+    root, line = wrote(
+        tmp_path,
+        """
+        import torch
+
+        class AdamW(torch.optim.Optimizer):
+            def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+                super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+                self.t = 0
+
+            @torch.no_grad()
+            def step(self, closure=None):
+                for group in self.param_groups:
+                    (b1, b2), lr = group["betas"], group["lr"]
+                    for p in group["params"]:
+                        if p.grad is None:
+                            continue
+                        s = self.state[p]
+                        if not s:
+                            s["m"], s["v"] = torch.zeros_like(p), torch.zeros_like(p)
+                        self.t += 1
+                        s["m"].lerp_(p.grad, 1 - b1)
+                        s["v"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+                        p.mul_(1 - lr * group["weight_decay"])
+                        rate = lr * (1 - b2**self.t) ** 0.5 / (1 - b1**self.t)
+                        p.addcdiv_(s["m"], s["v"].sqrt() + group["eps"], value=-rate)  # <- here
+
+        def get_adamw_cls():
+            return AdamW
+        """,
+    )
+    parameters = [torch.tensor([0.8, -1.2, 0.5]), torch.tensor([[0.3, -0.7], [1.1, 0.2]]), torch.tensor([1.7, 0.4])]
+    arguments = {
+        "parameters": parameters,
+        "gradients": [[0.3 * parameter.flip(0) for parameter in parameters]] * 2,
+        "options": {"lr": 0.03, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1},
+    }
+    with opened(root, "process") as submission:
+        recording = submission.record("adamw_trajectory", arguments)
+    assert recording is not None
+    followed = departure_of(readings_of("adamw_trajectory", arguments), recording.answer, recording)
+    assert followed is not None
+    known, wrong = followed
+    departure = find(known, recording, *wrong)
+    assert departure is not None
+    assert departure.first == ("adapters.py", line)
+    assert departure.unused is None
+    assert str(departure.had).startswith("parameter 1 at step 1, decayed")
 
 
 def test_where_an_exception_comes_from_is_not_said_twice(tmp_path):
