@@ -170,6 +170,8 @@ class Attribution:
         found: dict[str, set[str]] = {}
         trying = Trying(self.bugs, TimeLimit(_SECONDS))
         for problem in TopologicalSorter(self.needs).static_order():
+            if not any(problem in seen for seen in (self._failing, self._wrong, self._of_properties)):
+                continue
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
             failing = dict(sorted(self._failing.get(problem, {}).items(), key=lambda pair: self._rank(pair[0])))

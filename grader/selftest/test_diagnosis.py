@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import msgpack
 import pytest
@@ -318,7 +319,7 @@ def test_a_bug_below_explains_what_it_does_above(bug, problem):
 # ------------------------------------------------------------------------------------------------------------
 # What is stored
 
-RECORD = {
+RECORD: dict[str, Any] = {
     **dict.fromkeys(("id", "diagnosis", "hint", "frequency"), "one"),
     "problem": "rope",
     "tried_on": ["rope", "transformer_lm"],

@@ -335,6 +335,29 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
 
 
+def test_what_ends_in_one_line_is_not_recorded_again_and_again(tmp_path, monkeypatch):
+    root, line = wrote(
+        tmp_path,
+        """
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            scores = Q @ K.mT
+            return scores.no_such_method() @ V  # <- here
+        """,
+    )
+    asked = []
+    look_into = tracing._look_into
+    monkeypatch.setattr(tracing, "_look_into", lambda *args: asked.append(args[0]) or look_into(*args))
+    with opened(root, "process") as submission:
+        failed = list(failures("scaled_dot_product_attention", submission))
+        clues = [locate(failure, submission) for failure in failed]
+    assert len(failed) > 2
+    assert {(clue.file, clue.line, clue.agrees_until) for clue in clues if clue} == {
+        ("adapters.py", line, "the scores Q Kᵀ")
+    }
+    assert all(clues)
+    assert len(asked) == 1
+
+
 def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path, monkeypatch):
     """Attention that needs a mask, and also has no place for matrices without a batch."""
     root, line = wrote(
