@@ -346,7 +346,12 @@ def test_what_ends_in_one_line_is_not_recorded_again_and_again(tmp_path, monkeyp
     )
     asked = []
     look_into = tracing._look_into
-    monkeypatch.setattr(tracing, "_look_into", lambda *args: asked.append(args[0]) or look_into(*args))
+
+    def noted(question: Any, *more: Any) -> Any:
+        asked.append(question)
+        return look_into(question, *more)
+
+    monkeypatch.setattr(tracing, "_look_into", noted)
     with opened(root, "process") as submission:
         failed = list(failures("scaled_dot_product_attention", submission))
         clues = [locate(failure, submission) for failure in failed]
