@@ -93,7 +93,7 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
     there = [
         clue
         for (_, named), (question, clue, ended) in seen.items()
-        if ended and named == lines and _stops_there(ended, question[0], failure, submission)
+        if ended and named == lines and _stops_there(ended, question, failure, submission)
     ]
     if any(there) or len(there) >= _QUESTIONS:
         return next(filter(None, there), None) or (_raised(failure, submission) if lines else None)
@@ -107,13 +107,23 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
     return _raised(failure, submission) if lines else None
 
 
-def _stops_there(ended: Raised, operation: str, failure: Failure, submission: Submission) -> bool:
-    """Whether the failed test ended with the same exception, in the same line, as another question to an operation."""
+def _stops_there(ended: Raised, question: Question, failure: Failure, submission: Submission) -> bool:
+    """Whether a failed test ended with the same exception, in the same line, as another question of the very kind."""
     last = next((i for i, answer in enumerate(failure.answers) if isinstance(answer, Exception)), None)
-    if last is None or failure.asked[last][0] != operation or not _is_fit(failure.asked[last]):
+    if last is None or not _is_fit(failure.asked[last]) or _kind_of(failure.asked[last]) != _kind_of(question):
         return False
     error = failure.answers[last]
     return _type_of(error) == ended.type and _place_of(error, submission) == (ended.file, ended.line)
+
+
+def _kind_of(question: Question) -> tuple[str, dict[str, Any]]:
+    """The operation, and what its arguments are but for their values and sizes: a line may refuse others for reasons
+    of their own.
+    """
+    return question[0], {
+        name: (value.dtype, value.ndim) if isinstance(value, torch.Tensor) else type(value)
+        for name, value in question[1].items()
+    }
 
 
 def _type_of(error: Exception) -> str:

@@ -382,7 +382,7 @@ _OF_WORDS = ("text", "documents", "pre-tokens", "words", "symbols")
 """The steps that make words of a text, in the order in which `_counted_words` takes them."""
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _counted_words(
     corpus: bytes, special_tokens: tuple[str, ...], how_text: str, documents: str, cut: str, count: str, symbols: str
 ) -> tuple[tuple[Word, int], ...]:
