@@ -90,6 +90,13 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
         lines: whether to name files and lines; else only the quantities that are right, missing, or in their place.
     """
     seen = _seen.setdefault(submission, _Seen()).clues
+    there = [
+        clue
+        for (_, named), (question, clue, ended) in seen.items()
+        if ended and named == lines and _stops_there(ended, question, failure, submission)
+    ]
+    if any(there) or len(there) >= _QUESTIONS:
+        return next(filter(None, there), None) or (_raised(failure, submission) if lines else None)
     for question in _questions(failure):
         key = id(question[1]), lines
         if key not in seen:
@@ -98,6 +105,29 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
         if clue and (_is_asked(question, failure) or _ends_alike(ended, clue, failure, submission)):
             return clue
     return _raised(failure, submission) if lines else None
+
+
+def _stops_there(ended: Raised, question: Question, failure: Failure, submission: Submission) -> bool:
+    """Whether a failed test ended with the same exception, in the same line, as another question of the very kind."""
+    last = next((i for i, answer in enumerate(failure.answers) if isinstance(answer, Exception)), None)
+    if last is None or not _is_fit(failure.asked[last]) or _kind_of(failure.asked[last]) != _kind_of(question):
+        return False
+    error = failure.answers[last]
+    return _type_of(error) == ended.type and _place_of(error, submission) == (ended.file, ended.line)
+
+
+def _kind_of(question: Question) -> tuple[str, dict[str, Any]]:
+    """The operation, and what its arguments are but for their values and sizes: a line may refuse others for reasons
+    of their own.
+    """
+    return question[0], {
+        name: (value.dtype, value.ndim) if isinstance(value, torch.Tensor) else type(value)
+        for name, value in question[1].items()
+    }
+
+
+def _type_of(error: Exception) -> str:
+    return error.type_name if isinstance(error, StudentError) else type(error).__name__
 
 
 def _is_asked(question: Question, failure: Failure) -> bool:
@@ -115,8 +145,7 @@ def _ends_alike(ended: Raised | None, clue: Clue, failure: Failure, submission: 
     place = _place_of(error, submission)
     if ended is None:
         return place == (clue.file, clue.line) and SIZES in fingerprint_error(error)
-    type_name = error.type_name if isinstance(error, StudentError) else type(error).__name__
-    return type_name == ended.type and place in ((ended.file, ended.line), None)
+    return _type_of(error) == ended.type and place in ((ended.file, ended.line), None)
 
 
 def _look_into(question: Question, submission: Submission, lines: bool) -> tuple[Clue | None, Raised | None]:

@@ -336,6 +336,55 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
 
 
+def test_what_ends_in_one_line_is_not_recorded_again_and_again(tmp_path, monkeypatch):
+    root, line = wrote(
+        tmp_path,
+        """
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            scores = Q @ K.mT
+            return scores.no_such_method() @ V  # <- here
+        """,
+    )
+    asked = []
+    look_into = tracing._look_into
+
+    def noted(question: Any, *more: Any) -> Any:
+        asked.append(question)
+        return look_into(question, *more)
+
+    monkeypatch.setattr(tracing, "_look_into", noted)
+    with opened(root, "process") as submission:
+        failed = list(failures("scaled_dot_product_attention", submission))
+        clues = [locate(failure, submission) for failure in failed]
+    assert len(failed) > 2
+    assert {(clue.file, clue.line, clue.agrees_until) for clue in clues if clue} == {
+        ("adapters.py", line, "the scores Q Kᵀ")
+    }
+    assert all(clues)
+    assert len(asked) == 1
+
+
+def test_what_is_asked_otherwise_may_end_in_a_line_for_reasons_of_its_own(tmp_path):
+    """Sines are looked up rightly for positions of each sequence, and for none there is one dimension too many."""
+    root, _ = wrote(
+        tmp_path,
+        """
+        def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+            return in_query_or_key @ in_query_or_key
+        """,
+    )
+    with opened(root, "process") as submission:
+        failure = next(failures("rope", submission))
+        (operation, arguments), *_ = failure.asked
+        recording = submission.record(operation, arguments)
+        assert recording is not None
+        assert recording.ended is not None
+        positions = arguments["token_positions"]
+        for given, alike in ((positions, True), (positions + 1, True), (positions[None], False), (None, False)):
+            question = operation, {**arguments, "token_positions": given}
+            assert tracing._stops_there(recording.ended, question, failure, submission) is alike
+
+
 def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path, monkeypatch):
     """Attention that needs a mask, and also has no place for matrices without a batch."""
     root, line = wrote(
