@@ -26,8 +26,9 @@ _NOWHERE = r"(?!)"  # a pattern that matches nothing
 # Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
 
-# From this length on, texts are encoded with numpy, in pieces of which each has enough words to keep its loops busy.
-_BULK_TEXT = 1 << 14
+# From this length on, texts are encoded with numpy: to make its tables takes as long as 50,000 characters of text. The
+# pieces are so long that each has enough new words to keep numpy's loops busy.
+_BULK_TEXT = 1 << 16
 _BULK_CHARS = 1 << 20
 _BULK_TOKENS = 1 << 21  # of the words that are remembered: some tens of megabytes
 
@@ -100,6 +101,7 @@ class Tokenizer:
         self._cache = _Cache(self, _CACHE_ENTRIES)
         self._stream_cache = _Cache(self, _STREAM_CACHE_ENTRIES)
         self._place_of = {token_id: place for place, token_id in enumerate(self.vocab)}
+        self._id_at = np.array(list(self.vocab), object)  # an id in a list of ids is one of these objects
         self._bulk_encoder: _BulkEncoder | None = None  # made when it is needed
 
     @classmethod
@@ -229,7 +231,7 @@ class Tokenizer:
             return
         if self._bulk_encoder is None:
             self._bulk_encoder = self._make_bulk_encoder()
-        ids = np.array(list(self.vocab), dtype)  # of dtype object: the same objects, wherever an id comes
+        ids = self._id_at.astype(dtype)
         for parts in pieces:
             special = self._places(map(self._special_ids.__getitem__, parts[1::2]))
             yield ids[self._bulk_encoder.encode(parts[::2], special)]
