@@ -180,8 +180,8 @@ def _encode_share_here(source: Path, start: int, stop: int, part: Path) -> int:
 def _encode_share(tokenizer: Tokenizer, source: Path, start: int, stop: int, part: Path) -> int:
     """Write the ids of a share of a text file; gives its size in bytes."""
     with part.open("wb") as file:
-        for ids in tokenizer._encode_in_pieces(_read_utf8(source, start, stop)):
-            file.write(ids.astype(np.uint16).tobytes())
+        for ids in tokenizer._encode_in_pieces(_read_utf8(source, start, stop), np.uint16):
+            file.write(ids.tobytes())
     return stop - start
 
 

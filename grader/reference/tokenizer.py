@@ -7,13 +7,14 @@ import heapq
 import json
 import os
 import re
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from ._bulk_encoding import _BulkEncoder
 from ._bulk_merging import _BulkMerger
 from .pretokenization import _recut, _special_token_pattern, _split_ascii, _split_unit, _units
 
@@ -25,9 +26,11 @@ _NOWHERE = r"(?!)"  # a pattern that matches nothing
 # Looking at all pairs after each merge is fastest for words, but quadratic; what is longer needs a heap.
 _LONG_PRETOKEN = 300
 
-# Many new words are merged side by side. `encode` cuts its text into pieces that are likely to have that many.
-_BULK_WORDS = 300
-_BULK_CHARS = 1 << 19
+# From this length on, texts are encoded with numpy: to make its tables takes as long as 50,000 characters of text. The
+# pieces are so long that each has enough new words to keep numpy's loops busy.
+_BULK_TEXT = 1 << 16
+_BULK_CHARS = 1 << 20
+_BULK_TOKENS = 1 << 21  # of the words that are remembered: some tens of megabytes
 
 _CACHE_ENTRIES = 1 << 18  # some tens of megabytes
 _STREAM_CACHE_ENTRIES = 1 << 11  # less than one: `encode_iterable` is for when memory counts
@@ -95,9 +98,11 @@ class Tokenizer:
             self._ranks.setdefault((ids[left], ids[right]), rank)
             self._products.append(ids[left + right])
 
-        self._bulk_merger: _BulkMerger | None = None  # made when it is needed
-        self._encode_piece = _PieceEncoder(self, _CACHE_ENTRIES, in_bulk=True)
-        self._encode_streamed = _PieceEncoder(self, _STREAM_CACHE_ENTRIES, in_bulk=False)
+        self._cache = _Cache(self, _CACHE_ENTRIES)
+        self._stream_cache = _Cache(self, _STREAM_CACHE_ENTRIES)
+        self._place_of = {token_id: place for place, token_id in enumerate(self.vocab)}
+        self._id_at = np.array(list(self.vocab), object)  # an id in a list of ids is one of these objects
+        self._bulk_encoder: _BulkEncoder | None = None  # made when it is needed
 
     @classmethod
     def from_files(
@@ -166,7 +171,9 @@ class Tokenizer:
             ValueError: If the text has a byte that is not in the vocabulary, or a lone surrogate, which has no UTF-8
                 encoding.
         """
-        return list(chain.from_iterable(ids.tolist() for ids in self._encode_in_pieces([text])))
+        if len(text) < _BULK_TEXT:
+            return list(self._encode_with(self._cache, text))
+        return list(chain.from_iterable(ids.tolist() for ids in self._encode_in_pieces([text], object)))
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """Encode a text that comes in chunks, such as the lines of a file, one id at a time.
@@ -185,7 +192,7 @@ class Tokenizer:
             ValueError: As for `encode`, when the iterator reaches the place.
         """
         for piece in _recut(iterable, list(self._special_ids)):
-            yield from self._encode_streamed(piece).tolist()
+            yield from self._encode_with(self._stream_cache, piece)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode token ids as text.
@@ -210,16 +217,56 @@ class Tokenizer:
                 f"decode ids with the tokenizer that made them."
             ) from None
 
-    # `_simple_bpe.encode` is the algorithm without what makes it fast: read that first.
-    # A text's way through the tokenizer: `_recut` cuts it into pieces, `_PieceEncoder` splits a piece into parts, and
-    # looks each up in a cache. For what the cache lacks `_encode_pretoken` and the algorithm itself, `_merge`.
+    # `_simple_bpe.encode` is the algorithm without what makes it fast: read that first. Here there are two ways. A
+    # stream, or a short text, is split into parts, and each is looked up in a cache (`_encode_with`); for what the
+    # cache lacks there are `_encode_pretoken` and the algorithm itself, `_merge`. A long text goes through
+    # `_bulk_encoding.py`, which does the same to many words at once, and leaves only long ones to `_encode_pretoken`.
 
-    def _encode_in_pieces(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """The ids of a text that comes in chunks, as arrays of int64, one for each half a million characters."""
-        return map(self._encode_piece, _recut(texts, list(self._special_ids), _BULK_CHARS))
+    def _encode_in_pieces(self, texts: Iterable[str], dtype: DTypeLike) -> Iterator[np.ndarray]:
+        """The ids of a text that comes in chunks, as arrays of this type, one for each million characters."""
+        pieces = map(self._split_at_special_tokens, _recut(texts, list(self._special_ids), _BULK_CHARS))
+        if len(self._byte_ids) < 256:  # any word may be an error, which is to name it
+            for parts in pieces:
+                yield np.array(list(self._encode_with(self._cache, "".join(parts))), dtype)
+            return
+        if self._bulk_encoder is None:
+            self._bulk_encoder = self._make_bulk_encoder()
+        ids = self._id_at.astype(dtype)
+        for parts in pieces:
+            special = self._places(map(self._special_ids.__getitem__, parts[1::2]))
+            yield ids[self._bulk_encoder.encode(parts[::2], special)]
 
-    def _encode_pretoken(self, pretoken: str) -> bytes:
-        """The ids of a pre-token, as the bytes of int64 numbers."""
+    def _make_bulk_encoder(self) -> _BulkEncoder:
+        merger = _BulkMerger(
+            byte_tokens=self._places(self._byte_ids[byte] for byte in range(256)),
+            pairs=self._places(chain.from_iterable(self._ranks)).reshape(-1, 2),
+            ranks=np.fromiter(self._ranks.values(), np.int32),
+            products=self._places(self._products),
+        )
+        return _BulkEncoder(merger, self._merge_long_word, _BULK_TOKENS)
+
+    def _merge_long_word(self, word: bytes) -> np.ndarray:
+        return self._places(self._encode_pretoken(word.decode()))
+
+    def _places(self, ids: Iterable[int]) -> np.ndarray:
+        """The places of ids in the vocabulary: small numbers, whatever the ids are. int32."""
+        return np.fromiter(map(self._place_of.__getitem__, ids), np.int32)
+
+    def _encode_with(self, cache: "_Cache", piece: str) -> Iterator[int]:
+        """The ids of a text, or of a piece that was cut by `_recut`."""
+        return chain.from_iterable(map(cache.__getitem__, self._split(piece)))
+
+    def _split(self, piece: str) -> list[str]:
+        """Split a piece into special tokens, pre-tokens where the fast pattern suffices, and units elsewhere."""
+        parts: list[str] = []
+        for number, text in enumerate(self._split_at_special_tokens(piece)):
+            if number % 2:
+                parts.append(text)
+            else:
+                parts += _split_ascii(text) if text.isascii() else _units(text)
+        return parts
+
+    def _encode_pretoken(self, pretoken: str) -> list[int]:
         try:
             ids = list(map(self._byte_ids.__getitem__, pretoken.encode()))
         except KeyError as missing:
@@ -227,22 +274,7 @@ class Tokenizer:
                 f"The text has {pretoken!r}, but the byte {bytes(missing.args)!r} is not in the vocabulary; "
                 f"a vocabulary for any text has all 256 bytes."
             ) from None
-        return _as_bytes(self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids))
-
-    def _encode_pretokens(self, pretokens: list[str]) -> dict[str, bytes]:
-        """Do for many pre-tokens side by side what `_encode_pretoken` does for one; give {pre-token: its ids}.
-
-        Long ones are left out, and so are all if the vocabulary lacks bytes, or has ids that do not fit into numpy's
-        int32: those are encoded one by one, when they are asked for.
-        """
-        if self._bulk_merger is None:
-            if len(self._byte_ids) < 256 or min(self.vocab) < 0 or max(self.vocab) >= 1 << 31:
-                return {}
-            byte_ids = [self._byte_ids[byte] for byte in range(256)]
-            self._bulk_merger = _BulkMerger(byte_ids, self._ranks, self._products)
-        words = {pretoken: pretoken.encode() for pretoken in pretokens if len(pretoken) <= _CACHED_CHARS}
-        merged = self._bulk_merger.merge(list(words.values()))
-        return {pretoken: ids for pretoken, ids in zip(words, merged, strict=True) if ids}
+        return self._merge(ids) if len(ids) <= _LONG_PRETOKEN else self._merge_long(ids)
 
     def _merge(self, ids: list[int]) -> list[int]:
         """Join pairs, those of the lowest rank first and from the left, until no merge applies."""
@@ -280,90 +312,38 @@ class Tokenizer:
         return [token for token in tokens if token != _NOTHING]
 
 
-class _PieceEncoder:
-    """Encodes pieces of text, through a cache of `entries` pre-tokens, units and special tokens.
-
-    Ids travel as the bytes of int64 numbers: to join those is far less work than to join lists of Python's numbers.
-    With `in_bulk`, many pre-tokens that are new are encoded together.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, entries: int, in_bulk: bool) -> None:
-        self._tokenizer = tokenizer
-        self._in_bulk = in_bulk
-        self._ids = _Cache(self._encode_part, entries)
-
-    def __call__(self, piece: str) -> np.ndarray:
-        """The ids of a piece of text that was cut by `_recut`."""
-        parts = self._split(piece)
-        if self._in_bulk:
-            ids = list(map(self._ids.get, parts))
-            if None not in ids:
-                return np.frombuffer(b"".join(ids), np.int64)  # type: ignore[arg-type]  # none of them is None
-            self._learn({part for part, known in zip(parts, ids, strict=True) if known is None})
-        return np.frombuffer(b"".join(map(self._ids.__getitem__, parts)), np.int64)
-
-    def _split(self, piece: str) -> list[str]:
-        """Split a piece into special tokens, pre-tokens where the fast pattern suffices, and units elsewhere."""
-        parts: list[str] = []
-        for number, text in enumerate(self._tokenizer._split_at_special_tokens(piece)):
-            if number % 2:
-                parts.append(text)
-            else:
-                parts += _split_ascii(text) if text.isascii() else _units(text)
-        return parts
-
-    def _learn(self, parts: set[str]) -> None:
-        """Enter these parts and their pre-tokens into the cache, if they are many."""
-        if len(parts) >= _BULK_WORDS:
-            parts.difference_update(self._tokenizer._special_ids)
-            pretokens = {pretoken for part in parts for pretoken in _split_unit(part)}
-            new = [pretoken for pretoken in pretokens if pretoken not in self._ids]
-            self._ids.remember(self._tokenizer._encode_pretokens(new))
-            known, ids_of = self._ids.keys(), self._ids.__getitem__
-            self._ids.remember({part: b"".join(map(ids_of, _split_unit(part))) for part in parts if part not in known})
-
-    def _encode_part(self, part: str) -> bytes:
-        """The ids of a part that the cache lacks. A special token is never a part of ordinary text."""
-        if part in self._tokenizer._special_ids:
-            return _as_bytes([self._tokenizer._special_ids[part]])
-        first, *others = _split_unit(part)
-        if not others:
-            return self._tokenizer._encode_pretoken(first)
-        return b"".join(map(self._ids.__getitem__, (first, *others)))
-
-
-class _Cache(dict[str, bytes]):
-    """A dictionary that computes the values it lacks, and forgets those that have not been asked for in a
-    long time.
+class _Cache(dict[str, tuple[int, ...]]):
+    """The ids of parts of text, as `_split` makes them, and of their pre-tokens. It computes those that it lacks, and
+    forgets those that have not been asked for in a long time.
 
     When it is full it becomes the older generation and a new one begins; what is found in the older moves on.
     """
 
-    def __init__(self, compute: Callable[[str], bytes], entries: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, entries: int) -> None:
         super().__init__()
-        self._compute = compute
+        self._tokenizer = tokenizer
         self._entries = entries
-        self._older: dict[str, bytes] = {}
+        self._older: dict[str, tuple[int, ...]] = {}
 
-    def __missing__(self, key: str) -> bytes:
-        value = self._older.get(key)
-        if value is None:
-            value = self._compute(key)
-        if len(key) <= _CACHED_CHARS:
-            self.remember({key: value})
-        return value
+    def __missing__(self, part: str) -> tuple[int, ...]:
+        ids = self._older.get(part)
+        if ids is None:
+            ids = tuple(self._encode(part))
+        if len(part) <= _CACHED_CHARS:
+            if len(self) >= self._entries:
+                self._older = dict(self)
+                self.clear()
+            self[part] = ids
+        return ids
 
-    def remember(self, values: dict[str, bytes]) -> None:
-        """Enter values that were computed elsewhere, unless they are more than there is room for."""
-        if len(self) + len(values) > self._entries:
-            self._older = dict(self)
-            self.clear()
-        if len(values) <= self._entries:
-            self.update(values)
-
-
-def _as_bytes(ids: Iterable[int]) -> bytes:
-    return array("q", ids).tobytes()
+    def _encode(self, part: str) -> Iterable[int]:
+        """A special token is never a part of ordinary text."""
+        if part in self._tokenizer._special_ids:
+            return [self._tokenizer._special_ids[part]]
+        first, *others = _split_unit(part)
+        if not others:
+            return self._tokenizer._encode_pretoken(first)
+        return chain.from_iterable(map(self.__getitem__, (first, *others)))
 
 
 def _printable_alphabet() -> str:

@@ -4,16 +4,22 @@ import json
 import pickle
 import random
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import regex
 import tiktoken
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grader.kit.paths import FIXTURES
+from grader.reference import _simple_bpe as simple
 from grader.reference import tokenizer as tokenizer_module
+from grader.reference._bulk_numbering import _Numbering
+from grader.reference._bulk_splitting import _find_pretokens
 from grader.reference.bpe import train_bpe
 from grader.reference.pretokenization import PRETOKEN_PATTERN
 from grader.reference.tokenizer import Tokenizer
@@ -140,7 +146,138 @@ def test_a_cache_that_overflows_changes_nothing(gpt2, oracle, monkeypatch):
     tokenizer = Tokenizer.from_files(GPT2 / "vocab.json", GPT2 / "merges.txt", [END])
     text = "".join(random.Random(2).choices(FRAGMENTS, k=2000))
     assert tokenizer.encode(text) == oracle.encode(text, allowed_special="all")
-    assert 0 < len(tokenizer._encode_piece._ids) <= 3
+    assert 0 < len(tokenizer._cache) <= 3
+
+
+# --- many words at once -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_bulk(monkeypatch):
+    """Let numpy encode short texts, too, and in short pieces."""
+    monkeypatch.setattr(tokenizer_module, "_BULK_TEXT", 0)
+    monkeypatch.setattr(tokenizer_module, "_BULK_CHARS", 50)
+
+
+bulk_fuzz = settings(fuzz, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@bulk_fuzz
+@given(text=texts)
+def test_encodes_in_bulk_like_tiktoken(gpt2, oracle, in_bulk, text):
+    assert gpt2.encode(text) == oracle.encode(text, allowed_special="all")
+
+
+@pytest.mark.parametrize("kind", ["english.txt", "technical.txt", "multilingual.txt"])
+def test_encodes_real_text_in_bulk_like_tiktoken(gpt2, oracle, kind):
+    text = 4 * (FIXTURES / "text" / kind).read_text("utf-8")
+    assert len(text) > tokenizer_module._BULK_TEXT
+    assert gpt2.encode(text) == gpt2.encode(text) == oracle.encode(text, allowed_special="all")
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 14, 15, 16, 17, 31, 300, 301])
+@pytest.mark.parametrize("unit", ["a", "é", "中", "👍", "\0", "ab", "\n"])
+def test_words_of_any_length_are_encoded_in_bulk(gpt2, oracle, in_bulk, unit, size):
+    text = f"{unit * size} {unit * size}{unit}a{unit * (size - 1)}b"
+    assert gpt2.encode(text) == oracle.encode(text)
+
+
+def test_words_that_differ_in_nul_characters_are_different_words(gpt2, oracle, in_bulk):
+    text = "\0 \0\0 \0\0\0!\0!\0\0!"
+    assert gpt2.encode(text) == oracle.encode(text)
+
+
+def a_vocabulary(chance: random.Random) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
+    """One that no training leaves: ids in any order and with gaps, merges in any order and twice."""
+    tokens = [bytes([byte]) for byte in range(256)]
+    few, merges = [b"a", b"b", b" ", b"\xc3", b"\xa9"], []
+    for _ in range(chance.randrange(25)):
+        merges.append((chance.choice(few), chance.choice(few)))
+        if b"".join(merges[-1]) not in few:
+            few.append(b"".join(merges[-1]))
+    tokens = list({*tokens, *few, b"ab a", b"bbb"})
+    chance.shuffle(tokens)
+    chance.shuffle(merges)
+    ids = chance.sample([*range(-9, 600), 1 << 31, 1 << 70], len(tokens))
+    return dict(zip(ids, tokens, strict=True)), merges + merges[:3]
+
+
+def test_any_vocabulary_is_encoded_in_bulk_as_by_definition(in_bulk):
+    chance = random.Random(6)
+    for _ in range(300):
+        vocab, merges = a_vocabulary(chance)
+        special_tokens = chance.sample(["aba", "ab", "b", " a", "\n", "ba\n", "éa"], chance.randrange(4))
+        tokenizer = Tokenizer(vocab, merges, special_tokens)
+        text = "".join(chance.choices(["a", "b", "é", "aab", " ", " a", "\n", "'s", "7"], k=chance.randrange(150)))
+        assert tokenizer.encode(text) == simple.encode(text, tokenizer.vocab, merges, special_tokens), (text, merges)
+
+
+def test_what_is_forgotten_is_learnt_again(gpt2, oracle, in_bulk, monkeypatch):
+    monkeypatch.setattr(tokenizer_module, "_BULK_TOKENS", 30)
+    tokenizer = Tokenizer.from_files(GPT2 / "vocab.json", GPT2 / "merges.txt", [END])
+    text = "".join(random.Random(7).choices(FRAGMENTS, k=2000))
+    assert tokenizer.encode(text) == oracle.encode(text, allowed_special="all")
+    assert tokenizer._bulk_encoder is not None
+    assert len(tokenizer._bulk_encoder._words) < 80
+
+
+def test_an_interrupted_encoding_leaves_nothing_half_learnt(oracle, in_bulk, monkeypatch):
+    tokenizer = Tokenizer.from_files(GPT2 / "vocab.json", GPT2 / "merges.txt", [END])
+    text = "interrupted incomprehensibilities"
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokenizer, "_encode_pretoken", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tokenizer.encode(text)
+    assert tokenizer.encode(text) == oracle.encode(text)
+
+
+def test_threads_may_share_a_tokenizer(oracle):
+    tokenizer = Tokenizer.from_files(GPT2 / "vocab.json", GPT2 / "merges.txt", [END])
+    chance = random.Random(8)
+    texts = [" ".join("".join(chance.choices("abcde", k=6)) for _ in range(10_000)) for _ in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(tokenizer.encode, texts)) == list(map(oracle.encode, texts))
+
+
+@pytest.mark.parametrize("filling", ["", "word " * 20_000])
+def test_a_lone_surrogate_is_an_error_and_no_lasting_one(gpt2, filling):
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        gpt2.encode(f"{filling}a\ud800")
+    assert gpt2.decode(gpt2.encode(f"{filling}a")) == f"{filling}a"
+
+
+def test_long_texts_name_the_byte_that_the_vocabulary_lacks(toy):
+    with pytest.raises(ValueError, match="byte b'x' is not in the vocabulary"):
+        Tokenizer(*toy).encode("the " * 20_000 + "x")
+
+
+def test_pretokens_are_found_as_the_pattern_finds_them():
+    chance = random.Random(9)
+    contractions = ["'", "'s", "'S", "'l", "'ll", "'v", "'ve", "'r", "'re", "'e", "s", "l", "e", "''"]
+    others = [" ", "  ", "\n", "\t", "\x1c", "\x85", "\u00a0", "\u3000", "a", "7", "!", "²", "é", "e\u0301", "中", "👍"]
+    for number in range(20_000):
+        fragments = contractions + (others if number % 2 else [" ", "\n", "a", "7", "!"])
+        texts = ["".join(chance.choices(fragments, k=chance.randrange(9))) for _ in range(chance.randrange(1, 4))]
+        expected = [*regex.findall(PRETOKEN_PATTERN, texts[0])]
+        for text in texts[1:]:
+            expected += ["\n", *regex.findall(PRETOKEN_PATTERN, text)]
+        borders = np.cumsum([len(text) + 1 for text in texts])[:-1] - 1
+        data, starts, _ = _find_pretokens("\n".join(texts), borders)
+        found = [data[start:end].decode() for start, end in pairwise([*starts, len(data)])]
+        assert found == expected, texts
+
+
+def test_keys_get_the_numbers_that_a_dictionary_would_give():
+    chance = np.random.default_rng(10)
+    numbering, known = _Numbering(), dict[tuple[int, int], int]()
+    for size in (0, 1, 3, 5_000, 40_000, 1):
+        # Few bits: keys come again, have the same hash, and differ in one of their two words.
+        first, second = chance.integers(0, 1 << 7, (2, size)).astype(np.uint64) << np.uint64(57)
+        keys = list(zip(first.tolist(), second.tolist(), strict=True))
+        assert numbering.find(first, second).tolist() == [known.get(key, -1) for key in keys]
+        known |= dict(zip(keys, numbering.add(first, second).tolist(), strict=True))
+        assert sorted(known.values()) == list(range(len(numbering)))
+        assert numbering.find(first, second).tolist() == [known[key] for key in keys]
 
 
 # --- special tokens -----------------------------------------------------------------------------------------
