@@ -8,8 +8,10 @@ import time
 import types
 from collections import Counter
 
+import numpy as np
 import pytest
 import regex
+import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Mismatch
@@ -170,6 +172,37 @@ def test_merges_are_judged_as_far_as_they_go():
         training_claims.check_merges(case, {"merges": made})
         with pytest.raises(Mismatch):
             training_claims.check(case, {**case.expected, "merges": made})
+
+
+def test_pairs_in_lists_are_the_matter_of_one_claim():
+    case = next(case for case in stored_cases("train_bpe") if case.group == "merges")
+    answer = {**case.expected, "merges": list(map(list, case.expected["merges"]))}
+    training_claims.check_merges(case, answer)
+    wrong = [*answer["merges"][:-1], [b"x", b"y"]]
+    with pytest.raises(Mismatch, match=r"merges'\]\[\d+\]"):
+        training_claims.check_merges(case, {"merges": wrong})
+    submission = types.SimpleNamespace(train_bpe=lambda **_: answer)
+    training_claims.test_vocabulary_has_the_size_asked_for(submission, case)
+    with pytest.raises(Mismatch, match="expected a tuple, got a list") as caught:
+        training_claims.test_merges_of_english_text(submission, case)
+    assert "should join" not in "\n".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, torch.tensor])
+def test_ids_in_no_list_are_the_matter_of_one_claim(kind):
+    case = next(case for case in stored_cases("tokenizer") if case.group == "order")
+    answer = list(map(kind, case.expected))
+    tokenizer_claims.check_ids(case, case.inputs["texts"], answer)
+    with pytest.raises(Mismatch):
+        tokenizer_claims.check_ids(case, case.inputs["texts"], [*answer[:-1], kind([0, 1, 2])])
+
+    class InNoList:
+        def encode(self, text):
+            return kind(list(text.encode()))
+
+    submission = types.SimpleNamespace(tokenizer=lambda *_: InNoList())
+    with pytest.raises(AssertionError, match="which is no list of ids"):
+        tokenizer_claims.test_round_trip(submission, random.Random(0))
 
 
 class SlowTokenizer:
