@@ -20,8 +20,8 @@ def check(case, actual):
     try:
         case.check(actual)
     except Mismatch as mismatch:
-        mismatch.add_note(_counted(case, actual["merges"]))
-        mismatch.add_note(_parting(case, actual["merges"]))
+        for note in filter(None, (_counted(case, actual["merges"]), _parting(case, actual["merges"]))):
+            mismatch.add_note(note)
         raise
 
 
@@ -38,7 +38,8 @@ def check_merges(case, actual, exactly=False):
     try:
         compare(want[:both], got[:both], where="output['merges']")
     except Mismatch as mismatch:
-        mismatch.add_note(_parting(case, got))
+        if note := _parting(case, got):
+            mismatch.add_note(note)
         raise
 
 

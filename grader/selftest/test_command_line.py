@@ -165,7 +165,7 @@ def test_a_seed_repeats_a_run(graded):
     ids=" ".join,
 )
 def test_an_empty_name_is_no_folder_and_no_file(arguments):
-    """As of `python -m grader "$ADA" --json "$OUT"` where a variable is not set: else this folder is graded for nobody."""
+    """As of `python -m grader "$ADA" --json "$OUT"` where a variable is not set: this folder is not what was meant."""
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert "the name is empty; is a variable not set?" in result.stderr
