@@ -345,6 +345,16 @@ def test_core_cases_of_swiglu_have_sizes_on_which_all_readings_agree():
         usual_d_ff(64)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cases_of_adamw_that_cost_points_have_options_that_all_readings_take(seed):
+    """An `assert weight_decay > 0` is no wrong optimizer: nobody is promised a decay or an average of 0."""
+    for case in draw_cases("adamw", seed):
+        options = case.inputs.get("options", {})
+        if case.group != "corners":  # advice
+            assert options.get("weight_decay", 0.1) > 0, case.name
+            assert all(0 < beta < 1 for beta in options.get("betas", (0.9, 0.99))), case.name
+
+
 @pytest.mark.parametrize("problem", ["linear", "embedding", "rmsnorm", "softmax", "positionwise_feedforward"])
 def test_some_stored_output_is_larger_than_a_shortcut_would_assume(problem):
     sizes = [case.expected.numel() for case in stored_cases(problem) if isinstance(case.expected, torch.Tensor)]
