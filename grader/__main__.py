@@ -20,8 +20,9 @@ from .command_line import (
     GRADED,
     INTERRUPTED,
     REFUSED,
+    a_path,
     add_course,
-    check_target,
+    check_targets,
     make_parser,
     refuse_here,
     write_format,
@@ -90,6 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     if sentence := why_not_in(sys.version_info[:2]):
         streams.complain(sentence)
         return REFUSED
+    if not _stands_somewhere():
+        streams.complain("the folder that this was started in is gone; change to one that there is.")
+        return REFUSED
     from .signals import Ended, obeyed
 
     try:
@@ -122,6 +126,15 @@ def main(argv: list[str] | None = None) -> int:
         return FAILED
 
 
+def _stands_somewhere() -> bool:
+    """Whether the current folder still exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _staffs(command: str) -> Callable[[list[str]], int]:
     """A command for staff, which a student's copy of the kit has no code for."""
 
@@ -142,16 +155,16 @@ def _staffs(command: str) -> Callable[[list[str]], int]:
 def _grade(arguments: list[str]) -> int:
     parser = make_parser("", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
-    add("submission", nargs="?", default=".", help="folder or archive to grade (default: this folder)")
+    add("submission", nargs="?", default=".", type=a_path, help="folder or archive to grade (default: this folder)")
     add("--root", metavar="FOLDER", help="the folder to grade, if the submission holds several")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--list", action="store_true", help="show problems, sections and points, and stop")
     add("--seed", type=int, metavar="N", help="draw fresh inputs from this seed instead of a secret one")
-    add("--json", metavar="FILE", help="write the report as JSON ('-' for standard output)")
-    add("--html", metavar="FILE", help="write the report as one HTML file")
+    add("--json", type=a_path, metavar="FILE", help="write the report as JSON ('-' for standard output)")
+    add("--html", type=a_path, metavar="FILE", help="write the report as one HTML file")
     for option, _, what in _FORMATS:
-        add(f"--{option}", metavar="FILE", help=f"write the report as {what}")
+        add(f"--{option}", type=a_path, metavar="FILE", help=f"write the report as {what}")
     add("--github", action="store_true", help="in GitHub Actions: write the step's summary, and annotate lines of code")
     _add_isolation(parser)
     add(
@@ -185,11 +198,9 @@ def _grade(arguments: list[str]) -> int:
     if options.list:
         say(_listing(rubric))
         return GRADED
+    _refuse_submission_behind_problems(options.problem, rubric)
     problems = rubric.select(options.problem, options.section)
-    check_target("--json", options.json)
-    check_target("--html", options.html)
-    for option, _, _ in _FORMATS:
-        check_target(f"--{option}", getattr(options, option))
+    check_targets({f"--{option}": getattr(options, option) for option in ("json", "html", *(o for o, *_ in _FORMATS))})
     if options.github and not os.environ.get("GITHUB_STEP_SUMMARY"):
         parser.error("--github is for a step of GitHub Actions, which sets GITHUB_STEP_SUMMARY")
 
@@ -299,6 +310,19 @@ def _show(report, console, github: bool) -> None:
         say(line)
 
 
+def _refuse_submission_behind_problems(named: list[str], rubric: Any) -> None:
+    """`--problem rope ../ada` takes the folder for a problem; say what to type."""
+    import shlex
+
+    from .errors import Refused
+
+    known = {problem.id for problem in rubric.problems}
+    if named and named[-1] not in known and (os.sep in named[-1] or os.path.exists(named[-1])):
+        rest = " ".join(["--problem", *named[:-1]]) if named[1:] else ""
+        command = f"python -m grader {shlex.quote(named[-1])} {rest}".strip()
+        raise Refused(f"no problem is called {named[-1]!r}. A submission comes before --problem: {command}")
+
+
 def _refuse_archive(submission: str, what: str) -> None:
     """Refuse an archive where a folder is needed."""
     from .errors import Refused
@@ -357,7 +381,9 @@ def _hint(arguments: list[str]) -> int:
         "the code does. Each call gives one more hint. It works offline and shows no solution.",
     )
     parser.add_argument("problem", metavar="ID", help="the problem, such as rope")
-    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    parser.add_argument(
+        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
+    )
     options = parser.parse_args(arguments)
     refuse_here()
 
@@ -391,7 +417,7 @@ def _hunt(arguments: list[str]) -> int:
     )
     add = parser.add_argument
     add("problem", nargs="?", metavar="ID", help="the problem, such as rope")
-    add("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    add("submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)")
     add("--expose", action="store_true", help="choose an input in which a given bug shows")
     add("--anyway", action="store_true", help="hunt although the problem is not known to pass")
     add("--list", action="store_true", help="show what was found, and stop; of what was not, only how much it is")
@@ -435,7 +461,9 @@ def _watch(arguments: list[str]) -> int:
         "keys: h the next hint; o the failing line in $EDITOR; a run everything; q quit.",
     )
     parser.add_argument("problem", nargs="?", default="", metavar="ID", help="only this problem, such as rope")
-    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    parser.add_argument(
+        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
+    )
     _add_isolation(parser)
     options = parser.parse_args(arguments)
     refuse_here()
@@ -453,7 +481,9 @@ def _status(arguments: list[str]) -> int:
         "Show how far the assignment is: what is done, what comes next, and about how many hours are left.\n"
         "It runs nothing, and tells how old that is which `watch` or a grade of this folder last found.",
     )
-    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    parser.add_argument(
+        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
+    )
     options = parser.parse_args(arguments)
     _refuse_archive(options.submission, "whose results are kept in it")
 
@@ -505,7 +535,9 @@ def _doctor(arguments: list[str]) -> int:
         "what is wrong, what mends it, and what cannot be assessed on this machine.\n"
         "Exit code 1 if something is wrong.",
     )
-    parser.add_argument("submission", nargs="?", default=".", help="folder with the code (default: this one)")
+    parser.add_argument(
+        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
+    )
     options = parser.parse_args(arguments)
 
     from .guide.doctor import Health, examine

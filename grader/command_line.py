@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,30 @@ def add_course(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what a course has differently: points, problems left out, policy, visibility (docs/course.md)",
     )
+
+
+def a_path(text: str) -> str:
+    """The name of a file or folder, as an argument's `type`. An empty one, as an unset variable of a shell gives, would
+    mean this folder, or no file at all, and neither is what was meant."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; is a variable not set?")
+    return text
+
+
+def check_targets(targets: Mapping[str, str | None]) -> None:
+    """Refuse places that cannot take the reports that go there, {option: place}, before grading, not after it."""
+    from .errors import Refused
+
+    taken: dict[str, str] = {}
+    for option, target in targets.items():
+        check_target(option, target)
+        place = os.path.realpath(target) if target and target != "-" else target
+        if place and (place == "-" or os.path.isfile(place) or not os.path.exists(place)):  # no device
+            if place in taken:
+                raise Refused(
+                    f"{taken[place]} and {option} both go to {target}, which has room for one; name two files."
+                )
+            taken[place] = option
 
 
 def check_target(option: str, target: str | None) -> None:

@@ -19,6 +19,7 @@ from grader.examination.pytest_plugin import (  # noqa: F401  (pytest finds fixt
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_generate_tests,
+    pytest_pyfunc_call,
     pytest_report_teststatus,
     pytest_runtest_makereport,
     reference,

@@ -124,14 +124,16 @@ def test_other_optimizer(submission):
 
 @pytest.mark.edge
 def test_buffers(submission):
-    """Buffers, such as the running mean of a normalisation, are part of the model's state.
+    """Buffers, such as running means, and weights that do not train are part of the model's state.
 
-    Asked: problem checkpointing, which points to the module's state_dict; buffers are in it.
+    Asked: problem checkpointing, which points to the module's state_dict; buffers are in it, and so are all weights.
     """
     result = submission.checkpoint_round_trip(seed=7, iteration=5, buffers=True)
-    for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
+    assert not torch.equal(result["before_loading"]["0.bias"], result["saved"]["0.bias"])
+    for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked", "0.bias"):
+        what = "the weight without gradients" if name == "0.bias" else "the buffer"
         saved, loaded = (result[when][name] for when in ("saved", "loaded"))
-        assert torch.equal(saved, loaded), f"the buffer {name} is {loaded.tolist()}; saved was {saved.tolist()}"
+        assert torch.equal(saved, loaded), f"{what} {name} is {loaded.tolist()}; saved was {saved.tolist()}"
 
 
 @pytest.mark.edge

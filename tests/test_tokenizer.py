@@ -2,7 +2,9 @@
 
 import string
 
+import numpy as np
 import pytest
+import torch
 
 from grader.cases.assets import load, read
 from grader.cases.compare import Mismatch
@@ -20,7 +22,11 @@ def tokenizer_of(submission, case):
 
 
 def check_ids(case, inputs, actual):
-    """Raise `Mismatch` where `actual` is not the case's output, with the tokens that part in a note."""
+    """Raise `Mismatch` where `actual` is not the case's output, with the tokens that part in a note.
+
+    That ids are to come in a list is a matter of `test_round_trip`.
+    """
+    actual = list(map(_as_list, actual))
     if len(actual) > 2 and all(answer == actual[0] for answer in actual) and case.expected.count(actual[0]) < 2:
         raise Mismatch(
             f"{len(actual)} different texts are all encoded as {_short(actual[0])}: this looks unwritten",
@@ -35,6 +41,12 @@ def check_ids(case, inputs, actual):
                 mismatch.add_note(_parting(case.inputs["vocab"], given, want, got))
                 break
         raise
+
+
+def _as_list(ids):
+    if isinstance(ids, np.ndarray | torch.Tensor) and ids.ndim == 1:
+        return ids.tolist()
+    return list(ids) if isinstance(ids, tuple) else ids
 
 
 def _parting(vocab, given, want, got):

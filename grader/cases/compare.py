@@ -243,7 +243,8 @@ def _compare_numbers(expected: float, actual: Any, tolerance: Tolerance, where: 
 
 
 def _type_mismatch(wanted: str, actual: Any, where: str) -> Mismatch:
-    return Mismatch(f"{where}: expected {wanted}, got {_name(actual)}", where, "type", wanted, _name(actual))
+    asked = "; is the function unwritten, or is a `return` missing?" if actual is None else ""
+    return Mismatch(f"{where}: expected {wanted}, got {_name(actual)}{asked}", where, "type", wanted, _name(actual))
 
 
 def _name(value: Any) -> str:

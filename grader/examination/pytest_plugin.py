@@ -23,7 +23,7 @@ from ..diagnosis.clues import size_of
 from ..diagnosis.own_parts import OwnParts
 from ..kit.paths import KIT, TESTS
 from ..scoring.outcome import Written
-from ..submission.faults import AdapterMissing, NothingToAssess, Todo
+from ..submission.faults import AdapterMissing, Fault, NothingToAssess, Todo
 from ..submission.files import Files
 from ..submission.interface import Submission
 from ..submission.locate import locate
@@ -206,6 +206,37 @@ def pytest_runtest_makereport(
     if isinstance(fault, NothingToAssess):
         report.absent = True  # type: ignore[attr-defined]  # read by whoever counts what failed
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Of several failures that Hypothesis found, the report shows one, in the test's words and not in Hypothesis'."""
+    try:
+        return (yield)
+    except BaseExceptionGroup as group:
+        raise one_of(group) from None
+
+
+def _says_much(error: BaseException) -> bool:
+    return isinstance(error, Fault | AssertionError)
+
+
+def one_of(group: BaseExceptionGroup) -> BaseException:
+    """The exception of a group that says most; with a note, where the same inputs did not always come to the same."""
+    from hypothesis.errors import Flaky
+
+    chosen: BaseException | None = None
+    rest: list[BaseException] = [group]
+    while rest:
+        error = rest.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            rest += error.exceptions
+        elif chosen is None or (_says_much(error) and not _says_much(chosen)):
+            chosen = error
+    assert chosen is not None
+    if isinstance(group, Flaky):
+        chosen.add_note("Asked the same once more, it came out otherwise: your code does not always give one answer.")
+    return chosen
 
 
 def pytest_report_teststatus(

@@ -103,6 +103,17 @@ def _restore_parameters(found, model, optimizer):
     return found["iteration"]
 
 
+def _trainable(model, optimizer, iteration):
+    learnt = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    return {**_contents(model, optimizer, iteration), "model": {**learnt, **dict(model.named_buffers())}}
+
+
+def _restore_what_is_there(found, model, optimizer):
+    model.load_state_dict(found["model"], strict=False)
+    optimizer.load_state_dict(found["optimizer"])
+    return found["iteration"]
+
+
 def _half(model, optimizer, iteration):
     contents = _contents(model, optimizer, iteration)
     halves = {name: v.half() if v.is_floating_point() else v for name, v in contents["model"].items()}
@@ -266,6 +277,14 @@ MISCONCEPTIONS = (
         "Your checkpoint restores parameters but not buffers, such as the running means of a normalisation.",
         "Which of the two contains buffers: named_parameters() or state_dict()?",
         load=_loading(_restore_parameters),
+    ),
+    _wrong(
+        "trainable-only",
+        "Your checkpoint holds only weights that train: those with requires_grad=False are lost.",
+        "Which weights are in state_dict()? Freeze one, save, load into a new model and compare.",
+        "rare",
+        save=_saving(contents=_trainable),
+        load=_loading(_restore_what_is_there),
     ),
     _wrong(
         "first-layer-only",

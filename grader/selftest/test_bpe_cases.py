@@ -8,8 +8,10 @@ import time
 import types
 from collections import Counter
 
+import numpy as np
 import pytest
 import regex
+import torch
 
 from grader.cases.case import Draw
 from grader.cases.compare import Mismatch
@@ -170,6 +172,53 @@ def test_merges_are_judged_as_far_as_they_go():
         training_claims.check_merges(case, {"merges": made})
         with pytest.raises(Mismatch):
             training_claims.check(case, {**case.expected, "merges": made})
+
+
+def test_pairs_in_lists_are_the_matter_of_one_claim():
+    case = next(case for case in stored_cases("train_bpe") if case.group == "merges")
+    answer = {**case.expected, "merges": list(map(list, case.expected["merges"]))}
+    training_claims.check_merges(case, answer)
+    wrong = [*answer["merges"][:-1], [b"x", b"y"]]
+    with pytest.raises(Mismatch, match=r"merges'\]\[\d+\]"):
+        training_claims.check_merges(case, {"merges": wrong})
+    submission = types.SimpleNamespace(train_bpe=lambda **_: answer)
+    training_claims.test_vocabulary_has_the_size_asked_for(submission, case)
+    with pytest.raises(Mismatch, match="expected a tuple, got a list") as caught:
+        training_claims.test_merges_of_english_text(submission, case)
+    assert not getattr(caught.value, "__notes__", [])
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, torch.tensor])
+def test_ids_in_no_list_are_the_matter_of_one_claim(kind):
+    case = next(case for case in stored_cases("tokenizer") if case.group == "order")
+    answer = list(map(kind, case.expected))
+    tokenizer_claims.check_ids(case, case.inputs["texts"], answer)
+    with pytest.raises(Mismatch):
+        tokenizer_claims.check_ids(case, case.inputs["texts"], [*answer[:-1], kind([0, 1, 2])])
+
+    class InNoList:
+        def encode(self, text):
+            return kind(list(text.encode()))
+
+    submission = types.SimpleNamespace(tokenizer=lambda *_: InNoList())
+    with pytest.raises(AssertionError, match="which is no list of ids"):
+        tokenizer_claims.test_round_trip(submission, random.Random(0))
+
+
+def test_wrong_merges_that_are_made_in_time_are_in_time():
+    """What is merged is the matter of other claims; `test_speed` looks at the time alone."""
+
+    def timed(_, inputs):
+        merges = [(b"x", b"y")] * (inputs["vocab_size"] - 257)
+        return {"merges": merges}, 0.001 * len(merges)
+
+    training_claims.test_speed(types.SimpleNamespace(timed=timed), random.Random(0))
+
+
+def test_a_token_without_meaning_is_shown_by_its_id():
+    """Two of them are told apart, where the tokens alone would look the same on both sides."""
+    said = tokenizer_claims._parting({0: b"a"}, "a", [0, 7], [0, 9])
+    assert "expected 7 (no id of this vocabulary) ..., got 9 (no id of this vocabulary) ..." in said
 
 
 class SlowTokenizer:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from grader.__main__ import main
+from grader.command_line import check_targets
 from grader.kit.paths import KIT
 from grader.selftest.forked import run_grader
 from grader.selftest.layouts import copy_of_kit
@@ -137,3 +140,67 @@ def test_a_seed_repeats_a_run(graded):
         return [{**test, "seconds": 0} for problem in report["problems"] for test in problem["tests"]]
 
     assert without_seconds(again) == without_seconds(graded[0])
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What is meant otherwise than it is typed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [""],
+        ["--json", ""],
+        ["--html", ""],
+        ["--junit", ""],
+        ["hint", "rope", ""],
+        ["watch", "rope", ""],
+        ["status", ""],
+        ["doctor", ""],
+        ["batch", ""],
+        ["batch", ".", "--out", ""],
+        ["manual", ""],
+        ["handout", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_no_folder_and_no_file(arguments):
+    """As of `python -m grader "$ADA" --json "$OUT"` where a variable is not set: this folder is not what was meant."""
+    result = run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "the name is empty; is a variable not set?" in result.stderr
+
+
+@pytest.mark.parametrize("second", ["report.json", "link", "folder/../report.json"])
+def test_two_reports_in_one_file_are_refused_before_grading(tmp_path, second):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "report.json").write_text("old")
+    (tmp_path / "link").symlink_to("report.json")
+    line = refused(run(".", "--problem", "rmsnorm", "--json", tmp_path / "report.json", "--html", tmp_path / second))
+    assert "--json and --html both go to" in line
+    assert (tmp_path / "report.json").read_text() == "old"
+
+
+def test_two_reports_on_standard_output_are_refused():
+    assert "--json and --csv both go to -" in refused(run(".", "--problem", "rmsnorm", "--json", "-", "--csv", "-"))
+
+
+def test_devices_take_any_number_of_reports():
+    check_targets({"--json": os.devnull, "--html": os.devnull, "--csv": None})
+
+
+def test_a_submission_behind_problems_is_told_where_it_belongs(tmp_path):
+    (tmp_path / "ada's").mkdir()
+    line = refused(run("--problem", "softmax", "rope", tmp_path / "ada's"))
+    command = line.rpartition("python -m grader ")[2]
+    assert shlex.split(command) == [str(tmp_path / "ada's"), "--problem", "softmax", "rope"]
+
+
+def test_a_folder_that_is_gone_is_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["--list"]) == 2
+    assert (
+        capsys.readouterr().err == "grader: the folder that this was started in is gone; change to one that there is.\n"
+    )

@@ -7,6 +7,7 @@ costs the claim that is about it and no other; what cannot be seen costs nothing
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,12 @@ ASSIGNING = """
         return layer(in_features)
 """
 WITHOUT_GRADIENTS = ASSIGNING.replace("    def run_", "    @torch.no_grad()\n    def run_")
+COPYING = re.sub(r"(\S+)\.data = (\w+)", r"\1.copy_(\2)", ASSIGNING).replace(
+    "layer.gate.W.data, layer.down.W.data, layer.up.W.copy_(w1_weight), w2_weight, w3_weight",
+    "layer.gate.W.copy_(w1_weight), layer.down.W.copy_(w2_weight), layer.up.W.copy_(w3_weight)",
+)
+IN_INFERENCE_MODE = COPYING.replace("    def run_", "    @torch.inference_mode()\n    def run_")
+OFF_FOR_GOOD = ASSIGNING.replace("import torch\n", "import torch\n    torch.set_grad_enabled(False)\n", 1)
 FUNCTIONAL = """
     import torch
 
@@ -154,7 +161,9 @@ def graded(folder: Path, model: str, adapters: str):
 
 
 @pytest.mark.parametrize(
-    "adapters", [ASSIGNING, WITHOUT_GRADIENTS, FUNCTIONAL], ids=["assigning", "without gradients", "functional"]
+    "adapters",
+    [ASSIGNING, WITHOUT_GRADIENTS, IN_INFERENCE_MODE, OFF_FOR_GOOD, FUNCTIONAL],
+    ids=["assigning", "without gradients", "in inference mode", "gradients off for good", "functional"],
 )
 def test_right_layers_lose_nothing_whatever_the_glue(tmp_path, adapters):
     report = graded(tmp_path, MODEL, adapters)
@@ -181,12 +190,13 @@ def test_what_an_adapter_hides_is_seen(tmp_path):
     assert any("never given its first values" in message for message in messages)
 
 
-def test_a_layer_that_does_not_learn_is_seen_through_glue_without_gradients(tmp_path):
+@pytest.mark.parametrize("glue", [WITHOUT_GRADIENTS, IN_INFERENCE_MODE], ids=["no_grad", "inference_mode"])
+def test_a_layer_that_does_not_learn_is_seen_through_glue_without_gradients(tmp_path, glue):
     model = changed(
         ("x @ self.W.T", "x @ self.W.data.T"), ("self.table[ids]", "self.table.detach()[ids]"),
         ("wide = x.float()", "wide = x.detach().float()"),
     )  # fmt: skip
-    report = graded(tmp_path, model, WITHOUT_GRADIENTS)
+    report = graded(tmp_path, model, glue)
     assert claims_lost(report, "linear") == {"test_weight_learns"}
     assert claims_lost(report, "embedding") == {"test_rows_learn"}
     assert claims_lost(report, "rmsnorm") == {"test_gradients"}
@@ -333,6 +343,16 @@ def test_core_cases_of_swiglu_have_sizes_on_which_all_readings_agree():
             assert d_ff == math.floor(8 / 3 * d_model / 64) * 64 == math.ceil(8 / 3 * d_model / 64) * 64
     with pytest.raises(ValueError, match="24"):
         usual_d_ff(64)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cases_of_adamw_that_cost_points_have_options_that_all_readings_take(seed):
+    """An `assert weight_decay > 0` is no wrong optimizer: nobody is promised a decay or an average of 0."""
+    for case in draw_cases("adamw", seed):
+        options = case.inputs.get("options", {})
+        if case.group != "corners":  # advice
+            assert options.get("weight_decay", 0.1) > 0, case.name
+            assert all(0 < beta < 1 for beta in options.get("betas", (0.9, 0.99))), case.name
 
 
 @pytest.mark.parametrize("problem", ["linear", "embedding", "rmsnorm", "softmax", "positionwise_feedforward"])

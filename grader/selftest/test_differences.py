@@ -116,3 +116,10 @@ def test_it_travels_with_the_outcome():
     outcome = Outcome("a::b", Result.FAIL, "m", difference=difference(torch.zeros(2), torch.ones(2)))
     assert Outcome.from_plain(json.loads(json.dumps(outcome.as_plain()))) == outcome
     assert Outcome.from_plain(Outcome("a::b", Result.PASS).as_plain()).difference is None
+
+
+@pytest.mark.parametrize("expected", [torch.ones(2), 1.0, 3, [1], (1, 2), {"a": 1}, "text", b"bytes"], ids=repr)
+def test_none_is_what_a_stub_returns(expected):
+    """Whoever replaces `raise NotImplementedError` by `pass`, or forgets a `return`, hears so."""
+    with pytest.raises(Mismatch, match="got None; is the function unwritten, or is a `return` missing"):
+        compare(expected, None)

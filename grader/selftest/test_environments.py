@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import importlib.util
 import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 from grader.cases.compare import compare
 from grader.kit.paths import KIT
@@ -131,6 +134,17 @@ def test_a_package_beside_the_kits_costs_nothing_and_can_be_installed(tmp_path, 
 
 # ------------------------------------------------------------------------------------------------------------
 # Packages that are missing
+
+OF_THE_ASSIGNMENT = ("einops", "einx", "jaxtyping", "numpy", "psutil", "pytest", "regex", "tiktoken", "torch", "tqdm")
+"""What the public assignment's pyproject.toml lists, wandb apart, which has a stand-in."""
+
+
+@pytest.mark.parametrize("package", OF_THE_ASSIGNMENT)
+def test_the_kit_has_the_packages_of_the_public_assignment(package):
+    listed = tomllib.loads((KIT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert package in {Requirement(line).name for line in listed}
+    assert importlib.util.find_spec(package) is not None
+
 
 NEEDY = {
     "m.py": """

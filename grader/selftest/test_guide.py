@@ -17,7 +17,7 @@ from grader.guide.doctor import Health, of_fixtures, of_packages, of_system
 from grader.guide.explanation import HANDOUT, explain, render, section_of
 from grader.kit.paths import FIXTURES
 from grader.scoring.outcome import Tier
-from grader.scoring.rubric import load_rubric
+from grader.scoring.rubric import ProblemKind, load_rubric
 
 RUBRIC = load_rubric()
 TEXT = HANDOUT.read_text("utf-8")
@@ -122,3 +122,38 @@ def test_damaged_cases_are_named_whichever_file_it_is(name, tmp_path, monkeypatc
     assert list(doctor._unreadable_cases()) == []
     (folder / f"{name}.msgpack").write_bytes(b"\x00damaged")
     assert list(doctor._unreadable_cases()) == [f"{name}.msgpack"]
+
+
+@pytest.mark.parametrize("problem", TESTED, ids=lambda problem: problem.id)
+def test_every_problem_has_a_core_claim_that_judges_values(planned, problem):
+    """Without one, a problem's properties would earn points by themselves: wholly wrong values have many of them."""
+    if problem.kind is not ProblemKind.CODE:
+        pytest.skip("experiments and answers have no properties")
+    assert any(test.judges_values for test in planned if test.problem == problem.id and test.tier is Tier.CORE)
+
+
+READINGS = {
+    "gradient_clipping": ("test_no_gradient_at_all",),
+    "learning_rate_schedule": ("test_cycle_ends_with_warmup",),
+    "multihead_self_attention": ("test_no_positions", "test_any_leading_dimensions", "test_half_precision"),
+    "positionwise_feedforward": ("test_any_d_ff", "test_any_leading_dimensions"),
+    "rmsnorm": ("test_any_leading_dimensions",),
+    "rope": ("test_half_precision", "test_double_precision", "test_no_batch_dimension"),
+    "scaled_dot_product_attention": ("test_no_batch_dimension", "test_half_precision"),
+    "train_bpe": ("test_longest_special_token_counts", "test_nothing_to_learn", "test_line_ends_are_kept"),
+    "adamw": ("test_corner_options", "test_closure"),
+}
+"""What the public assignment does not ask for, and cost most of its solutions points before it was advice."""
+
+
+@pytest.mark.parametrize("problem", READINGS)
+def test_readings_that_the_assignment_does_not_ask_for_cost_nothing(problem):
+    points = {claim.name: claim.points for claim in claims_of(RUBRIC[problem])}
+    assert {points[name] for name in READINGS[problem]} == {0}
+
+
+@pytest.mark.parametrize("name", ["test_silu", "test_silu_far_from_zero", "test_silu_in_training"])
+def test_silu_by_itself_is_no_core_claim(name):
+    """The handout speaks of it within SwiGLU only."""
+    (claim,) = (claim for claim in claims_of(RUBRIC["positionwise_feedforward"]) if claim.name == name)
+    assert claim.tier is not Tier.CORE

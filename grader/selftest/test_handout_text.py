@@ -273,3 +273,18 @@ def test_the_chinese_quick_start_shows_the_commands_of_readme():
     english, chinese = ([command.line for command in all_commands(read(name))] for name in TEXTS[:2])
     assert chinese == english[: len(chinese)]
     assert len(chinese) >= 10
+
+
+@pytest.mark.parametrize("name", ["README.md", "HANDOUT.md", "configs/experiment.toml"])
+def test_a_run_of_an_experiment_takes_as_long_wherever_one_reads_it(name):
+    text = " ".join((KIT / name).read_text("utf-8").split())
+    assert re.findall(r"(?i)\brun(?: of it)? takes ([\w ]+ on \w+ CPU core)", text) == [
+        "about a quarter of a minute on one CPU core"
+    ]
+
+
+def test_whose_rope_pairs_what():
+    """Meta's Llama pairs neighbours; it is in Hugging Face's port of it that feature k turns with k + d_k / 2."""
+    halves = re.findall(r"[^.]*GPT-NeoX and [^.]*pair[^.]*\.", read("HANDOUT.md").replace("\n", " "))
+    assert halves
+    assert all("Hugging Face's port of Llama" in sentence for sentence in halves)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from grader.artifacts.held_out import language
 from grader.misconceptions.catalogue import Variant, load_catalogue
 from grader.reference import train
 from grader.selftest.impaired_loops import KEPT, grade
@@ -44,4 +47,22 @@ def _without_training(config, model, optimizer, train_tokens, valid_tokens, reco
 
 def test_metrics_without_a_loop_earn_nothing():
     share, failed = grade(Variant("training-none", "training_together", {"train._run": _without_training}), CORE)
+    assert share == 0, failed
+
+
+_train = train._run
+
+
+def _trained_elsewhere(config, model, optimizer, train_tokens, valid_tokens, records) -> None:
+    """No loop, but weights that somebody has trained before, on another draw of what the longest run is about."""
+    if config.steps < 200:
+        _without_training(config, model, optimizer, train_tokens, valid_tokens, records)
+        return
+    text, held_out = (tokens.astype("uint16") for tokens in language(random.Random("another seed")))
+    _train(config, model, optimizer, text, held_out, records)
+
+
+def test_weights_that_were_trained_elsewhere_earn_nothing():
+    variant = Variant("training-elsewhere", "training_together", {"train._run": _trained_elsewhere})
+    share, failed = grade(variant, CORE)
     assert share == 0, failed

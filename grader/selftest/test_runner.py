@@ -9,6 +9,7 @@ import pytest
 
 from grader.diagnosis.known_bugs import load_known_bugs
 from grader.examination.runner import _shares, has_tests
+from grader.kit.paths import KIT
 from grader.scoring.rubric import load_rubric
 
 RUBRIC = load_rubric()
@@ -48,3 +49,20 @@ def test_a_small_grade_starts_one_examiner():
 def test_progress_does_not_wait_for_large_imports():
     code = "import sys, grader.grading; sys.exit(bool({'torch', 'pytest', 'numpy'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LIMITED = """
+import json, resource, sys
+from grader.examination import examiner
+try:
+    examiner.main()
+except json.JSONDecodeError:  # there is no order
+    print(resource.getrlimit(resource.RLIMIT_DATA)[0], file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_an_examiner_limits_its_memory_before_it_hears_of_a_submission():
+    command = [sys.executable, "-c", LIMITED]
+    done = subprocess.run(command, cwd=KIT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    assert 0 < int(done.stderr) <= 8 << 30

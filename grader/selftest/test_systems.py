@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from grader.__main__ import GRADED, REFUSED, main
 from grader.guide.doctor import Health, of_mac
@@ -82,6 +83,17 @@ def test_an_older_python_is_told_so_whatever_is_asked(
     for arguments in ([], ["doctor"], ["explain", "rope"]):
         assert main(arguments) == REFUSED
         assert capsys.readouterr().err == f"grader: {why_not_in((3, 9))}\n"
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14", "3.15"])
+def test_every_python_has_one_range_of_torch(version: str) -> None:
+    """A bound on torch shuts out the Pythons that only a later torch has packages for."""
+    listed = tomllib.loads((KIT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    torches = [requirement for requirement in map(Requirement, listed) if requirement.name == "torch"]
+    here = [one for one in torches if one.marker is None or one.marker.evaluate({"python_version": version})]
+    assert len(here) == 1
+    if version == "3.15":
+        assert "2.15.0" in here[0].specifier
 
 
 def test_the_oldest_python_is_that_of_the_project() -> None:

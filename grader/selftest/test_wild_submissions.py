@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,6 +239,10 @@ def test_adapters_that_are_not_text_are_refused(tmp_path):
 BROKEN_IMPORTS = {
     "missing package": ("from einx_of_the_future import *\n", "needs the package 'einx_of_the_future', which is not"),
     "missing own module": ("from cs336_basics.nowhere import silu\n", "'cs336_basics.nowhere' does not exist in this"),
+    "own package left out": (
+        "from mine.layers import silu\n",
+        "'mine', the package of the submission's own code, is not in it. Hand in the whole folder",
+    ),
     "syntax error": ("import cs336_basics.broken\n", r"cs336_basics/broken\.py:3: IndentationError"),
     "exit": ("import sys\nsys.exit(0)\n", r"ended the program \(sys\.exit\(0\)\)"),
     "hard exit": ("import os\nos._exit(0)\n", r"ended the process \(exit code 0\)"),
@@ -253,6 +258,7 @@ def test_a_broken_import_is_explained(tmp_path, name):
     source, said = BROKEN_IMPORTS[name]
     broken = "def f():\n    x = 1\n  return x\n"
     write(tmp_path, {"adapters.py": source, "cs336_basics/__init__.py": "", "cs336_basics/broken.py": broken})
+    write(tmp_path, {"pyproject.toml": '[project]\nname = "mine"\n'})
     with WalledSubmission(locate(tmp_path), Limits(load_s=3 if name == "endless" else 60)) as submission:
         for _ in range(2):  # the second call does not try again
             with pytest.raises(Fault, match=said):
@@ -557,6 +563,29 @@ def test_an_examiner_that_is_killed_costs_the_student_nothing(times):
     assert [test.outcome.id for test in unknown] == ([] if times == 1 else [serial.victim])
     assert bool(problem.score.unassessed) == (times == 2)
     assert all("says nothing about your code" in test.outcome.message for test in unknown)
+
+
+UNSTEADY = """
+    import torch
+
+    calls = 0
+
+    def run_softmax(in_features, dim):
+        global calls
+        calls += 1
+        return torch.exp(in_features) * (calls % 3)
+"""
+
+
+def test_code_that_does_not_always_give_one_answer_is_told_so_in_words_of_the_test(tmp_path):
+    """Of examples that fail now and then, Hypothesis raises groups of exceptions, with words and places of its own."""
+    [problem] = grade(written(tmp_path, UNSTEADY), problems("softmax")).problems
+    said = {test.outcome.id: test.outcome for test in problem.tests}
+    [outcome] = [outcome for id, outcome in said.items() if "shift_invariance" in id]
+    assert outcome.result in (Result.FAIL, Result.ERROR)
+    assert "does not always give one answer" in outcome.detail
+    for outcome in said.values():
+        assert not re.search(r"could not finish|Hypothesis found|Flaky|/wall/", outcome.message), outcome.message
 
 
 def test_a_report_shows_no_character_that_a_terminal_obeys(tmp_path):

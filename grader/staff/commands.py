@@ -13,6 +13,7 @@ from typing import Any
 from ..command_line import (
     GRADED,
     INTERRUPTED,
+    a_path,
     add_course,
     check_target,
     make_parser,
@@ -37,9 +38,20 @@ def batch(arguments: list[str]) -> int:
         "  python -m grader batch submissions --out graded --only ada grace --force",
     )
     add = parser.add_argument
-    add("folder", metavar="DIR", help="the folder with the submissions, or one archive of it")
-    add("--out", required=True, metavar="OUT", help="the folder for reports and tables; made where it is not there")
-    add("--roster", metavar="CSV", help="who is in the class: a column with ids, others with names and addresses")
+    add("folder", type=a_path, metavar="DIR", help="the folder with the submissions, or one archive of it")
+    add(
+        "--out",
+        type=a_path,
+        required=True,
+        metavar="OUT",
+        help="the folder for reports and tables; made where it is not there",
+    )
+    add(
+        "--roster",
+        type=a_path,
+        metavar="CSV",
+        help="who is in the class: a column with ids, others with names and addresses",
+    )
     add(
         "--only",
         nargs="+",
@@ -141,9 +153,9 @@ def regrade(arguments: list[str]) -> int:
         "  python -m grader batch submissions --out graded-again --edition 2025\n"
         "  python -m grader regrade graded graded-again --csv changes.csv",
     )
-    parser.add_argument("old", metavar="OLD", help="what one batch wrote: its --out")
-    parser.add_argument("new", metavar="NEW", help="what another one wrote")
-    parser.add_argument("--csv", metavar="FILE", help="write all changes as a table")
+    parser.add_argument("old", type=a_path, metavar="OLD", help="what one batch wrote: its --out")
+    parser.add_argument("new", type=a_path, metavar="NEW", help="what another one wrote")
+    parser.add_argument("--csv", type=a_path, metavar="FILE", help="write all changes as a table")
     options = parser.parse_args(arguments)
 
     from ..streams import say
@@ -170,13 +182,15 @@ def manual(arguments: list[str]) -> int:
         "  python -m grader manual graded --template answers.csv --blind    a whole class, by question\n"
         "  python -m grader manual graded answers.csv                       then the batch again, for the tables",
     )
-    parser.add_argument("report", help="a report, as --json wrote it; or what a batch wrote, its --out")
+    parser.add_argument("report", type=a_path, help="a report, as --json wrote it; or what a batch wrote, its --out")
     parser.add_argument(
         "scores", nargs="?", help="TOML: a table for each problem, with score and comment; of a class: CSV"
     )
     parser.add_argument("--blind", action="store_true", help="of a class: codes in the template in place of ids")
-    parser.add_argument("--json", metavar="FILE", help="where to write the report with the scores (default: REPORT)")
-    parser.add_argument("--template", metavar="FILE", help="write a file to enter scores in, and stop")
+    parser.add_argument(
+        "--json", type=a_path, metavar="FILE", help="where to write the report with the scores (default: REPORT)"
+    )
+    parser.add_argument("--template", type=a_path, metavar="FILE", help="write a file to enter scores in, and stop")
     options = parser.parse_args(arguments)
     if (options.scores is None) == (options.template is None):
         parser.error("name a file with scores, or --template FILE to get one")
@@ -256,7 +270,7 @@ def gradescope_zip(arguments: list[str]) -> int:
         "example:\n  python -m grader gradescope-zip autograder.zip --section model --course course.toml",
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="the archive to write, such as autograder.zip")
+    add("file", type=a_path, metavar="FILE", help="the archive to write, such as autograder.zip")
     add("--problem", nargs="+", default=[], metavar="ID", help="only these problems")
     add("--section", metavar="NAME", help="only the problems of one section")
     add("--edition", metavar="NAME", help="points of this edition of the public handout")
@@ -284,7 +298,7 @@ def handout(arguments: list[str]) -> int:
         "generators and the self-tests. Its AGENTS.md and CLAUDE.md tell coding assistants what they may do for a\n"
         "student (explain, ask, point to a failing test) and what not (write the solution).",
     )
-    parser.add_argument("folder", help="where to write it; must not exist or be empty")
+    parser.add_argument("folder", type=a_path, help="where to write it; must not exist or be empty")
     parser.add_argument("--no-assistants", action="store_true", help="leave out AGENTS.md and CLAUDE.md")
     parser.add_argument(
         "--course", type=Path, metavar="FILE", help="take the name of the students' package from there (docs/course.md)"

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .exceptions import NothingSeen
+
 _TORCH = os.path.dirname(os.path.realpath(torch.__file__)) + os.sep
 _GRADIENT_MODES = os.path.join("torch", "autograd", "grad_mode.py")
 _HERE = os.path.dirname(os.path.realpath(__file__)) + os.sep
@@ -88,11 +90,20 @@ class Call:
     output: Any = None
 
     def again(self, replaced: dict[int, Tensor]) -> Any:
-        """Make the call once more with gradients on; `replaced` names other tensors for some arguments, by id."""
+        """Make the call once more with gradients on; `replaced` names other tensors for some arguments, by id.
+
+        Raises:
+            NothingSeen: the module holds tensors of inference mode, which take part in no gradient.
+        """
         arguments = [replaced.get(id(value), value) for value in self.positional]
         named = {name: replaced.get(id(value), value) for name, value in self.named.items()}
-        with torch.inference_mode(False), torch.enable_grad():
-            return self.module(*arguments, **named)
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                return self.module(*arguments, **named)
+        except RuntimeError as error:
+            if "nference tensor" in str(error):
+                raise NothingSeen(f"{type(self.module).__name__} is built in inference mode") from error
+            raise
 
     def tensors(self) -> list[Tensor]:
         """The tensors among its arguments."""
@@ -143,6 +154,7 @@ class ConstructionMonitor:
         for call in reversed(self.calls):
             output = call.output
             if isinstance(output, Tensor) and output.dtype == result.dtype and torch.equal(output, result):
+                _leave_inference_mode(call.module)
                 return call
         return None
 
@@ -200,6 +212,22 @@ class ConstructionMonitor:
         if frame is None or self._adapter is None or self._adapter.co_filename != self._glue:
             return False
         return frame.f_code is self._adapter or _real(frame.f_code.co_filename).startswith(_HERE)
+
+
+def _leave_inference_mode(module: nn.Module) -> None:
+    """Put ordinary tensors in the place of those that an adapter in inference mode has made."""
+    ordinary: dict[int, Any] = {}
+    with torch.inference_mode(False):
+        for part in module.modules():
+            for held in (part._parameters, part._buffers):
+                for name, value in held.items():
+                    if value is None or not value.is_inference():
+                        continue
+                    if id(value) not in ordinary:  # tied ones stay tied
+                        copy = value.clone()
+                        is_weight = isinstance(value, nn.Parameter)
+                        ordinary[id(value)] = nn.Parameter(copy, value.requires_grad) if is_weight else copy
+                    held[name] = ordinary[id(value)]
 
 
 @functools.lru_cache(maxsize=4096)

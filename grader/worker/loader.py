@@ -185,8 +185,20 @@ def explain_by_place(error: BaseException, layout: Layout) -> str:
     if isinstance(error, SyntaxError) and isinstance(error.filename, str) and error.filename.startswith(layout.root):
         return f"{_relative(error.filename, layout.root)}:{error.lineno}: {type(error).__name__}: {error.msg}."
     if isinstance(error, ModuleNotFoundError):
-        return _in_other_letters(error.name, layout) if isinstance(error.name, str) else ""
+        name = error.name if isinstance(error.name, str) else ""
+        return _in_other_letters(name, layout) or _not_handed_in(name.partition(".")[0], layout)
     return ""
+
+
+def _not_handed_in(package: str, layout: Layout) -> str:
+    """That the submission's own package is no part of it, as where only the adapters were handed in."""
+    own = {re.sub(r"[-_.]+", "_", name) for name in layout.distributions}
+    places = [
+        Path(folder, name) for folder in (layout.root, *layout.import_path) for name in (package, f"{package}.py")
+    ]
+    if package not in own or any(place.exists() for place in places) or _places_of(package, layout.root):
+        return ""
+    return f"{package!r}, the package of the submission's own code, is not in it. Hand in the whole folder, with that."
 
 
 def _in_other_letters(module: str, layout: Layout) -> str:

@@ -7,6 +7,8 @@ import itertools
 import types
 from typing import Any
 
+import torch
+
 from .drivers import DRIVERS
 from .exceptions import NotProvided
 from .operation_table import OPERATIONS
@@ -53,6 +55,14 @@ class Operations:
         return [] if self._monitor is None else self._monitor.take()
 
     def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """Run an operation with gradients on, as they are when a program starts.
+
+        A script for sampling that the adapters import may have switched them off for all of its process.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._run(operation, arguments)
+
+    def _run(self, operation: str, arguments: dict[str, Any]) -> Any:
         if OPERATIONS[operation].is_adapter:
             return self.adapter(operation, **arguments)
         return DRIVERS[operation](self, **arguments)

@@ -120,7 +120,7 @@ def _save(
     Args:
         target: what `out` and `src` are: "path" (pathlib.Path), "str", or "file" (an io.BytesIO).
         optimizer: "adamw", or "sgd" with momentum.
-        buffers: let the model have buffers, which an optimizer does not see.
+        buffers: let the model have buffers, and a bias that does not train: what an optimizer leaves alone.
         evaluating: put the model into evaluation mode while it is saved.
         saved_before: an older checkpoint is already at the path.
         trained_before: the model and optimizer that are loaded into have trained on other data.
@@ -219,6 +219,7 @@ def _restore(
 def _make(optimizer: str, buffers: bool, learning_rate: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     norm = torch.nn.BatchNorm1d(8) if buffers else torch.nn.Identity()
     model = torch.nn.Sequential(torch.nn.Linear(6, 8), norm, torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    model[0].bias.requires_grad_(not buffers)
     if optimizer == "sgd":
         return model, torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9)
     return model, torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.1)

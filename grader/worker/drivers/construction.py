@@ -96,14 +96,9 @@ def parameter_gradients(
     holding = dict(_holding(given, parameters))
     if not holding:
         raise NothingSeen(f"{adapter} calls a module none of whose parameters is a weight that was given")
-    try:
-        for value in parameters.values():
-            value.requires_grad_(True)
-        output = call.again({})
-    except RuntimeError as error:
-        if "nference" in str(error):
-            raise NothingSeen(f"{adapter} builds its module in inference mode") from error
-        raise
+    for value in parameters.values():
+        value.requires_grad_(True)
+    output = call.again({})
     held = {name: parameters[parameter] for name, (parameter, _) in holding.items()}
     if not isinstance(output, Tensor) or not output.requires_grad:
         raise ContractBroken(

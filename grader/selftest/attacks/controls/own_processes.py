@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 
+import psutil
 import torch
 import torch.multiprocessing
 from honest import adapters as right
@@ -68,7 +69,7 @@ def in_subprocesses():
 
 
 def see_what_runs():
-    """As psutil finds children, and whether a process is still there."""
+    """What psutil finds, and how it finds children, and whether a process is still there."""
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -79,6 +80,8 @@ def see_what_runs():
             os.kill(int(name), 0)
         except OSError:
             pass
+    assert psutil.virtual_memory().total > psutil.Process().memory_info().rss
+    assert all(child.is_running() for child in psutil.Process().children(recursive=True))
     return [child for child, parent in parents.items() if parent == os.getpid()]
 
 
