@@ -38,6 +38,8 @@ def _of_same_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str
         yield "The sign of every value is flipped."
         return
     factor = float((expected * actual).sum() / (expected * expected).sum()) if expected.any() else 0.0
+    if expected.numel() == 1 and not _is_whole(factor):
+        return  # any two numbers have a ratio and a difference
     if factor and close(expected * factor, actual):
         yield f"Every value is {factor:.4g} times what was expected."
         return
@@ -62,6 +64,12 @@ def _of_same_shape(expected: torch.Tensor, actual: torch.Tensor) -> Iterator[str
                 else (f"{where}, only indices {_span(right)} are right.")
             )
             return
+
+
+def _is_whole(factor: float) -> bool:
+    """Whether it is a whole number or one part in so many, as where something is added up instead of averaged."""
+    largest = max(abs(factor), 1 / abs(factor)) if factor else 0.0
+    return largest >= 1.5 and abs(largest - round(largest)) <= _CLOSE * largest
 
 
 def _dimensions(tensor: torch.Tensor) -> Iterator[tuple[int, str]]:

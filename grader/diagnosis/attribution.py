@@ -55,6 +55,9 @@ _MOST_FAILING = 0.5
 _VALUES_KEPT = 1 << 20
 """Failures with more numbers and characters than this are not kept to be looked at again."""
 
+_CALLS_LOOKED_AT = 256
+"""A test that compares the answers to many calls at its end does not say which of them is wrong."""
+
 _UNKNOWN = (Result.TODO, Result.SKIP, Result.ABSENT, Result.NOT_RUN)
 """Results that say nothing about what the code does."""
 _NO_FAILURE = (Result.PASS, *_UNKNOWN)
@@ -126,14 +129,17 @@ class Attribution:
 
     def _keep_simplest(self, problem: str, outcome: Outcome, case: Case | None, submission: Submission) -> None:
         """Of each claim keep the failure with the smallest inputs, for `clues`."""
+        calls = list(zip(submission.asked, submission.transcript or [], strict=False))[:_CALLS_LOOKED_AT]
         asked, answers = tuple(submission.asked[:CALLS_KEPT]), tuple((submission.transcript or [])[:CALLS_KEPT])
+        later = tuple(calls[CALLS_KEPT:])
         claim = claim_of(outcome.id)
         kept = self._simplest.setdefault(problem, {})
         if size_of(asked) + size_of(answers) <= _VALUES_KEPT and (
             claim not in kept
             or self._order(outcome.id, case, asked) < self._order(kept[claim].test, kept[claim].case, kept[claim].asked)
         ):
-            kept[claim] = Failure(problem, outcome, claim, case, asked, answers)
+            is_small = size_of(later) <= _VALUES_KEPT
+            kept[claim] = Failure(problem, outcome, claim, case, asked, answers, later=later if is_small else ())
 
     def failures(self, explained: Mapping[str, Explanation]) -> list[Failure]:
         """The simplest failure of a few claims of each problem: what it builds on first, smallest inputs first.
@@ -170,6 +176,8 @@ class Attribution:
         found: dict[str, set[str]] = {}
         trying = Trying(self.bugs, TimeLimit(_SECONDS))
         for problem in TopologicalSorter(self.needs).static_order():
+            if not any(problem in seen for seen in (self._failing, self._wrong, self._of_properties)):
+                continue
             upstream = {bug for needed in self._below(problem) for bug in found.get(needed, ())}
             candidates = [bug for bug in self.bugs if bug.problem == problem or bug.id in upstream]
             failing = dict(sorted(self._failing.get(problem, {}).items(), key=lambda pair: self._rank(pair[0])))

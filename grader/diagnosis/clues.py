@@ -26,7 +26,8 @@ class Failure:
     """One failed test, as a source sees it.
 
     case: that of the test, or None; asked: what the test asked of the submission, in order; answers: what came of it,
-    values and exceptions; bug: id of the known bug that explains it, or "".
+    values and exceptions; bug: id of the known bug that explains it, or ""; later: further calls that it made, after
+    those, where one of many may be the wrong one.
     """
 
     problem: str
@@ -36,6 +37,12 @@ class Failure:
     asked: tuple[Question, ...]
     answers: tuple[Any, ...]
     bug: str = ""
+    later: tuple[tuple[Question, Any], ...] = ()
+
+    @property
+    def calls(self) -> list[tuple[Question, Any]]:
+        """All that it asked, in order, each with what came of it."""
+        return [*zip(self.asked, self.answers, strict=False), *self.later]
 
     @property
     def test(self) -> str:

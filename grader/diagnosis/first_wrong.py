@@ -10,6 +10,7 @@ Pure.
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,17 @@ from typing import Any
 import numpy as np
 
 from ..submission.recording import Recording, Step
-from .matching import Pattern, Shelf, is_number, is_of, relation, same, same_but_for_factors
+from .matching import (
+    Pattern,
+    Shelf,
+    exact_relation,
+    is_number,
+    is_of,
+    loose_relation,
+    relation,
+    same,
+    same_but_for_factors,
+)
 from .stored_quantities import NamedQuantity
 
 _CONE = 40
@@ -201,14 +212,10 @@ def _misplaced(
 def _unused(
     known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, final: int, had: int, missing: int
 ) -> int | None:
-    """The last step that gives a quantity between these two which nothing up to the answer takes up."""
-    behind, waiting = {final}, [final]
-    while waiting:
-        new = set(steps[waiting.pop()].sources) - behind
-        behind |= new
-        waiting += new
+    """The last step that gives a quantity between these two which no other step takes up."""
+    taken_up = {source for step in steps for source in step.sources} | {final}
     gives = {at: i for at, i in matched.match.items() if had < i < missing and known[i].kind.name == "STEP"}
-    used = {i for at, i in gives.items() if at in behind}
+    used = {i for at, i in gives.items() if at in taken_up}
     return max((at for at, i in gives.items() if i not in used), default=None)
 
 
@@ -326,6 +333,16 @@ def match(known: Sequence[NamedQuantity], steps: Sequence[Step]) -> Matched:
     found = Matched(targets, {}, {}, set(), set())
     free = [i for i, quantity in enumerate(known) if quantity.free and targets[i].is_telling]
 
+    made: dict[tuple[Any, ...], tuple[Pattern, int | None]] = {}
+
+    def seen_before(value: np.ndarray) -> tuple[Pattern, int | None]:
+        """A value as a pattern, and what it is. Many steps hand on what others gave, which is looked at once."""
+        key = value.shape, value.dtype.str, value.tobytes()
+        if key not in made:
+            pattern = Pattern.of(value)
+            made[key] = pattern, best_for(pattern) if pattern.is_telling or is_number(pattern) else None
+        return made[key]
+
     def best_for(pattern: Pattern) -> int | None:
         """Which quantity a value is: the whole of one rather than a part, and one with a name if there is a choice."""
         likely = sorted(
@@ -345,12 +362,12 @@ def match(known: Sequence[NamedQuantity], steps: Sequence[Step]) -> Matched:
     for at, step in enumerate(steps):
         if step.value is None or step.name in _UNWRITTEN or at in assembled:
             continue
-        pattern = Pattern.of(step.value)
+        strange = bool(np.isnan(step.value).any() or np.isposinf(step.value).any())
+        pattern, best = (Pattern.of(step.value), None) if strange else seen_before(step.value)
         found.patterns[at] = pattern
-        if np.isnan(step.value).any() or np.isposinf(step.value).any():
+        if strange:
             found.open.add(at)
         elif pattern.is_telling or is_number(pattern):
-            best = best_for(pattern)
             if best is None and pattern.is_telling:
                 found.open.add(at)
             elif best is not None and best != _CONTAINS:
@@ -471,14 +488,23 @@ def _related(
     known: Sequence[NamedQuantity], steps: Sequence[Step], matched: Matched, cone: Sequence[int], missing: Sequence[int]
 ) -> tuple[str, int | None]:
     """What the first line that has to do with a missing quantity makes of it: its last step, if it takes several."""
-    targets = [(i, matched.targets[i]) for i in reversed(missing)]
+
+    @functools.cache
+    def exactly(at: int, i: int) -> str | None:
+        return exact_relation(matched.patterns[at], matched.targets[i], known[i].name)
+
+    def related(at: int, i: int, loosely: bool) -> str:
+        if loosely and exactly(at, i) is None:
+            return loose_relation(matched.patterns[at], matched.targets[i], known[i].name)
+        return exactly(at, i) or ""
+
     for loosely in (False, True):
         for at in cone[:_CONE]:
-            for i, target in targets:
-                if not relation(matched.patterns[at], target, known[i].name, loosely):
+            for i in reversed(missing):
+                if not related(at, i, loosely):
                     continue
                 of_line = [one for one in cone[:_CONE] if _line_of(steps[one]) == _line_of(steps[at])]
-                found = [(relation(matched.patterns[one], target, known[i].name, loosely), one) for one in of_line]
+                found = [(related(one, i, loosely), one) for one in of_line]
                 return [pair for pair in found if pair[0]][-1]
     return "", None
 

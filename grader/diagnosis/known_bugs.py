@@ -123,17 +123,154 @@ def load_known_bugs(path: Path = EVIDENCE_FILE) -> tuple[KnownBug, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _loaded(path: Path, changed: int) -> tuple[KnownBug, ...]:
-    """Diagnosis and report ask for the same file one after the other, and unpacking it takes a fifth of a second."""
-    return tuple(map(known_bug, stored_records(path)))
+    """Diagnosis and report ask for the same file one after the other."""
+    bugs, looks = _unpacked(path)
+    return tuple(_known_bug(number, dict(record), looks) for number, record in enumerate(bugs))
+
+
+def _known_bug(number: int, record: dict[str, Any], looks: _Looks) -> KnownBug:
+    first, *more = _forms(looks, number, record.pop("shows_in"))
+    return KnownBug(**record, evidence=first.evidence, right=first.right, wrong=first.wrong, forms=tuple(more))
 
 
 def stored_records(path: Path = EVIDENCE_FILE) -> list[dict[str, Any]]:
-    """The plain records of a file of evidence: MessagePack, compressed by zlib."""
-    return msgpack.unpackb(zlib.decompress(path.read_bytes()), strict_map_key=False)
+    """The plain records of a file of evidence: all that `write_records` was given."""
+    bugs, looks = _unpacked(path)
+    return [_plain_record(number, dict(record), looks) for number, record in enumerate(bugs)]
+
+
+def write_records(records: Sequence[Mapping[str, Any]], path: Path = EVIDENCE_FILE) -> None:
+    """Write a file of evidence: MessagePack, compressed by zlib.
+
+    What bugs look like in one problem's tests is packed by itself. Most readers ask for the words, or about a problem
+    or two; unpacking all of it would take longer than what they do with it.
+    """
+    bugs: list[dict[str, Any]] = []
+    looks: dict[str, list[tuple[int, int, _Look]]] = {}
+    for number, record in enumerate(records):
+        forms = [record, *record["forms"]]
+        for form, look in enumerate(forms):
+            for problem, tests in look["evidence"].items():
+                right = [test for test in look["right"] if test in tests]
+                wrong = {test: places for test, places in look["wrong"].items() if test in tests}
+                looks.setdefault(problem, []).append((number, form, (tests, right, wrong)))
+        words = {name: value for name, value in record.items() if name not in (*_LOOK, "forms")}
+        bugs.append({**words, "shows_in": [list(look["evidence"]) for look in forms]})
+    packed = {problem: msgpack.packb(of_bugs) for problem, of_bugs in looks.items()}
+    path.write_bytes(zlib.compress(msgpack.packb({"bugs": bugs, "looks": packed}), 9))
+
+
+_LOOK = ("evidence", "right", "wrong")
+"""The fields of `Form`."""
+
+_Look = tuple[Mapping[str, Transcript], Sequence[str], Mapping[str, Sequence[int]]]
+"""These, as far as they are about one problem."""
+
+
+def _unpacked(path: Path) -> tuple[list[dict[str, Any]], _Looks]:
+    content = msgpack.unpackb(zlib.decompress(path.read_bytes()))
+    return content["bugs"], _Looks(content["looks"])
+
+
+class _Looks:
+    """What bugs look like in the tests of each problem, unpacked when somebody asks."""
+
+    def __init__(self, packed: Mapping[str, bytes]) -> None:
+        self._packed = packed
+        self._of: dict[str, dict[tuple[int, int], _Look]] = {}
+
+    def of(self, problem: str) -> Mapping[tuple[int, int], _Look]:
+        """{(number of a bug, number of its form): its look}"""
+        if problem not in self._of:
+            found = msgpack.unpackb(self._packed[problem], strict_map_key=False)
+            self._of[problem] = {(bug, form): look for bug, form, look in found}
+        return self._of[problem]
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where the looks of one form are."""
+
+    looks: _Looks
+    bug: int
+    form: int
+    problems: tuple[str, ...]
+
+    def look(self, problem: str) -> _Look:
+        """Raises KeyError: no test of the problem shows it."""
+        if problem not in self.problems:
+            raise KeyError(problem)
+        return self.looks.of(problem)[self.bug, self.form]
+
+
+class _Evidence(Mapping[str, Mapping[str, Transcript]]):
+    """The evidence of a form, by problem."""
+
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+
+    def __getitem__(self, problem: str) -> Mapping[str, Transcript]:
+        return self._place.look(problem)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place.problems)
+
+    def __len__(self) -> int:
+        return len(self._place.problems)
+
+
+class _Wrong(Mapping[str, Sequence[int]]):
+    """The places of wrong values, by test."""
+
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+
+    def __getitem__(self, test: str) -> Sequence[int]:
+        return self._place.look(_problem_of(test))[2][test]
+
+    def __iter__(self) -> Iterator[str]:
+        return (test for problem in self._place.problems for test in self._place.look(problem)[2])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Right(Collection[str]):
+    """The tests in which all values are right."""
+
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+
+    def __contains__(self, test: object) -> bool:
+        problem = _problem_of(str(test))
+        return problem in self._place.problems and test in self._place.look(problem)[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (test for problem in self._place.problems for test in self._place.look(problem)[1])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _forms(looks: _Looks, bug: int, shows_in: Sequence[Sequence[str]]) -> list[Form]:
+    places = [_Place(looks, bug, form, tuple(problems)) for form, problems in enumerate(shows_in)]
+    return [Form(_Evidence(place), _Right(place), _Wrong(place)) for place in places]
+
+
+def _plain_record(number: int, record: dict[str, Any], looks: _Looks) -> dict[str, Any]:
+    """As `trials/evidence.py` makes it."""
+    found = _forms(looks, number, record.pop("shows_in"))
+    first, *more = ({"evidence": dict(f.evidence), "right": list(f.right), "wrong": dict(f.wrong)} for f in found)
+    return {**record, **first, "forms": more}
+
+
+def _problem_of(test: str) -> str:
+    """The problem whose tests one is among: `test_rope.py::test_theta` -> `rope`."""
+    return test.partition(".py::")[0].removeprefix("test_")
 
 
 def known_bug(record: Mapping[str, Any]) -> KnownBug:
-    """A misconception from its plain record, as `trials/evidence.py` writes it."""
+    """A misconception from its plain record."""
     return KnownBug(**{**record, "forms": tuple(Form(**form) for form in record.get("forms", ()))})
 
 

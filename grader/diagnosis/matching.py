@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,9 @@ _PRECISION = 2e-5
 _DISTINCT = 4
 """So many different numbers, none of them whole, does an array need to be known by."""
 
+_AT_ONCE = 32
+"""The first few numbers of most arrays are as different."""
+
 _SAMPLES = 12
 _MOST_LAYOUTS = 200
 
@@ -38,7 +41,12 @@ _MOST_LAYOUTS = 200
 def _squeezed(value: Array) -> Array:
     """Without axes of size 1, and without those along which nothing changes."""
     value = value.reshape([n for n in value.shape if n != 1])
+    if not value.size:
+        return value
     for axis in reversed(range(value.ndim)):
+        ends = value[(0,) * value.ndim], value[tuple(-(i == axis) for i in range(value.ndim))]
+        if ends[0] != ends[1] and not np.isnan(ends).all():
+            continue  # as nearly always, and it is soon seen
         first = np.take(value, [0], axis)
         if np.array_equal(np.broadcast_to(first, value.shape), value, equal_nan=True):
             value = first.squeeze(axis)
@@ -93,8 +101,11 @@ class Pattern:
     @functools.cached_property
     def is_telling(self) -> bool:
         """Whether it holds enough different real numbers to be known by them."""
-        rounded = self.finite[np.abs(self.finite - np.round(self.finite)) > 1e-6]
-        return len(np.unique(np.round(rounded / (self.scale or 1), 4))) >= _DISTINCT
+        return self._is_telling(self.finite[:_AT_ONCE]) or self._is_telling(self.finite)
+
+    def _is_telling(self, values: Array) -> bool:
+        rounded = values[np.abs(values - np.round(values)) > 1e-6]
+        return len(set(np.round(rounded / (self.scale or 1), 4).tolist())) >= _DISTINCT
 
     @property
     def size(self) -> int:
@@ -171,7 +182,12 @@ class Shelf:
 
 
 def _samples(pattern: Pattern) -> Array:
-    return pattern.finite[np.linspace(0, pattern.finite.size - 1, _SAMPLES).astype(int)]
+    return pattern.finite[_evenly_spaced(pattern.finite.size)]
+
+
+@functools.lru_cache(maxsize=256)
+def _evenly_spaced(size: int) -> Array:
+    return np.linspace(0, size - 1, _SAMPLES).astype(int)
 
 
 def same_but_for_factors(one: Pattern, other: Pattern) -> bool:
@@ -311,12 +327,28 @@ def _axis_of(places: list[Array], origin: Array, moved: int) -> int | None:
 # How far off
 
 
+_CHANGES: Mapping[str, Callable[[Array], Array]] = {
+    "the square of": np.square,
+    "the root of": np.sqrt,
+    "the inverse of": np.reciprocal,
+    "e to the power of": np.exp,
+    "the logarithm of": np.log,
+    "the size, without its sign, of": np.abs,
+}
+
+
 def relation(wrong: Pattern, right: Pattern, name: str, loosely: bool = False) -> str:
     """What an array is, in terms of the quantity that it should be: "0.25 times the scaled scores"; "" if unknown.
 
     Args:
         loosely: also where it is right in some places only, or up to a factor of each row's own.
     """
+    found = exact_relation(wrong, right, name)
+    return (loose_relation(wrong, right, name) if loosely else "") if found is None else found
+
+
+def exact_relation(wrong: Pattern, right: Pattern, name: str) -> str | None:
+    """What holds for each value; None where nothing does, and "" where they are one and the same, or not comparable."""
     if is_number(wrong) and is_number(right):
         return _of_numbers(float(wrong.value.reshape(-1)[0]), float(right.value.reshape(-1)[0]), name)
     if wrong.size != right.size or not right.is_telling or not wrong.is_telling:
@@ -329,12 +361,16 @@ def relation(wrong: Pattern, right: Pattern, name: str, loosely: bool = False) -
             return said
     if close(np.sort(wrong.value.reshape(-1)), np.sort(right.value.reshape(-1))):
         return f"the numbers of {name} in other places (a reshape or view where a transpose belongs?)"
-    if loosely:
-        if said := _other_axis(wrong.value, right.value, name):
+    return None
+
+
+def loose_relation(wrong: Pattern, right: Pattern, name: str) -> str:
+    """What holds for some of the values, or for each row by itself, where `exact_relation` gives None."""
+    if said := _other_axis(wrong.value, right.value, name):
+        return said
+    for laid in layouts(right, wrong.value.shape):
+        if said := _by_rows(wrong.value, laid, name) or _in_some_places(wrong.value, laid, name):
             return said
-        for laid in layouts(right, shape):
-            if said := _by_rows(wrong.value, laid, name) or _in_some_places(wrong.value, laid, name):
-                return said
     return ""
 
 
@@ -344,19 +380,34 @@ def _pointwise(wrong: Array, right: Array, name: str) -> str:
         return ""
     a, b = wrong[finite], right[finite]
     scale = float(np.sqrt(np.mean(b**2))) or 1.0
-    large = np.abs(b) > 0.05 * scale
-    if large.sum() >= _DISTINCT:
-        factor = float(np.median(a[large] / b[large]))
+    if _may_be_multiples(a, b, scale):
+        large = np.abs(b) > 0.05 * scale
+        factor = float(np.median(a[large] / b[large])) if large.sum() >= _DISTINCT else 0.0
         if math.isfinite(factor) and abs(factor) > 1e-6 and close(a, factor * b):
             return _factor(factor, name)
-    shift = float(np.median(a - b))
-    if 1e-3 * scale < abs(shift) < 1e3 * scale and close(a, b + shift):
-        return f"{name} {'plus' if shift > 0 else 'minus'} {_number(abs(shift))}"
+    apart, largest = a - b, float(np.abs(a).max())
+    if float(np.ptp(apart)) <= 8 * _PRECISION * largest:
+        shift = float(np.median(apart))
+        if 1e-3 * scale < abs(shift) < 1e3 * scale and close(a, b + shift):
+            return f"{name} {'plus' if shift > 0 else 'minus'} {_number(abs(shift))}"
+    few = _evenly_spaced(b.size)
     with np.errstate(all="ignore"):
-        for said, changed in _changes(b):
+        for said, change in _CHANGES.items():
+            if not (np.abs(a[few] - (seen := change(b[few]))) <= 2 * _PRECISION * (largest + np.abs(seen))).all():
+                continue  # nearly all of them, by a few numbers
+            changed = change(b)
             if np.isfinite(changed).all() and close(a, changed):
                 return f"{said} {name}"
     return ""
+
+
+def _may_be_multiples(a: Array, b: Array, scale: float) -> bool:
+    """Whether each value of one may be the same number times one of the other, by what that is for the largest: this
+    is seen sooner than the number is found that fits best.
+    """
+    at = int(np.abs(b).argmax())
+    factor = a[at] / b[at] if b[at] else 0.0
+    return bool((np.abs(a - factor * b) <= 4 * _PRECISION * abs(factor) * (scale + np.abs(b))).all())
 
 
 def _in_some_places(wrong: Array, right: Array, name: str) -> str:
@@ -387,15 +438,6 @@ def _other_axis(wrong: Array, right: Array, name: str) -> str:
     return ""
 
 
-def _changes(b: Array) -> Iterator[tuple[str, Array]]:
-    yield "the square of", b**2
-    yield "the root of", np.sqrt(b)
-    yield "the inverse of", 1 / b
-    yield "e to the power of", np.exp(b)
-    yield "the logarithm of", np.log(b)
-    yield "the size, without its sign, of", np.abs(b)
-
-
 def _by_rows(wrong: Array, right: Array, name: str) -> str:
     """Right up to a factor of each row's own: a division by something else."""
     if wrong.ndim < 2 or wrong.shape[-1] < 3:
@@ -420,7 +462,7 @@ def _of_numbers(wrong: float, right: float, name: str) -> str:
     plain = [n for n in (factor, 1 / factor) if abs(n - round(n)) <= 2 * _PRECISION * abs(n) and 1 <= abs(n) <= 64]
     if plain:
         return _factor(factor, name)
-    found = ((said, float(changed[0])) for said, changed in _changes(np.array([right])))
+    found = ((said, float(change(np.array([right]))[0])) for said, change in _CHANGES.items())
     return next((f"{said} {name}" for said, value in found if math.isclose(wrong, value, rel_tol=2 * _PRECISION)), "")
 
 

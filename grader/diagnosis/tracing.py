@@ -90,6 +90,13 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
         lines: whether to name files and lines; else only the quantities that are right, missing, or in their place.
     """
     seen = _seen.setdefault(submission, _Seen()).clues
+    there = [
+        clue
+        for (_, named), (question, clue, ended) in seen.items()
+        if ended and named == lines and _stops_there(ended, question, failure, submission)
+    ]
+    if any(there) or len(there) >= _QUESTIONS:
+        return next(filter(None, there), None) or (_raised(failure, submission) if lines else None)
     for question in _questions(failure):
         key = id(question[1]), lines
         if key not in seen:
@@ -98,6 +105,29 @@ def locate(failure: Failure, submission: Submission, lines: bool = True) -> Clue
         if clue and (_is_asked(question, failure) or _ends_alike(ended, clue, failure, submission)):
             return clue
     return _raised(failure, submission) if lines else None
+
+
+def _stops_there(ended: Raised, question: Question, failure: Failure, submission: Submission) -> bool:
+    """Whether a failed test ended with the same exception, in the same line, as another question of the very kind."""
+    last = next((i for i, answer in enumerate(failure.answers) if isinstance(answer, Exception)), None)
+    if last is None or not _is_fit(failure.asked[last]) or _kind_of(failure.asked[last]) != _kind_of(question):
+        return False
+    error = failure.answers[last]
+    return _type_of(error) == ended.type and _place_of(error, submission) == (ended.file, ended.line)
+
+
+def _kind_of(question: Question) -> tuple[str, dict[str, Any]]:
+    """The operation, and what its arguments are but for their values and sizes: a line may refuse others for reasons
+    of their own.
+    """
+    return question[0], {
+        name: (value.dtype, value.ndim) if isinstance(value, torch.Tensor) else type(value)
+        for name, value in question[1].items()
+    }
+
+
+def _type_of(error: Exception) -> str:
+    return error.type_name if isinstance(error, StudentError) else type(error).__name__
 
 
 def _is_asked(question: Question, failure: Failure) -> bool:
@@ -115,8 +145,7 @@ def _ends_alike(ended: Raised | None, clue: Clue, failure: Failure, submission: 
     place = _place_of(error, submission)
     if ended is None:
         return place == (clue.file, clue.line) and SIZES in fingerprint_error(error)
-    type_name = error.type_name if isinstance(error, StudentError) else type(error).__name__
-    return type_name == ended.type and place in ((ended.file, ended.line), None)
+    return _type_of(error) == ended.type and place in ((ended.file, ended.line), None)
 
 
 def _look_into(question: Question, submission: Submission, lines: bool) -> tuple[Clue | None, Raised | None]:
@@ -127,7 +156,7 @@ def _look_into(question: Question, submission: Submission, lines: bool) -> tuple
         return None, None
     if recording.ended is not None:
         return stopped(readings[0], recording, submission, lines), recording.ended
-    followed = departure_of(readings, recording.answer)
+    followed = departure_of(readings, recording.answer, recording)
     if followed is None:
         return None, None
     known, wrong = followed
@@ -297,14 +326,27 @@ def readings_of(operation: str, arguments: Mapping[str, Any]) -> list[list[Named
 
 
 def departure_of(
-    readings: Sequence[list[NamedQuantity]], answer: Any
+    readings: Sequence[list[NamedQuantity]], answer: Any, recording: Recording | None = None
 ) -> tuple[list[NamedQuantity], tuple[NamedQuantity, np.ndarray]] | None:
-    """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed."""
+    """The reading that an answer follows longest, with the first part that is wrong in it; None if one is followed.
+
+    Of readings that it follows as long, the one of which most is in the recording: an answer may be too coarse to tell.
+    """
     found = [(known, wrong_output(known, answer)) for known in readings]
     wrong = [(known, where) for known, where in found if where is not None]
     if len(wrong) < len(found) or not wrong:
         return None
-    return max(wrong, key=lambda pair: pair[0].index(pair[1][0]))
+    longest = max(known.index(where[0]) for known, where in wrong)
+    alike = [(known, where) for known, where in wrong if known.index(where[0]) == longest]
+    if recording is None or len(alike) == 1:
+        return alike[0]
+    return max(alike, key=lambda pair: _in_recording(pair[0], recording))
+
+
+def _in_recording(known: Sequence[NamedQuantity], recording: Recording) -> int:
+    """How many of the formula's own steps a recorded call has."""
+    present = match(known, recording.steps).present
+    return sum(known[i].kind.name in ("STEP", "OPTIONAL") for i in present)
 
 
 def _plain(value: Any) -> Any:

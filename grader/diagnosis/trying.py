@@ -86,18 +86,28 @@ class Trying:
     ) -> dict[str, Explanation]:
         """Plant the bugs of each hypothesis together, and see whether they give the submission's wrong outputs.
 
+        The smallest question of each claim is asked first. Where none of these is answered so, something else is wrong
+        in all that is asked, and the larger ones are left.
+
         Args:
             wrong: ids of tests, their cases and what the submission gave.
             hypotheses: ids of bugs that the stored cases revealed.
         """
         if not hypotheses or not wrong or not has_catalogue():
             return {}
-        explained: dict[str, Explanation] = {}
         forms = [combination for bugs in hypotheses for combination in self._forms(bugs)]
-        for entry in wrong:
-            if bugs := next((bugs for bugs in forms if self._gives(bugs, entry)), None):
-                explained[entry.test] = Explanation(bugs[0].id, carried=bugs[0].problem != problem)
-        return explained
+
+        def explained(entries: Iterable[Wrong]) -> dict[str, Explanation]:
+            found = {entry.test: next((b for b in forms if self._gives(b, entry)), None) for entry in entries}
+            return {
+                test: Explanation(bugs[0].id, carried=bugs[0].problem != problem)
+                for test, bugs in found.items()
+                if bugs is not None
+            }
+
+        if not explained(_smallest_of_each_claim(wrong)):
+            return {}
+        return explained(wrong)
 
     def explain_by_one_more(
         self, problem: str, wrong: Sequence[Wrong], below: Sequence[str], likely: Sequence[str]
@@ -109,9 +119,13 @@ class Trying:
         """
         if not wrong or not has_catalogue():
             return {}
+        smallest_first = sorted(wrong, key=_trouble)
         together = [[bug, *below] for bug in likely]
-        likely_together = [bugs for bugs in together if self.explain(problem, wrong[:1], [bugs])]
-        explained = [self.explain(problem, wrong, [bugs]) for bugs in likely_together]
+        explained = [
+            self.explain(problem, wrong, [bugs])
+            for bugs in together
+            if any(self.gives_nearly_all(variants, smallest_first[:1]) for variants in self._forms(bugs))
+        ]
         most = max(map(len, explained), default=0)
         best = [explanations for explanations in explained if len(explanations) == most]
         return best[0] if len(best) == 1 and most >= FORESEEN * len(wrong) else {}
@@ -235,6 +249,13 @@ class Trying:
         from ..submission.given_weights import GivenWeights
 
         return GivenWeights(importlib.import_module("grader.reference.adapters"))
+
+
+def _smallest_of_each_claim(wrong: Iterable[Wrong]) -> Iterable[Wrong]:
+    smallest: dict[str, Wrong] = {}
+    for entry in sorted(wrong, key=_trouble):
+        smallest.setdefault(claim_of(entry.test), entry)
+    return smallest.values()
 
 
 def _trouble(entry: Wrong) -> tuple[bool, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import json
 import random
 import sys
@@ -303,6 +304,7 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
     if isinstance(submission, WalledSubmission) and seed is not None:
         submission.crosscheck = Crosscheck(seed)
     session = _Session(submission, oracle, seed)
+    gc.freeze()  # what was imported stays; collections need not go through it again and again
     try:
         unbegun = {} if fault else _unbegun(order["optional"], examination)
         events.send("unbegun", problems=unbegun)
@@ -318,6 +320,7 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
     except (UnknownOperation, NotCollected) as error:
         events.send("failed", message=f"A test of the kit's own is wrong. {error}")
         return 3
+    gc.freeze()  # nor through what the tests have left
     explained = attribution.explain()
     clues = attribution.find_clues(explained, submission)
     events.send("explained", tests={test: asdict(explanation) for test, explanation in explained.items()})

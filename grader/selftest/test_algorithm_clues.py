@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import types
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -372,6 +373,18 @@ def test_the_pretoken_and_the_merge_are_named():
     found = said(with_adapters(get_tokenizer=TakesTheFirstThatFits), "tokenizer", "where_merges_meet")
     assert "the ids part at the pre-token" in found
     assert "of rank 0, comes first" in found
+
+
+def test_the_wrong_one_of_many_calls_is_looked_at():
+    """A claim encodes a hundred words and compares them at its end; the first that is wrong may be the fiftieth."""
+
+    class Composes(Tokenizer):
+        def encode(self, text):
+            return super().encode(unicodedata.normalize("NFC", text))
+
+    claim = "test_letters_and_digits_of_every_script"
+    found = said_of_submission(with_adapters(get_tokenizer=Composes), "tokenizer", [claim])
+    assert any(sentence.startswith("Your code composes characters first") for sentence in found.sentences)
 
 
 # --- optimizers, schedule, clipping ----------------------------------------------------------------------------------

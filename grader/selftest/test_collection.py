@@ -61,6 +61,14 @@ def test_a_file_is_no_submission_and_its_row_says_so(handed_in):
     assert model.fault.startswith("model.py is a file, neither a folder nor an archive")
 
 
+def test_a_link_to_nothing_is_called_so(handed_in):
+    folder = handed_in("ada/")
+    (folder / "grace").symlink_to(folder / "gone")
+    _, grace = collect(folder)
+    assert grace.source is None
+    assert grace.fault == "grace is a link that leads nowhere"
+
+
 @pytest.mark.parametrize("names", [("ada/", "ada.zip"), ("ada/", "Ada/"), ("ada.zip", "ada.tar")])
 def test_two_for_one_student_are_left_to_a_person(handed_in, names):
     folder = handed_in(*names, "grace/")

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
+from typing import Any
 
+import msgpack
 import pytest
 import torch
 
 from grader.cases.relations import relations
 from grader.diagnosis.fingerprint import fingerprint, fingerprint_error, fingerprint_transcript
-from grader.diagnosis.known_bugs import Form, KnownBug, diagnose, load_known_bugs, same, without_wrong_values
+from grader.diagnosis.known_bugs import (
+    Form,
+    KnownBug,
+    diagnose,
+    load_known_bugs,
+    same,
+    stored_records,
+    without_wrong_values,
+    write_records,
+)
 from grader.submission.faults import WrongResult
 from grader.submission.transcript import TIMED
 from grader.trials.evidence import dependents
@@ -150,7 +162,7 @@ def test_what_is_stored_says_in_which_tests_all_values_are_right():
         tests = {test for evidence in known.evidence.values() for test in evidence}
         assert set(known.right) <= tests, known.id
     twice = next(known for known in BUGS if known.id == "adamw-reads-parameters-twice")
-    assert twice.right == list(twice.evidence["adamw"])  # from a list it is right, and the generator raises
+    assert list(twice.right) == list(twice.evidence["adamw"])  # from a list it is right, and the generator raises
 
 
 def test_where_every_test_raises_nothing_is_named():
@@ -282,6 +294,22 @@ def test_where_nothing_simple_holds_nothing_is_said(actual):
     assert relations(X, actual) == []
 
 
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (64, ["Every value is 64 times what was expected."]),
+        (1 / 64, ["Every value is 0.01562 times what was expected."]),
+        (1.286, []),
+        (0.3, []),
+        (-1, ["The sign of every value is flipped."]),
+    ],
+)
+def test_a_single_number_has_no_relation_but_a_whole_one(factor, said):
+    """Any two numbers have a ratio and a difference. A sum instead of a mean is so many times as large."""
+    loss = torch.tensor(2.77846)
+    assert relations(loss, factor * loss) == said
+
+
 BUGS = load_known_bugs()
 
 
@@ -302,3 +330,42 @@ def test_a_bug_below_explains_what_it_does_above(bug, problem):
     candidates = [bug, *(other for other in BUGS if other.problem == problem)]
     failing = bug.evidence[problem]
     assert diagnose(problem, failing, ran, candidates) == dict.fromkeys(failing, bug)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What is stored
+
+RECORD: dict[str, Any] = {
+    **dict.fromkeys(("id", "diagnosis", "hint", "frequency"), "one"),
+    "problem": "rope",
+    "tried_on": ["rope", "transformer_lm"],
+    "evidence": {"rope": {"test_rope.py::t": A}, "transformer_lm": {"test_transformer_lm.py::t": [*B, *A]}},
+    "right": ["test_rope.py::t"],
+    "wrong": {"test_rope.py::t": [], "test_transformer_lm.py::t": [1]},
+    "forms": [{"evidence": {"rope": {"test_rope.py::u": C}}, "right": [], "wrong": {"test_rope.py::u": [0]}}],
+}
+
+
+def test_evidence_comes_back_as_it_was_written(tmp_path):
+    write_records([RECORD, {**RECORD, "id": "two", "forms": []}], tmp_path / "evidence")
+    assert stored_records(tmp_path / "evidence") == [RECORD, {**RECORD, "id": "two", "forms": []}]
+    one, two = load_known_bugs(tmp_path / "evidence")
+    assert [form.evidence for form in one.every_form] == [RECORD["evidence"], RECORD["forms"][0]["evidence"]]
+    assert "test_rope.py::t" in one.right
+    assert "test_rope.py::u" not in one.right
+    assert [dict(form.wrong) for form in one.every_form] == [RECORD["wrong"], RECORD["forms"][0]["wrong"]]
+    assert (two.id, two.forms) == ("two", ())
+
+
+def test_evidence_of_other_problems_is_not_unpacked(tmp_path):
+    """Each examiner needs that of a few, and the process that reports that of none."""
+    path = tmp_path / "evidence"
+    write_records([RECORD], path)
+    content = msgpack.unpackb(zlib.decompress(path.read_bytes()))
+    content["looks"]["transformer_lm"] = b"nothing that could be unpacked"
+    path.write_bytes(zlib.compress(msgpack.packb(content)))
+    (one,) = load_known_bugs(path)
+    assert list(one.evidence) == ["rope", "transformer_lm"]
+    assert one.evidence["rope"] == RECORD["evidence"]["rope"]
+    assert one.wrong["test_rope.py::t"] == []
+    assert diagnose("rope", {"test_rope.py::t": A}, ["test_rope.py::t"], [one]) == {}

@@ -155,6 +155,11 @@ def block_after(d_model, num_heads, d_ff, max_seq_len, theta, weights, in_featur
     return REFERENCE.run_rmsnorm(d_model, 1e-5, weights["ln2.weight"], y + fed)
 
 
+def loss_with_log2_of_sum(inputs, targets):
+    shifted = inputs - inputs.amax(-1, keepdim=True)
+    return F.nll_loss(shifted, targets) + shifted.exp().sum(-1).log2().mean()
+
+
 WRONG = [
     ("run_rmsnorm", rmsnorm_by_norm, "eps is added outside the root"),
     ("run_rmsnorm", rmsnorm_with_two_mistakes, "squares are added up and not averaged"),
@@ -164,6 +169,7 @@ WRONG = [
     ("run_softmax", lambda in_features, dim: in_features.flatten().softmax(0).reshape(in_features.shape), "whole"),
     ("run_cross_entropy", lambda inputs, targets: F.cross_entropy(inputs, targets) / math.log(2), "base 2"),
     ("run_cross_entropy", lambda inputs, targets: F.nll_loss(inputs.softmax(-1), targets), "logarithm is left out"),
+    ("run_cross_entropy", loss_with_log2_of_sum, "the logarithm of the sum of e^x has base 2"),
     ("run_rope", complex_rope(sign=-1), "turns the other way"),
     ("run_rope", complex_rope(count=lambda p: p + 1), "positions are counted from 1"),
     ("run_rope", complex_rope(-1, lambda p: p + 1), "two mistakes together"),
@@ -188,6 +194,14 @@ def test_a_number_that_nobody_declared_is_not_guessed():
         return in_features @ weights.T * 1.2345 + in_features.mean()
 
     assert said("run_linear", run_linear=scaled) == ""
+
+
+def test_a_loss_that_is_cut_shows_where_one_is_large():
+    def cut(inputs, targets):
+        return F.cross_entropy(inputs, targets, reduction="none").clamp(max=20).mean()
+
+    large = drawn("run_cross_entropy")[3]
+    assert "the loss of each target is cut at 20" in said("run_cross_entropy", large, run_cross_entropy=cut)
 
 
 def test_code_that_raises_is_explained_by_what_it_gives_elsewhere():

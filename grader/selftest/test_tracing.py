@@ -24,6 +24,7 @@ from rich.console import Console
 from grader.cases.store import stored_cases
 from grader.diagnosis import tracing
 from grader.diagnosis.clues import Failure
+from grader.diagnosis.first_wrong import find
 from grader.diagnosis.matching import Pattern, relation, same
 from grader.diagnosis.stored_quantities import QUANTITIES_FILE, known_questions
 from grader.diagnosis.tracing import FORMULA_PROBLEMS, departure_of, is_formula, is_precise, locate, readings_of
@@ -335,6 +336,55 @@ def test_an_exception_is_placed_after_what_was_right(tmp_path):
     assert clue.agrees_until == "the scaled scores Q Kᵀ / √d_k"
 
 
+def test_what_ends_in_one_line_is_not_recorded_again_and_again(tmp_path, monkeypatch):
+    root, line = wrote(
+        tmp_path,
+        """
+        def run_scaled_dot_product_attention(Q, K, V, mask=None):
+            scores = Q @ K.mT
+            return scores.no_such_method() @ V  # <- here
+        """,
+    )
+    asked = []
+    look_into = tracing._look_into
+
+    def noted(question: Any, *more: Any) -> Any:
+        asked.append(question)
+        return look_into(question, *more)
+
+    monkeypatch.setattr(tracing, "_look_into", noted)
+    with opened(root, "process") as submission:
+        failed = list(failures("scaled_dot_product_attention", submission))
+        clues = [locate(failure, submission) for failure in failed]
+    assert len(failed) > 2
+    assert {(clue.file, clue.line, clue.agrees_until) for clue in clues if clue} == {
+        ("adapters.py", line, "the scores Q Kᵀ")
+    }
+    assert all(clues)
+    assert len(asked) == 1
+
+
+def test_what_is_asked_otherwise_may_end_in_a_line_for_reasons_of_its_own(tmp_path):
+    """Sines are looked up rightly for positions of each sequence, and for none there is one dimension too many."""
+    root, _ = wrote(
+        tmp_path,
+        """
+        def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+            return in_query_or_key @ in_query_or_key
+        """,
+    )
+    with opened(root, "process") as submission:
+        failure = next(failures("rope", submission))
+        (operation, arguments), *_ = failure.asked
+        recording = submission.record(operation, arguments)
+        assert recording is not None
+        assert recording.ended is not None
+        positions = arguments["token_positions"]
+        for given, alike in ((positions, True), (positions + 1, True), (positions[None], False), (None, False)):
+            question = operation, {**arguments, "token_positions": given}
+            assert tracing._stops_there(recording.ended, question, failure, submission) is alike
+
+
 def test_another_questions_exception_is_no_clue_to_a_failure_that_ended_otherwise(tmp_path, monkeypatch):
     """Attention that needs a mask, and also has no place for matrices without a batch."""
     root, line = wrote(
@@ -446,6 +496,61 @@ def test_what_a_line_gives_is_its_last_step(tmp_path):
     assert clue is not None
     assert clue.line == line
     assert clue.relation == "0.01 times the second moment at step 1", clue.says
+
+
+def test_a_step_is_said_to_be_left_only_where_nothing_takes_it_up(tmp_path):
+    """Whether weights decay before or after the gradient's step hardly shows in the answer, but in what is computed.
+
+    Here they decay first, and t counts every parameter: the first one is right, and nothing of it is lost.
+    """
+    root, line = wrote(
+        tmp_path,
+        """
+        import torch
+
+        class AdamW(torch.optim.Optimizer):
+            def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+                super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+                self.t = 0
+
+            @torch.no_grad()
+            def step(self, closure=None):
+                for group in self.param_groups:
+                    (b1, b2), lr = group["betas"], group["lr"]
+                    for p in group["params"]:
+                        if p.grad is None:
+                            continue
+                        s = self.state[p]
+                        if not s:
+                            s["m"], s["v"] = torch.zeros_like(p), torch.zeros_like(p)
+                        self.t += 1
+                        s["m"].lerp_(p.grad, 1 - b1)
+                        s["v"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+                        p.mul_(1 - lr * group["weight_decay"])
+                        rate = lr * (1 - b2**self.t) ** 0.5 / (1 - b1**self.t)
+                        p.addcdiv_(s["m"], s["v"].sqrt() + group["eps"], value=-rate)  # <- here
+
+        def get_adamw_cls():
+            return AdamW
+        """,
+    )
+    parameters = [torch.tensor([0.8, -1.2, 0.5]), torch.tensor([[0.3, -0.7], [1.1, 0.2]]), torch.tensor([1.7, 0.4])]
+    arguments = {
+        "parameters": parameters,
+        "gradients": [[0.3 * parameter.flip(0) for parameter in parameters]] * 2,
+        "options": {"lr": 0.03, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1},
+    }
+    with opened(root, "process") as submission:
+        recording = submission.record("adamw_trajectory", arguments)
+    assert recording is not None
+    followed = departure_of(readings_of("adamw_trajectory", arguments), recording.answer, recording)
+    assert followed is not None
+    known, wrong = followed
+    departure = find(known, recording, *wrong)
+    assert departure is not None
+    assert departure.first == ("adapters.py", line)
+    assert departure.unused is None
+    assert str(departure.had).startswith("parameter 1 at step 1, decayed")
 
 
 def test_where_an_exception_comes_from_is_not_said_twice(tmp_path):

@@ -166,11 +166,14 @@ TABLES = {"vocab": {i: bytes([i]) for i in range(256)} | {256: b"<|a|>", 257: b"
 OPENED = ("open_tokenizer", {**TABLES, "special_tokens": ["<|a|>", "<|a|>b"]})
 
 
-def encodes(handle: int) -> tuple[str, dict[str, Any]]:
-    return "tokenizer_encode", {"handle": handle, "text": "x<|a|>by"}
+TEXT = "x<|a|>by"
 
 
-def answers_of_a_submission_with(bug: str) -> list[Any]:
+def encodes(handle: int, text: str = TEXT) -> tuple[str, dict[str, Any]]:
+    return "tokenizer_encode", {"handle": handle, "text": text}
+
+
+def answers_of_a_submission_with(bug: str, text: str = TEXT) -> list[Any]:
     """Of one that has opened other tokenizers before."""
     (known,) = (known for known in load_catalogue("tokenizer") if known.id == bug)
     submission = GivenWeights(REFERENCE)
@@ -178,7 +181,7 @@ def answers_of_a_submission_with(bug: str) -> list[Any]:
         submission.perform(*OPENED)
     with planted([known]):
         submission.begin_transcript()
-        submission.perform(*encodes(submission.perform(*OPENED)))
+        submission.perform(*encodes(submission.perform(*OPENED), text))
     return list(submission.transcript or [])
 
 
@@ -197,3 +200,16 @@ def test_nothing_is_said_of_what_was_opened_before_the_test(knowing):
     """A handle of another process is none here, which must not look like a KeyError of the submission's."""
     entry = Wrong("claim[case]", True, (encodes(4),), fingerprint_transcript([KeyError(b"<|pad|>")]))
     assert knowing.explain("tokenizer", [entry], [[SHORTER_FIRST]]) == {}
+
+
+def test_where_the_smallest_question_of_no_claim_is_answered_so_the_larger_ones_are_left(knowing):
+    """What is wrong there beside the bug is wrong in all of them; else one after the other would be asked in vain."""
+
+    def entry(test: str, text: str, given: bool) -> Wrong:
+        answers = answers_of_a_submission_with(SHORTER_FIRST, text) if given else [7, [1, 2]]
+        asked = (OPENED, encodes(4, text))
+        return Wrong(test, False, asked, fingerprint_transcript(answers))
+
+    large, small, other = entry("a[large]", 9 * TEXT, True), entry("a[small]", TEXT, False), entry("b[]", TEXT, True)
+    assert knowing.explain("tokenizer", [large, small], [[SHORTER_FIRST]]) == {}
+    assert knowing.explain("tokenizer", [large, small, other], [[SHORTER_FIRST]]).keys() == {"a[large]", "b[]"}

@@ -161,6 +161,8 @@ def _submission(entries: list[_Entry], roster: Roster | None) -> HandedIn:
         source = gradable[0].path
     elif why := next((entry.fault for entry in entries if entry.fault), ""):
         fault = why.rstrip(".")
+    elif not os.path.exists(first.path):
+        fault = f"{_shown(others)} is a link that leads nowhere"
     else:
         fault = f"{_shown(others)} is a file, neither a folder nor an archive ({', '.join(SUFFIXES)})"
     return HandedIn(folder_name(_identity(first)), first.students, source, fault, tuple(notes))

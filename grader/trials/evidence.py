@@ -10,16 +10,14 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgpack
 import torch
 from tqdm import tqdm
 
-from ..diagnosis.known_bugs import stored_records, without_wrong_values, wrong_places
+from ..diagnosis.known_bugs import stored_records, without_wrong_values, write_records, wrong_places
 from ..examination.runner import has_tests
 from ..misconceptions.catalogue import Misconception, load_catalogue
 from ..scoring.rubric import Problem, load_rubric
@@ -45,7 +43,7 @@ def write_evidence(path: Path, only: Sequence[str] | None = None, processes: int
     kept = [] if only is None else stored_records(path)
     records += [record for record in kept if record["problem"] not in tried]
     records.sort(key=lambda record: problems.index(record["problem"]))  # stable: the catalogue's order within each
-    path.write_bytes(zlib.compress(msgpack.packb(records), 9))
+    write_records(records, path)
     return len(records)
 
 

@@ -327,7 +327,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         "tokenizer_encode_iterable": [],
         "tokenizer_decode": [],
     }
-    for (operation, arguments), answer in zip(failure.asked, failure.answers, strict=False):
+    for (operation, arguments), answer in failure.calls:
         if operation in asked:
             given = next(arguments[name] for name in ("text", "chunks", "ids") if name in arguments)
             asked[operation].append((given, answer))

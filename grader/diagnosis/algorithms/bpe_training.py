@@ -7,6 +7,7 @@ failure itself.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -213,9 +214,9 @@ class Trainer:
 
     def __init__(self, corpus: bytes, special_tokens: Sequence[str], ways: Iterable[Way] = ()) -> None:
         self._way = Steps(ways)
-        counts = self._count_words(corpus, list(special_tokens))
-        self.words = list(counts)
-        self.weights = list(counts.values())
+        counts = _counted_words(corpus, tuple(special_tokens), *(self._way[step] for step in _OF_WORDS))
+        self.words = [word for word, _ in counts]
+        self.weights = [times for _, times in counts]
         self.pairs: Counter[Pair] = Counter()
         self._places: defaultdict[Pair, set[int]] = defaultdict(set)
         self._ids = {bytes([byte]): byte for byte in range(256)}
@@ -248,33 +249,6 @@ class Trainer:
         self.changed |= {pair: len(self.merged) for pair, change in self._changes.items() if change}
 
     # --- what is counted ---
-
-    def _count_words(self, corpus: bytes, special_tokens: list[str]) -> Counter[Word]:
-        text = corpus.decode("utf-8", "replace")
-        match self._way["text"]:
-            case "text mode":
-                text = text.replace("\r\n", "\n").replace("\r", "\n")
-            case "stripped":
-                text = text.strip()
-        counted: Counter[str] = Counter()
-        for document in plain(parts(text, special_tokens, self._way["documents"])):
-            here = Counter(pretokens(document, self._way["pre-tokens"]))
-            if self._way["words"] == "last document":
-                dict.update(counted, here)
-            else:
-                counted.update(here)
-        words: Counter[Word] = Counter()
-        for pretoken, times in counted.items():
-            words[self._symbols(pretoken)] += 1 if self._way["words"] == "once" else times
-        return words
-
-    def _symbols(self, pretoken: str) -> Word:
-        match self._way["symbols"]:
-            case "characters":
-                return tuple(character.encode("utf-8", "surrogateescape") for character in pretoken)
-            case "code points":
-                return tuple(bytes([ord(character) % 256]) for character in pretoken)
-        return tuple(bytes([byte]) for byte in pretoken.encode("utf-8", "surrogateescape"))
 
     def _counted_pairs(self, word: Word) -> Iterable[Pair]:
         match self._way["pairs"]:
@@ -402,6 +376,43 @@ class Trainer:
                 self._add(number, (merged, right[0]), weight)
             done.append(merged)
             at += 2
+
+
+_OF_WORDS = ("text", "documents", "pre-tokens", "words", "symbols")
+"""The steps that make words of a text, in the order in which `_counted_words` takes them."""
+
+
+@functools.lru_cache(maxsize=64)
+def _counted_words(
+    corpus: bytes, special_tokens: tuple[str, ...], how_text: str, documents: str, cut: str, count: str, symbols: str
+) -> tuple[tuple[Word, int], ...]:
+    """The words of a text and how often each occurs. Most ways have the same, which take longest to find."""
+    text = corpus.decode("utf-8", "replace")
+    match how_text:
+        case "text mode":
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        case "stripped":
+            text = text.strip()
+    counted: Counter[str] = Counter()
+    for document in plain(parts(text, list(special_tokens), documents)):
+        here = Counter(pretokens(document, cut))
+        if count == "last document":
+            dict.update(counted, here)
+        else:
+            counted.update(here)
+    words: Counter[Word] = Counter()
+    for pretoken, times in counted.items():
+        words[_symbols(pretoken, symbols)] += 1 if count == "once" else times
+    return tuple(words.items())
+
+
+def _symbols(pretoken: str, way: str) -> Word:
+    match way:
+        case "characters":
+            return tuple(character.encode("utf-8", "surrogateescape") for character in pretoken)
+        case "code points":
+            return tuple(bytes([ord(character) % 256]) for character in pretoken)
+    return tuple(bytes([byte]) for byte in pretoken.encode("utf-8", "surrogateescape"))
 
 
 def _joined_from_left(word: Sequence[bytes], pair: Sequence[bytes], merged: bytes) -> list[bytes]:

@@ -217,10 +217,11 @@ class Evaluation:
 
     def _once(self, what: Any, arguments: Sequence[Any], does: Callable[..., Any], places: Iterable[str]) -> Any:
         """What it gives, from `known` if it is there."""
-        if not self._keeps and not self._known:
+        is_known = bool(self._known) and self.differs.isdisjoint(places)
+        if not self._keeps and not is_known:
             return does(*arguments)
         key = (what, *map(_identity, arguments))
-        value = self._known[key] if key in self._known and self.differs.isdisjoint(places) else does(*arguments)
+        value = self._known[key] if is_known and key in self._known else does(*arguments)
         if self._keeps:
             self.results[key] = value
             self.arguments.append(arguments)
@@ -233,7 +234,7 @@ _FEW_INTEGERS = 64
 def _identity(value: Any) -> Any:
     """What tells an argument from others: numbers and positions by what they are, anything else by being that one."""
     if isinstance(value, Tensor):
-        if value.numel() > _FEW_INTEGERS or value.is_floating_point():
+        if value.dtype.is_floating_point or value.numel() > _FEW_INTEGERS:
             return id(value)
         return value.dtype, value.shape, value.numpy().tobytes()
     return (type(value), value) if isinstance(value, (int, float, str)) else id(value)

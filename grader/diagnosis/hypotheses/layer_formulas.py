@@ -295,6 +295,12 @@ def _clamped_log(eps: float) -> Callable[[Tensor], Tensor]:
     return lambda x: x.float().softmax(-1).clamp(min=eps).log().double()
 
 
+def _with_log_of_sum(x: Tensor, base: int) -> Tensor:
+    """Logarithms of probabilities where only that of the sum, less the maximum, has another base."""
+    top = x.amax(-1, keepdim=True)
+    return x - top - (x - top).exp().sum(-1, keepdim=True).log() / math.log(base)
+
+
 CROSS_ENTROPY = Formula(
     "run_cross_entropy",
     _cross_entropy,
@@ -316,10 +322,26 @@ CROSS_ENTROPY = Formula(
         Change("loss_of_each", lambda p: p, "the minus sign before the logarithm is missing"),
         Change("loss_of_each", lambda p: -p / math.log(2), "the logarithm has base 2 instead of e"),
         Change("loss_of_each", lambda p: -p / math.log(10), "the logarithm has base 10 instead of e"),
+        *(
+            Change(
+                "log_probabilities",
+                lambda x, base=base: _with_log_of_sum(x, base),
+                f"the logarithm of the sum of e^x has base {base} instead of e",
+            )
+            for base in (2, 10)
+        ),
         Change("loss_of_each", lambda p: -p.exp(), "the logarithm is left out: -p is averaged instead of -log p"),
         Change("loss_of_each", lambda p: -p.detach(), "no gradient reaches the logits"),
         Change("loss_of_each", torch.exp, "p is averaged instead of -log p"),
         Change("loss_of_each", lambda p: 1 - p.exp(), "1 - p is averaged instead of -log p"),
+        *(
+            Change(
+                "loss_of_each",
+                lambda p, most=most: (-p).clamp(max=most),
+                f"the loss of each target is cut at {most}: what is larger counts as {most}",
+            )
+            for most in (100, 50, 20, 10)
+        ),
         Change("reduced", lambda losses: losses.mean().exp(), "the perplexity e^loss is returned, not the loss"),
         Change(
             "reduced",
