@@ -40,10 +40,11 @@ def _find_pretokens(text: str, borders: np.ndarray) -> tuple[bytes, np.ndarray, 
     starts = np.flatnonzero(is_start)
     places = np.searchsorted(starts, borders)
     if len(data) > len(text):
-        sizes = np.ones(len(codes), np.int32)  # of the characters, in bytes
+        sizes = np.ones(len(codes), np.int8)  # of the characters, in bytes
         for larger in (0x80, 0x800, 0x10000):
             sizes += codes >= larger
-        starts = (np.cumsum(sizes) - sizes)[starts]
+        lengths = np.add.reduceat(sizes, starts, dtype=np.int64)
+        starts = np.cumsum(lengths) - lengths
     return data, starts, places
 
 
