@@ -252,6 +252,25 @@ def test_root_becomes_nobody_inside_bubblewrap_even_below_a_home_that_only_root_
 
 @linux
 @pytest.mark.skipif(not is_root(), reason="about graders that root runs")
+def test_a_folder_below_one_that_others_may_not_enter_is_no_place_for_another_user():
+    """Where TMPDIR is private, right code as another user could not even be imported; so the worker stays who it is."""
+    if (user := unused_user()) is None:
+        pytest.skip("root may not act for others here")
+    probe = [sys.executable, "-I", "-S", str(module.WORKER / "user.py"), str(user), ""]
+    results = []
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are private
+        cell = Path(folder, "cell")
+        cell.mkdir()
+        for mode in (0o711, 0o700):
+            os.chmod(folder, mode)
+            results.append(subprocess.run(probe, cwd=cell, capture_output=True, text=True, check=False))
+    assert results[0].returncode == 0, results[0].stderr
+    assert results[1].returncode != 0
+    assert str(cell) in results[1].stderr
+
+
+@linux
+@pytest.mark.skipif(not is_root(), reason="about graders that root runs")
 def test_what_is_too_large_for_a_copy_stays_as_it_is_and_the_report_says_as_whom_it_ran(layout, monkeypatch):
     monkeypatch.setattr(module, "_SMALL_FILES", 1)
     for isolation in module.available(layout):

@@ -1,6 +1,7 @@
 """Another user for the worker, where root runs the grader: one who owns nothing, and whom nothing is allowed.
 
-    python user.py USER NAMESPACE PATH...   exits with 0 when that user can read the paths (`grader/wall/isolation.py`)
+    python user.py USER NAMESPACE PATH...   exits with 0 when that user can read the paths (`grader/wall/isolation.py`),
+                                            and the current folder, which may lie in one that is closed to others
 
 Without capabilities root is still the owner of root's files. A user id of its own is what takes that away.
 """
@@ -59,4 +60,4 @@ def unreadable(paths: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     become(int(sys.argv[1]), int(sys.argv[2]) if sys.argv[2] else None)
-    sys.exit(unreadable(sys.argv[3:]) or 0)
+    sys.exit(unreadable([os.getcwd(), *sys.argv[3:]]) or 0)
