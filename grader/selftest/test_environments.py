@@ -68,10 +68,12 @@ def wheel(folder: Path, name: str, version: str, source: str, requires: tuple[st
 
 @pytest.fixture
 def index(tmp_path, monkeypatch) -> Path:
-    """A folder that is all that uv finds packages in, with a cache of this test's own."""
-    folder = tmp_path / "wheels"
+    """A folder that is all that uv finds packages in, with a cache of this test's own; its index is empty and here."""
+    folder, nothing = tmp_path / "wheels", tmp_path / "nothing"
+    nothing.mkdir()
     wheel(folder, "far_heap", "1.2", "def least(values):\n    return min(values)\n")
-    for name, value in {"UV_FIND_LINKS": folder, "UV_NO_INDEX": "1", "UV_CACHE_DIR": tmp_path / "uv"}.items():
+    places = {"UV_FIND_LINKS": folder, "UV_DEFAULT_INDEX": nothing.as_uri(), "UV_INDEX": ""}
+    for name, value in {**places, "UV_CACHE_DIR": tmp_path / "uv"}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
