@@ -332,6 +332,12 @@ def _refuse_archive(submission: str, what: str) -> None:
         raise Refused(f"{submission} is an archive; unpack it and name the folder, {what}.")
 
 
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
+    )
+
+
 def _add_isolation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--isolation",
@@ -381,9 +387,7 @@ def _hint(arguments: list[str]) -> int:
         "the code does. Each call gives one more hint. It works offline and shows no solution.",
     )
     parser.add_argument("problem", metavar="ID", help="the problem, such as rope")
-    parser.add_argument(
-        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
-    )
+    _add_folder(parser)
     options = parser.parse_args(arguments)
     refuse_here()
 
@@ -417,7 +421,7 @@ def _hunt(arguments: list[str]) -> int:
     )
     add = parser.add_argument
     add("problem", nargs="?", metavar="ID", help="the problem, such as rope")
-    add("submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)")
+    _add_folder(parser)
     add("--expose", action="store_true", help="choose an input in which a given bug shows")
     add("--anyway", action="store_true", help="hunt although the problem is not known to pass")
     add("--list", action="store_true", help="show what was found, and stop; of what was not, only how much it is")
@@ -461,9 +465,7 @@ def _watch(arguments: list[str]) -> int:
         "keys: h the next hint; o the failing line in $EDITOR; a run everything; q quit.",
     )
     parser.add_argument("problem", nargs="?", default="", metavar="ID", help="only this problem, such as rope")
-    parser.add_argument(
-        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
-    )
+    _add_folder(parser)
     _add_isolation(parser)
     options = parser.parse_args(arguments)
     refuse_here()
@@ -481,9 +483,7 @@ def _status(arguments: list[str]) -> int:
         "Show how far the assignment is: what is done, what comes next, and about how many hours are left.\n"
         "It runs nothing, and tells how old that is which `watch` or a grade of this folder last found.",
     )
-    parser.add_argument(
-        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
-    )
+    _add_folder(parser)
     options = parser.parse_args(arguments)
     _refuse_archive(options.submission, "whose results are kept in it")
 
@@ -535,9 +535,7 @@ def _doctor(arguments: list[str]) -> int:
         "what is wrong, what mends it, and what cannot be assessed on this machine.\n"
         "Exit code 1 if something is wrong.",
     )
-    parser.add_argument(
-        "submission", nargs="?", default=".", type=a_path, help="folder with the code (default: this one)"
-    )
+    _add_folder(parser)
     options = parser.parse_args(arguments)
 
     from .guide.doctor import Health, examine

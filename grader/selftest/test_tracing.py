@@ -460,11 +460,9 @@ def test_no_line_is_blamed_for_numbers_that_came_from_where_nothing_is_recorded(
     assert "makes a tensor of numbers that are something else already" in clue.says[-1]
 
 
-def test_what_a_line_gives_is_its_last_step(tmp_path):
-    """The square of the damped gradient happens to be 10 times the second moment; what the line gives is 0.01 times."""
-    root, line = wrote(
-        tmp_path,
-        """
+def adam_that_updates(lines: str) -> str:
+    """An AdamW that does this with each parameter p, whose gradient is g and whose state s has t, m and v."""
+    before = """
         import torch
 
         class AdamW(torch.optim.Optimizer):
@@ -482,14 +480,23 @@ def test_what_a_line_gives_is_its_last_step(tmp_path):
                         if not s:
                             s["t"], s["m"], s["v"] = 0, torch.zeros_like(p), torch.zeros_like(p)
                         s["t"] += 1
-                        s["m"].mul_(b1).add_(g.mul_(1 - b1))
-                        s["v"].mul_(b2).add_(g.pow(2).mul_(1 - b2))  # <- here
-                        rate = lr * (1 - b2 ** s["t"]) ** 0.5 / (1 - b1 ** s["t"])
-                        p.sub_(rate * s["m"] / (s["v"].sqrt() + group["eps"]) + lr * group["weight_decay"] * p)
+    """
+    update = textwrap.indent(textwrap.dedent(lines).strip(), 16 * " ")
+    return f"{textwrap.dedent(before).rstrip()}\n{update}\n\ndef get_adamw_cls():\n    return AdamW\n"
 
-        def get_adamw_cls():
-            return AdamW
-        """,
+
+def test_what_a_line_gives_is_its_last_step(tmp_path):
+    """The square of the damped gradient happens to be 10 times the second moment; what the line gives is 0.01 times."""
+    root, line = wrote(
+        tmp_path,
+        adam_that_updates(
+            """
+            s["m"].mul_(b1).add_(g.mul_(1 - b1))
+            s["v"].mul_(b2).add_(g.pow(2).mul_(1 - b2))  # <- here
+            rate = lr * (1 - b2 ** s["t"]) ** 0.5 / (1 - b1 ** s["t"])
+            p.sub_(rate * s["m"] / (s["v"].sqrt() + group["eps"]) + lr * group["weight_decay"] * p)
+            """
+        ),
     )
     with opened(root, "process") as submission:
         clue = clue_for("adamw", submission)
@@ -505,34 +512,16 @@ def test_a_step_is_said_to_be_left_only_where_nothing_takes_it_up(tmp_path):
     """
     root, line = wrote(
         tmp_path,
-        """
-        import torch
-
-        class AdamW(torch.optim.Optimizer):
-            def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
-                super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
-                self.t = 0
-
-            @torch.no_grad()
-            def step(self, closure=None):
-                for group in self.param_groups:
-                    (b1, b2), lr = group["betas"], group["lr"]
-                    for p in group["params"]:
-                        if p.grad is None:
-                            continue
-                        s = self.state[p]
-                        if not s:
-                            s["m"], s["v"] = torch.zeros_like(p), torch.zeros_like(p)
-                        self.t += 1
-                        s["m"].lerp_(p.grad, 1 - b1)
-                        s["v"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
-                        p.mul_(1 - lr * group["weight_decay"])
-                        rate = lr * (1 - b2**self.t) ** 0.5 / (1 - b1**self.t)
-                        p.addcdiv_(s["m"], s["v"].sqrt() + group["eps"], value=-rate)  # <- here
-
-        def get_adamw_cls():
-            return AdamW
-        """,
+        adam_that_updates(
+            """
+            self.t = getattr(self, "t", 0) + 1
+            s["m"].lerp_(g, 1 - b1)
+            s["v"].mul_(b2).addcmul_(g, g, value=1 - b2)
+            p.mul_(1 - lr * group["weight_decay"])
+            rate = lr * (1 - b2**self.t) ** 0.5 / (1 - b1**self.t)
+            p.addcdiv_(s["m"], s["v"].sqrt() + group["eps"], value=-rate)  # <- here
+            """
+        ),
     )
     parameters = [torch.tensor([0.8, -1.2, 0.5]), torch.tensor([[0.3, -0.7], [1.1, 0.2]]), torch.tensor([1.7, 0.4])]
     arguments = {
