@@ -5,11 +5,12 @@ Imports no torch: whoever starts such a process does not wait for what that one 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from ..kit.paths import KIT
 
@@ -53,6 +54,35 @@ def start(module: str, stderr: IO[bytes] | int, *, apart: bool = False) -> subpr
         text=True,
         process_group=0 if apart else None,
     )
+
+
+class ChildProcess(Protocol):
+    """What whoever started it needs of such a process; `subprocess.Popen[str]` has it."""
+
+    @property
+    def stdin(self) -> IO[str] | None: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> int: ...
+
+
+def tell(process: ChildProcess, message: dict[str, Any]) -> None:
+    """Send a line of JSON. One that has ended does not hear it: its closed stdout says so, and is dealt with there."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+
+
+def end(process: ChildProcess) -> None:
+    """Kill it, wait for it, and close its streams, also where it ended without hearing what it was told."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):  # closing sends what is still to be sent
+                stream.close()
 
 
 def last_words(stderr: IO[bytes]) -> str:

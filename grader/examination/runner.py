@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from ..diagnosis.known_bugs import load_known_bugs
 from ..errors import Failed, Refused
@@ -222,22 +222,11 @@ def _seconds(problems: Sequence[Problem]) -> float:
     return sum(problem.seconds for problem in problems)
 
 
-class ExaminerProcess(Protocol):
-    """What a crew needs of an examiner's process; `subprocess.Popen` has it."""
-
-    @property
-    def stdin(self) -> IO[str] | None: ...
-    @property
-    def stdout(self) -> IO[str] | None: ...
-    def kill(self) -> None: ...
-    def wait(self) -> int: ...
-
-
-Launch = Callable[[IO[bytes]], ExaminerProcess]
+Launch = Callable[[IO[bytes]], child_process.ChildProcess]
 """Starts an examiner; the argument is where it complains."""
 
 
-def _launch(stderr: IO[bytes]) -> ExaminerProcess:
+def _launch(stderr: IO[bytes]) -> child_process.ChildProcess:
     return child_process.start("grader.examination.examiner", stderr)
 
 
@@ -247,7 +236,7 @@ class _Examiner:
 
     order: dict[str, Any]
     launch: Launch
-    process: ExaminerProcess | None = None
+    process: child_process.ChildProcess | None = None
     planned: list[PlannedTest] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     running: str | None = None
@@ -272,20 +261,11 @@ class _Examiner:
 
     def tell(self, message: dict[str, Any]) -> None:
         assert self.process is not None
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended; its closed stdout says so too, and that is where it is dealt with
+        child_process.tell(self.process, message)
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            for stream in (self.process.stdin, self.process.stdout):
-                if stream is not None:
-                    stream.close()
+            child_process.end(self.process)
             self.process = None
 
 

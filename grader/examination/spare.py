@@ -7,7 +7,6 @@ with that. `isolation.ahead` says where a worker can be started so early.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 from typing import IO, Any
@@ -48,7 +47,7 @@ class Spare:
             "start": early is not None,
             "scratch": str(self._scratch.path),
         }
-        _tell(self._process.stdin, place)
+        child_process.tell(self._process, place)  # should it have died, another takes its place when it is needed
 
     def launch(self, stderr: IO[bytes]) -> Any:
         """The process; raises Cancelled after `cancel`."""
@@ -73,17 +72,5 @@ class Spare:
     def close(self) -> None:
         """End it, and remove what its worker wrote."""
         self.cancel()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        child_process.end(self._process)
         self._scratch.remove()
-
-
-def _tell(stream: IO[str] | None, place: dict[str, Any]) -> None:
-    assert stream is not None
-    try:
-        stream.write(json.dumps(place) + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        pass  # it has died, and another takes its place when it is needed

@@ -97,11 +97,9 @@ def _follow(
     is_done = False
     with tempfile.TemporaryFile() as stderr:
         process = child_process.start("grader.performance.judge", stderr)
-        assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.close()
+            child_process.tell(process, order)
             for line in process.stdout:
                 event = json.loads(line)
                 match event["event"]:
@@ -121,9 +119,7 @@ def _follow(
                     case "done":
                         is_done = True
         finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+            child_process.end(process)
         if not is_done:
             raise Failed(f"the races could not be held to their end.\n{child_process.last_words(stderr)}")
     return results, notes, machine, noticed

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 import tempfile
 import time
 
 import pytest
 
+from grader.errors import Failed
 from grader.examination.spare import Cancelled, Spare
 from grader.grading import grade
 from grader.scoring.points import Status
@@ -80,3 +83,18 @@ def test_one_that_has_died_is_replaced(tmp_path):
     report = grade(str(root), RUBRIC, SOFTMAX, isolation=spare.isolation, jobs=1, launch=spare.launch)
     assert report.problems[0].score.status is Status.PASS
     spare.close()
+
+
+def test_what_an_examiner_says_at_its_end_is_heard_whatever_it_did_not_hear(tmp_path):
+    root = written(tmp_path / "solution", {"adapters.py": RIGHT})
+    full = """print('{"event": "failed", "message": "what the tests need cannot be written: the disk is full."}')"""
+
+    def launch(stderr):
+        process = subprocess.Popen(
+            [sys.executable, "-c", full], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its end of the pipe is closed when it is told
+        return process
+
+    with pytest.raises(Failed, match="the disk is full"):
+        grade(str(root), RUBRIC, SOFTMAX, isolation=Isolation(Level.PROCESS), jobs=1, launch=launch)
