@@ -286,6 +286,16 @@ def test_missing_special_token_is_appended(submission, case):
         assert decoded == text, f"decode({ids}) should give {text!r}, and gives {decoded!r}"
 
 
+@pytest.mark.advice
+@pytest.mark.cases("several_missing")
+def test_missing_special_tokens_keep_their_order(submission, case):
+    """Special tokens that are not in the vocabulary get the next ids in the order in which they are given.
+
+    Asked: nowhere; the handout says that they are appended, and whoever stores the ids elsewhere needs them again.
+    """
+    check_encoding(submission, case)
+
+
 @pytest.mark.edge
 @pytest.mark.cases("special_forms")
 def test_any_string_may_be_a_special_token(submission, case):
@@ -333,6 +343,17 @@ def test_malformed_bytes_are_replaced(submission, case):
     """Any ids can be decoded: malformed UTF-8 becomes U+FFFD, as with bytes.decode(errors="replace").
 
     Asked: handout, section 2.6.2: malformed bytes are replaced by U+FFFD.
+    """
+    tokenizer = tokenizer_of(submission, case)
+    case.check([tokenizer.decode(ids) for ids in case.inputs["sequences"]])
+
+
+@pytest.mark.edge
+@pytest.mark.cases("unordered")
+def test_decodes_by_id(submission, case):
+    """An id stands for the token that the vocabulary has for it, in whatever order it lists them.
+
+    Asked: problem tokenizer: the vocabulary is a dict from ids to bytes.
     """
     tokenizer = tokenizer_of(submission, case)
     case.check([tokenizer.decode(ids) for ids in case.inputs["sequences"]])

@@ -247,6 +247,11 @@ class _AppendsForEncodingOnly(PlainTokenizer):
             self.ids.setdefault(token.encode(), len(self.ids))
 
 
+class _AppendsLongestFirst(PlainTokenizer):
+    def append_missing(self, special_tokens):
+        super().append_missing(sorted(special_tokens, key=len, reverse=True))
+
+
 class _NeedsAList(PlainTokenizer):
     def __init__(self, vocab, merges, special_tokens=None):
         super().__init__(vocab, merges, sorted(special_tokens, key=len))
@@ -489,6 +494,12 @@ class _DropsSpecialTokens(PlainTokenizer):
         return super().decode([token_id for token_id in ids if token_id not in special])
 
 
+class _DecodesByPlace(PlainTokenizer):
+    def decode(self, ids):
+        tokens = list(self.vocab.values())
+        return b"".join(tokens[token_id] for token_id in ids).decode("utf-8", errors="replace")
+
+
 class _ReadsFilesAsText(PlainTokenizer):
     @classmethod
     def token(cls, text):
@@ -592,6 +603,13 @@ MISCONCEPTIONS = (
         _AppendsForEncodingOnly,
         "Your tokenizer gives a missing special token an id, but decode does not know that id.",
         "Which of your tables has the new token? Try decode(encode('<|new|>')).",
+        "occasional",
+    ),
+    _wrong(
+        "appended-longest-first",
+        _AppendsLongestFirst,
+        "Your tokenizer adds missing special tokens to the vocabulary from the longest to the shortest.",
+        "Splitting needs the longest first. Which order do the ids need, if a model was trained with them?",
         "occasional",
     ),
     _wrong(
@@ -820,6 +838,13 @@ MISCONCEPTIONS = (
         _DropsUnknownIds,
         "Your decode silently drops ids that the vocabulary does not have.",
         "What does dict.get return for a key that is not there? Who would notice a wrong id?",
+        "occasional",
+    ),
+    _wrong(
+        "decodes-by-place",
+        _DecodesByPlace,
+        "Your decode takes an id for a place in the list of the vocabulary's tokens.",
+        "A dict lists its values in the order in which they came. Which token is id 0 of vocab = {1: b'a', 0: b'b'}?",
         "occasional",
     ),
     _wrong(

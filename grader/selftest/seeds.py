@@ -1,6 +1,6 @@
 """Does every known bug fail on fresh inputs too, and all right code pass, whatever the seed draws?
 
-    python -m grader.selftest.seeds [--problem ID ...] [--seeds 200] [--without BUG ...]
+    python -m grader.selftest.seeds [--problem ID ...] [--seeds 200] [--without ID ...]
 
 Stored cases are the same for everyone, so that a submission may have been made to pass just these; what a grade relies
 on are the cases that it draws from its own seed. A bug that only some draws show is caught by luck. Here every
@@ -137,14 +137,19 @@ def survivals(problem: str, seeds: Sequence[int], without: Collection[str] = ())
     return survived
 
 
-def refusals(problem: str, seeds: Sequence[int]) -> dict[str, list[tuple[int, str]]]:
-    """{right code: (seed, a claim that it fails on what this seed draws)}; empty lists where it never fails."""
+def refusals(problem: str, seeds: Sequence[int], without: Collection[str] = ()) -> dict[str, list[tuple[int, str]]]:
+    """{right code: (seed, a claim that it fails on what this seed draws)}; empty lists where it never fails.
+
+    Args:
+        without: honest variants that are left out.
+    """
     claims = [
         (name, claim)
         for name, claim in claims_of(problem).items()
         if not claim.advice and claim.asks_for <= _DRAWN and claim.asks_for & {"case", "chance"}
     ]
-    honest, as_it_is = honest_variants(problem), Variant("the reference", problem, {})
+    honest = [variant for variant in honest_variants(problem) if variant.id not in without]
+    as_it_is = Variant("the reference", problem, {})
     reference = reference_oracle()
     refused: dict[str, list[tuple[int, str]]] = {}
     for seed in seeds:
@@ -183,23 +188,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--without",
         nargs="+",
         default=[],
-        metavar="BUG",
-        help="misconceptions to leave out, such as those that are wrong only in being slow: each trial takes seconds",
+        metavar="ID",
+        help="misconceptions and honest variants to leave out, such as slow ones, of which each trial takes seconds",
     )
     parser.add_argument("--processes", type=int, default=None, help="side by side (default: one per processor)")
     options = parser.parse_args(arguments)
-    if unknown := sorted({*options.without} - {bug.id for bug in load_known_bugs()}):
-        parser.error(f"no misconception is called {unknown[0]!r}")
+    known = {bug.id for bug in load_known_bugs()} | {right.id for p in options.problem for right in honest_variants(p)}
+    if unknown := sorted({*options.without} - known):
+        parser.error(f"no misconception and no honest variant of these problems is called {unknown[0]!r}")
     share = max(1, min(20, options.seeds // 2))
     jobs = [
         (problem, tuple(range(first, min(first + share, options.seeds + 1))))
         for problem in options.problem
         for first in range(1, options.seeds + 1, share)
     ]
-    bugs = [(*job, tuple(options.without)) for job in jobs]
+    tasks = [(*job, tuple(options.without)) for job in jobs]
     found = {
-        work: _gathered(jobs, in_processes(work, arguments, title, options.processes))
-        for work, arguments, title in ((survivals, bugs, "known bugs"), (refusals, jobs, "right code"))
+        work: _gathered(jobs, in_processes(work, tasks, title, options.processes))
+        for work, title in ((survivals, "known bugs"), (refusals, "right code"))
     }
     return max(_report(found[survivals], options.seeds), _report_refused(found[refusals], options.seeds))
 

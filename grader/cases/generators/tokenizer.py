@@ -100,6 +100,23 @@ def generate(draw: Draw) -> Iterator[Case]:
     inputs = {**small, "special_tokens": [], "sequences": _malformed(draw, small["vocab"])}
     yield Case("malformed", "decode_ids", inputs, "malformed")
 
+    unordered = _shuffled_ids(draw, with_end)
+    sequences = [[draw.choice(list(unordered["vocab"])) for _ in range(20)], list(unordered["vocab"])[::-1]]
+    inputs = {**unordered, "special_tokens": [_END], "sequences": sequences}
+    yield Case("unordered", "decode_ids", inputs, "unordered")
+    several = draw.choice(_IN_NO_OTHER_ORDER)
+    texts = [*several, " ".join([a, *several, b])]
+    yield encode("several_missing", texts, "several_missing", with_end, [_END, *several])
+
+
+_IN_NO_OTHER_ORDER = [
+    ["<|pad|>", "<|beginning|>", "<|x|>"],
+    ["<|pad|>", "<|x|>", "<|beginning|>"],
+    ["<|beginning|>", "<|x|>", "<|pad|>"],
+    ["<|x|>", "<|beginning|>", "<|pad|>"],
+]
+"""Tokens neither by their length nor by the alphabet, up or down."""
+
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 

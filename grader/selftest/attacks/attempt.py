@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import os
 import socket
+import stat
 import sys
 import tempfile
 import time
@@ -69,8 +70,8 @@ def attempt(attack: Attack, isolation: Isolation) -> Report:
         ]
         if _contents(folder) != before:
             faults.append("the submission's folder has changed")
-        if _state_of_kit() != kit_before:
-            faults.append("the kit has changed")
+        if changed := dict(_state_of_kit().items() ^ kit_before.items()):
+            faults.append(f"the kit has changed: {', '.join(sorted(changed))}")
     return Report(isolation.level, tuple(faults), time.monotonic() - start, earned, suspicions)
 
 
@@ -141,9 +142,10 @@ def _content(path: Path) -> str:
 
 
 def _state_of_kit() -> dict[str, tuple[int, int]]:
-    """{path: size and time} of the kit's own files; bytecode and caches come and go."""
-    files = (path for name in ("grader", "tests", "cs336_basics") for path in (KIT / name).rglob("*"))
-    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in files if "__pycache__" not in p.parts}
+    """{path: size and time} of the kit's own files. Bytecode comes and goes, and with it the time of a folder."""
+    paths = (path for name in ("grader", "tests", "cs336_basics") for path in (KIT / name).rglob("*"))
+    states = ((path, path.lstat()) for path in paths if "__pycache__" not in path.parts)
+    return {str(p): (0, 0) if stat.S_ISDIR(s.st_mode) else (s.st_size, s.st_mtime_ns) for p, s in states}
 
 
 def _left_running(folder: Path) -> Iterator[int]:
