@@ -9,19 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ._bulk_keys import _KIND_SHIFT, _SHORT, _keys_of_words, _letters_of_keys
 from ._bulk_merging import _BulkMerger
 from ._bulk_numbering import _Numbering
 from ._bulk_splitting import _find_pretokens
 
-# A word's key is its bytes, at most 15, and in the sixteenth how many they are. Two other kinds of keys have there what
-# is no such length, and before it a number: a longer word its own, a special token that of the token.
-_SHORT = 15
+# Two kinds of keys have in the sixteenth byte what is no length of a short word, and before it a number: a longer word
+# its own, a special token that of the token.
 _LONG, _SPECIAL = 16, 17
-_KIND_SHIFT = np.uint64(56)
-_MASKS = np.array(
-    [[(1 << 8 * min(max(length - skip, 0), 8)) - 1 for length in range(_SHORT + 1)] for skip in (0, 8)], np.uint64
-)
-"""[2, 16]: what to keep of two words of 64 bits, to have a word of this length."""
 
 
 class _BulkEncoder:
@@ -90,12 +85,8 @@ class _BulkEncoder:
     def _keys(self, data: bytes, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The keys of the words that begin at these places, as two arrays of uint64."""
         lengths = np.diff(starts, append=len(data))
-        padded = np.frombuffer(data + bytes(16), np.uint8)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, 16)[starts]
         is_short = lengths <= _SHORT
-        kept = _MASKS[:, np.where(is_short, lengths, 0)]
-        first, second = windows.view("<u8").T & kept
-        second |= lengths.astype(np.uint64) << _KIND_SHIFT
+        first, second = _keys_of_words(data, starts, np.where(is_short, lengths, 0))
         for place in np.flatnonzero(~is_short).tolist():
             word = data[starts[place] : starts[place] + lengths[place]]
             first[place], second[place] = self._long.setdefault(word, len(self._long)), _LONG << 56
@@ -106,7 +97,7 @@ class _BulkEncoder:
         first, second = self._words.keys[:, known : len(self._words)]
         kinds = (second >> _KIND_SHIFT).astype(np.int64)
         short = np.flatnonzero(kinds <= _SHORT)
-        letters = np.stack([first[short], second[short]], axis=1).astype("<u8").view(np.uint8)
+        letters = _letters_of_keys(first[short], second[short])
         self._enter(known + short, *self._merger.merge(letters, kinds[short]))
         special = np.flatnonzero(kinds == _SPECIAL)
         self._enter(known + special, first[special].astype(np.int32), np.ones(len(special), np.int32))

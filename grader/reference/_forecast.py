@@ -61,8 +61,8 @@ def _of_bpe(path: Path, vocab_size: int, special_tokens: list[str]) -> _Forecast
     return _Forecast(counting + learning, _peak_memory() + int(arrays))
 
 
-def _letters(counts: Counter[str]) -> int:
-    return sum(len(pretoken.encode()) for pretoken in counts)
+def _letters(counts: Counter[bytes]) -> int:
+    return sum(map(len, counts))
 
 
 class _Stopwatch:

@@ -77,7 +77,7 @@ def train_bpe(
 # touches only the places where a pair occurs: start with `_learn_merges`, then see `_Corpus` and `_Queue`.
 
 
-def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+def _learn_merges(pretoken_counts: Counter[bytes], limit: int) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """Learn up to `limit` merges, and return all tokens, from the 256 bytes on, and the merges.
 
     To learn the algorithm read `_simple_bpe.py` instead, which merges one pair after the other with plain
@@ -106,11 +106,12 @@ def _learn_merges(pretoken_counts: Counter[str], limit: int) -> tuple[list[bytes
 
 
 _BORDER = -1  # in the place of a token: the border between two pre-tokens
+_NO_UTF8 = b"\xff"  # no byte of any character
 _NO_PAIR = 0  # in the place of a pair: no pair starts here
 
 
 class _Corpus:
-    """The distinct pre-tokens of a text, as token ids one after the other, and an index of their pairs.
+    """The distinct pre-tokens of a text, in UTF-8, as token ids one after the other, and an index of their pairs.
 
     `token`, `before`, `after`, `weight` and `pair` are indexed by *place*. They make a linked list of the
     tokens that are left, with the count of the pre-token that a place belongs to and the number of the pair
@@ -121,18 +122,15 @@ class _Corpus:
     asked as well.
     """
 
-    def __init__(self, pretoken_counts: Counter[str]) -> None:
-        words = [pretoken.encode() for pretoken in pretoken_counts]
-        lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
-        counts = np.fromiter(pretoken_counts.values(), dtype=np.int64, count=len(words))
-        letters = np.frombuffer(b"".join(words), dtype=np.uint8)
-        size = len(letters) + len(words) + 1
-        self.token = np.full(size, _BORDER, dtype=np.int32)
-        self.token[1 + np.arange(len(letters)) + np.repeat(np.arange(len(words)), lengths)] = letters
+    def __init__(self, pretoken_counts: Counter[bytes]) -> None:
+        letters = np.frombuffer(_NO_UTF8.join([b"", *pretoken_counts, b""]), dtype=np.uint8)
+        size = len(letters)
+        self.token = letters.astype(np.int32)
+        self.token[letters == ord(_NO_UTF8)] = _BORDER
         self.before = np.arange(-1, size - 1, dtype=np.int32)
         self.after = np.arange(1, size + 1, dtype=np.int32)
-        self.weight = np.zeros(size, dtype=np.int64)
-        self.weight[1:] = np.repeat(counts, lengths + 1)
+        lengths = [0, *map(len, pretoken_counts)]
+        self.weight = np.repeat([0, *pretoken_counts.values()], np.array(lengths) + 1)
         self.pair = np.full(size, _NO_PAIR, dtype=np.int32)
 
         # Each place is listed once at first, and twice more at most for each token that is merged away.
@@ -145,7 +143,8 @@ class _Corpus:
         self._sites_end = np.empty(capacity, dtype=np.int64)
         self.count[_NO_PAIR] = self._sites_end[_NO_PAIR] = 0
         self.num_pairs = 1
-        self._index(np.flatnonzero((self.token[:-1] != _BORDER) & (self.token[1:] != _BORDER)))
+        starts_pair = (self.token[:-1] != _BORDER) & (self.token[1:] != _BORDER)
+        self._index(np.flatnonzero(starts_pair).astype(np.int32))
 
     def merge(self, batch: list[int], first_new_token: int) -> tuple[int, range]:
         """Merge the pairs of a batch, giving their tokens consecutive ids, or only the first of them.
@@ -210,23 +209,30 @@ class _Corpus:
         """Number the pairs that start at these places, all of them new, and list their places."""
         if not len(place):
             return range(self.num_pairs, self.num_pairs)
-        key = self.token[place].astype(np.int64) << 32 | self.token[self.after[place]]
-        by_key = np.argsort(key)
+        key, width = _pair_keys(self.token[place], self.token[self.after[place]])
+        by_key = np.argsort(key, kind="stable" if width <= 8 else None)  # which counts 16 bits, and does not compare
         key, place = key[by_key], place[by_key]
+        del by_key  # the text of a large corpus is here, so that each of these arrays counts
         starts = np.append(0, 1 + np.flatnonzero(key[1:] != key[:-1]))
         sizes = np.diff(starts, append=len(place))
 
         pairs = range(self.num_pairs, self.num_pairs + len(starts))
         new = slice(pairs.start, pairs.stop)
-        self.left[new] = key[starts] >> 32
-        self.right[new] = key[starts] & 0xFFFFFFFF
+        self.left[new], self.right[new] = key[starts] >> width, key[starts] & ((1 << width) - 1)
         self.count[new] = np.add.reduceat(self.weight[place], starts)
         listed = self._sites_end[pairs.start - 1]
         self._sites[listed : listed + len(place)] = place
         self._sites_end[new] = listed + np.cumsum(sizes)
-        self.pair[place] = np.repeat(np.arange(pairs.start, pairs.stop), sizes)
+        self.pair[place] = np.repeat(np.arange(pairs.start, pairs.stop, dtype=np.int32), sizes)
         self.num_pairs = pairs.stop
         return pairs
+
+
+def _pair_keys(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, int]:
+    """A number for each pair of tokens, as short as they allow: the right token is its last `width` bits."""
+    width = int(max(left.max(), right.max())).bit_length()
+    unsigned = np.min_scalar_type((1 << 2 * width) - 1)
+    return left.astype(unsigned) << width | right.astype(unsigned), width
 
 
 class _Queue:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from grader.kit.paths import KIT
 from grader.reference import pretokenization
+from grader.reference._bulk_counting import _BulkCounter
 from grader.reference.bpe import _learn_merges, train_bpe
 from grader.reference.pretokenization import PRETOKEN_PATTERN
 
@@ -99,6 +101,10 @@ def as_bytes(word: str) -> tuple[bytes, ...]:
     return tuple(bytes([byte]) for byte in word.encode())
 
 
+def in_utf8(words: Mapping[str, int]) -> Counter[bytes]:
+    return Counter({word.encode(): count for word, count in words.items()})
+
+
 def naive_train(data: bytes, vocab_size: int, special_tokens: list[str]):
     words = Counter(map(as_bytes, plain_pretokens(data.decode("utf-8", "replace"), special_tokens)))
     vocab = [token.encode() for token in special_tokens] + [bytes([byte]) for byte in range(256)]
@@ -140,7 +146,7 @@ def test_trains_like_the_naive_trainer(corpus, text, special_tokens, num_merges)
 )
 def test_merges_like_the_naive_trainer_where_ties_and_overlaps_abound(words, num_merges):
     expected = naive_merges(Counter({as_bytes(word): count for word, count in words.items()}), num_merges)
-    assert _learn_merges(Counter(words), num_merges)[1] == expected
+    assert _learn_merges(in_utf8(words), num_merges)[1] == expected
 
 
 def test_merges_a_thousand_times_like_the_naive_trainer():
@@ -148,7 +154,7 @@ def test_merges_a_thousand_times_like_the_naive_trainer():
     syllables = ["ba", "na", "to", "ter", "in", "th", "e", "s"]
     words = Counter("".join(chance.choices(syllables, k=chance.randrange(1, 6))) for _ in range(400))
     expected = naive_merges(Counter({as_bytes(word): count for word, count in words.items()}), 1000)
-    assert _learn_merges(words, 1000)[1] == expected
+    assert _learn_merges(in_utf8(words), 1000)[1] == expected
 
 
 def test_ties_go_to_the_greater_pair_of_bytes(corpus):
@@ -262,6 +268,21 @@ def test_pieces_split_into_the_pretokens_of_the_whole_text():
         assert fast == plain_pretokens(text, special_tokens), (chunks, special_tokens)
 
 
+def test_counts_in_pieces_are_those_of_the_plain_pattern():
+    chance = random.Random(6)
+    syllables = ["ba", "na", "to", "ter", "ü", "語", "\x00", "é"]
+    words = ["".join(chance.choices(syllables, k=chance.randrange(1, 12))) for _ in range(9_000)]
+    counter, expected = _BulkCounter(), Counter[str]()
+    for _ in range(40):
+        texts = ["".join(chance.choices([*FRAGMENTS, *words], k=chance.randrange(3_000))) for _ in range(3)]
+        counter.add(texts)
+        for text in texts:
+            expected.update(regex.findall(PRETOKEN_PATTERN, text))
+    assert max(map(len, expected)) > 15
+    assert len(expected) > 3 * 4096  # a table that begins with 4,096 places grows several times
+    assert counter.result() == in_utf8(expected)
+
+
 # --- processes ----------------------------------------------------------------------------------------------
 
 
@@ -291,10 +312,10 @@ def test_shares_split_into_the_pretokens_of_the_whole_file(corpus):
         special_tokens = chance.sample(SPECIAL_TOKENS, chance.randrange(4))
         corpus.write_bytes(text.encode())
         borders = pretokenization._share_borders(corpus, special_tokens, 4)
-        counts: Counter[str] = Counter()
+        counts: Counter[bytes] = Counter()
         for share in pairwise(borders):
             counts += pretokenization._count_share(corpus, *share, special_tokens)
-        assert counts == Counter(plain_pretokens(text, special_tokens)), (text, special_tokens, borders)
+        assert counts == in_utf8(Counter(plain_pretokens(text, special_tokens))), (text, special_tokens, borders)
 
 
 def test_shares_are_of_about_the_same_size(mixed_corpus):
