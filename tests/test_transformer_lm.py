@@ -191,6 +191,16 @@ def test_trained_weights(submission, case):
 
 
 @pytest.mark.edge
+@pytest.mark.cases("many_layers")
+def test_layers_come_in_the_order_of_their_numbers(submission, case):
+    """With twelve layers, layers.10 comes after layers.9, not after layers.1, as the names would have it.
+
+    Asked: problem transformer_lm: num_layers is any number, and the weights of layer i are named layers.i.
+    """
+    case.check(submission.run_transformer_lm(**case.inputs))
+
+
+@pytest.mark.edge
 @pytest.mark.cases("eps")
 def test_eps(submission, case):
     """The final norm uses eps = 1e-5; this matters when its input is small.

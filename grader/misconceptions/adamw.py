@@ -227,6 +227,10 @@ def _square_in_place(state, g, beta1, beta2):
     state["v"].lerp_(g.square_(), 1 - beta2)
 
 
+def _none_for_zero(theta, options):
+    return theta.grad if theta.grad is not None and theta.grad.any() else None
+
+
 def _zero_gradient(theta):
     theta.grad.zero_()
 
@@ -413,6 +417,12 @@ MISCONCEPTIONS = (
         "Your AdamW does not apply weight decay.",
         "With gradients of zero and weight_decay = 0.1, do the parameters shrink?",
         decay=_undecayed,
+    ),
+    _misstep(
+        "skips-zero-gradients",
+        "Your AdamW leaves out parameters whose gradient is zero everywhere, as if they had none.",
+        "A gradient of zero still is one: what happens to m, v, t and the decay? Which parameters have `grad is None`?",
+        gradient_of=_none_for_zero,
     ),
     _misstep(
         "decay-through-gradient",

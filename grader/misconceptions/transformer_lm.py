@@ -30,6 +30,12 @@ def _finish(model, x):
     return model.lm_head(model.ln_final(x))
 
 
+def _blocks_by_name(model, x):
+    for number in sorted(range(len(model.layers)), key=str):
+        x = model.layers[number](x)
+    return x
+
+
 @dataclass(frozen=True)
 class _Steps:
     """The steps of the forward pass; a wrong variant replaces one."""
@@ -404,6 +410,13 @@ MISCONCEPTIONS = (
         diagnosis="Your model applies its blocks from the last to the first.",
         hint="Which block sees the embeddings?",
         frequency="rare",
+    ),
+    _lm(
+        "blocks-by-name",
+        {"blocks": _blocks_by_name},
+        diagnosis="Your model takes the weights of its blocks in the order of their names, in which 10 comes before 2.",
+        hint="What does sorted(['layers.2', 'layers.10']) give? Which block gets the weights of layers.10?",
+        frequency="occasional",
     ),
     _lm(
         "blocks-not-chained",

@@ -119,3 +119,6 @@ def generate(draw: Draw) -> Iterator[Case]:
     learning = inputs(2, 6, vocab_size=11, context_length=8, num_layers=1)
     arguments = {"adapter": ADAPTER, "inputs": learning, "cotangent": draw.normal(2, 6, 11)}
     yield Case("one_layer", "parameter_gradients", arguments, "weight_gradients", Tolerance(5e-4))
+
+    tall = inputs(3, 1, num_layers=12)  # one token, so that only what goes through the layers is asked
+    yield case("twelve_layers", tall, "many_layers", tolerance=Tolerance(2e-4))
