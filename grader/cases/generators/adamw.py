@@ -54,9 +54,12 @@ def generate(draw: Draw) -> Iterator[Case]:
     yield case("large_gradients", "reference", [(8,)], gradients=[[draw.normal(8, scale=1e4)] for _ in range(4)])
     yield case("sparse_gradients", "reference", [(4, 3)], gradients=_rows_in_turn(draw, rows=4, width=3, steps=6))
 
-    # Without a gradient, decay is all that moves a parameter.
-    for name, shape, lr, weight_decay in (("decays", (4, 4), _LR, 0.4), ("decays_fast", (5,), 0.3, 0.9)):
-        gradients = [[torch.zeros(*shape)]] * 4
+    # With gradients of zero, or far below eps, decay is all that moves a parameter.
+    for name, shape, lr, weight_decay, size in (
+        ("decays", (4, 4), _LR, 0.4, 0.0),
+        ("decays_fast", (5,), 0.3, 0.9, 1e-20),
+    ):
+        gradients = [[torch.full(shape, size)]] * 4
         yield case(name, "decay", [shape], gradients=gradients, options=options(lr=lr, weight_decay=weight_decay))
 
     yield case("generator", "generator", [(4,)], steps=3, as_generator=True)
