@@ -10,7 +10,7 @@ Without `--bank` it measures on the kit's own catalogue:
   be called? This is read from the stored evidence.
 - Pairs: two misconceptions of one problem, drawn at random among those that one program can have at once and that do
   not hide each other, are planted together, and the problem's tests run.
-- Honest: the reference and right code that is written differently must be told nothing.
+- Honest: the reference and right code that is written differently must be told nothing that costs points.
 
 `--quick` takes a few cheap problems and pairs, in under a minute of one core.
 
@@ -144,8 +144,10 @@ def tried(problem: str, honest: int) -> tuple[str, frozenset[str], Mapping[str, 
     """An honest variant, or the reference (-1): who it is, the bugs that it is charged with, and what tests ask for."""
     variant = honest_variants(problem)[honest] if honest >= 0 else Variant("the reference", problem, {})
     attribution = Attribution({problem: ()})
-    try_variant(variant, problem, attribution=attribution)
-    charged = frozenset(explanation.bug for explanation in attribution.explain().values())
+    charging = try_variant(variant, problem, attribution=attribution)[
+        problem
+    ].charged  # advice may name what it is about
+    charged = frozenset(explanation.bug for test, explanation in attribution.explain().items() if test in charging)
     return f"{variant.id} of {problem}", charged, attribution.asked_for(problem)
 
 
