@@ -481,8 +481,8 @@ def get_tokenizer(vocab, merges, special_tokens=None):
         for _ in range(2):
             submission.perform("tokenizer_encode", {"handle": handle, "text": "abc"})
         breaches = find_breaches([RUBRIC["tokenizer"]], {}, {"tokenizer": submission.uses_seen})
-        found[line] = [str(finding.effect) for finding in breaches["tokenizer"]]
-    assert list(found.values()) == [["zero"], ["warn"]]
+        found[line] = breaches["tokenizer"]
+    assert [[str(finding.effect) for finding in findings] for findings in found.values()] == [["zero"], ["warn"]], found
 
 
 def test_answers_are_compared_bit_by_bit():
