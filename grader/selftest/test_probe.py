@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -483,6 +484,31 @@ def get_tokenizer(vocab, merges, special_tokens=None):
         breaches = find_breaches([RUBRIC["tokenizer"]], {}, {"tokenizer": submission.uses_seen})
         found[line] = breaches["tokenizer"]
     assert [[str(finding.effect) for finding in findings] for findings in found.values()] == [["zero"], ["warn"]], found
+
+
+def test_a_class_of_pythons_is_nobodys_library(tmp_path, monkeypatch):
+    """Libraries have names of their own for `str`: bytes of a text do not come from whoever does."""
+    library = types.ModuleType("tokenizers")
+    library.__file__ = str(tmp_path / "elsewhere" / "tokenizers" / "__init__.py")
+    vars(library).update(TextInputSequence=str, Path=Path)
+    monkeypatch.setitem(sys.modules, "tokenizers", library)
+    source = """
+class Tokenizer:
+    def __init__(self, *_):
+        pass
+    def encode(self, text):
+        return list(text.encode())
+def get_tokenizer(vocab, merges, special_tokens=None):
+    return Tokenizer()
+"""
+    path = written(tmp_path / "own", source) / "adapters.py"
+    adapters: Any = types.ModuleType("adapters")
+    exec(compile(path.read_text(), str(path), "exec"), vars(adapters))
+    submission = InProcess(adapters, UsageMonitor(str(tmp_path / "own")))
+    handle = submission.perform("open_tokenizer", {"vocab": {0: b"a"}, "merges": []})
+    for _ in range(2):
+        submission.perform("tokenizer_encode", {"handle": handle, "text": "abc"})
+    assert submission.uses_seen == []
 
 
 def test_answers_are_compared_bit_by_bit():

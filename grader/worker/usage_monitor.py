@@ -18,6 +18,7 @@ has been imported. What an adapter returns is looked at every time. Whoever ends
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib._bootstrap
 import importlib._bootstrap_external
@@ -91,6 +92,15 @@ def _code_of_imports() -> Iterator[types.CodeType]:
 
 
 _IMPORTING = frozenset(_code_of_imports())
+
+_BUILTIN = frozenset(kind for room in (builtins, types) for kind in vars(room).values() if isinstance(kind, type))
+
+
+def _is_pythons_own(kind: type) -> bool:
+    """Whether a class is Python's: a library may have it under a name of its own, as tokenizers has `str`."""
+    package = str(kind.__module__).partition(".")[0]
+    return kind in _BUILTIN or (package != "builtins" and package in sys.stdlib_module_names)
+
 
 Use = dict[str, str]
 """One use of ready-made code: `name` (dotted), `where` (file:line) and `how`.
@@ -202,7 +212,8 @@ class UsageMonitor:
             self._packages[os.path.dirname(os.path.realpath(file)) + os.sep] = name
             self._kinds.clear()
             self._names.clear()
-            self._native |= {value: name for value in vars(module).values() if isinstance(value, type)}
+            kinds = [value for value in vars(module).values() if isinstance(value, type)]
+            self._native |= {kind: name for kind in kinds if not _is_pythons_own(kind)}
 
     # ------------------------------------------------------------------------------------------------------------
     # While a call is watched
