@@ -19,16 +19,15 @@ class _BulkCounter:
 
     def add(self, texts: list[str]) -> None:
         """Count the pre-tokens of one text or more, none of which crosses the end of a text."""
-        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-        data, starts, borders = _find_pretokens("\n".join(texts), np.cumsum(sizes + 1)[:-1] - 1)
+        data, starts, borders = _find_pretokens(texts)
         lengths = np.diff(starts, append=len(data))
-        is_short = lengths <= _SHORT
+        is_long = lengths > _SHORT
+        is_short = ~is_long
         is_short[borders] = False
         first, second = _keys_of_words(data, starts[is_short], lengths[is_short])
         counts = np.bincount(self._words.add(first, second), minlength=len(self._counts))
         counts[: len(self._counts)] += self._counts
         self._counts = counts
-        is_long = lengths > _SHORT
         ends = starts + lengths
         self._long.update(
             data[start:end] for start, end in zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True)

@@ -5,6 +5,8 @@ visible characters begins, unless it takes a space from in front; where white sp
 white space that is followed by something visible. Only contractions need a second look.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import regex
 
@@ -15,17 +17,18 @@ _NONE, _LETTER, _NUMBER, _SIGN, _SPACE, _BLANK = range(6)
 _CONTRACTIONS = {1: ("s", "d", "m", "t"), 2: ("ll", "ve", "re")}  # what follows the apostrophe, by its length
 
 
-def _find_pretokens(text: str, borders: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
-    """Find the pre-tokens of several texts that are joined, with one character between two of them.
-
-    Args:
-        text: the joined texts.
-        borders: int64, the places of the characters between two texts.
+def _find_pretokens(texts: Sequence[str]) -> tuple[bytes, np.ndarray, np.ndarray]:
+    """Find the pre-tokens of one text or more, none of which crosses the end of a text. A text may be empty.
 
     Returns:
-        The text in UTF-8; where in it each pre-token and each border begins, int64 [n]; and which of these n are
-        borders, in order.
+        The texts in UTF-8, with one byte between two of them, their border; where in it each pre-token and each border
+        begins, int64 [n]; and which of these n are borders, in order.
+
+    Raises:
+        UnicodeEncodeError: a text has a lone surrogate.
     """
+    text = "\n".join(texts)
+    borders = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)[:-1] - 1  # their places
     data = text.encode()
     if len(data) == len(text):
         codes = np.frombuffer(data, np.uint8)

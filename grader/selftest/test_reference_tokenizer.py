@@ -261,8 +261,7 @@ def test_pretokens_are_found_as_the_pattern_finds_them():
         expected = [*regex.findall(PRETOKEN_PATTERN, texts[0])]
         for text in texts[1:]:
             expected += ["\n", *regex.findall(PRETOKEN_PATTERN, text)]
-        borders = np.cumsum([len(text) + 1 for text in texts])[:-1] - 1
-        data, starts, _ = _find_pretokens("\n".join(texts), borders)
+        data, starts, _ = _find_pretokens(texts)
         found = [data[start:end].decode() for start, end in pairwise([*starts, len(data)])]
         assert found == expected, texts
 
