@@ -23,8 +23,8 @@ FORMULA = {"question": "=1+1", "answer": "=cmd|' /C calc'!A0\nin two lines"}
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """What a batch left of two students."""
-    for id in ("ada", "grace"):
+    """What a batch left of two students, whose names have letters that no blind id has (it is hexadecimal)."""
+    for id in ("alan", "grace"):
         folder = tmp_path / "out" / "reports" / id
         folder.mkdir(parents=True)
         report = json.loads(json.dumps(REPORT))
@@ -47,16 +47,16 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_answers_come_by_question_and_hold_no_formula(out):
     found = rows(answers_table(out))
     assert [(row["problem"], row["question"], row["id"]) for row in found] == [
-        ("unicode2", "Why UTF-8?", "ada"), ("unicode2", "Why UTF-8?", "grace"),
-        ("unicode2", "'=1+1", "ada"), ("unicode2", "'=1+1", "grace"),
-        ("experiment_log", "experiment_log", "ada"), ("experiment_log", "experiment_log", "grace"),
+        ("unicode2", "Why UTF-8?", "alan"), ("unicode2", "Why UTF-8?", "grace"),
+        ("unicode2", "'=1+1", "alan"), ("unicode2", "'=1+1", "grace"),
+        ("experiment_log", "experiment_log", "alan"), ("experiment_log", "experiment_log", "grace"),
     ]  # fmt: skip
     assert all("\x1b" not in row["answer"] and "\u202e" not in row["answer"] for row in found)
 
 
 def test_blind_names_nobody_and_finds_everybody_again(out, tmp_path):
     text = answers_table(out, blind=True)
-    assert "ada" not in text
+    assert "alan" not in text
     assert "grace" not in text
     assert text == answers_table(out, blind=True)
     found = rows(text)
@@ -67,15 +67,15 @@ def test_blind_names_nobody_and_finds_everybody_again(out, tmp_path):
     writer.writerows(found)
     (tmp_path / "scores.csv").write_text("\ufeff" + table.getvalue(), "utf-8")
     ((id, scores),) = read_class_scores(tmp_path / "scores.csv", out).items()
-    assert id in ("ada", "grace")
+    assert id in ("alan", "grace")
     assert scores == {"unicode2": ManualScore(2.5, "Good.")}
 
 
 def test_scores_reach_reports_and_states_and_the_batch_keeps_them(out):
-    given = {"ada": {"experiment_log": ManualScore(2.0, "Careful.")}}
+    given = {"alan": {"experiment_log": ManualScore(2.0, "Careful.")}}
     ((id, score),) = enter_class_scores(out, given)
-    assert (id, score) == ("ada", {"earned": 6.0, "assessed": 9.0, "total": 9.0})
-    known = read_grade(out / "reports" / "ada")
+    assert (id, score) == ("alan", {"earned": 6.0, "assessed": 9.0, "total": 9.0})
+    known = read_grade(out / "reports" / "alan")
     assert known
     assert known.asked == "x"
     assert known.summary
@@ -86,9 +86,9 @@ def test_scores_reach_reports_and_states_and_the_batch_keeps_them(out):
 
 def test_a_new_grade_keeps_scores_of_answers_that_are_the_same(out):
     """A person's work must outlive `--force`; it must not be passed on to an answer that they never read."""
-    given = {"ada": {"experiment_log": ManualScore(2.0, "Careful."), "unicode2": ManualScore(3.0, "")}}
+    given = {"alan": {"experiment_log": ManualScore(2.0, "Careful."), "unicode2": ManualScore(3.0, "")}}
     list(enter_class_scores(out, given))
-    folder = out / "reports" / "ada"
+    folder = out / "reports" / "alan"
     forget(folder)
     again, outdated = with_kept_scores(REPORT | {"extensions": {}}, folder)
     assert outdated == ["unicode2"]
@@ -107,11 +107,11 @@ def test_a_new_grade_keeps_scores_of_answers_that_are_the_same(out):
     ("line", "says"),
     [
         ("mallory,rope,1,", "row 2: no report in .* is of 'mallory'"),
-        ("ada,ropes,1,", "has no problem 'ropes'"),
-        ("ada,rope,3,", "score is '3'; it must be a number from 0 to 2"),
-        ("ada,rope,nan,", "must be a number"),
-        ("ada,rope,good,", "must be a number"),
-        ("ada,rope,1,\nada,rope,2,", "row 3: the problem has the score 1 in another line"),
+        ("alan,ropes,1,", "has no problem 'ropes'"),
+        ("alan,rope,3,", "score is '3'; it must be a number from 0 to 2"),
+        ("alan,rope,nan,", "must be a number"),
+        ("alan,rope,good,", "must be a number"),
+        ("alan,rope,1,\nalan,rope,2,", "row 3: the problem has the score 1 in another line"),
     ],
 )
 def test_what_makes_no_sense_is_named(out, tmp_path, line, says):
@@ -123,8 +123,8 @@ def test_what_makes_no_sense_is_named(out, tmp_path, line, says):
 
 def test_a_score_may_stand_in_any_line_of_its_problem_and_comments_add_up(out, tmp_path):
     path = tmp_path / "scores.csv"
-    path.write_text("id,problem,score,comment\nada,unicode2,,First.\nada,unicode2,3,Second.\ngrace,unicode2,,\n")
-    assert read_class_scores(path, out) == {"ada": {"unicode2": ManualScore(3.0, "First.\nSecond.")}}
+    path.write_text("id,problem,score,comment\nalan,unicode2,,First.\nalan,unicode2,3,Second.\ngrace,unicode2,,\n")
+    assert read_class_scores(path, out) == {"alan": {"unicode2": ManualScore(3.0, "First.\nSecond.")}}
 
 
 def test_as_typed(out, tmp_path):
