@@ -53,16 +53,19 @@ _COMPARES = frozenset({"lt", "le", "gt", "ge", "__lt__", "__le__", "__gt__", "__
 Place = tuple[str, int]
 """File and line."""
 
+Way = tuple[Place, ...]
+"""A place, and the calls of the submission's that led there, from the innermost outwards."""
+
 
 @dataclass(frozen=True)
 class Departure:
     """Where a call leaves the formula.
 
     had: the last right quantity before, None if there is none but the arguments; had_at: where the code has it.
-    first: where something else begins.
+    way: where something else begins, and what called that; () where it does in no line.
     missing: what should have come, the one that right code cannot be without last; none if the code had what was asked
     for and went on.
-    relation: what stands in its place, as in "0.25 times the scaled scores"; related: where. "" and None if unknown.
+    relation: what stands in its place, as in "0.25 times the scaled scores"; related: where. "" and () if unknown.
     skipped: what the code goes on from, in terms of what is missing: "8 times the scaled scores".
     returned: whether the answer itself is what the code had, though that is not what was asked for.
     unseen: whether the first wrong step only takes up numbers that were computed elsewhere, so that the mistake is in
@@ -74,16 +77,21 @@ class Departure:
 
     had: NamedQuantity | None
     had_at: Place | None
-    first: Place
+    way: Way
     missing: tuple[NamedQuantity, ...]
     relation: str = ""
-    related: Place | None = None
+    related: Way = ()
     skipped: str = ""
     returned: bool = False
     unseen: bool = False
     unsure: bool = False
     drawn: bool = False
     unused: NamedQuantity | None = None
+
+    @property
+    def first(self) -> Place:
+        """Where something else begins; ("", 0) where it does in no line."""
+        return self.way[0] if self.way else ("", 0)
 
 
 @dataclass
@@ -141,27 +149,26 @@ def find(
         return Departure(wrong, _place(steps[latest]), _blamed(steps[first], steps, matched, trusted), ())
     if misplaced := _misplaced(known, steps, matched, first, missing):
         at, said = misplaced
-        blamed = _place(steps[at]) if at is not None else _blamed(steps[first], steps, matched, trusted)
+        way = steps[at].places if at is not None else _blamed(steps[first], steps, matched, trusted)
         return Departure(
             had=known[had] if latest is not None and known[had].kind.name != "GIVEN" else None,
             had_at=_place(steps[latest]) if latest is not None else None,
-            first=blamed,
+            way=way,
             missing=tuple(known[i] for i in missing),
             relation=said,
-            related=blamed,
+            related=way,
         )
     if unused := _unused(known, steps, matched, final, had, missing[0]):
         return Departure(
             had=known[had] if latest is not None and known[had].kind.name != "GIVEN" else None,
             had_at=_place(steps[latest]) if latest is not None else None,
-            first=_blamed(steps[unused], steps, matched, trusted),
+            way=_blamed(steps[unused], steps, matched, trusted),
             missing=tuple(known[i] for i in missing),
             unused=known[matched.match[unused]],
         )
     said, related = _related(known, steps, matched, cone, missing)
     place = first if related is None or _scales(known, matched, first, before) else related
     decided = _decided(steps, matched, place) or _told(steps, matched, place, trusted)
-    first_place = decided if decided is not None else _blamed(steps[place], steps, matched, trusted)
     named = latest is not None and known[had].kind.name != "GIVEN"
     skipped = ""
     if related is None and latest is not None and named and not is_number(matched.patterns[latest]):
@@ -169,10 +176,10 @@ def find(
     return Departure(
         had=known[had] if named else None,
         had_at=_place(steps[latest]) if latest is not None and named else None,
-        first=first_place,
+        way=decided or _blamed(steps[place], steps, matched, trusted),
         missing=tuple(known[i] for i in missing),
         relation=said,
-        related=_place(steps[related]) if related is not None else None,
+        related=steps[related].places if related is not None else (),
         skipped=skipped,
         unseen=steps[place].name in _TAKES_NUMBERS and not steps[place].sources,
         unsure=related is None and _follows_numbers(steps, matched, place),
@@ -258,29 +265,28 @@ def _called(known: Sequence[NamedQuantity], matched: Matched, at: int, right: in
     return known[other].name if other != right else f"{name} in another order"
 
 
-def _told(steps: Sequence[Step], matched: Matched, at: int, trusted: Collection[Place]) -> Place | None:
-    """Where a mask or positions come from that a right line was given, beside numbers that are right.
+def _told(steps: Sequence[Step], matched: Matched, at: int, trusted: Collection[Place]) -> Way:
+    """Where a mask or positions come from that a right line was given, beside numbers that are right; () if from none.
 
     They are no real numbers, so that nothing can be known of them but that they are to blame.
     """
     if _place(steps[at]) not in trusted or any(source in matched.open for source in steps[at].sources):
-        return None
+        return ()
     for made in reversed(_nothing_known(steps, matched, at)):
-        place = next((place for place in steps[made].places if place not in trusted), None)
-        if steps[made].value is None and place == _place(steps[made]):
-            return place
-    return None
+        if steps[made].value is None and _place(steps[made]) not in trusted:
+            return steps[made].places
+    return ()
 
 
-def _decided(steps: Sequence[Step], matched: Matched, at: int) -> Place | None:
+def _decided(steps: Sequence[Step], matched: Matched, at: int) -> Way:
     """Where it was decided what a step keeps: a comparison of right values on another line. Its outcome is no number.
 
     What only applies it does what it was told.
     """
     for source in _nothing_known(steps, matched, at):
         if any(one in matched.match for one in steps[source].sources) and steps[source].name in _COMPARES:
-            return _place(steps[source]) if _place(steps[source]) != _place(steps[at]) else None
-    return None
+            return steps[source].places if _place(steps[source]) != _place(steps[at]) else ()
+    return ()
 
 
 def _nothing_known(steps: Sequence[Step], matched: Matched, at: int) -> list[int]:
@@ -309,8 +315,8 @@ def _place(step: Step) -> Place:
     return step.file, step.line
 
 
-def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collection[Place]) -> Place:
-    """The line behind a wrong value: the innermost that is not known to be right.
+def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collection[Place]) -> Way:
+    """The line behind a wrong value: the innermost that is not known to be right, and what called it.
 
     A line that is right for other numbers may give NaN or infinity for these.
     """
@@ -319,7 +325,7 @@ def _blamed(step: Step, steps: Sequence[Step], matched: Matched, trusted: Collec
         other = steps[at]
         if (*_place(other), other.name) == (*_place(step), step.name) and other.call != step.call:
             proved.add(_place(step))
-    return next((place for place in step.places if place not in proved), _place(step))
+    return next((step.places[i:] for i, place in enumerate(step.places) if place not in proved), step.places)
 
 
 def _rank(known: Sequence[NamedQuantity], index: int) -> int:
@@ -425,7 +431,7 @@ def _returned(
     return Departure(
         had=known[had],
         had_at=_place(steps[final]),
-        first=("", 0) if is_given else _blamed(steps[final], steps, matched, trusted),
+        way=() if is_given else _blamed(steps[final], steps, matched, trusted),
         missing=tuple(known[i] for i in missing) or (wrong,),
         returned=True,
     )

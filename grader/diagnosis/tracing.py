@@ -38,7 +38,7 @@ from ..submission.interface import Question, Submission
 from ..submission.recording import Raised, Recording
 from .clues import Failure, size_of
 from .fingerprint import fingerprint_error
-from .first_wrong import Departure, Place, find, match
+from .first_wrong import Departure, Place, Way, find, match
 from .known_bugs import SIZES
 from .matching import Pattern, is_number
 from .stored_quantities import NamedQuantity, known_questions
@@ -66,6 +66,9 @@ _Blur = tuple[int, float]
 """(of how many quantities a question says nothing by their values, how odd its size is)."""
 
 _AROUND = 2
+_CALLERS = 3
+"""So many of the calls that led to a line are shown, the innermost ones."""
+_ADAPTERS = "adapters.py"
 _STATEMENT = 8
 """So many lines may a statement that loads weights take."""
 _SOURCE_BYTES = 1 << 20
@@ -425,13 +428,14 @@ def tell_exchanged(
         for step in recording.steps
         if step.writes and step.value is not None and any(_holds(step.value, value) for value in values)
     )
-    place = next((at for load in loads if (at := _mislabelled(load, pair, submission))), departure.first)
-    if place != departure.first:
-        says.append(f"{_at(place)} loads one of them for the other.")
+    way = departure.way
+    if loaded := next((at for load in loads if (at := _mislabelled(load, pair, submission))), None):
+        way = (loaded,)
+        says.append(f"{_at(loaded)} loads one of them for the other.")
     else:
-        says.append(f"It shows first at {_at(place)}. Are they used there in the right order, and loaded so?")
+        says.append(f"It shows first at {_at(departure.first)}. Are they used there in the right order, and loaded so?")
     missing = str(departure.missing[0]) if departure.missing else ""
-    return _clue(submission, says, place, str(departure.had or ""), missing, f"{other} in the place of {one}")
+    return _clue(submission, says, way, str(departure.had or ""), missing, f"{other} in the place of {one}")
 
 
 def _holds(value: np.ndarray, weight: np.ndarray) -> bool:
@@ -465,20 +469,20 @@ def tell(departure: Departure, submission: Submission) -> Clue:
     if departure.returned:
         place = f", from {_at(departure.first)} on," if departure.first[0] else ""
         says = [f"What your code gives{place} is {had}.", f"What is asked for is {named[-1]}."]
-        return _clue(submission, says, departure.first, str(had), named[0], str(had))
+        return _clue(submission, says, departure.way, str(had), named[0], str(had))
     if not named:
         says = [
             f"Up to {_at(near)} your code has {had}, and that is what is asked for.",
-            f"{_at(departure.first, near)} makes something else of it.",
+            f"{_called(departure.way, near)} makes something else of it.",
         ]
-        return _clue(submission, says, departure.first, str(had), "", "")
+        return _clue(submission, says, departure.way, str(had), "", "")
     if departure.unused is not None:
         begins = f"Up to {_at(near)} your code has {had}. " if departure.had_at and had else ""
         says = [
-            f"{begins}{_at(departure.first, near) if begins else _at(departure.first)} gives {departure.unused}, and "
+            f"{begins}{_called(departure.way, near if begins else None)} gives {departure.unused}, and "
             "nothing that comes after it takes that up: is the result kept?"
         ]
-        return _clue(submission, says, departure.first, str(had or ""), str(departure.unused), "")
+        return _clue(submission, says, departure.way, str(had or ""), str(departure.unused), "")
     then = f"{named[0]}, and then {named[-1]}" if len(named) > 1 else named[0]
     none = "either of them" if len(named) > 1 else "that"
     begins = f"Up to {_at(near)} your code has {had}. Next would come" if had else "The first step would be"
@@ -495,18 +499,38 @@ def tell(departure: Departure, submission: Submission) -> Clue:
         )
     if departure.unsure or departure.drawn:
         return Clue(tuple(says), agrees_until=str(had or ""), missing=named[0])
-    if departure.relation and departure.related is not None:
-        says.append(f"{_at(departure.related, near)} gives {departure.relation}.")
+    if departure.relation and departure.related:
+        says.append(f"{_called(departure.related, near, departure.first)} gives {departure.relation}.")
     elif departure.skipped:
-        says.append(f"{_at(departure.first, near)} goes on from {departure.skipped}.")
+        says.append(f"{_called(departure.way, near)} goes on from {departure.skipped}.")
     else:
-        says.append(f"{_at(departure.first, near)} is the first that computes something else.")
-    return _clue(submission, says, departure.first, str(had or ""), named[0], departure.relation or departure.skipped)
+        says.append(f"{_called(departure.way, near)} is the first that computes something else.")
+    return _clue(submission, says, departure.way, str(had or ""), named[0], departure.relation or departure.skipped)
 
 
 def _at(place: Place, near: Place | None = None) -> str:
     """`attention.py:41`, or "Line 41" at the beginning of a sentence about a place near it."""
     return f"Line {place[1]}" if near is not None and place[0] == near[0] else f"{place[0]}:{place[1]}"
+
+
+def _called(way: Way, near: Place | None, blamed: Place = ("", 0)) -> str:
+    """The beginning of a sentence about a line: `Line 8, called from line 16,`.
+
+    Args:
+        blamed: the call that is named if it led there; else the innermost.
+    """
+    place, callers = way[0], _calls_told(way)
+    if not callers:
+        return _at(place, near)
+    caller = blamed if blamed in callers else callers[0]
+    at = f"line {caller[1]}" if caller[0] == place[0] else _at(caller)
+    return f"{_at(place, near)}, called from {at},"
+
+
+def _calls_told(way: Way) -> list[Place]:
+    """The calls that led to a place; that adapters call the submission's functions goes without saying."""
+    (file, _), *calls = way
+    return [call for call in calls if call[0] == file or os.path.basename(call[0]) != _ADAPTERS]
 
 
 def tell_in_words(departure: Departure) -> Clue:
@@ -551,7 +575,7 @@ def stopped(
         f"Up to {step.file}:{step.line} your code has {known[had]}.",
         f"{_at(place, (step.file, step.line))} then ends with {ended.type}.",
     ]
-    return _clue(submission, says, place, str(known[had]), "", "")
+    return _clue(submission, says, (place,), str(known[had]), "", "")
 
 
 def _raised(failure: Failure, submission: Submission) -> Clue | None:
@@ -560,7 +584,7 @@ def _raised(failure: Failure, submission: Submission) -> Clue | None:
     place = _place_of(error, submission) if error is not None else None
     if error is None or place is None:
         return None
-    return _clue(submission, (), place, "", "", "")  # the traceback says the rest
+    return _clue(submission, (), (place,), "", "", "")  # the traceback says the rest
 
 
 def _place_of(error: Exception, submission: Submission) -> Place | None:
@@ -580,8 +604,14 @@ def _place_of(error: Exception, submission: Submission) -> Place | None:
     return inside[-1] if inside else None
 
 
-def _clue(submission: Submission, says: Sequence[str], place: Place, had: str, missing: str, relation: str) -> Clue:
-    return Clue(tuple(says), *place, lines_around(submission, *place), had, missing, relation)
+def _clue(submission: Submission, says: Sequence[str], way: Way, had: str, missing: str, relation: str) -> Clue:
+    """Args: way: the place that the clue is about, and the calls that led there."""
+    if not way:
+        return Clue(tuple(says), agrees_until=had, missing=missing, relation=relation)
+    calls = way[1:] if _calls_told(way) else ()
+    shown = ((*call, lines_around(submission, *call, around=0)) for call in calls[:_CALLERS])
+    callers = tuple((file, line, code[0][1].strip() if code else "") for file, line, code in shown)
+    return Clue(tuple(says), *way[0], lines_around(submission, *way[0]), callers, had, missing, relation)
 
 
 def lines_around(submission: Submission, file: str, line: int, around: int = _AROUND) -> tuple[tuple[int, str], ...]:

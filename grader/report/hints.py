@@ -85,7 +85,7 @@ def hints(test: TestReport) -> list[str]:
     seen = "\n".join(test.outcome.message.splitlines()[:_HELPFUL_LINES])
     clue = ""
     if test.clue:
-        place = f"{test.clue.file}:{test.clue.line}"
+        place = ", called from ".join(f"{file}:{line}" for file, line in test.clue.way)
         says = test.clue.says or ("Your code stops here:",)
         clue = "\n".join([*says, *([place] if test.clue.file else [])])
     if test.bug:

@@ -234,6 +234,9 @@ def _clue(clue: Clue) -> Iterator[Text]:
     for number, line in clue.code:
         mark, style = (">", "") if number == clue.line else (" ", "dim")
         yield Text(f"  {mark} {number:4d}  {line}", style=style)
+    for file, number, line in clue.callers:
+        place = f"{file}:{number}" if file != clue.file else f"line {number}"
+        yield Text(f"    called from {place}:  {line}", style="dim")
 
 
 def _map(map: DifferenceMap) -> Iterator[Text]:

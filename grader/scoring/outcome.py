@@ -167,6 +167,7 @@ class Clue:
     says: sentences for the student, in the order in which to read them.
     file, line: the place in the submission, the file relative to its folder; "" and 0 where it is not known.
     code: the lines around it, each with its number.
+    callers: file, line and text of the submission's calls that led there, from the innermost outwards.
     agrees_until: the last named quantity of the formula that is right; missing: the first that never appears;
     relation: what stands in its place, as in "0.25 times the scaled scores". "" where nothing of the kind is known.
     """
@@ -175,16 +176,23 @@ class Clue:
     file: str = ""
     line: int = 0
     code: tuple[tuple[int, str], ...] = ()
+    callers: tuple[tuple[str, int, str], ...] = ()
     agrees_until: str = ""
     missing: str = ""
     relation: str = ""
+
+    @property
+    def way(self) -> tuple[tuple[str, int], ...]:
+        """The place and the calls that led there: (file, line) of each."""
+        return (self.file, self.line), *((file, line) for file, line, _ in self.callers)
 
     def __or__(self, other: Clue) -> Clue:
         """Both together: all that is said, and the place of the first that knows one."""
         place = self if self.file or not other.file else other
         way = self if self.missing or not other.missing else other
         says = tuple(dict.fromkeys((*self.says, *other.says)))
-        return Clue(says, place.file, place.line, place.code, way.agrees_until, way.missing, way.relation)
+        found = way.agrees_until, way.missing, way.relation
+        return Clue(says, place.file, place.line, place.code, place.callers, *found)
 
     def legible(self) -> Clue:
         """Of bounded size, and with what a terminal would obey written out."""
@@ -193,18 +201,21 @@ class Clue:
             return visible(text[:_TEXT_LIMIT])[:_TEXT_LIMIT]
 
         code = tuple((number, short(text)) for number, text in self.code[:_MOST_ITEMS])
+        callers = tuple((short(file), line, short(text)) for file, line, text in self.callers[:_MOST_ITEMS])
         says = tuple(map(short, self.says[:_MOST_ITEMS]))
         named = map(short, (self.agrees_until, self.missing, self.relation))
-        return Clue(says, short(self.file), self.line, code, *named)
+        return Clue(says, short(self.file), self.line, code, callers, *named)
 
     def as_plain(self) -> dict[str, Any]:
-        code = [[number, text] for number, text in self.code]
-        return {**asdict(self), "says": list(self.says), "code": code}
+        lists = {"code": [list(line) for line in self.code], "callers": [list(caller) for caller in self.callers]}
+        return {**asdict(self), "says": list(self.says), **lists}
 
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Clue:
+        """Back from `as_plain`; reports of before there were callers have none."""
         code = tuple((number, text) for number, text in fields["code"])
-        return cls(**{**fields, "says": tuple(fields["says"]), "code": code})
+        callers = tuple((file, line, text) for file, line, text in fields.get("callers", ()))
+        return cls(**{**fields, "says": tuple(fields["says"]), "code": code, "callers": callers})
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from grader.diagnosis.attribution import Attribution
 from grader.diagnosis.known_bugs import KnownBug, Transcript, diagnose, load_known_bugs, same_transcript
@@ -221,12 +222,19 @@ class Told:
     names: tuple[str, ...]
     clues: tuple[Clue, ...]
 
-    def located(self, entry: Entry) -> bool | None:
-        """Whether a line of the file that is pointed at is one of those that are wrong; None where none is."""
-        lines = [clue.line for clue in self.clues if clue.file.endswith(entry.file)]
-        if not lines:
+    def located(self, entry: Entry) -> Literal["line", "call", "elsewhere"] | None:
+        """Whether a line of the file that is pointed at, or a call that led there, is one of those that are wrong.
+
+        None where no line is pointed at.
+        """
+        ways = [
+            [any(abs(line - wrong) <= _NEAR for wrong in entry.lines) for file, line in clue.way]
+            for clue in self.clues
+            if clue.file.endswith(entry.file)
+        ]
+        if not ways:
             return None
-        return any(abs(line - wrong) <= _NEAR for line in lines for wrong in entry.lines)
+        return "line" if any(way[0] for way in ways) else "call" if any(map(any, ways)) else "elsewhere"
 
 
 def entries(problems: Sequence[str] | None = None, names: Sequence[str] = ()) -> list[Entry]:
@@ -293,15 +301,16 @@ def describe(entry: Entry, told: Told) -> Iterator[str]:
         verdict = {True: "true", False: "FALSE", None: "to be judged"}[verdicts.get(name)]
         yield f"    name     {name} ({verdict}): {words[name]}"
     for clue in told.clues:
-        place = f"{clue.file}:{clue.line} " if clue.file else ""
+        place = " < ".join(f"{file}:{line}" for file, line in clue.way) + " " if clue.file else ""
         yield f"    clue     {place}{' '.join(clue.says)}"
-    if (right := told.located(entry)) is not None:
-        yield f"    line     {'right' if right else 'WRONG'} (it is {', '.join(map(str, entry.lines))})"
+    if (found := told.located(entry)) is not None:
+        right = {"line": "right", "call": "right among the calls", "elsewhere": "WRONG"}[found]
+        yield f"    line     {right} (it is {', '.join(map(str, entry.lines))})"
 
 
 def go_through_bank(chosen: Sequence[Entry]) -> Iterator[str]:
     """Print what each entry is told, and the figures; yields names that nobody has judged, and false ones."""
-    count: Counter[str] = Counter()
+    count: Counter[str | None] = Counter()
     for entry in chosen:
         told = tell(entry)
         print(*describe(entry, told), sep="\n", flush=True)
@@ -312,15 +321,17 @@ def go_through_bank(chosen: Sequence[Entry]) -> Iterator[str]:
         count["caught"] += told.caught
         count["named"] += any(verdicts.get(name) for name in told.names)
         count["falsely"] += bool(false)
-        count["located"] += located is True
-        count["elsewhere"] += located is False
-        count["either"] += located is True or any(verdicts.get(name) for name in told.names)
+        count[located] += 1
+        count["either"] += located in ("line", "call") or any(verdicts.get(name) for name in told.names)
         count["clue"] += bool(told.clues)
         yield from (f"{entry.name} is named {name}: judge it in grader/selftest/bank/judged.toml" for name in unjudged)
         yield from (f"{entry.name} is falsely named {name}" for name in false)
     print(f"caught                {count['caught']} of {len(chosen)}")
     print(f"truly named           {count['named']}, falsely {count['falsely']}")
-    print(f"told more than names  {count['clue']}; a right line {count['located']}, a wrong one {count['elsewhere']}")
+    print(
+        f"told more than names  {count['clue']}; a right line {count['line']}, one that the right line calls "
+        f"{count['call']}, a wrong one {count['elsewhere']}"
+    )
     print(f"named or located      {count['either']} of {len(chosen)}")
 
 

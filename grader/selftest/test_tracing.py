@@ -303,6 +303,64 @@ def test_the_line_is_found_in_every_style(style, tmp_path):
     assert clue.missing
 
 
+LAYERS = """
+    import math
+    import torch
+
+    def softmax(x, dim):
+        x = torch.exp(x - x.amax(dim, keepdim=True))
+        return x / x.sum(dim, keepdim=True)
+
+    def attention(Q, K, V, mask=None):
+        scores = Q @ K.mT / math.sqrt(Q.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        return weigh(scores) @ V
+
+    def weigh(scores):
+        return softmax(scores, -2)  # <- here
+"""
+
+
+def test_a_helper_that_is_called_with_the_wrong_thing_is_told_with_the_calls_that_led_there(tmp_path):
+    """What goes wrong first is often a line that is right in itself: the reader looks for who asked for that."""
+    _, line = wrote(tmp_path, LAYERS)
+    (tmp_path / "adapters.py").rename(tmp_path / "layers.py")
+    adapter = "from layers import attention\n\ndef run_scaled_dot_product_attention(Q, K, V, mask=None):\n"
+    (tmp_path / "adapters.py").write_text(f"{adapter}    return attention(Q, K, V, mask)\n", "utf-8")
+    with opened(tmp_path, "process") as submission:
+        clue = clue_for("scaled_dot_product_attention", submission)
+    assert clue is not None
+    helper = line - 9
+    assert (clue.file, clue.line) == ("layers.py", helper)
+    assert clue.says[-1] == f"Line {helper}, called from line {line}, gives the weights, but taken over dimension -2."
+    assert clue.callers == (
+        ("layers.py", line, "return softmax(scores, -2)  # <- here"),
+        ("layers.py", line - 3, "return weigh(scores) @ V"),
+        ("adapters.py", 4, "return attention(Q, K, V, mask)"),
+    )
+    assert Clue.from_plain(json.loads(json.dumps(clue.legible().as_plain()))) == clue
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(*terminal._clue(clue), sep="\n")
+    assert f"called from line {line}:  return softmax(scores, -2)" in shown.getvalue()
+    assert "called from adapters.py:4:  return attention" in shown.getvalue()
+
+
+def test_that_an_adapter_calls_its_function_goes_without_saying(tmp_path):
+    _, line = wrote(tmp_path, ATTENTION_AS_EINSUM)
+    (tmp_path / "adapters.py").rename(tmp_path / "layers.py")
+    (tmp_path / "adapters.py").write_text(
+        "import layers\n\ndef run_scaled_dot_product_attention(Q, K, V, mask=None):\n"
+        "    return layers.run_scaled_dot_product_attention(Q, K, V, mask)\n",
+        "utf-8",
+    )
+    with opened(tmp_path, "process") as submission:
+        clue = clue_for("scaled_dot_product_attention", submission)
+    assert clue is not None
+    assert clue.says[-1] == f"Line {line} gives 0.3536 times the scaled scores."
+    assert clue.callers == ()
+
+
 @pytest.mark.parametrize("level", ["none", "process", "bubblewrap"])
 def test_the_same_is_said_behind_every_wall(level, tmp_path):
     root, line = wrote(tmp_path, ATTENTION_AS_EINSUM)
@@ -861,6 +919,7 @@ STEP = {"file": "a.py", "line": 1, "call": 0, "callers": [], "name": "add", "val
         {"steps": [{**STEP, "line": 10**30}], "full": False},
         {"steps": [{**STEP, "file": b"a.py"}], "full": False},
         {"steps": [{**STEP, "callers": [["a.py", "1"]]}], "full": False},
+        {"steps": [{**STEP, "callers": [["a.py", 0]]}], "full": False},
         {"steps": [{**STEP, "value": np.zeros(0)}], "full": False},
         {"steps": [{**STEP, "value": np.zeros(3, int)}], "full": False},
         {"steps": [{**STEP, "value": np.zeros(1 << 20)}], "full": False},

@@ -84,8 +84,9 @@ def _step(said: Any, index: int) -> Step:
     value, sources, callers = said.get("value"), fields["from"], fields["callers"]
     if not all(type(source) is int and 0 <= source < index for source in sources):
         raise WireError("a step that comes of none before it")
-    if not all(type(place) is list and list(map(type, place)) == [str, int] for place in callers[:_MOST_SOURCES]):
-        raise WireError("malformed callers")
+    for place in callers[:_MOST_SOURCES]:
+        if type(place) is not list or list(map(type, place)) != [str, int] or place[1] not in _LINES:
+            raise WireError("malformed callers")
     if fields["line"] not in _LINES:
         raise WireError("a malformed step")
     if value is not None:
