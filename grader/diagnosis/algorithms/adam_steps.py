@@ -62,6 +62,11 @@ WAYS = (
     Way("correction", "power of one", "Your AdamW corrects with beta, not with beta to the power of t, at every step."),
     Way("count", "from zero", "Your AdamW counts its first step as step 0; t is 1 there."),
     Way("count", "from two", "Your AdamW counts its first step as the second: t is 1 there."),
+    Way(
+        "count",
+        "one behind",
+        "Your AdamW corrects each step with the count of the one before: t rises first, and is 2 at the second step.",
+    ),
     Way("count", "stays at one", "Your AdamW's t is 1 at every step; it has to be kept in the state and to rise."),
     Way(
         "count",
@@ -154,6 +159,11 @@ WAYS = (
     Way("decay", "of the step", "Your AdamW decays the step, not the parameter."),
     Way("decay", "without gradient, too", "Your AdamW decays parameters that have no gradient; it should skip them."),
     Way("state", "shared", "Your AdamW has one m and v for all parameters; self.state[p] has one pair for each."),
+    Way(
+        "state",
+        "one tensor",
+        "Your AdamW's m and v are one tensor, so that what is written into v is in m, too: begin with two of zeros.",
+    ),
     Way("state", "forgotten", "Your AdamW begins every step with m and v of zero: keep them in self.state[p]."),
     Way(
         "state",
@@ -254,6 +264,7 @@ def _walk(inputs: Mapping[str, Any], ways: Explanation, reading: tuple[bool, boo
                 t = {
                     "from zero": state["t"] - 1,
                     "from two": state["t"] + 1,
+                    "one behind": max(1, state["t"] - 1),
                     "stays at one": 1,
                     "of all parameters": count_of_all,
                     "of the optimizer": step + 1,
@@ -308,6 +319,9 @@ def _moments(
         "of g": g,
     }.get(way["v"], g * g)
     weights = {"undamped": (beta2, 1.0), "weights swapped": (1 - beta2, beta2)}.get(way["v"], (beta2, 1 - beta2))
+    if way["state"] == "one tensor":
+        both = weights[0] * m + weights[1] * squared
+        return both, both
     new = weights[0] * v + weights[1] * squared
     return m, np.maximum(v, new) if way["v"] == "greatest" else new
 
