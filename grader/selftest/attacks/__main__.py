@@ -45,8 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     width = max(len(attack.id) for attack in attacks)
     print(f"{'':{width}}  " + "".join(f"{isolation.level:12}" for isolation in levels))
     tried = gained = 0
-    for attack, words, faults in _tried(attacks, levels, options.jobs, options.within):
-        row = "".join(f"{word:12}" for word in words)
+    for attack, words, faults, seconds in _tried(attacks, levels, options.jobs, options.within):
+        row = "".join(f"{word:12}" for word in words) + f"{seconds:4.0f} s  "
         print(f"{attack.id:{width}}  {row}{attack.tries}", *(f"\n    {fault}" for fault in faults), sep="", flush=True)
         tried += 1
         gained += bool(faults)
@@ -57,8 +57,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _tried(
     attacks: Sequence[Attack], levels: Sequence[Isolation], jobs: int, within_s: float | None
-) -> Iterator[tuple[Attack, list[str], list[str]]]:
-    """Each attack, in the order in which they end, with a word for each level and what it gained."""
+) -> Iterator[tuple[Attack, list[str], list[str], float]]:
+    """Each attack, in the order in which they end, with a word for each level, what it gained, and how long it took."""
     deadline = None if within_s is None else time.monotonic() + within_s
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
         runs = {pool.submit(_try, attack, levels, deadline): attack for attack in attacks}
@@ -67,11 +67,13 @@ def _tried(
                 yield runs[run], *outcome
 
 
-def _try(attack: Attack, levels: Sequence[Isolation], deadline: float | None) -> tuple[list[str], list[str]] | None:
-    """A word for each level and what was gained at it, or None when it is too late to begin."""
+def _try(
+    attack: Attack, levels: Sequence[Isolation], deadline: float | None
+) -> tuple[list[str], list[str], float] | None:
+    """A word for each level, what was gained at them, and the seconds it took; None when it is too late to begin."""
     if deadline is not None and time.monotonic() > deadline:
         return None
-    words, faults = [], []
+    words, faults, seconds = [], [], 0.0
     for isolation in levels:
         if not attack.is_claimed_at(isolation.level):
             words.append("open")
@@ -79,7 +81,8 @@ def _try(attack: Attack, levels: Sequence[Isolation], deadline: float | None) ->
         report = attempt(attack, isolation)
         words.append("GAINED" if report.faults else "passed" if attack.earns == "everything" else "stopped")
         faults += [f"{isolation.level}: {fault}" for fault in report.faults]
-    return words, faults
+        seconds += report.seconds
+    return words, faults, seconds
 
 
 if __name__ == "__main__":
