@@ -22,7 +22,9 @@ from .scoring.progress import Progress
 from .scoring.races import NO_RACES, RaceResult, Speed
 from .scoring.rubric import Problem, ProblemKind, Rubric
 from .submission.archive import is_archive, unpacked
+from .submission.files import Files
 from .submission.locate import locate
+from .submission.source_files import not_connected
 from .wall.isolation import Isolation, Level, choose
 from .wall.processes import become_undumpable
 from .worker.loader import Layout
@@ -95,6 +97,12 @@ def grade(
         speed = _hold_races(layout, raced, chosen, gpu, progress, run)
         noticed = {**run.noticed, "races": speed.noticed}
         suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
+        todo = {
+            test.problem
+            for test, outcome in zip(run.planned, run.outcomes, strict=True)
+            if outcome.result is Result.TODO
+        }
+        elsewhere = not_connected(Files(layout.root), layout.adapters, todo)
     examined = [p for p in rubric.problems if p in tested or p.id in run.looked_at]
     return build_report(
         submission=visible(named),
@@ -122,6 +130,7 @@ def grade(
         own_adapters=run.own_adapters,
         speed=speed,
         folder="" if is_archive(submission) else str(Path(named).resolve()),
+        elsewhere=elsewhere,
     )
 
 

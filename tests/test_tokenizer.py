@@ -29,7 +29,7 @@ def check_ids(case, inputs, actual):
     actual = list(map(_as_list, actual))
     if len(actual) > 2 and all(answer == actual[0] for answer in actual) and case.expected.count(actual[0]) < 2:
         raise Mismatch(
-            f"{len(actual)} different texts are all encoded as {_short(actual[0])}: this looks unwritten",
+            f"{len(actual)} different texts are all encoded as {_short(actual[0])}: is it unwritten?",
             where="output",
             kind="value",
         )

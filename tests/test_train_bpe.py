@@ -66,7 +66,7 @@ def _parting(case, merges):
     if parting is None:
         return ""
     i, want, got = parting
-    return f"merge number {i + 1} should join {want}, and joins {got}; the merges before it agree"
+    return f"merge number {i + 1} should join {want}, and joins {got}{'; the merges before it agree' if i else ''}"
 
 
 @pytest.mark.cases
@@ -209,7 +209,7 @@ def assert_merges_are_quick(submission, chance, allowed):
             return
     assert cost <= allowed * min(count_s), (
         f"with {len(idle):,} words that no merge changes, each merge took {1000 * cost:.1f} ms, "
-        f"{cost / min(count_s):.1f} times as long as counting their pairs once; {allowed:g} times is allowed"
+        f"{cost / min(count_s):.3g} times as long as counting their pairs once; {allowed:g} times is allowed"
     )
 
 

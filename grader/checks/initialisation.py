@@ -75,7 +75,7 @@ def check_cut(weight: Tensor, what: str) -> None:
     largest = sample.abs().max().item() / sigma
     slack = _STANDARD_ERRORS * math.sqrt((_KURTOSIS - 1) / (4 * n))
     if largest > _CUT * (1 + slack):
-        raise AssertionError(f"{what} has a number at {largest:.3g} sigma; all of them lie within 3 sigma")
+        raise AssertionError(f"{what} has a number at {largest:.3g} sigma; all should lie within 3 sigma")
     if largest < 2.5:
         raise AssertionError(
             f"{what} has no number beyond {largest:.3g} sigma among {n}, "

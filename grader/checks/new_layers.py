@@ -71,10 +71,12 @@ class New:
         missing, extra = wanted - found, found - wanted
         if missing and not self.moments[0]["whole"]:
             raise NothingToAssess(f"the adapter puts {self.what} together itself: what it registers cannot be seen")
+        turned = missing and missing == Counter(shape[::-1] for shape in extra.elements())
         raise AssertionError(
             f"{said}; asked for are {len(weights)} of {due} numbers"
             + (f"; missing: {_counted(missing)}" if missing else "")
             + (f"; too many: {_counted(extra)}" if extra else "")
+            + (", the transpose of what is missing: are sizes exchanged where layers are made?" if turned else "")
         )
 
     def check_spread(self, weights: Sequence[tuple[Shape, float | None]]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .clues import Source
+from .misspelt import find_misspelt
 from .structure import find_structure
 from .tracing import locate
 
@@ -25,6 +26,7 @@ def sources(lines: bool = True, found: Iterable[Found] = ()) -> Iterator[Source]
         found: what was found out before about changes of formulas.
     """
     yield find_structure
+    yield lambda failure, submission: find_misspelt(failure, submission, lines)
     below: Collection[str] = ()
     if importlib.util.find_spec(f"{__package__}.algorithms"):
         from .algorithms import find_algorithm

@@ -72,19 +72,39 @@ class TestReport:
         return self.plan.id.partition("::")[2]
 
     @property
+    def traceback(self) -> list[str]:
+        """The lines of the outcome's detail, less the exception's own words, which are its message."""
+        lines, message = self.outcome.detail.splitlines(), self.outcome.message.partition("\n")[0]
+        return lines[: lines.index(message)] if message in lines else lines
+
+    @property
     def cause(self) -> tuple[str, ...]:
         """What tests that failed for one reason have in common: a known bug, what was found out, or where it arose."""
         if self.bug:
             return ("bug", self.bug.id)
+        if self.clue and self.clue.cause:
+            return ("clue", *self.clue.cause)
         if self.clue and self.clue.file:
             return ("place", self.clue.file, str(self.clue.line))
         if self.clue and self.clue.says:
             return ("clue", *self.clue.says)
-        if self.outcome.result is Result.ERROR and self.outcome.detail:
-            places = [line for line in self.outcome.detail.splitlines() if line.startswith("  File ")]
-            kind = self.outcome.message.partition(":")[0]
-            return ("raised", kind, places[-1] if places else self.outcome.message)
-        return (self.outcome.result, self.outcome.message or self.plan.claim)
+        return self.raised or (self.outcome.result, self.outcome.message or self.plan.claim)
+
+    @property
+    def raised(self) -> tuple[str, ...]:
+        """The exception that ended it, by its kind and by the line that raised it; () if none did."""
+        if self.outcome.result is not Result.ERROR or not self.outcome.detail:
+            return ()
+        places = [line for line in self.outcome.detail.splitlines() if line.startswith("  File ")]
+        kind = self.outcome.message.partition(":")[0]
+        return ("raised", kind, places[-1] if places else self.outcome.message)
+
+    @property
+    def why(self) -> str:
+        """A sentence on why it failed: a known bug's, one that was found out, or the first line of its message."""
+        if self.bug:
+            return self.bug.diagnosis
+        return self.clue.cause[0] if self.clue and self.clue.cause else self.outcome.message.partition("\n")[0]
 
     @property
     def map(self) -> DifferenceMap | None:
@@ -137,6 +157,13 @@ class Trouble:
         return next((test.clue for test in self.tests if test.clue), None)
 
     @property
+    def unknown(self) -> int:
+        """How little is known of it, from 0: a bug's name, what is wrong, where it is, what to look at, nothing."""
+        clue = self.clue
+        known = (self.bug, clue and clue.cause, clue and clue.says and clue.file, clue)
+        return next((i for i, one in enumerate(known) if one), len(known))
+
+    @property
     def map(self) -> DifferenceMap | None:
         """Where the output of its first test differs, if that is a tensor's."""
         return self.tests[0].map
@@ -156,6 +183,7 @@ class ProblemReport:
     for_staff: free text of the submission that a person reads.
     races: how fast it is, where that is what the problem is about.
     begun: False for an optional problem of which nothing is written: its tests did not run.
+    elsewhere: where its code seems to be, though its adapters say that nothing is written; or "".
     manual: what a person gave, as `manual_scores.with_scores` writes it; the score is then that one.
     """
 
@@ -168,6 +196,7 @@ class ProblemReport:
     for_staff: tuple[Written, ...] = ()
     races: tuple[RaceResult, ...] = ()
     begun: bool = True
+    elsewhere: str = ""
     manual: Mapping[str, Any] | None = None
 
     @property
@@ -195,17 +224,19 @@ class ProblemReport:
     def advice(self) -> list[TestReport]:
         """What might be better and costs nothing: the first failing case of each claim that is advice.
 
-        Where every test raised, there is nothing yet to advise on, and a bug that costs points is named with these.
+        Where every test raised, there is nothing yet to advise on. A bug that costs points is named with these, and
+        what raises there raises here, too: nobody knows what comes after it.
         """
         if self.score.status is Status.ERROR:
             return []
         unsaid = (Result.TODO, Result.SKIP, Result.NOT_RUN)
         named = {test.bug.id for test in self.failing if test.bug}
+        raised = {test.raised for test in self.failing if test.raised}
         return [
             test
             for test in self._first_failures
             if test.plan.tier is Tier.ADVICE and test.outcome.result not in unsaid and not test.missing_package
-            if test.bug is None or test.bug.id not in named
+            if (test.bug is None or test.bug.id not in named) and test.raised not in raised
         ]
 
     @property
@@ -222,15 +253,15 @@ class ProblemReport:
         """What to look at, most telling first: known bugs, each once, then what none explains.
 
         What failed in the same way, by one bug or with the same words at the same place, is one trouble. Core claims
-        come before edge ones, what is named before what is not, and what has a clue before what has none. Tests that
-        only lack a package are left to `Report.missing_packages`.
+        come before edge ones, and of these what more is known of comes first. Tests that only lack a package are left
+        to `Report.missing_packages`.
         """
         troubles: dict[tuple[str, ...], list[TestReport]] = {}
         for test in self.failing:
             if not test.missing_package:
                 troubles.setdefault(test.cause, []).append(test)
         found = [Trouble(tuple(tests), tests[0].bug) for tests in troubles.values()]
-        return sorted(found, key=lambda one: (one.tests[0].plan.tier is Tier.EDGE, one.bug is None, one.clue is None))
+        return sorted(found, key=lambda one: (one.tests[0].plan.tier is Tier.EDGE, one.unknown))
 
     @property
     def lost(self) -> float:
@@ -282,6 +313,8 @@ class ProblemReport:
             return f"first fix {', '.join(self.blocked_by)}"
         if self.score.status is Status.NOT_ASSESSED:
             return self.note
+        if self.score.status is Status.TODO and self.elsewhere:
+            return f"{self.elsewhere}: does the adapter call it?"
         return f"in part: {self.note}" if self.note else ""
 
     def as_json(self) -> dict[str, Any]:
@@ -495,6 +528,7 @@ def build_report(
     looked_at: Sequence[Problem] = (),
     speed: Speed = NO_RACES,
     folder: str = "",
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Report:
     """Score the outcomes and put everything together.
 
@@ -502,7 +536,8 @@ def build_report(
         policy: the findings of each problem; for_staff: its free text; left_out: why its tests cannot run here;
             unbegun: optional ones whose tests did not run, since nothing of them is written;
             own_adapters: what the submission defines beyond the public assignment's. One that has none of them is not
-            charged for tests that need them; looked_at: problems below these that were examined, too.
+            charged for tests that need them; looked_at: problems below these that were examined, too;
+            elsewhere: where the code of what is not connected seems to be.
     """
     results = {outcome.id: outcome for outcome in outcomes}
     pairs = [(test, results[test.id]) for test in planned]
@@ -552,6 +587,7 @@ def build_report(
             for_staff=(for_staff or {}).get(problem.id, ()),
             races=speed.of(problem.id),
             begun=problem.id not in unbegun,
+            elsewhere=(elsewhere or {}).get(problem.id, ""),
         )
 
     return Report(

@@ -190,7 +190,7 @@ def troubles_panel(problem: ProblemReport, report: Report, title: str) -> Panel:
     """What went wrong in a problem, each cause once: core before edge, what is named before what is not."""
     troubles = problem.troubles
     shown: list[RenderableType] = []
-    unexplained = [trouble for trouble in troubles if not trouble.bug]
+    unexplained = sorted((trouble for trouble in troubles if not trouble.bug), key=lambda trouble: trouble.unknown)
     hidden = unexplained[_SHOWN_PER_PROBLEM:]
     for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
@@ -220,8 +220,7 @@ def _describe(test: TestReport) -> Iterator[Text]:
     yield Text(f"{test.name} {words.RESULT[test.outcome.result]}", style="red")
     for line in test.outcome.message.splitlines():
         yield Text(f"  {line}")
-    detail = test.outcome.detail.splitlines()
-    for line in detail[-_DETAIL_LINES:]:
+    for line in test.traceback[-_DETAIL_LINES:]:
         yield Text(f"  {line}", style="dim")
 
 
@@ -252,10 +251,9 @@ def _advice(report: Report) -> Panel | None:
     shown: list[Text] = []
     for problem in report.problems:
         for test in problem.advice:
-            shown += [
-                Text(f"{problem.problem.id}  {test.plan.title}", style="dim"),
-                Text(f"  {(test.bug.diagnosis if test.bug else test.outcome.message.partition(chr(10))[0])}"),
-            ]
+            shown += [Text(f"{problem.problem.id}  {test.plan.title}", style="dim"), Text(f"  {test.why}")]
+            if test.clue and test.clue.file:
+                shown[-1].append(f"  {test.clue.file}:{test.clue.line}", style="dim")
     if not shown:
         return None
     shown.append(Text(words.ADVICE, style="dim"))

@@ -165,6 +165,7 @@ class Clue:
     """What was found out about why a test failed, beyond what its message says. For reading: no point depends on it.
 
     says: sentences for the student, in the order in which to read them.
+    cause: those of them that say what is wrong, and not only what to look at.
     file, line: the place in the submission, the file relative to its folder; "" and 0 where it is not known.
     code: the lines around it, each with its number.
     callers: file, line and text of the submission's calls that led there, from the innermost outwards.
@@ -180,6 +181,12 @@ class Clue:
     agrees_until: str = ""
     missing: str = ""
     relation: str = ""
+    cause: tuple[str, ...] = ()
+
+    @classmethod
+    def of_cause(cls, *says: str) -> Clue | None:
+        """One that only says what is wrong; None where there is nothing to say."""
+        return cls(says, cause=says) if says else None
 
     @property
     def way(self) -> tuple[tuple[str, int], ...]:
@@ -192,7 +199,8 @@ class Clue:
         way = self if self.missing or not other.missing else other
         says = tuple(dict.fromkeys((*self.says, *other.says)))
         found = way.agrees_until, way.missing, way.relation
-        return Clue(says, place.file, place.line, place.code, place.callers, *found)
+        cause = tuple(dict.fromkeys((*self.cause, *other.cause)))
+        return Clue(says, place.file, place.line, place.code, place.callers, *found, cause)
 
     def legible(self) -> Clue:
         """Of bounded size, and with what a terminal would obey written out."""
@@ -203,19 +211,21 @@ class Clue:
         code = tuple((number, short(text)) for number, text in self.code[:_MOST_ITEMS])
         callers = tuple((short(file), line, short(text)) for file, line, text in self.callers[:_MOST_ITEMS])
         says = tuple(map(short, self.says[:_MOST_ITEMS]))
-        named = map(short, (self.agrees_until, self.missing, self.relation))
-        return Clue(says, short(self.file), self.line, code, callers, *named)
+        agrees_until, missing, relation = map(short, (self.agrees_until, self.missing, self.relation))
+        cause = tuple(map(short, self.cause[:_MOST_ITEMS]))
+        return Clue(says, short(self.file), self.line, code, callers, agrees_until, missing, relation, cause)
 
     def as_plain(self) -> dict[str, Any]:
         lists = {"code": [list(line) for line in self.code], "callers": [list(caller) for caller in self.callers]}
-        return {**asdict(self), "says": list(self.says), **lists}
+        return {**asdict(self), "says": list(self.says), **lists, "cause": list(self.cause)}
 
     @classmethod
     def from_plain(cls, fields: dict[str, Any]) -> Clue:
-        """Back from `as_plain`; reports of before there were callers have none."""
+        """Back from `as_plain`; reports of before there were callers and causes have none."""
         code = tuple((number, text) for number, text in fields["code"])
         callers = tuple((file, line, text) for file, line, text in fields.get("callers", ()))
-        return cls(**{**fields, "says": tuple(fields["says"]), "code": code, "callers": callers})
+        tuples = {"says": tuple(fields["says"]), "cause": tuple(fields.get("cause", ()))}
+        return cls(**{**fields, **tuples, "code": code, "callers": callers})
 
 
 @dataclass(frozen=True)

@@ -323,6 +323,24 @@ class WholeLines(Tokenizer):
         yield from self.encode(buffer)
 
 
+class LastHeldBack(Tokenizer):
+    def encode_iterable(self, chunks):
+        buffer = ""
+        for chunk in chunks:
+            *done, buffer = regex.findall(GPT2_PATTERN, buffer + chunk) or [""]
+            yield from itertools.chain.from_iterable(map(self.encode, done))
+        yield from self.encode(buffer)
+
+
+class LastHeldBackAndRestSplitAgain(Tokenizer):
+    def encode_iterable(self, chunks):
+        buffer = ""
+        for chunk in chunks:
+            *done, buffer = regex.findall(GPT2_PATTERN, buffer + chunk) or [""]
+            yield from self.encode("".join(done))
+        yield from self.encode(buffer)
+
+
 class EachTokenAlone(Tokenizer):
     def decode(self, ids):
         return "".join([self.vocab[i].decode("utf-8", errors="replace") for i in ids])
@@ -335,6 +353,8 @@ class EachTokenAlone(Tokenizer):
         (OneMergeOnly, "words", "makes one merge in a word and stops"),
         (ChunkAfterChunk, "text_with_cuts", "encodes each chunk on its own"),
         (WholeLines, "text_with_cuts", "encodes up to the last newline"),
+        (LastHeldBack, "text_with_cuts", "holds back the last pre-token only"),
+        (LastHeldBackAndRestSplitAgain, "text_with_cuts", "splits the rest again"),
         (EachTokenAlone, "malformed", "decodes each token on its own"),
     ],
 )

@@ -138,7 +138,7 @@ class Stub:
 def test_a_stub_of_encode_is_called_one(answer):
     case = next(case for case in stored_cases("tokenizer") if case.group == "order")
     submission = submission_with(get_tokenizer=lambda **_: Stub(answer))
-    with pytest.raises(Mismatch, match="looks unwritten"):
+    with pytest.raises(Mismatch, match="is it unwritten"):
         tokenizer_claims.check_encoding(submission, case)
 
 

@@ -18,6 +18,7 @@ from grader.cases.case import Draw
 from grader.cases.store import draw_cases, stored_cases
 from grader.cases.weights import usual_d_ff
 from grader.checks.initialisation import check_cut, check_spread
+from grader.checks.new_layers import New
 from grader.scoring.outcome import Result
 from grader.scoring.points import Status
 from grader.selftest.layouts import written
@@ -372,3 +373,19 @@ def test_a_recipe_means_the_same_numbers_for_good():
 def test_cases_that_are_not_stored_are_drawn():
     drawn = {case.name for case in draw_cases("softmax", 7)}
     assert drawn - {case.name for case in stored_cases("softmax")} == {"much_larger", "many_more_rows"}
+
+
+def test_sizes_that_are_exchanged_are_said_to_be():
+    """A layer made with (d_ff, d_model) for (d_model, d_ff) has the transposed weight; so it was in a real solution."""
+    shapes = {"w1": (6, 16), "w2": (16, 6), "w3": (6, 16)}
+    moment = {
+        "parameters": {name: torch.zeros(shape) for name, shape in shapes.items()},
+        "trainable": dict.fromkeys(shapes, True),
+        "saved": list(shapes.values()),
+        "whole": True,
+    }
+    new = New("a new SwiGLU(6, 16)", [moment])
+    with pytest.raises(AssertionError, match="the transpose of what is missing: are sizes exchanged where layers are"):
+        new.check_registered([((16, 6), None), ((6, 16), None), ((16, 6), None)])
+    with pytest.raises(AssertionError, match=r"too many: 2 of shape \(6, 16\)$"):
+        new.check_registered([((16, 6), None), ((6, 4), None), ((4, 16), None)])

@@ -51,7 +51,7 @@ def report() -> Report:
     problems = rubric.select(["rope", "softmax_speed", "linear"])
     test = PlannedTest("test_rope.py::test_x", "rope", "test_rope.py::test_x", "RoPE rotates.", Tier.CORE, True, False)
     return build_report(
-        "their-solution", rubric, problems, [test], [Outcome(test.id, Result.FAIL, HOSTILE, HOSTILE)], {},
+        "their-solution", rubric, problems, [test], [Outcome(test.id, Result.FAIL, HOSTILE, f"At {HOSTILE}")], {},
         policy={}, seed=7, isolation={"level": "process", "missing": []}, environment={"seconds": 1.0},
         speed=Speed((RACE, replace(RACE, tensors="other", status="wrong", message=HOSTILE))),
     )  # fmt: skip

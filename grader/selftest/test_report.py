@@ -12,9 +12,9 @@ from rich.console import Console
 from grader.cases.compare import Mismatch, compare
 from grader.diagnosis.known_bugs import KnownBug
 from grader.kit.paths import KIT
-from grader.report.model import Report, build_report
+from grader.report.model import ProblemReport, Report, build_report
 from grader.report.terminal import show
-from grader.scoring.outcome import Outcome, PlannedTest, Result, Tier
+from grader.scoring.outcome import Clue, Outcome, PlannedTest, Result, Tier
 from grader.scoring.rubric import load_rubric
 
 Failures = Mapping[str, tuple[Tier, Result, str, str]]
@@ -175,3 +175,66 @@ def test_a_long_remark_stands_below_its_row_and_no_line_is_longer_than_the_termi
         assert row.endswith(remark)
     else:
         assert below[0].startswith("      in part: run_transformer_lm builds")
+
+
+def raised_at(line: int, kind: str = "TypeError") -> tuple[Result, str, str]:
+    message = f"{kind}: 'NoneType' object is not iterable"
+    return (
+        Result.ERROR,
+        message,
+        f'  File "tokenizer.py", line {line}, in __init__\n    for token in tokens:\n{message}',
+    )
+
+
+def test_what_raises_where_points_are_lost_is_no_advice_as_well():
+    """Whatever the advice is about, nobody has seen it: the code did not come so far."""
+    claims = {
+        "rope::a": PASSES,
+        "rope::b": (Tier.EDGE, *raised_at(7)),
+        "rope::c": (Tier.ADVICE, *raised_at(7)),
+        "rope::d": (Tier.ADVICE, *raised_at(8)),
+        "rope::e": (Tier.ADVICE, *raised_at(7, "ValueError")),
+        "rope::f": (Tier.ADVICE, Result.FAIL, "half precision", ""),
+    }
+    (problem,) = report_of(["rope"], claims).problems
+    assert [test.plan.id for test in problem.advice] == ["test_rope::d", "test_rope::e", "test_rope::f"]
+
+
+def test_an_exceptions_words_are_said_once():
+    text = shown(report_of(["rope"], {"rope::a": PASSES, "rope::b": (Tier.CORE, *raised_at(7))}))
+    assert text.count("'NoneType' object is not iterable") == 1
+    assert 'File "tokenizer.py", line 7, in __init__' in text
+
+
+def with_clues(claims: Failures, clues: Mapping[str, Clue]) -> ProblemReport:
+    (problem,) = report_of(["rope"], claims).problems
+    return replace(problem, tests=tuple(replace(test, clue=clues.get(test.plan.id)) for test in problem.tests))
+
+
+def test_a_cause_is_shown_before_what_only_says_where_to_look():
+    """A report shows three of what has no name; the sentence that says what is wrong must be among them."""
+    look, cause = Clue(("Print your counts.",)), "Your update forgets the left neighbour."
+    place = Clue(("Line 3 is the first that differs.",), "rope.py", 3)
+    clues = {"test_rope::a": look, "test_rope::c": place, "test_rope::e": Clue((cause, "Look there."), cause=(cause,))}
+    claims = {f"rope::{name}": (Tier.CORE, Result.FAIL, f"output {name}", "") for name in "abcd"}
+    problem = with_clues({**claims, "rope::e": (Tier.EDGE, Result.FAIL, "output e", "")}, clues)
+    assert [trouble.tests[0].plan.id[-1] for trouble in problem.troubles] == ["c", "a", "b", "d", "e"]
+    report = replace(report_of(["rope"], claims), problems=(problem,))
+    text = shown(report)
+    assert cause in text
+    assert "2 more: " in text
+
+
+def test_what_has_one_cause_is_one_trouble_wherever_it_shows():
+    cause = "Your update forgets the left neighbour."
+    clues = {f"test_rope::{name}": Clue((cause, f"Look at {name}."), cause=(cause,)) for name in "ab"}
+    claims = {f"rope::{name}": (Tier.CORE, Result.FAIL, f"output {name}", "") for name in "abc"}
+    assert [len(trouble.tests) for trouble in with_clues(claims, clues).troubles] == [2, 1]
+
+
+def test_advice_says_why_and_where():
+    cause = "Your code reads the file in text mode."
+    claims = {"rope::a": PASSES, "rope::b": (Tier.ADVICE, Result.FAIL, "the vocabulary differs", "")}
+    problem = with_clues(claims, {"test_rope::b": Clue((cause,), "bpe.py", 5, cause=(cause,))})
+    text = shown(replace(report_of(["rope"], claims), problems=(problem,)))
+    assert f"{cause}  bpe.py:5" in text

@@ -425,7 +425,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         )
         says = sentences(_confirmed(found, submission))
     inputs, path = min(wrong, key=lambda one: len(one[1]) * len(one[1][0]))
-    return Clue(says=(*says, *_leaves_at(inputs, path)))
+    return Clue((*says, *_leaves_at(inputs, path)), cause=says)
 
 
 def _confirmed(found: list[Explanation], submission: Submission) -> list[Explanation]:

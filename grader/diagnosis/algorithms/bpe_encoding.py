@@ -372,7 +372,7 @@ def _about_encoding(
         found = _told_apart_by_more(found, [text for text, _ in given], ask, tokenizer, tables, ranks, ids)
         says = sentences(found)
     where = tuple(_first_parting(right, text, answer, tables))
-    return Clue(says=(*says, *where)) if says or where else None
+    return Clue((*says, *where), cause=says) if says or where else None
 
 
 def _told_apart_by_more(
@@ -570,18 +570,16 @@ def _about_decoding(
     known = [([vocab[i] for i in sequence], answer) for sequence, answer in given if all(i in vocab for i in sequence)]
     for tokens, answer in known:
         if isinstance(answer, bytes):
-            return Clue(says=("Your decode returns bytes; decode them as UTF-8, with errors='replace'.",))
+            return Clue.of_cause("Your decode returns bytes; decode them as UTF-8, with errors='replace'.")
         if (
             isinstance(answer, Exception)
             and "UnicodeDecodeError" in f"{type(answer).__name__}{getattr(answer, 'type_name', '')}"
         ):
             shown = b"".join(tokens)
             shown_short = repr(shown if len(shown) < 40 else shown[:40])
-            return Clue(
-                says=(
-                    f"Any ids can be decoded, even half a character such as in {shown_short}: "
-                    "bytes.decode(errors='replace') puts U+FFFD in the place of what is malformed.",
-                )
+            return Clue.of_cause(
+                f"Any ids can be decoded, even half a character such as in {shown_short}: "
+                "bytes.decode(errors='replace') puts U+FFFD in the place of what is malformed."
             )
     known = [(tokens, answer) for tokens, answer in known if isinstance(answer, str)]
     right = [b"".join(tokens).decode("utf-8", "replace") for tokens, _ in known]
@@ -592,4 +590,4 @@ def _about_decoding(
         for says, decode in _DECODINGS.items()
         if all(decode(tokens, special) == answer for tokens, answer in known)
     ]
-    return Clue(says=(found[0],)) if len(found) == 1 else None
+    return Clue.of_cause(*found) if len(found) == 1 else None

@@ -638,17 +638,15 @@ def _where_it_raises(failure: Failure, asked: Mapping[str, Any], submission: Sub
     if room and merges != right[:room]:
         return _about(failure, {**asked, "vocab_size": 256 + len(special_tokens) + room}, merges, submission)
     if room and room == len(right) < most:
-        return Clue(
-            says=(
-                f"After {room} merges every pre-token of this text is one token, and no pair is left: training ends "
-                "there, with a smaller vocabulary. Stop before you look for the best of no pairs.",
-            )
+        return Clue.of_cause(
+            f"After {room} merges every pre-token of this text is one token, and no pair is left: training ends there, "
+            "with a smaller vocabulary. Stop before you look for the best of no pairs."
         )
     if room and right:
         return Clue(says=(f"It raises when {most} merges are asked for; with {room}, all of them are right.",))
     ways = () if failure.bug or not right else remembered(submission, "ways of training", lambda: ways_of(submission))
     fitting = [state for state in ways if state and next(iter(Trainer(corpus, special_tokens, state)), None) is None]
-    return Clue(says=sentences(fitting)) if fitting and sentences(fitting) else None
+    return Clue.of_cause(*sentences(fitting)) if fitting else None
 
 
 def _is_pair(merge: Any) -> bool:
@@ -673,9 +671,9 @@ def _about(failure: Failure, asked: Mapping[str, Any], merges: list[Pair], submi
     if not where:
         return None
     ways = () if failure.bug else _ways_behind(corpus, special_tokens, merges, room, submission)
-    if not ways and merges:
+    if not ways and merges and not failure.bug:
         where += _further_checks(trainer, where, corpus, special_tokens)
-    return Clue(says=(*ways, *where))
+    return Clue((*ways, *where), cause=tuple(ways))
 
 
 def _pairs_left(trainer: Trainer, made: int, room: int) -> str:

@@ -40,7 +40,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         says += _of_iteration(plain["iteration"])
     if given is not NONE and claim in _OF_OPTIMIZER and not _same(given["resumed"], given["uninterrupted"]):
         says += _of_optimizer(given)
-    return Clue(says=tuple(says)) if says else None
+    return Clue.of_cause(*says)
 
 
 def _of_model(result: Mapping[str, Any]) -> Iterator[str]:

@@ -180,8 +180,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         return NONE if said is NONE else _Approximately((said["gradients"], said["parameters"]))
 
     found = told_apart(found, _PROBES, lambda ways, probe: _Approximately(_clipped(probe, ways)), answer)
-    says = sentences(found)
-    return Clue(says=says) if says else None
+    return Clue.of_cause(*sentences(found))
 
 
 class _Approximately:

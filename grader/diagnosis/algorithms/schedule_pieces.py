@@ -160,7 +160,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
                 f"Only at it = {which} your rate is another one: {rates[it]:.6g} for {_right(it):.6g}. Both "
                 "pieces that meet there give that value in the formula; which of your comparisons has <, and which <=?"
             )
-    return Clue(says=tuple(filter(None, says))) if any(says) else None
+    return Clue.of_cause(*filter(None, says))
 
 
 def _of_warm_up(its: Sequence[int], rates: Mapping[int, Any], wrong: Sequence[int]) -> str:

@@ -50,20 +50,33 @@ def _before_last(characters: str) -> Segments:
     return segments
 
 
-def _holding_back(count: int) -> Segments:
-    """Encodes all pre-tokens of what it has but the last ones."""
+def _holding_back(count: int, splits_again: bool = False) -> Segments:
+    """Encodes all pre-tokens of what it has but the last ones.
+
+    Args:
+        splits_again: what is before these is split once more; it may be other pre-tokens without them.
+    """
 
     def segments(chunks: Sequence[str]) -> list[str]:
         found, held = [], ""
         for chunk in chunks:
             pieces = pretokens(held + chunk, "right")
-            found.append("".join(pieces[:-count]))
+            found += ["".join(pieces[:-count])] if splits_again else pieces[:-count]
             held = "".join(pieces[-count:])
         return [*found, held]
 
     return segments
 
 
+_HOLDS_BACK_ONE = (
+    'Your encode_iterable holds back the last pre-token only; "\'" and "l" are two until one more "l" comes, so hold '
+    "back the last two."
+)
+_SPLITS_AGAIN = (
+    "Your encode_iterable takes the last pre-token off and then splits the rest again, which may give others: "
+    r"'\n\n' before a letter is two pre-tokens, and alone it is one. Encode the pre-tokens that you have, all but the "
+    'last two: "\'" and "l" are two until one more "l" comes.'
+)
 _JOININGS: dict[str, Segments] = {
     "Your encode_iterable encodes each chunk on its own: what lies across the end of a chunk is cut in two. Hold back "
     "what the next chunk may still change.": list,
@@ -81,8 +94,8 @@ _JOININGS: dict[str, Segments] = {
     "pre-token, which this cuts in two.": _before_last(" "),
     "Your encode_iterable encodes what is before the last white space and holds the rest back; a run of white space is "
     "one pre-token, which this cuts in two.": _before_last(" \n"),
-    'Your encode_iterable holds back the last pre-token only; "\'" and "l" are two until one more "l" comes, so hold '
-    "back the last two.": _holding_back(1),
+    _HOLDS_BACK_ONE: _holding_back(1),
+    _SPLITS_AGAIN: _holding_back(1, splits_again=True),
     "Your encode_iterable leaves out the last chunk.": lambda chunks: list(chunks[:-1]),
     "Your encode_iterable yields only the first chunk.": lambda chunks: list(chunks[:1]),
     "Your encode_iterable never yields what it holds back when the stream ends (the last pre-token).": lambda chunks: [
@@ -113,8 +126,8 @@ def about_streams(
     wrong.sort(key=lambda one: sum(map(len, one[0])))
     chunks, ids = wrong[0]
     if any(isinstance(one, list) for one in ids):
-        return Clue(
-            says=("Your encode_iterable yields lists; it should yield ids one by one: `yield from` does that.",)
+        return Clue.of_cause(
+            "Your encode_iterable yields lists; it should yield ids one by one: `yield from` does that."
         )
     says: list[str] = []
     if not failure.bug:
@@ -124,10 +137,12 @@ def about_streams(
             for sentence, join in _JOININGS.items()
             if all(_encoded(join(chunks), encode) == ids for chunks, ids in tried)
         ]
+        if _HOLDS_BACK_ONE in found:  # then splitting again does no harm in these texts
+            found = [sentence for sentence in found if sentence != _SPLITS_AGAIN]
         says = found if len(found) == 1 else []
     special = list(tokenizer._arguments["special_tokens"] or ())
     where = _border(chunks, ask, tokenizer, encode, special)
-    return Clue(says=(*says, *where)) if says or where else None
+    return Clue((*says, *where), cause=tuple(says)) if says or where else None
 
 
 def _encoded(segments: Sequence[str], encode: Callable[[str], Any]) -> Any:
@@ -154,7 +169,7 @@ def _border(
         if ids is not NONE and ids != whole:
             where = _described(text, at, special)
             return (
-                f"It goes wrong at one border: {_end(halves[0])} and then {_begin(halves[1])} gives other ids than "
+                f"A border where it goes wrong: {_end(halves[0])} and then {_begin(halves[1])} gives other ids than "
                 "both "
                 f"together. {where}",
             )

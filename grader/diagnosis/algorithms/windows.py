@@ -38,8 +38,7 @@ def find(failure: Failure, submission: Submission) -> Clue | None:
         dtypes = result["dtypes"][0]
     except (TypeError, ValueError, AttributeError, KeyError):
         return None
-    says = tuple(_seen(pairs, dtypes))
-    return Clue(says=says) if says else None
+    return Clue.of_cause(*_seen(pairs, dtypes))
 
 
 def _without_room(ask: Asker) -> Clue | None:
@@ -47,13 +46,11 @@ def _without_room(ask: Asker) -> Clue | None:
     asked = {"dataset": np.random.default_rng(12).permutation(60_000), "batch_size": 4, "context_length": _CONTEXT}
     if ask.perform("batches", asked) is NONE:
         return None
-    return Clue(
-        says=(
-            f"With {len(_TOKENS)} tokens and a context of {_CONTEXT}, some of {_BATCH * _CALLS} draws raise; "
-            "with 60,000 "
-            f"tokens none does. The last start that leaves a next token is len(dataset) - context_length - 1, so "
-            "torch.randint takes len(dataset) - context_length, which it leaves out.",
-        )
+    return Clue.of_cause(
+        f"With {len(_TOKENS)} tokens and a context of {_CONTEXT}, some of {_BATCH * _CALLS} draws raise; "
+        "with 60,000 "
+        f"tokens none does. The last start that leaves a next token is len(dataset) - context_length - 1, so "
+        "torch.randint takes len(dataset) - context_length, which it leaves out.",
     )
 
 

@@ -85,7 +85,7 @@ class WrongFormula:
         says = investigation.says()
         if investigation.lies_below:
             self.below.add(failure.test)
-        return Clue(says=(says,)) if says else None
+        return Clue.of_cause(says) if says else None
 
 
 class Investigation:

@@ -6,7 +6,8 @@ whose other files are the reference under the name `honest`; its docstring says 
     The first line says what the code tries.
 
     Stopped from: landlock      the weakest level of isolation that stops it (default: process)
-    Problem: train_bpe          what it attacks (default: softmax); the bystander is learning_rate_schedule
+    Problem: train_bpe          what it attacks (default: softmax); the bystander is learning_rate_schedule. One
+                                that takes long for each question takes a problem with few tests
     Earns: everything           "nothing" (the default), or "everything": its answers are right, its manners are bad
     Bystander: nothing          what the other problem earns: "everything" (the default), "nothing", or "any"
     Limits: disk_mib=64         limits of the wall that differ, so that little is enough to break them

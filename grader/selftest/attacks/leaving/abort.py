@@ -1,9 +1,12 @@
-"""Aborts, as failed assertions in native code do."""
+"""Aborts, as failed assertions in native code do.
+
+Problem: parallel_block
+"""
 
 import os
 
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     os.abort()

@@ -1,9 +1,12 @@
-"""Ends the process with exit code 0 in the middle of a call, as if all were well."""
+"""Ends the process with exit code 0 in the middle of a call, as if all were well.
+
+Problem: parallel_block
+"""
 
 import os
 
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     os._exit(0)

@@ -1,4 +1,7 @@
-"""Kills its whole process group, hoping that the judge is in it."""
+"""Kills its whole process group, hoping that the judge is in it.
+
+Problem: parallel_block
+"""
 
 import os
 import signal
@@ -6,5 +9,5 @@ import signal
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     os.killpg(0, signal.SIGKILL)

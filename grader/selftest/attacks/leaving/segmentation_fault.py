@@ -1,9 +1,12 @@
-"""Reads address 0."""
+"""Reads address 0.
+
+Problem: parallel_block
+"""
 
 import ctypes
 
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     return ctypes.string_at(0)

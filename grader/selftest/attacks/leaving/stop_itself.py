@@ -1,5 +1,6 @@
 """Stops its own process (SIGSTOP), which then neither answers nor ends.
 
+Problem: parallel_block
 Call limit: 0.5
 """
 
@@ -9,6 +10,6 @@ import signal
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     os.kill(os.getpid(), signal.SIGSTOP)
     return in_features

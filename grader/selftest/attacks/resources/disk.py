@@ -1,5 +1,6 @@
 """Fills the disk.
 
+Problem: parallel_block
 Limits: disk_mib=64
 Call limit: 5
 """
@@ -10,7 +11,7 @@ import time
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     with tempfile.NamedTemporaryFile() as file:
         for _ in range(300):
             file.write(b"x" * (1 << 20))

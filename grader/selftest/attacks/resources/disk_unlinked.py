@@ -1,5 +1,6 @@
 """Fills the disk with a file that no folder lists.
 
+Problem: parallel_block
 Limits: disk_mib=64
 Call limit: 5
 """
@@ -10,7 +11,7 @@ import time
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     with tempfile.TemporaryFile() as file:
         for _ in range(300):
             file.write(b"x" * (1 << 20))

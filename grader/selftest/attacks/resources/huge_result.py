@@ -1,5 +1,6 @@
 """Returns a result of 128 MiB, twice what is accepted, that takes no memory to make.
 
+Problem: parallel_block
 Call limit: 10
 """
 
@@ -7,5 +8,5 @@ import torch
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     return torch.zeros(1).expand(1 << 25)

@@ -1,8 +1,11 @@
-"""Returns a list of over a million tensors, each of which takes the judge far more memory than it takes on the way."""
+"""Returns a list of 300,000 tensors, each of which takes the judge far more memory than it takes on the way.
+
+Problem: parallel_block
+"""
 
 import torch
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
-    return [torch.zeros(1, dtype=torch.uint8)] * 1_000_000
+def run_parallel_block(in_features, **others):
+    return [torch.zeros(1, dtype=torch.uint8)] * 300_000

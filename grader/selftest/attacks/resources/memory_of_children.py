@@ -1,5 +1,6 @@
 """Takes the memory through children, each within its own limit.
 
+Problem: parallel_block
 Limits: memory_mib=800
 Call limit: 10
 """
@@ -10,7 +11,7 @@ import time
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     for _ in range(4):
         if os.fork() == 0:
             hoard = b"x" * (600 << 20)

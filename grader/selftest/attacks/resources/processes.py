@@ -1,5 +1,6 @@
 """Starts processes, fifty at most, where twenty are allowed.
 
+Problem: parallel_block
 Limits: processes=20
 Call limit: 5
 """
@@ -10,7 +11,7 @@ import time
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     for _ in range(50):
         if os.fork() == 0:
             time.sleep(600)

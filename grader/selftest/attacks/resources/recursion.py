@@ -1,5 +1,6 @@
 """Recurses until something gives.
 
+Problem: parallel_block
 Limits: memory_mib=600
 Call limit: 1
 """
@@ -11,5 +12,5 @@ from honest.adapters import *
 sys.setrecursionlimit(1 << 30)
 
 
-def run_softmax(in_features, dim):
-    return run_softmax(in_features, dim)
+def run_parallel_block(in_features, **others):
+    return run_parallel_block(in_features, **others)

@@ -1,5 +1,6 @@
 """Leaves children that compute for ever, to slow down whatever is graded after it.
 
+Problem: parallel_block
 Call limit: 5
 """
 
@@ -8,7 +9,7 @@ import os
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     for _ in range(2):
         if os.fork() == 0:
             os.setsid()

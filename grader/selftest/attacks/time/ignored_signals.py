@@ -1,5 +1,6 @@
 """Ignores every signal that can be ignored, and loops.
 
+Problem: parallel_block
 Call limit: 0.5
 """
 
@@ -12,6 +13,6 @@ for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     while True:
         pass

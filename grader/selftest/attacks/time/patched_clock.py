@@ -1,5 +1,6 @@
 """Stops every clock of its process, then sleeps.
 
+Problem: parallel_block
 Call limit: 0.5
 Noticed: patched
 """
@@ -14,6 +15,6 @@ for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time")
     setattr(time, f"{name}_ns", lambda: 0)
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     sleep(600)
     return in_features

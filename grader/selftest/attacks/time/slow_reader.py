@@ -1,5 +1,6 @@
 """Never reads the next question: it stops its own process as soon as the last answer is gone.
 
+Problem: parallel_block
 Call limit: 0.5
 """
 
@@ -10,6 +11,6 @@ import threading
 from honest.adapters import *
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGSTOP)).start()
     return in_features

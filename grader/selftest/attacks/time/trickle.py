@@ -1,5 +1,6 @@
 """Sends its answer one byte at a time, each just in time.
 
+Problem: parallel_block
 Call limit: 0.5
 """
 
@@ -14,7 +15,7 @@ from honest.adapters import *
 channel = socket.socket(fileno=os.dup(int(sys.argv[1])))
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     channel.sendall(struct.pack(">Q", 1000))
     while True:
         channel.sendall(b"x")

@@ -1,4 +1,7 @@
-"""Sends the judge a value nested five hundred deep, to exhaust its recursion."""
+"""Sends the judge a value nested five hundred deep, to exhaust its recursion.
+
+Problem: parallel_block
+"""
 
 import os
 import socket
@@ -24,7 +27,7 @@ def send(body):
         channel.sendall(struct.pack(">Q", len(body)) + body)
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     nested = b"\x91" * 500 + b"\xc0"
     send(b"\x83\xa2id" + msgpack.packb(request_id()) + b"\xa4kind\xa2ok\xa5value" + nested)
     os._exit(0)

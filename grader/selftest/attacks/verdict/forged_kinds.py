@@ -1,4 +1,7 @@
-"""Answers the judge with fields of the wrong types."""
+"""Answers the judge with fields of the wrong types.
+
+Problem: parallel_block
+"""
 
 import os
 import socket
@@ -24,6 +27,6 @@ def send(body):
         channel.sendall(struct.pack(">Q", len(body)) + body)
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     send(msgpack.packb({"id": request_id(), "kind": "error", "message": [1] * 100, "traceback": {}, "type": 7}))
     os._exit(0)

@@ -1,4 +1,7 @@
-"""Answers the judge with a message that lacks the value."""
+"""Answers the judge with a message that lacks the value.
+
+Problem: parallel_block
+"""
 
 import os
 import socket
@@ -24,6 +27,6 @@ def send(body):
         channel.sendall(struct.pack(">Q", len(body)) + body)
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     send(msgpack.packb({"id": request_id(), "kind": "ok"}))
     os._exit(0)

@@ -1,4 +1,7 @@
-"""Sends the judge a pickle that would leave a file behind."""
+"""Sends the judge a pickle that would leave a file behind.
+
+Problem: parallel_block
+"""
 
 import os
 import pickle
@@ -29,6 +32,6 @@ def send(body):
         channel.sendall(struct.pack(">Q", len(body)) + body)
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     send(pickle.dumps({"id": request_id(), "kind": "ok", "value": Bomb()}))
     os._exit(0)

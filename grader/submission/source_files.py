@@ -1,0 +1,118 @@
+"""A submission's Python files, read as text: nothing of it is run, and it may be written for any Python."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .faults import Fault
+from .files import Files
+
+_MOST_FILES, _DEPTH = 200, 6
+_FILE_BYTES, _ALL_BYTES = 1 << 20, 8 << 20
+_NOT_THEIRS = re.compile(r"^(\.|__pycache__$|site-packages$|node_modules$|venv$)")
+_OF_A_KIT = ("grader/", "tests/", "benchmarks/")
+"""What people have from the kit, or to try their code with."""
+
+_DEFINED = re.compile(r"^(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)")
+_DOES_SOMETHING = re.compile(r"^[ \t]+(?:return|yield|self\.\w+[^=\n]*=|for|while)\b", re.MULTILINE)
+
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train_bpe": ("trainbpe", "bpetrainer"),
+    "tokenizer": ("tokenizer", "bpetokenizer"),
+    "linear": ("linear",),
+    "embedding": ("embedding",),
+    "rmsnorm": ("rmsnorm",),
+    "positionwise_feedforward": ("swiglu", "positionwisefeedforward", "feedforward"),
+    "rope": ("rotarypositionalembedding", "rope", "rotaryembedding"),
+    "softmax": ("softmax",),
+    "scaled_dot_product_attention": ("scaleddotproductattention", "sdpa"),
+    "multihead_self_attention": ("multiheadselfattention", "causalmultiheadselfattention", "multiheadattention"),
+    "transformer_block": ("transformerblock",),
+    "transformer_lm": ("transformerlm", "transformer"),
+    "cross_entropy": ("crossentropy", "crossentropyloss"),
+    "adamw": ("adamw",),
+    "learning_rate_schedule": ("getlrcosineschedule", "lrcosineschedule", "cosineschedule"),
+    "gradient_clipping": ("gradientclipping", "clipgradients", "clipgradnorm"),
+    "data_loading": ("getbatch", "dataloading"),
+    "checkpointing": ("savecheckpoint",),
+}
+"""{problem: what people call the code for it, in small letters and without underscores}"""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function or class at the top level of a file, and its lines."""
+
+    file: str
+    line: int
+    name: str
+    text: str
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it does something, and none of it is a stub."""
+        return "NotImplementedError" not in self.text and _DOES_SOMETHING.search(self.text) is not None
+
+
+def python_files(files: Files) -> list[str]:
+    """The paths of a submission's Python files, those in the upper folders first, as far as they can be looked at."""
+    found: list[str] = []
+    folders = [("", 0)]
+    while folders and len(found) < _MOST_FILES:
+        folder, depth = folders.pop(0)
+        try:
+            names = files.names(folder) if folder else sorted(os.listdir(files.root))
+        except (Fault, OSError):  # no folder, or none to look into
+            continue
+        for name in names:
+            path = f"{folder}/{name}" if folder else name
+            if name.endswith(".py"):
+                found.append(path)
+            elif "." not in name and depth < _DEPTH and not _NOT_THEIRS.match(name):
+                folders.append((path, depth + 1))
+    return found[:_MOST_FILES]
+
+
+def source_lines(files: Files) -> Iterator[tuple[str, list[str]]]:
+    """Each of these files with its lines; those that cannot be read, and what is too much, are left out."""
+    left = _ALL_BYTES
+    for path in python_files(files):
+        try:
+            text = files.read_text(path, _FILE_BYTES)
+        except Fault:
+            continue
+        if (left := left - len(text)) < 0:
+            return
+        yield path, text.split("\n")
+
+
+def not_connected(files: Files, adapters: str, problems: Iterable[str]) -> dict[str, str]:
+    """{problem: where the code for it seems to be}, for problems whose adapters say that nothing is written.
+
+    Args:
+        adapters: the file with the adapters, which is no such place; nor are tests.
+    """
+    wanted = {name: problem for problem in problems for name in USUAL_NAMES.get(problem, ())}
+    found: dict[str, str] = {}
+    if not wanted:
+        return found
+    for path, lines in source_lines(files):
+        if path == adapters or path.startswith(_OF_A_KIT) or path.rpartition("/")[2].startswith("test"):
+            continue
+        for one in _definitions(path, lines):
+            problem = wanted.get(one.name.replace("_", "").lower())
+            if problem and problem not in found and one.is_written:
+                found[problem] = f"{one.file}:{one.line} has {one.name}"
+    return found
+
+
+def _definitions(path: str, lines: list[str]) -> Iterator[Definition]:
+    starts = [i for i, line in enumerate(lines) if _DEFINED.match(line)]
+    for start in starts:
+        end = next((i for i in range(start + 1, len(lines)) if lines[i][:1].strip() and lines[i][0] not in ")#]"), None)
+        matched = _DEFINED.match(lines[start])
+        if matched:
+            yield Definition(path, start + 1, matched["name"], "\n".join(lines[start:end]))
