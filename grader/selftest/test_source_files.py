@@ -53,7 +53,7 @@ WRITTEN = {
 }
 NOT_WRITTEN = {
     "a stub": ("softmax", 'def softmax(x, dim):\n    raise NotImplementedError("softmax")\n'),
-    "a class with a stub": ("rope", "class RoPE:\n    def f(self):\n        return 1\n        raise NotImplementedError"),
+    "a class with a stub": ("rope", "class RoPE:\n    def f(self):\n        raise NotImplementedError\n        return"),
     "a mere signature": ("softmax", "def softmax(x, dim): ...\n"),
     "another one": ("softmax", "def log_softmax(x, dim):\n    return x\n"),
     "a method": ("softmax", "class A:\n    def softmax(self, x):\n        return x\n"),

@@ -719,9 +719,8 @@ def _counts_at(
         yield f"{first}, and {_shown(got)} never within a pre-token.{_why_never(got, corpus, special_tokens)}"
     elif counts[got] == counts[right]:
         yield (
-            f"{when}, {_shown(right)} and {_shown(got)} both occur {counts[right]} times: print yours. It is a "
-            "tie, and "
-            "the greater pair of bytes wins."
+            f"{when}, {_shown(right)} and {_shown(got)} both occur {counts[right]} times: print yours. If they tie "
+            "there, too, the greater pair of bytes wins."
         )
     else:
         last = max((right, got), key=lambda pair: trainer.changed.get(pair, 0))
