@@ -192,6 +192,8 @@ def troubles_panel(problem: ProblemReport, report: Report, title: str) -> Panel:
     shown: list[RenderableType] = []
     unexplained = sorted((trouble for trouble in troubles if not trouble.bug), key=lambda trouble: trouble.unknown)
     hidden = unexplained[_SHOWN_PER_PROBLEM:]
+    if len(hidden) == 1:  # that there is one more takes as much room
+        hidden = []
     for trouble in (trouble for trouble in troubles if trouble not in hidden):
         if trouble.bug:
             shown += [Text(trouble.bug.diagnosis, style="bold yellow"), Text(trouble.bug.hint, style="yellow")]
@@ -204,8 +206,9 @@ def troubles_panel(problem: ProblemReport, report: Report, title: str) -> Panel:
         if others := ", ".join(test.name for test in trouble.tests[1:]):
             shown += [Text(f"The same shows in {others}.", style="dim"), Text()]
     if hidden:
-        names = ", ".join(trouble.tests[0].name for trouble in hidden)
-        shown += [Text(f"{len(hidden)} more: {names}", style="dim"), Text()]
+        shown += [Text(f"{len(hidden)} more:", style="dim")]
+        shown += [Text(f"  {trouble.tests[0].plan.title} {trouble.tests[0].name}", style="dim") for trouble in hidden]
+        shown.append(Text())
     shown.append(Text(f"see it for yourself: {report.how_to_see(problem)}", style="dim"))
     return Panel(Group(*shown), title=title, title_align="left", border_style="yellow")
 

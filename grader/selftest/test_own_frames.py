@@ -37,3 +37,15 @@ def test_a_submission_may_lie_within_the_grader_and_have_its_adapters_among_test
     assert traceback_in(str(REFERENCE), inside).startswith('  File "layers.py"')
     public = raised_through(f"{KIT}/tests/test_linear.py", f"{tmp_path}/tests/adapters.py")
     assert traceback_in(str(tmp_path), public).startswith('  File "tests/adapters.py"')
+
+
+def test_where_python_itself_raises_the_place_is_that_of_the_cause():
+    """RuntimeError, "generator raised StopIteration", has no frame of the generator's."""
+    names: dict[str, object] = {}
+    exec(compile("def call(chunks):\n    yield next(iter(chunks))\n", f"{REFERENCE}/stream.py", "exec"), names)
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        list(names["call"]([]))  # type: ignore[operator]
+    assert traceback_in(str(REFERENCE), caught.value) == (
+        '  File "stream.py", line 2, in call\n    \nRuntimeError: generator raised StopIteration'
+    )
+    assert traceback_in("", caught.value).endswith("RuntimeError: generator raised StopIteration")

@@ -15,6 +15,7 @@ _GRADER = os.path.join(_WORKER.parent, "")
 _TESTS = os.path.join(_WORKER.parent.parent, "tests", "test_")
 
 _TEXT_LIMIT = 4000
+_CAUSES = 8
 
 
 def one_line(error: BaseException) -> str:
@@ -37,10 +38,9 @@ def traceback_in(root: str, error: BaseException) -> str:
     Args:
         root: the submission's folder; "" where it is not known.
     """
-    frames = _frames(error)
-    own = [frame for frame in frames if root and _is_own(frame.filename, root)]
+    own = _own_frames(root, error)
     lines = []
-    for frame in (own or frames)[-_FRAMES_KEPT:]:
+    for frame in (own or _frames(error))[-_FRAMES_KEPT:]:
         name = os.path.relpath(frame.filename, root) if own else frame.filename
         lines.append(f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line or ""}')
     # What Python says of a file that it cannot read names its whole path.
@@ -54,6 +54,20 @@ def _is_own(filename: str, root: str) -> bool:
     if not filename.startswith(root):
         return False
     return root.startswith(_GRADER) or not filename.startswith((_GRADER, _TESTS))
+
+
+def _own_frames(root: str, error: BaseException | None) -> list[traceback.FrameSummary]:
+    """The frames in the submission's files; where there are none, those of what the exception comes of.
+
+    Python itself raises RuntimeError where a generator has raised StopIteration.
+    """
+    for _ in range(_CAUSES if root else 0):
+        if error is None:
+            break
+        if own := [frame for frame in _frames(error) if _is_own(frame.filename, root)]:
+            return own
+        error = error.__cause__
+    return []
 
 
 def _frames(error: BaseException) -> list[traceback.FrameSummary]:
