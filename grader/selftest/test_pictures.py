@@ -53,7 +53,7 @@ def test_the_report_shows_what_a_report_is_for(report):
     said = " ".join(words_of_svg(terminal_picture(report)))
     assert "carried forward from rope" in said
     assert "Your RoPE pairs feature k with feature k + d_k/2" in said
-    assert "Line 9 is the first that computes something else." in said
+    assert "Line 9, called from line 16, is the first that computes something else." in said
     assert {"partial", "Start", "differs"} < set(words_of_page(render(report)))
 
 

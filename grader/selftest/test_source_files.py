@@ -56,6 +56,7 @@ NOT_WRITTEN = {
     "a class with a stub": ("rope", "class RoPE:\n    def f(self):\n        raise NotImplementedError\n        return"),
     "a mere signature": ("softmax", "def softmax(x, dim): ...\n"),
     "another one": ("softmax", "def log_softmax(x, dim):\n    return x\n"),
+    "somebody's own": ("softmax", "def _softmax(x, dim):\n    return x\n"),
     "a method": ("softmax", "class A:\n    def softmax(self, x):\n        return x\n"),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ _NOT_THEIRS = re.compile(r"^(\.|__pycache__$|site-packages$|node_modules$|venv$)
 _OF_A_KIT = ("grader/", "tests/", "benchmarks/")
 """What people have from the kit, or to try their code with."""
 
-_DEFINED = re.compile(r"^(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)")
+_DEFINED = re.compile(r"^(?:def|class)[ \t]+(?P<name>\w+)")
 _DOES_SOMETHING = re.compile(r"^[ \t]+(?:return|yield|self\.\w+[^=\n]*=|for|while)\b", re.MULTILINE)
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -104,7 +104,7 @@ def not_connected(files: Files, adapters: str, problems: Iterable[str]) -> dict[
             continue
         for one in _definitions(path, lines):
             problem = wanted.get(one.name.replace("_", "").lower())
-            if problem and problem not in found and one.is_written:
+            if problem and problem not in found and one.name[0] != "_" and one.is_written:
                 found[problem] = f"{one.file}:{one.line} has {one.name}"
     return found
 
