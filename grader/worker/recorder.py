@@ -34,6 +34,9 @@ _MOST_NUMBERS = 1 << 15
 
 _MOST_BYTES = 16 << 20
 _SECONDS = 3.0
+"""Of processor time; a clock ends what waits after `_GUARD` times as long. On a busy machine a second does little."""
+_GUARD = 10.0
+
 _CALLERS = 8
 _ARRAYS = 16
 """From so many arrays before it, the last ones, one that a function returns may come: nobody sees from which."""
@@ -76,7 +79,8 @@ class Recorder(TorchFunctionMode):
         self._step_of: dict[int, int] = {}
         self._writer_of: dict[int, int] = {}
         self._calls: dict[int, int] = {}
-        self._ends = time.monotonic() + _SECONDS
+        self._ends = time.thread_time() + _SECONDS
+        self._ends_at = time.monotonic() + _GUARD * _SECONDS
 
     def record(self, call: Callable[[], Any]) -> Recording:
         """Make the call; whatever it raises is part of the recording."""
@@ -115,7 +119,7 @@ class Recorder(TorchFunctionMode):
     # ------------------------------------------------------------------------------------------------------------
 
     def _note(self, name: str, frame: types.FrameType, arguments: list[Any], result: Any) -> None:
-        if time.monotonic() > self._ends:
+        if time.thread_time() > self._ends or time.monotonic() > self._ends_at:
             self._full = True
             return
         sources = [tensor for item in arguments for tensor in _tensors(item)]
