@@ -37,8 +37,10 @@ _TOO_MANY = re.compile(
     r"(?:\b(?P<owner>\w+)\.)?(?P<method>\w+)\(\) takes (?P<takes>\d+) positional arguments? but (?P<given>\d+) w"
 )
 _CLASS = re.compile(r"^(?P<indent>[ \t]*)class[ \t]+(?P<name>\w+)\b")
-_METHOD = re.compile(r"^(?P<indent>[ \t]*)(?:async[ \t]+)?def[ \t]+(?P<name>\w+)[ \t]*\(\s*(?P<first>\w*)")
+_METHOD = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(?P<name>\w+)[ \t]*\(\s*(?P<first>\w*)")
 _ALIKE = 0.7
+_GOES_ON = "#)]}"
+"""How a line begins that may stand at the left of a body without ending it."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +128,14 @@ def _methods(lines: list[str], start: int, indent: int) -> Iterator[_Method]:
     """The functions right in the body of the class that begins in a line."""
     inside: int | None = None
     for number, line in enumerate(lines[start:], start + 1):
-        found = _METHOD.match(
-            "\n".join(lines[number - 1 : number + 1])
-        )  # its first parameter may stand on the next line
-        if found is None:
-            if re.match(r"[ \t]*(class|@|def|async)\b", line) and len(line) - len(line.lstrip()) <= indent:
-                return
-            continue
-        depth = len(found["indent"])
-        if depth <= indent:
+        if line.strip() and _depth(line) <= indent and line.lstrip()[0] not in _GOES_ON:
             return
-        inside = depth if inside is None else inside
-        if depth == inside:
-            yield _Method(found["name"], found["first"], number, lines[number - 2].lstrip().startswith("@"))
+        # Its first parameter may stand on the next line.
+        if found := _METHOD.match("\n".join(lines[number - 1 : number + 1])):
+            inside = _depth(line) if inside is None else inside
+            if _depth(line) == inside:
+                yield _Method(found["name"], found["first"], number, lines[number - 2].lstrip().startswith("@"))
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())

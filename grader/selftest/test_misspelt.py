@@ -85,6 +85,10 @@ SILENT = {
     "two classes of the name": (NONE, model("__init(self)") + model("__init(self)")),
     "another class's": (NONE, "class Model:\n    pass\n\n\n" + model("__init(self)", "Other")),
     "a function behind the class": (NONE, "class Model:\n    x = 1\n\n\ndef init(model):\n    pass\n"),
+    "a function in a branch behind it": (
+        NONE,
+        "class Model:\n    x = 1\n\n\nif True:\n    def init(model):\n        pass\n",
+    ),
     "self on the next line": (THREE, "class Model:\n    def merge(\n        self, pair\n    ):\n        return pair\n"),
     "static": (THREE, "class Model:\n    @staticmethod\n    def merge(word, pair):\n        return word\n"),
     "two more than it takes": (THREE.replace("takes 2", "takes 1"), model("merge(word)")),
