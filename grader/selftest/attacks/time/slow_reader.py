@@ -1,8 +1,10 @@
 """Never reads the next question: it stops its own process as soon as the last answer is gone.
 
 Problem: parallel_block
+Bystander: any
 Call limit: 0.5
 """
+# On a busy machine its timer may come late, and stop the process when that has begun with the other problem's question.
 
 import os
 import signal
