@@ -12,7 +12,7 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -54,9 +54,10 @@ class PseudoTerminal:
             self._read(0.05)
         return self.screen
 
-    def next_screen(self, text: str, within_s: float = 60.0) -> str:
-        """The same for a screen that is drawn after this call."""
+    def next_screen(self, text: str, after: Callable[[], object], within_s: float = 60.0) -> str:
+        """The same for a screen that is drawn after something is done, as soon as it may come."""
         self.forget()
+        after()
         return self.wait_for(text, within_s)
 
     def forget(self) -> None:

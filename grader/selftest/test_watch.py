@@ -70,8 +70,7 @@ def save_as_editors_do(path: Path, text: str) -> None:
 
 
 def test_a_wrong_line_is_shown_as_the_grader_shows_it(watch, rope):
-    save_as_editors_do(rope, WRONG)
-    screen = watch.next_screen(f"(?s){FAILS}.*{KEYS}")
+    screen = watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: save_as_editors_do(rope, WRONG))
     assert "saved: cs336_basics/rope.py" in screen
     assert "╭─ rope: " in screen
     assert "see it for yourself: uv run pytest tests/test_rope.py::" in screen
@@ -79,38 +78,31 @@ def test_a_wrong_line_is_shown_as_the_grader_shows_it(watch, rope):
 
 
 def test_h_gives_hints_one_by_one(watch, rope):
-    rope.write_text(WRONG, "utf-8")
-    watch.next_screen(f"(?s){FAILS}.*{KEYS}")
-    watch.press("h")
-    assert "This should hold" in watch.next_screen(r"(?s)hint 1 of \d for rope.*q quit")
-    watch.press("h")
-    watch.next_screen(r"(?s)hint 2 of \d for rope.*q quit")
+    watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: rope.write_text(WRONG, "utf-8"))
+    screen = watch.next_screen(r"(?s)hint 1 of \d for rope.*q quit", after=lambda: watch.press("h"))
+    assert "This should hold" in screen
+    watch.next_screen(r"(?s)hint 2 of \d for rope.*q quit", after=lambda: watch.press("h"))
 
 
 def test_o_opens_the_failing_line_and_what_the_editor_leaves_running_stays(watch, rope, copy):
-    rope.write_text(WRONG, "utf-8")
-    screen = watch.next_screen(f"(?s){FAILS}.*{KEYS}")
+    screen = watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: rope.write_text(WRONG, "utf-8"))
     place = re.search(r"o open rope\.py:(\d+)", screen)
     assert place
-    watch.press("o")
-    watch.next_screen(KEYS)
+    watch.next_screen(KEYS, after=lambda: watch.press("o"))
     assert (copy / "opened").read_text().split() == [f"+{place[1]}", str(rope)]
     window = int((copy / "window").read_text())
-    rope.write_text(ROPE, "utf-8")
-    watch.next_screen(PASSES)  # a run ends what a submission may have left; an editor's window is none of that
+    # A run ends what a submission may have left; an editor's window is none of that.
+    watch.next_screen(PASSES, after=lambda: rope.write_text(ROPE, "utf-8"))
     os.kill(window, signal.SIGTERM)
 
 
 def test_a_runs_everything_again(watch, rope):
-    rope.write_text(WRONG, "utf-8")
-    first = watch.next_screen(f"(?s){FAILS}.*{KEYS}")
-    watch.press("a")
-    assert watch.next_screen(f"(?s){FAILS}.*{KEYS}") == first
+    first = watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: rope.write_text(WRONG, "utf-8"))
+    assert watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: watch.press("a")) == first
 
 
 def test_the_screen_is_drawn_anew_for_another_size(watch, rope):
-    rope.write_text(WRONG, "utf-8")
-    watch.next_screen(f"(?s){FAILS}.*{KEYS}")
+    watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: rope.write_text(WRONG, "utf-8"))
     for columns in (40, 160, 100):
         watch.forget()
         watch.resize(columns, 40)
@@ -120,16 +112,19 @@ def test_the_screen_is_drawn_anew_for_another_size(watch, rope):
 
 def test_a_syntax_error_is_one_sentence_with_its_place(watch, rope):
     line = ROPE.splitlines().index("class RotaryPositionalEmbedding(nn.Module):") + 1
-    rope.write_text(ROPE.replace("(nn.Module):", "(nn.Module:"), "utf-8")
-    screen = watch.next_screen(f"(?s)SyntaxError.*{KEYS}")
+    screen = watch.next_screen(
+        f"(?s)SyntaxError.*{KEYS}", after=lambda: rope.write_text(ROPE.replace("(nn.Module):", "(nn.Module:"), "utf-8")
+    )
     assert len(re.findall(rf"^cs336_basics/rope\.py:{line}: SyntaxError: .+\.$", screen, re.MULTILINE)) == 1
     assert "Traceback" not in screen
     assert f"open rope.py:{line}" in screen
 
 
 def test_a_renamed_class_is_said(watch, rope):
-    rope.write_text(ROPE.replace("RotaryPositionalEmbedding", "Rotary"), "utf-8")
-    screen = watch.next_screen(f"(?s)! rope.*{KEYS}")
+    screen = watch.next_screen(
+        f"(?s)! rope.*{KEYS}",
+        after=lambda: rope.write_text(ROPE.replace("RotaryPositionalEmbedding", "Rotary"), "utf-8"),
+    )
     assert "rope: ImportError: cannot import name 'RotaryPositionalEmbedding'" in screen
     assert "╭" not in screen  # one sentence, not a page of it
 
@@ -137,11 +132,15 @@ def test_a_renamed_class_is_said(watch, rope):
 def test_a_circular_import_is_said(watch, rope, copy):
     layers = copy / "cs336_basics" / "layers.py"
     before = layers.read_text("utf-8")
-    layers.write_text("from cs336_basics.rope import RotaryPositionalEmbedding\n" + before, "utf-8")
-    watch.next_screen("rope does not rest on cs336_basics/layers.py")
-    rope.write_text("from cs336_basics.layers import Linear\n" + ROPE, "utf-8")
+    watch.next_screen(
+        "rope does not rest on cs336_basics/layers.py",
+        after=lambda: layers.write_text("from cs336_basics.rope import RotaryPositionalEmbedding\n" + before, "utf-8"),
+    )
     try:
-        screen = watch.next_screen(f"(?s)! rope.*{KEYS}")
+        screen = watch.next_screen(
+            f"(?s)! rope.*{KEYS}",
+            after=lambda: rope.write_text("from cs336_basics.layers import Linear\n" + ROPE, "utf-8"),
+        )
         assert "circular import" in " ".join(screen.split())
         assert "╭" not in screen
     finally:
@@ -160,8 +159,7 @@ def test_a_file_that_is_saved_half_way_is_read_again_when_it_is_whole(watch, rop
 
 
 def test_a_deleted_file_is_said(watch, rope):
-    rope.unlink()
-    screen = watch.next_screen(f"(?s)! rope.*No module named.*{KEYS}")
+    screen = watch.next_screen(f"(?s)! rope.*No module named.*{KEYS}", after=rope.unlink)
     assert "rope: ModuleNotFoundError: No module named 'cs336_basics.rope'" in screen
     assert "open adapters.py:" in screen
 
@@ -169,9 +167,8 @@ def test_a_deleted_file_is_said(watch, rope):
 def test_deleted_adapters_are_said(watch, rope, copy):
     adapters = copy / "adapters.py"
     text = adapters.read_text("utf-8")
-    adapters.unlink()
     try:
-        screen = watch.next_screen(f"(?s)no adapters.py and no tests/adapters.py.*{KEYS}")
+        screen = watch.next_screen(f"(?s)no adapters.py and no tests/adapters.py.*{KEYS}", after=adapters.unlink)
         assert "Traceback" not in screen
     finally:
         adapters.write_text(text, "utf-8")
@@ -195,16 +192,18 @@ def test_of_two_editors_the_last_one_counts(watch, rope):
 
 
 def test_a_file_that_is_no_text_is_said(watch, rope):
-    rope.write_bytes(b"# \xff\xfe\n" + ROPE.encode())
-    assert "cs336_basics/rope.py is not UTF-8 text (byte 2)" in watch.next_screen(KEYS)
+    assert "cs336_basics/rope.py is not UTF-8 text (byte 2)" in watch.next_screen(
+        KEYS, after=lambda: rope.write_bytes(b"# \xff\xfe\n" + ROPE.encode())
+    )
 
 
 def test_a_file_that_the_problem_does_not_rest_on_runs_nothing(watch, rope, copy):
-    rope.write_text(ROPE, "utf-8")
-    watch.next_screen(f"(?s){PASSES}.*{KEYS}")
+    watch.next_screen(f"(?s){PASSES}.*{KEYS}", after=lambda: rope.write_text(ROPE, "utf-8"))
     loss = copy / "cs336_basics" / "loss.py"
-    loss.write_text(loss.read_text("utf-8") + "\n", "utf-8")
-    watch.next_screen("rope does not rest on cs336_basics/loss.py")
+    watch.next_screen(
+        "rope does not rest on cs336_basics/loss.py",
+        after=lambda: loss.write_text(loss.read_text("utf-8") + "\n", "utf-8"),
+    )
 
 
 def test_a_new_folder_is_watched_too(watch, rope, copy):
@@ -215,8 +214,8 @@ def test_a_new_folder_is_watched_too(watch, rope, copy):
     (new / "turn.py").write_text(ROPE, "utf-8")
     rope.write_text("from cs336_basics.parts.turn import RotaryPositionalEmbedding\n", "utf-8")
     watch.wait_for(f"(?s)saved: .*{PASSES}.*{KEYS}")
-    (new / "turn.py").write_text(WRONG, "utf-8")
-    assert "saved: cs336_basics/parts/turn.py" in watch.next_screen(f"(?s){FAILS}.*{KEYS}")
+    screen = watch.next_screen(f"(?s){FAILS}.*{KEYS}", after=lambda: (new / "turn.py").write_text(WRONG, "utf-8"))
+    assert "saved: cs336_basics/parts/turn.py" in screen
     shutil.rmtree(new)
 
 
@@ -231,8 +230,7 @@ def test_the_answer_after_a_save_needs_no_imports(copy, rope):
     terminal = start(copy, "rope", "--isolation", "process")
     terminal.wait_for(f"(?s){PASSES}.*{KEYS}")
     idle = settled(terminal.pid)
-    rope.write_text(ROPE + "\n", "utf-8")
-    terminal.next_screen(f"(?s){PASSES}.*{KEYS}")
+    terminal.next_screen(f"(?s){PASSES}.*{KEYS}", after=lambda: rope.write_text(ROPE + "\n", "utf-8"))
     assert cpu_of(terminal.pid) - idle < import_s
     terminal.close()
 
@@ -293,12 +291,12 @@ def test_a_full_disk_is_said_and_the_watch_goes_on(copy, rope, tmp_path):
         fill = Path(f"/proc/{terminal.pid}/root{tmp_path}/fill")
         with pytest.raises(OSError, match="No space left"):
             fill.write_bytes(bytes(16 << 20))
-        rope.write_text(WRONG, "utf-8")
-        screen = terminal.next_screen(f"(?s)No space left on device.*{KEYS}")
+        screen = terminal.next_screen(
+            f"(?s)No space left on device.*{KEYS}", after=lambda: rope.write_text(WRONG, "utf-8")
+        )
         assert "Traceback" not in screen
         fill.unlink()
-        rope.write_text(ROPE, "utf-8")
-        terminal.next_screen(f"(?s){PASSES}.*{KEYS}")
+        terminal.next_screen(f"(?s){PASSES}.*{KEYS}", after=lambda: rope.write_text(ROPE, "utf-8"))
         terminal.press("q")
         assert terminal.ends_with() == 0
     finally:
