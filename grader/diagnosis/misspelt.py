@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..scoring.outcome import Clue
 from ..submission.files import Files
 from ..submission.interface import Submission
-from ..submission.source_files import source_lines
+from ..submission.source_files import depth_of, end_of, source_lines
 from .tracing import lines_around
 
 if TYPE_CHECKING:
@@ -36,11 +36,9 @@ _LOOKED_FOR = (
 _TOO_MANY = re.compile(
     r"(?:\b(?P<owner>\w+)\.)?(?P<method>\w+)\(\) takes (?P<takes>\d+) positional arguments? but (?P<given>\d+) w"
 )
-_CLASS = re.compile(r"^(?P<indent>[ \t]*)class[ \t]+(?P<name>\w+)\b")
+_CLASS = re.compile(r"^[ \t]*class[ \t]+(?P<name>\w+)\b")
 _METHOD = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(?P<name>\w+)[ \t]*\(\s*(?P<first>\w*)")
 _ALIKE = 0.7
-_GOES_ON = "#)]}"
-"""How a line begins that may stand at the left of a body without ending it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,6 @@ class _Method:
 @dataclass(frozen=True)
 class _Class:
     file: str
-    line: int
     methods: tuple[_Method, ...]
 
 
@@ -119,23 +116,17 @@ def _only_class(name: str, files: Files) -> _Class | None:
 
 def _classes(name: str, files: Files) -> Iterator[_Class]:
     for file, lines in source_lines(files):
-        for number, line in enumerate(lines, 1):
+        for start, line in enumerate(lines):
             if (found := _CLASS.match(line)) and found["name"] == name:
-                yield _Class(file, number, tuple(_methods(lines, number, len(found["indent"]))))
+                yield _Class(file, tuple(_methods(lines, start)))
 
 
-def _methods(lines: list[str], start: int, indent: int) -> Iterator[_Method]:
-    """The functions right in the body of the class that begins in a line."""
+def _methods(lines: list[str], start: int) -> Iterator[_Method]:
+    """The functions right in the body of the class that begins at an index."""
     inside: int | None = None
-    for number, line in enumerate(lines[start:], start + 1):
-        if line.strip() and _depth(line) <= indent and line.lstrip()[0] not in _GOES_ON:
-            return
+    for i in range(start + 1, end_of(lines, start)):
         # Its first parameter may stand on the next line.
-        if found := _METHOD.match("\n".join(lines[number - 1 : number + 1])):
-            inside = _depth(line) if inside is None else inside
-            if _depth(line) == inside:
-                yield _Method(found["name"], found["first"], number, lines[number - 2].lstrip().startswith("@"))
-
-
-def _depth(line: str) -> int:
-    return len(line) - len(line.lstrip())
+        if found := _METHOD.match("\n".join(lines[i : i + 2])):
+            inside = depth_of(lines[i]) if inside is None else inside
+            if depth_of(lines[i]) == inside:
+                yield _Method(found["name"], found["first"], i + 1, lines[i - 1].lstrip().startswith("@"))

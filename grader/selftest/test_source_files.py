@@ -76,6 +76,14 @@ def test_what_is_not_the_students_own_code_is_passed_over(path, tmp_path):
     assert not_connected(Files(tmp_path), "adapters.py", ["softmax"]) == {}
 
 
+def test_the_name_of_a_file_is_text(tmp_path):
+    """It is shown in a terminal."""
+    (tmp_path / "a\x1b[2Jb.py").write_text(WRITTEN["a function"][1], "utf-8")
+    (said,) = not_connected(Files(tmp_path), "adapters.py", ["softmax"]).values()
+    assert said.isprintable()
+    assert said.endswith("b.py:1 has softmax")
+
+
 def test_links_and_what_is_no_text_are_left_alone(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from ..escape import visible
 from .faults import Fault
 from .files import Files
 
@@ -15,6 +15,9 @@ _FILE_BYTES, _ALL_BYTES = 1 << 20, 8 << 20
 _NOT_THEIRS = re.compile(r"^(\.|__pycache__$|site-packages$|node_modules$|venv$)")
 _OF_A_KIT = ("grader/", "tests/", "benchmarks/")
 """What people have from the kit, or to try their code with."""
+
+_GOES_ON = "#)]}"
+"""How a line begins that may stand at the left of a body without ending it."""
 
 _DEFINED = re.compile(r"^(?:def|class)[ \t]+(?P<name>\w+)")
 _DOES_SOMETHING = re.compile(r"^[ \t]+(?:return|yield|self\.\w+[^=\n]*=|for|while)\b", re.MULTILINE)
@@ -40,21 +43,6 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "checkpointing": ("savecheckpoint",),
 }
 """{problem: what people call the code for it, in small letters and without underscores}"""
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A function or class at the top level of a file, and its lines."""
-
-    file: str
-    line: int
-    name: str
-    text: str
-
-    @property
-    def is_written(self) -> bool:
-        """Whether it does something, and none of it is a stub."""
-        return "NotImplementedError" not in self.text and _DOES_SOMETHING.search(self.text) is not None
 
 
 def python_files(files: Files) -> list[str]:
@@ -102,17 +90,29 @@ def not_connected(files: Files, adapters: str, problems: Iterable[str]) -> dict[
     for path, lines in source_lines(files):
         if path == adapters or path.startswith(_OF_A_KIT) or path.rpartition("/")[2].startswith("test"):
             continue
-        for one in _definitions(path, lines):
-            problem = wanted.get(one.name.replace("_", "").lower())
-            if problem and problem not in found and one.name[0] != "_" and one.is_written:
-                found[problem] = f"{one.file}:{one.line} has {one.name}"
+        for start, line in enumerate(lines):
+            name = defined["name"] if (defined := _DEFINED.match(line)) else ""
+            problem = wanted.get(name.replace("_", "").lower())
+            if problem and problem not in found and name[0] != "_" and _is_written(lines[start : end_of(lines, start)]):
+                found[problem] = visible(f"{path}:{start + 1} has {name}")
     return found
 
 
-def _definitions(path: str, lines: list[str]) -> Iterator[Definition]:
-    starts = [i for i, line in enumerate(lines) if _DEFINED.match(line)]
-    for start in starts:
-        end = next((i for i in range(start + 1, len(lines)) if lines[i][:1].strip() and lines[i][0] not in ")#]"), None)
-        matched = _DEFINED.match(lines[start])
-        if matched:
-            yield Definition(path, start + 1, matched["name"], "\n".join(lines[start:end]))
+def _is_written(definition: list[str]) -> bool:
+    """Whether a function or class does something, and none of it is a stub."""
+    text = "\n".join(definition)
+    return "NotImplementedError" not in text and _DOES_SOMETHING.search(text) is not None
+
+
+def end_of(lines: list[str], start: int) -> int:
+    """The index behind the function or class that begins at an index, told by how far lines stand in."""
+    depth = depth_of(lines[start])
+    for i, line in enumerate(lines[start + 1 :], start + 1):
+        if line.strip() and depth_of(line) <= depth and line.lstrip()[0] not in _GOES_ON:
+            return i
+    return len(lines)
+
+
+def depth_of(line: str) -> int:
+    """How many characters a line stands in."""
+    return len(line) - len(line.lstrip())
