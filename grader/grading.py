@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import Refused
 from .escape import visible
-from .examination.runner import ExaminationResult, Launch, default_jobs, has_tests, run_tests
+from .examination.runner import ExaminationResult, Launch, begin, default_jobs, has_tests, run_tests
 from .report.environment import describe_environment
 from .report.model import Report, build_report
 from .rules.from_scratch import find_breaches, mentions_in
@@ -73,7 +73,7 @@ def grade(
     below = [problem for problem in below if problem not in tested]
     submission, root = _inside(submission, root)
     named = os.path.join(submission, root) if root else submission
-    with _folder(submission, root) as folder:
+    with begin() if launch is None else contextlib.nullcontext() as begun, _folder(submission, root) as folder:
         layout = locate(folder, named=named)
         made: dict[str, object] = {}
         if environment == "own":
@@ -92,6 +92,7 @@ def grade(
             lines=rubric.lines,
             progress=progress,
             launch=launch,
+            begun=begun,
         )
         # After the tests, when nothing else of this grade is running.
         speed = _hold_races(layout, raced, chosen, gpu, progress, run)

@@ -14,6 +14,7 @@ from grader.examination.pytest_plugin import (  # noqa: F401  (pytest finds fixt
     answers,
     chance,
     chance_of_file,
+    draw_alike_everywhere,
     for_staff,
     own_parts,
     pytest_addoption,
@@ -29,7 +30,7 @@ from grader.examination.pytest_plugin import (  # noqa: F401  (pytest finds fixt
 )
 from grader.guide.pytest_summary import pytest_configure  # noqa: F401
 
-# The same examples on every run: a test that fails today fails tomorrow.
+# The same examples on every run, in pytest as in a grade: a test that fails today fails tomorrow.
 # Without hypothesis' own explanation, which lists lines of code between the test's sentence and the student.
 settings.register_profile(
     "kit",
@@ -40,3 +41,4 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
 )
 settings.load_profile("kit")
+draw_alike_everywhere()

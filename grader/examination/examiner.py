@@ -21,6 +21,7 @@ from typing import Any
 from ..wall.isolation import Isolation, Level
 from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.worker_start import Limits, StartedWorker
+from ..worker.lean_imports import without_collections
 from ..worker.loader import Layout
 from .child_process import Events
 
@@ -37,8 +38,8 @@ def main() -> int:
     try:
         order = json.loads(sys.stdin.readline())
         started = _start_worker(order)
-        from .session import carry_out
-
+        with without_collections():
+            from .session import carry_out
         return carry_out(order, started, events)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

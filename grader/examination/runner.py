@@ -7,6 +7,7 @@ examiner or to the submission, every planned test ends with exactly one outcome.
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import queue
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -25,6 +26,8 @@ from ..kit.paths import TESTS
 from ..scoring.outcome import Clue, Explanation, Outcome, PlannedTest, Result, Written
 from ..scoring.progress import Progress
 from ..scoring.rubric import Problem
+from ..submission.files import Files
+from ..submission.source_files import share_written
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, end
 from ..wall.scratch import Scratch
@@ -95,6 +98,7 @@ def run_tests(
     lines: bool = True,
     progress: Progress | None = None,
     launch: Launch | None = None,
+    begun: Begun | None = None,
 ) -> ExaminationResult:
     """Run the tests of these problems against a submission.
 
@@ -110,6 +114,7 @@ def run_tests(
         limits: fields of `Limits` that differ from its defaults.
         lines: whether clues may name files and lines of the submission.
         launch: how to start an examiner, when not as a new Python.
+        begun: the first examiner, where that has been started already (`begin`).
 
     Raises:
         Refused: for a fixture that cannot be read and the like.
@@ -119,6 +124,7 @@ def run_tests(
     progress = progress or Progress()
     adopt_orphans()
     scratch = Scratch()
+    written = share_written(Files(layout.root), layout.adapters)
     orders = [
         {
             "layout": layout.as_plain(),
@@ -126,15 +132,19 @@ def run_tests(
             "below": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in _beneath(share, problems, below)],
             "needs": {p.id: p.needs for p in (*problems, *below)},
             "optional": [p.id for p in share if p in optional],
+            "doubtful": [p.id for p in share] if written < 1 else [],
             "isolation": isolation.as_plain(),
             "start": True,
             "scratch": str(scratch.path),
             "limits": limits or {},
             "lines": lines,
         }
-        for share in _shares(problems, jobs, below)
+        for share in _shares(problems, jobs, below, written)
     ]
-    crew = _Crew([_Examiner(order, launch or _launch) for order in orders], seed, progress)
+    examiners = [_Examiner(order, launch or _launch) for order in orders]
+    if begun is not None:
+        examiners[0].begun = begun
+    crew = _Crew(examiners, seed, progress)
     try:
         crew.work()
     finally:
@@ -181,11 +191,14 @@ def _for_staff(
     return {problem: tuple(written) for problem, written in texts.items()}
 
 
-def _shares(problems: Sequence[Problem], jobs: int, below: Sequence[Problem] = ()) -> list[list[Problem]]:
+def _shares(
+    problems: Sequence[Problem], jobs: int, below: Sequence[Problem] = (), written: float = 1.0
+) -> list[list[Problem]]:
     """Deal problems out to at most `jobs` examiners, so that each has about as much to do.
 
     Where a bug of one problem may show in another, the same examiner must see both; so it is with two that build on
-    the same one of `below`. An examiner that would have less to do than it costs to start one is not sent for.
+    the same one of `below`. An examiner that would have less to do than it costs to start one is not sent for: what is
+    still to be written, all but the share `written`, takes next to no time.
     """
     beneath = {problem.id: {needed.id for needed in _beneath([problem], problems, below)} for problem in problems}
     shows_in = {(bug.problem, other) for bug in load_known_bugs() for other in bug.evidence}
@@ -198,7 +211,7 @@ def _shares(problems: Sequence[Problem], jobs: int, below: Sequence[Problem] = (
         ]
         together = [p for group in groups if group not in apart for p in group]
         groups = [*apart, [*together, problem]]
-    worth = round(_seconds(problems) / _WORTH_AN_EXAMINER_S)
+    worth = round(written * _seconds(problems) / _WORTH_AN_EXAMINER_S)
     shares: list[list[Problem]] = [[] for _ in range(max(1, min(jobs, worth, len(groups))))]
     for group in sorted(groups, key=_seconds, reverse=True):
         min(shares, key=_seconds).extend(group)
@@ -230,12 +243,32 @@ def _launch(stderr: IO[bytes]) -> child_process.ChildProcess:
     return child_process.start("grader.examination.examiner", stderr)
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An examiner that has been started, and imports what it needs until its order comes."""
+
+    process: child_process.ChildProcess
+    stderr: IO[bytes]
+
+
+@contextlib.contextmanager
+def begin() -> Iterator[Begun]:
+    """Start an examiner while it is still to be found out what it shall examine; it ends with the enclosed lines."""
+    with tempfile.TemporaryFile() as stderr:
+        begun = Begun(_launch(stderr), stderr)
+        try:
+            yield begun
+        finally:
+            child_process.end(begun.process)
+
+
 @dataclass
 class _Examiner:
     """One examiner process and what it has reported so far."""
 
     order: dict[str, Any]
     launch: Launch
+    begun: Begun | None = None
     process: child_process.ChildProcess | None = None
     planned: list[PlannedTest] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -248,7 +281,10 @@ class _Examiner:
     def start(self) -> IO[str]:
         """Start the process; gives the stream of its events."""
         self.starts += 1
-        self.process = self.launch(self.stderr)
+        if self.begun is not None:
+            self.process, self.stderr, self.begun = self.begun.process, self.begun.stderr, None
+        else:
+            self.process = self.launch(self.stderr)
         self.tell({**self.order, "finished": [outcome.id for outcome in self.outcomes]})
         assert self.process.stdout is not None
         return self.process.stdout

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import gc
 import json
 import random
@@ -22,11 +23,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401  which tests/conftest.py needs: to be imported while the worker imports what it needs
 import pytest
 import torch
 
 from ..cases.assets import FixtureError
-from ..cases.case import Oracle
+from ..cases.case import Case, Oracle
 from ..cases.store import asks_for_cases, has_generators, stored_cases
 from ..diagnosis.attribution import Attribution
 from ..escape import visible
@@ -43,16 +45,15 @@ from ..wall.worker_start import Limits, StartedWorker
 from ..worker.lean_optimizers import keep_compiler_away
 from ..worker.loader import Layout
 from ..worker.operation_table import OWN_ADAPTERS, adapters_of
-from ..worker.usage_monitor import UsageMonitor
 from .child_process import Events
-from .judging import case_of, claim_of, id_of, outcome_of, plan, question_of, tier_of
+from .judging import case_of, claim_of, id_of, outcome_of, plan, tier_of
 from .pytest_plugin import (
     FOR_STAFF,
     FRESH,
     ORACLE,
     PYTEST_OPTIONS,
     SUBMISSION,
-    NothingToTest,
+    UNWRITTEN,
     draw_no_tracebacks,
     problem_of,
 )
@@ -102,10 +103,13 @@ class Examination:
         """The problems whose tests run next."""
         self.troubled: set[str] = set()
         """Problems of which a test failed, or ran ready-made code: what they build on may be the cause."""
-        self._begun: set[str] = set()
-        """Problems of which something is written: a test of theirs came to anything but todo."""
-        self._unwritten: dict[tuple[str, ...], Todo] = {}
-        """{question: what it met}, for those whose first test met code that is still to be written."""
+        self.unwritten: Mapping[str, Todo] = {}
+        """{problem: what its cases met}, where all of them ask for what is still to be written. Nothing more is asked
+        of these cases, and no others are drawn: who says at first that nothing is written answers no case later."""
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Of the folder of tests those that are asked for: given one by one, it would be looked through for each."""
+        return (collection_path != TESTS and problem_of(collection_path) not in self.asked) or None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -119,22 +123,16 @@ class Examination:
         items[:] = self._shuffled([item for item in items if id_of(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The items of each problem: core claims first; among those of a tier one for each question, then the others,
-        both in an order that a submission cannot foresee, the same whatever else is tested."""
-        position: dict[str, int] = {}
-        for item in items:
-            position.setdefault(problem_of(item.path), len(position))
+        """The items of each problem: core claims first, and those of a tier in an order that a submission cannot
+        foresee, the same whatever else is tested."""
+        position = {problem: place for place, problem in enumerate(self.asked)}
         chance = {item: float(place) for place, item in enumerate(items)}
         if self.seed is not None:
             chance = {item: random.Random(f"{self.seed} {id_of(item)}").random() for item in items}
-        first: dict[tuple[str, ...], pytest.Item] = {}
-        for item in sorted(items, key=chance.__getitem__):
-            first.setdefault(question_of(item), item)
         weight = list(Tier)
 
-        def place(item: pytest.Item) -> tuple[int, int, bool, float]:
-            is_first = first[question_of(item)] is item
-            return position[problem_of(item.path)], weight.index(tier_of(item)), not is_first, chance[item]
+        def place(item: pytest.Item) -> tuple[int, int, float]:
+            return position[problem_of(item.path)], weight.index(tier_of(item)), chance[item]
 
         return sorted(items, key=place)
 
@@ -163,7 +161,7 @@ class Examination:
         self._charged_s = self._charged()
         if reason := self._why_not_run(problem, claim_of(item), limit):
             raise NotRun(f"not run: {reason}.")
-        if (met := self._unwritten.get(question_of(item))) is not None and problem not in self._begun:
+        if (met := self.unwritten.get(problem)) is not None and case_of(item) is not None:
             raise Todo(met.message, met.detail)
 
     def _why_not_run(self, problem: str, claim: str, limit_s: float) -> str:
@@ -194,7 +192,6 @@ class Examination:
         if call.when == "call":
             behind = isinstance(self.submission, WalledSubmission)
             self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
-        self._follow_begun(item, call)
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             if isinstance(call.excinfo.value, UnknownOperation | FixtureError):
                 self.mistake = call.excinfo.value
@@ -214,19 +211,6 @@ class Examination:
                 self.events.send("for_staff", id=id_of(item), texts=plain)
             self.events.send_soon("finished", outcome=self._outcome.as_plain())
         return report
-
-    def _follow_begun(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
-        """Learn whether anything of a problem is written.
-
-        If every question of its core claims, asked once, met code that is still to be written, so would the same
-        questions about other inputs. They earn nothing as it is: a claim holds for all of its cases or not at all.
-        """
-        met = call.excinfo.value if call.excinfo is not None else None
-        fault = met.fault if isinstance(met, NothingToTest) else met
-        if isinstance(fault, Todo):
-            self._unwritten.setdefault(question_of(item), fault)
-        elif not isinstance(fault, (AdapterMissing, NothingToAssess, NotRun)) and (fault or call.when == "call"):
-            self._begun.add(problem_of(item.path))
 
     def _send_uses_seen(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""
@@ -279,8 +263,6 @@ def _rest_of(place: dict[str, Any], submission: WalledSubmission | None) -> dict
 
     Between them its worker starts, and has everything imported but the submission (`spare.py`).
     """
-    import hypothesis  # noqa: F401  which many tests use, and which takes a quarter of a second
-
     if submission is not None:
         submission.start()
     order = json.loads(sys.stdin.readline())
@@ -308,6 +290,9 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
     try:
         unbegun = {} if fault else _unbegun(order["optional"], examination)
         events.send("unbegun", problems=unbegun)
+        if not fault:
+            asked = [problem for problem in order["doubtful"] if problem not in unbegun]
+            examination.unwritten = session.unwritten = _unwritten(asked, examination)
         code = _examine([problem for problem in limits_s if problem not in unbegun], examination, session)
         causes = set() if fault else _below(examination.troubled, needs)
         if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
@@ -339,21 +324,26 @@ def _examine(problems: Iterable[str], examination: Examination, session: _Sessio
     """
     examination.asked = list(problems)
     if not examination.asked:
-        return 0  # without a file, pytest would run all that there are
-    files = [TESTS / f"test_{problem}.py" for problem in examination.asked]
+        return 0
     for problem in filter(asks_for_cases, examination.asked):
-        stored_cases(problem)
-    code = int(pytest.main([*PYTEST_OPTIONS, *map(str, files)], plugins=[examination, session]))
+        _stored(problem)
+    code = int(pytest.main([*PYTEST_OPTIONS, str(TESTS)], plugins=[examination, session]))
     examination.events.flush()
     if examination.mistake is not None:
         raise examination.mistake
     return code
 
 
+@functools.cache
+def _stored(problem: str) -> list[Case]:
+    """A problem's stored cases, to be looked at and asked behind the wall only."""
+    return stored_cases(problem)
+
+
 def _unbegun(problems: Iterable[str], examination: Examination) -> dict[str, Result]:
     """Those of these problems of which nothing is written: {problem: TODO, or SKIP where it is not provided}.
 
-    One call for each group of cases tells: what is written in part answers one of them, and its tests run as always.
+    What is written in part has tests that run as always.
     """
     found = {problem: _why_unbegun(problem, examination) for problem in problems}
     return {problem: result for problem, result in found.items() if result is not None}
@@ -363,25 +353,39 @@ def _why_unbegun(problem: str, examination: Examination) -> Result | None:
     submission = examination.submission
     if OWN_ADAPTERS.issuperset(adapters_of(problem)) and not set(adapters_of(problem)) & set(submission.own_adapters):
         return Result.SKIP
+    results = {fault.result for fault in _met_by_cases(problem, examination)}
+    return Result.TODO if Result.TODO in results else Result.SKIP if results else None
+
+
+def _unwritten(problems: Iterable[str], examination: Examination) -> dict[str, Todo]:
+    """Those of these problems whose cases all ask for what is still to be written, with what one of them met."""
+    met = {problem: _met_by_cases(problem, examination) for problem in problems}
+    todo = {problem: [fault for fault in faults if isinstance(fault, Todo)] for problem, faults in met.items()}
+    return {problem: faults[0] for problem, faults in todo.items() if faults and len(faults) == len(met[problem])}
+
+
+def _met_by_cases(problem: str, examination: Examination) -> list[Todo | AdapterMissing]:
+    """What one call for each group of a problem's cases meets; nothing where one of them comes to anything else."""
+    submission = examination.submission
     if not asks_for_cases(problem):
-        return None
+        return []
     if isinstance(submission, WalledSubmission):
         submission.call_limit_s = examination.limits_s[problem]
-    groups = {(case.operation, case.group): case for case in reversed(stored_cases(problem))}
-    results = set()
+    groups = {(case.operation, case.group, *case.about): case for case in reversed(_stored(problem))}
+    met: list[Todo | AdapterMissing] = []
     for case in groups.values():
         try:
             submission.perform(case.operation, case.inputs)
         except (Todo, AdapterMissing) as fault:
-            results.add(fault.result)
+            met.append(fault)
         except Exception:  # whatever it is, its tests will say
-            return None
+            return []
         else:
-            return None
+            return []
         finally:
             examination.send_noticed(problem)
             submission.uses_seen.clear()  # its tests see them, if they run
-    return Result.TODO if Result.TODO in results else Result.SKIP
+    return met
 
 
 def _below(problems: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:
@@ -395,9 +399,11 @@ class _Session:
 
     def __init__(self, submission: Submission, oracle: Oracle | None, seed: int | None) -> None:
         self.submission, self.oracle, self.seed = submission, oracle, seed
+        self.unwritten: Mapping[str, Todo] = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
+        config.stash[UNWRITTEN] = self.unwritten
         draw_no_tracebacks(config)
         if self.oracle is not None:
             config.stash[ORACLE] = self.oracle
@@ -415,6 +421,7 @@ def _opened(order: dict[str, Any]) -> Generator[Submission, None, None]:
     """A submission whose worker was not started ahead, or that runs in this process: it is imported at once."""
     if Isolation.from_plain(order["isolation"]).level is Level.NONE:
         from ..submission.in_process import open_in_process
+        from ..worker.usage_monitor import UsageMonitor
 
         layout = Layout.from_plain(order["layout"])
         yield open_in_process(layout, UsageMonitor(layout.root), Files(layout.root))

@@ -9,6 +9,7 @@ torch until the workers that race on texts are on their way up, so that all thre
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..examination.child_process import Events
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, become_undumpable
 from ..wall.worker_start import Limits, StartedWorker
+from ..worker.lean_imports import without_collections
 from ..worker.loader import Layout
 from .assess import ON_CPU
 from .reference_layout import reference_layout
@@ -32,8 +34,8 @@ def main() -> int:
     events = Events()
     order = json.loads(sys.stdin.readline())
     started = _start_workers(order) if ON_CPU.intersection(order["problems"]) else []
-    from .holding import hold
-
+    with without_collections():
+        from .holding import hold
     hold(order, started, events)
     return 0
 
@@ -47,4 +49,6 @@ def _start_workers(order: dict[str, Any]) -> list[tuple[Layout, StartedWorker]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # taking torch down takes half as long as importing it, and the report waits for this to end

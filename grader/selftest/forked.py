@@ -100,6 +100,7 @@ class ForkedExaminer:
 
     def __init__(self, stderr: IO[bytes]) -> None:
         order, report = os.pipe(), os.pipe()
+        self._code: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             os.dup2(order[0], 0)
@@ -114,11 +115,15 @@ class ForkedExaminer:
         self.stdout: IO[str] = os.fdopen(report[0], "r")
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        """Its exit code, also where it was waited for before, as `subprocess` has it."""
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._code
 
 
 def start_examiner(module: str, stderr: IO[bytes] | int, *, apart: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""Of a problem of which nothing is written each question is asked once; of one that is begun, every test asks."""
+"""Of a problem of which nothing is written each group of cases is asked for once; else every test asks."""
 
 from __future__ import annotations
 
@@ -55,16 +55,39 @@ def todo_in(found: ExaminationResult, problem: str) -> dict[str, list[str]]:
     return messages
 
 
-def test_what_is_not_written_is_asked_for_once_by_each_claim(found):
+def test_what_is_not_written_is_asked_once_for_each_group_of_cases(found):
     todo = todo_in(found, "linear")
     results = {o.result for o in found.outcomes if o.id.startswith("test_linear.py::")}
     assert results == {Result.TODO, Result.SKIP}, "there is no get_linear_module either, which says nothing"
-    with_cases = {test.claim for test in found.planned if test.fresh and test.problem == "linear"}
-    assert len(with_cases) > 3
-    for claim in with_cases:
-        assert len(todo[claim]) > 1
-        assert len(set(todo[claim])) == 1, claim
-    assert len({todo[claim][0] for claim in with_cases}) == len(with_cases), "no claim is settled by another"
+    groups = {case.group for case in stored_cases("linear")}
+    assert len(groups) > 3
+    met = sorted({message for messages in todo.values() for message in messages})
+    first, *others = (f"NotImplementedError: linear: call {i}" for i in (0, *range(len(groups), 20)))
+    assert met[0] == first, "every case of every claim has met what the first that was asked has met"
+    assert met[1:] == others[: len(met) - 1], "what has no cases is asked, too"
+    assert not any(test.fresh for test in found.planned if test.problem == "linear"), "nothing is drawn for it"
+
+
+def test_who_says_at_first_that_nothing_is_written_has_no_case_right(tmp_path):
+    groups = {case.group for case in stored_cases("linear")}
+    late = f"""
+        import itertools
+
+        CALLS = itertools.count()
+
+
+        def run_linear(d_in, d_out, weights, in_features):
+            if next(CALLS) < {len(groups)}:
+                raise NotImplementedError("not yet")
+            return in_features @ weights.mT
+    """
+    found = run_tests(
+        locate(written(tmp_path, late)), [load_rubric()["linear"]], isolation=Isolation(Level.PROCESS),
+        launch=ForkedExaminer,
+    )  # fmt: skip
+    with_cases = [o for o in found.outcomes if o.id.startswith("test_linear.py::test_matches_reference[")]
+    assert with_cases
+    assert {outcome.result for outcome in with_cases} == {Result.TODO}
 
 
 def test_what_is_written_in_part_is_asked_for_by_every_test(found):

@@ -19,6 +19,7 @@ _OF_A_KIT = ("grader/", "tests/", "benchmarks/")
 _GOES_ON = "#)]}"
 """How a line begins that may stand at the left of a body without ending it."""
 
+_FUNCTION = re.compile(r"^[ \t]*(?:async )?def[ \t]")
 _DEFINED = re.compile(r"^(?:def|class)[ \t]+(?P<name>\w+)")
 _DOES_SOMETHING = re.compile(r"^[ \t]+(?:return|yield|self\.\w+[^=\n]*=|for|while)\b", re.MULTILINE)
 
@@ -88,7 +89,7 @@ def not_connected(files: Files, adapters: str, problems: Iterable[str]) -> dict[
     if not wanted:
         return found
     for path, lines in source_lines(files):
-        if path == adapters or path.startswith(_OF_A_KIT) or path.rpartition("/")[2].startswith("test"):
+        if path == adapters or _is_beside(path):
             continue
         for start, line in enumerate(lines):
             name = defined["name"] if (defined := _DEFINED.match(line)) else ""
@@ -96,6 +97,29 @@ def not_connected(files: Files, adapters: str, problems: Iterable[str]) -> dict[
             if problem and problem not in found and name[0] != "_" and _is_written(lines[start : end_of(lines, start)]):
                 found[problem] = visible(f"{path}:{start + 1} has {name}")
     return found
+
+
+def share_written(files: Files, adapters: str) -> float:
+    """About which share of its functions a submission has written, from 0 to 1, by how many say that they are not.
+
+    Args:
+        adapters: the file with the adapters, which only call the others, where there are others.
+    """
+    behind = in_adapters = unwritten = 0
+    for path, lines in source_lines(files):
+        if path != adapters and _is_beside(path):
+            continue
+        defined = sum(_FUNCTION.match(line) is not None for line in lines)
+        in_adapters += defined if path == adapters else 0
+        behind += defined if path != adapters else 0
+        unwritten += sum("raise NotImplementedError" in line for line in lines)
+    functions = behind or in_adapters
+    return max(0.0, 1 - unwritten / functions) if functions else 1.0
+
+
+def _is_beside(path: str) -> bool:
+    """Whether a file is nothing that a student writes as a solution."""
+    return path.startswith(_OF_A_KIT) or path.rpartition("/")[2].startswith("test")
 
 
 def _is_written(definition: list[str]) -> bool:

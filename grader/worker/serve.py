@@ -34,8 +34,11 @@ def main() -> None:
     os.register_at_fork(after_in_child=channel.close)
     _import_own_package()
     _shut_in(**order)
-    from grader_worker import wire
-    from grader_worker.lean_optimizers import keep_compiler_away
+    from grader_worker.lean_imports import without_collections
+
+    with without_collections():
+        from grader_worker import wire
+        from grader_worker.lean_optimizers import keep_compiler_away
 
     keep_compiler_away()
     faulthandler.register(signal.SIGUSR1, all_threads=False)  # a call that takes too long is asked where it is
@@ -157,9 +160,12 @@ class Worker:
 
     def _warm(self, modules: list[str], import_path: list[str]) -> dict[str, Any]:
         """Import libraries that loading the submission would otherwise import then."""
+        from grader_worker.lean_imports import without_collections
+
         sys.path[:] = import_path
-        for module in modules:
-            importlib.import_module(module)
+        with without_collections():
+            for module in modules:
+                importlib.import_module(module)
         return {"kind": "ok", "value": None}
 
     def _record(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
