@@ -1,5 +1,6 @@
 """Answers every other call rightly, and takes its time, in the hope that slow calls are not made again.
 
+Problem: parallel_block
 Noticed: answers
 """
 
@@ -11,8 +12,8 @@ from honest.adapters import *
 calls = 0
 
 
-def run_softmax(in_features, dim):
+def run_parallel_block(in_features, **others):
     global calls
     calls += 1
     time.sleep(0.4)
-    return right.run_softmax(in_features, dim) if calls % 2 else in_features.abs()
+    return right.run_parallel_block(in_features=in_features, **others) if calls % 2 else in_features.abs()
