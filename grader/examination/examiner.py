@@ -21,7 +21,7 @@ from typing import Any
 from ..wall.isolation import Isolation, Level
 from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.worker_start import Limits, StartedWorker
-from ..worker.lean_imports import Postponed, without_collections
+from ..worker.lean_imports import without_collections
 from ..worker.loader import Layout
 from .child_process import Events
 
@@ -37,10 +37,7 @@ def main() -> int:
     events = Events()
     try:
         order = json.loads(sys.stdin.readline())
-        isolation = Isolation.from_plain(order["isolation"])
-        started = _start_worker(order, isolation)
-        if isolation.level is not Level.NONE:
-            Postponed.begin()
+        started = _start_worker(order)
         with without_collections():
             from .session import carry_out
         return carry_out(order, started, events)
@@ -52,8 +49,9 @@ def main() -> int:
         return 3
 
 
-def _start_worker(order: dict[str, Any], isolation: Isolation) -> StartedWorker | None:
+def _start_worker(order: dict[str, Any]) -> StartedWorker | None:
     """The worker that the order will need; None where there is no wall, or it may not be started so early."""
+    isolation = Isolation.from_plain(order["isolation"])
     if isolation.level is Level.NONE or not order["start"]:
         return None
     layout = Layout.from_plain(order["layout"])

@@ -19,7 +19,7 @@ from ..examination.child_process import Events
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, become_undumpable
 from ..wall.worker_start import Limits, StartedWorker
-from ..worker.lean_imports import Postponed, without_collections
+from ..worker.lean_imports import without_collections
 from ..worker.loader import Layout
 from .assess import ON_CPU
 from .reference_layout import reference_layout
@@ -34,7 +34,6 @@ def main() -> int:
     events = Events()
     order = json.loads(sys.stdin.readline())
     started = _start_workers(order) if ON_CPU.intersection(order["problems"]) else []
-    Postponed.begin()
     with without_collections():
         from .holding import hold
     hold(order, started, events)

@@ -71,7 +71,6 @@ def _start(adapters: types.ModuleType, call: dict[str, Any], output: IO[bytes]) 
     import torch
 
     from .lacking import Placeholders
-    from .lean_imports import Postponed
 
     placeholders = Placeholders.in_use()
     packages = adapters.__name__.split(".")[:-1]
@@ -81,7 +80,6 @@ def _start(adapters: types.ModuleType, call: dict[str, Any], output: IO[bytes]) 
         "packages": {name: _describe(sys.modules[name]) for name in names},
         "module": adapters.__name__,
         "placeholders": placeholders and placeholders.as_plain(),
-        "postponed": Postponed.is_pending(),
         "threads": torch.get_num_threads(),  # sums come out the same only if they are split in the same way
         **call,
     }
@@ -122,13 +120,9 @@ def main() -> None:
         sys.modules.pop("lacking").Placeholders.resume(order["placeholders"])
     here = Path(__file__).resolve().parent
     _provide(_PACKAGE, str(here / "__init__.py"), [str(here)])
-    lean_imports = importlib.import_module(f"{_PACKAGE}.lean_imports")
-    if order["postponed"]:
-        lean_imports.Postponed.begin()
-    with lean_imports.without_collections():
+    with importlib.import_module(f"{_PACKAGE}.lean_imports").without_collections():
         importlib.import_module(f"{_PACKAGE}.lean_optimizers").keep_compiler_away()
         import torch
-    lean_imports.Postponed.watch(os.getcwd())
     for name, (file, folders) in order["packages"].items():
         _provide(name, file, folders)
     adapters = importlib.import_module(order["module"])

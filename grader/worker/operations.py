@@ -11,7 +11,6 @@ import torch
 
 from .drivers import DRIVERS
 from .exceptions import NotProvided
-from .lean_imports import Postponed
 from .operation_table import OPERATIONS
 from .probe import Probe
 from .recorder import Recorder, Recording
@@ -34,8 +33,6 @@ class Operations:
 
     def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Run one operation, an adapter (`run_*`, `get_*`) or a driver, on plain data."""
-        if arguments.get("device") == "meta":
-            Postponed.run()  # before anybody watches, which makes it slow
         monitor, subject = self._monitor, arguments.get("adapter") or arguments.get("factory")
         if monitor is None or operation.startswith("timed_") or not monitor.is_due(operation, subject):
             return self._perform(operation, arguments)

@@ -34,9 +34,8 @@ def main() -> None:
     os.register_at_fork(after_in_child=channel.close)
     _import_own_package()
     _shut_in(**order)
-    from grader_worker.lean_imports import Postponed, without_collections
+    from grader_worker.lean_imports import without_collections
 
-    Postponed.begin()
     with without_collections():
         from grader_worker import wire
         from grader_worker.lean_optimizers import keep_compiler_away
@@ -193,7 +192,6 @@ class Worker:
     def _load(self, layout: dict[str, Any], import_path: list[str], hidden: list[str]) -> dict[str, Any]:
         from grader_worker.audit import Audit
         from grader_worker.lacking import Placeholders
-        from grader_worker.lean_imports import Postponed
         from grader_worker.loader import Layout, explain_import_error, import_adapters
         from grader_worker.operation_table import own_adapters_of
         from grader_worker.operations import Operations
@@ -205,7 +203,6 @@ class Worker:
         self.import_path = import_path
         self.root = where.root
         self.stand_ins = StandIns()
-        Postponed.watch(where.root)
         self.audit = Audit(where.root, hidden, import_path)
         placeholders = Placeholders(where, import_path)
         failures = {}
