@@ -85,6 +85,15 @@ def claim_of(item: pytest.Item) -> str:
     return f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
 
 
+def question_of(item: pytest.Item) -> tuple[str, ...]:
+    """What several tests ask in common, each with inputs of its own: the claim, the operation that the case is about,
+    and which of the submission's functions that is about. A test without a case asks something that no other does."""
+    case = case_of(item)
+    if case is None:
+        return (id_of(item),)
+    return claim_of(item), case.operation, *case.about
+
+
 def case_of(item: pytest.Item) -> Case | None:
     """The case that a test was parametrised with, if any."""
     callspec = getattr(item, "callspec", None)

@@ -39,6 +39,9 @@ _TRIES = 2
 """A test during which an examiner ends is run so many times before it counts as not assessed."""
 _WORTH_AN_EXAMINER_S = 6.0
 _MOST_JOBS = 4
+_MOSTLY_UNWRITTEN = 0.5
+"""Where less is written, each problem is first asked whether anything is. Where more is, the first question that a test
+asks is better judged than lost."""
 
 
 def default_jobs() -> int:
@@ -132,7 +135,7 @@ def run_tests(
             "below": [{"id": p.id, "call_limit_s": p.call_limit_s} for p in _beneath(share, problems, below)],
             "needs": {p.id: p.needs for p in (*problems, *below)},
             "optional": [p.id for p in share if p in optional],
-            "doubtful": [p.id for p in share] if written < 1 else [],
+            "doubtful": [p.id for p in share] if written < _MOSTLY_UNWRITTEN else [],
             "isolation": isolation.as_plain(),
             "start": True,
             "scratch": str(scratch.path),

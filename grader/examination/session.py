@@ -46,7 +46,7 @@ from ..worker.lean_optimizers import keep_compiler_away
 from ..worker.loader import Layout
 from ..worker.operation_table import OWN_ADAPTERS, adapters_of
 from .child_process import Events
-from .judging import case_of, claim_of, id_of, outcome_of, plan, tier_of
+from .judging import case_of, claim_of, id_of, outcome_of, plan, question_of, tier_of
 from .pytest_plugin import (
     FOR_STAFF,
     FRESH,
@@ -54,6 +54,7 @@ from .pytest_plugin import (
     PYTEST_OPTIONS,
     SUBMISSION,
     UNWRITTEN,
+    NothingToTest,
     draw_no_tracebacks,
     problem_of,
 )
@@ -106,6 +107,10 @@ class Examination:
         self.unwritten: Mapping[str, Todo] = {}
         """{problem: what its cases met}, where all of them ask for what is still to be written. Nothing more is asked
         of these cases, and no others are drawn: who says at first that nothing is written answers no case later."""
+        self._begun: set[str] = set()
+        """Problems of which something is written: a test of theirs came to anything but todo."""
+        self._todo: dict[tuple[str, ...], Todo] = {}
+        """{question: what it met}, for those whose first test met code that is still to be written."""
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Of the folder of tests those that are asked for: given one by one, it would be looked through for each."""
@@ -123,16 +128,20 @@ class Examination:
         items[:] = self._shuffled([item for item in items if id_of(item) not in self.finished])
 
     def _shuffled(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """The items of each problem: core claims first, and those of a tier in an order that a submission cannot
-        foresee, the same whatever else is tested."""
+        """The items of each problem: core claims first; among those of a tier one for each question, then the others,
+        both in an order that a submission cannot foresee, the same whatever else is tested."""
         position = {problem: place for place, problem in enumerate(self.asked)}
         chance = {item: float(place) for place, item in enumerate(items)}
         if self.seed is not None:
             chance = {item: random.Random(f"{self.seed} {id_of(item)}").random() for item in items}
+        first: dict[tuple[str, ...], pytest.Item] = {}
+        for item in sorted(items, key=chance.__getitem__):
+            first.setdefault(question_of(item), item)
         weight = list(Tier)
 
-        def place(item: pytest.Item) -> tuple[int, int, float]:
-            return position[problem_of(item.path)], weight.index(tier_of(item)), chance[item]
+        def place(item: pytest.Item) -> tuple[int, int, bool, float]:
+            is_first = first[question_of(item)] is item
+            return position[problem_of(item.path)], weight.index(tier_of(item)), not is_first, chance[item]
 
         return sorted(items, key=place)
 
@@ -163,6 +172,8 @@ class Examination:
             raise NotRun(f"not run: {reason}.")
         if (met := self.unwritten.get(problem)) is not None and case_of(item) is not None:
             raise Todo(met.message, met.detail)
+        if (met := self._todo.get(question_of(item))) is not None and problem not in self._begun:
+            raise Todo(met.message, met.detail)
 
     def _why_not_run(self, problem: str, claim: str, limit_s: float) -> str:
         """Why a test is not begun: what its claim, or the problem's tests before it, have cost; "" if it is."""
@@ -192,6 +203,7 @@ class Examination:
         if call.when == "call":
             behind = isinstance(self.submission, WalledSubmission)
             self._spent_s[problem_of(item.path)] += self._charged() - self._charged_s if behind else call.duration
+        self._follow_begun(item, call)
         if call.excinfo is not None and (self._outcome is None or self._outcome.result is Result.PASS):
             if isinstance(call.excinfo.value, UnknownOperation | FixtureError):
                 self.mistake = call.excinfo.value
@@ -211,6 +223,19 @@ class Examination:
                 self.events.send("for_staff", id=id_of(item), texts=plain)
             self.events.send_soon("finished", outcome=self._outcome.as_plain())
         return report
+
+    def _follow_begun(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+        """Learn whether anything of a problem is written.
+
+        If every question of its core claims, asked once, met code that is still to be written, so would the same
+        questions about other inputs. They earn nothing as it is: a claim holds for all of its cases or not at all.
+        """
+        met = call.excinfo.value if call.excinfo is not None else None
+        fault = met.fault if isinstance(met, NothingToTest) else met
+        if isinstance(fault, Todo):
+            self._todo.setdefault(question_of(item), fault)
+        elif not isinstance(fault, (AdapterMissing, NothingToAssess, NotRun)) and (fault or call.when == "call"):
+            self._begun.add(problem_of(item.path))
 
     def _send_uses_seen(self, problem: str) -> None:
         """Pass on what the worker saw of ready-made code, each use once per problem."""

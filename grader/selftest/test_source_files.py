@@ -1,4 +1,4 @@
-"""Code that nobody calls is pointed at where its problem is todo, and only there."""
+"""How much is written is seen in the text; code that nobody calls is pointed at where its problem is todo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grader.scoring.points import Status
 from grader.scoring.rubric import load_rubric
 from grader.selftest.layouts import written
 from grader.submission.files import Files
-from grader.submission.source_files import not_connected, python_files
+from grader.submission.source_files import not_connected, python_files, share_written
 
 SOFTMAX = """
     import torch
@@ -102,3 +102,26 @@ def test_many_files_are_not_all_read(tmp_path):
         for name in range(10):
             Path(tmp_path, f"f{folder}", f"{name}.py").write_text("", "utf-8")
     assert len(python_files(Files(tmp_path))) == 200
+
+
+A_STUB = "def one():\n    raise NotImplementedError\n"
+A_FUNCTION = "def one():\n    return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("adapters", "package", "share"),
+    [
+        pytest.param(A_FUNCTION * 3, A_STUB * 4, 0.0, id="the skeleton: adapters that call stubs"),
+        pytest.param(A_STUB * 20, "", 0.0, id="the public skeleton: adapters that are stubs, and no code"),
+        pytest.param(A_FUNCTION * 3, A_STUB + A_FUNCTION * 3, 0.75, id="begun"),
+        pytest.param(A_STUB * 3 + A_FUNCTION, "", 0.25, id="begun in the adapters"),
+        pytest.param(A_STUB * 3 + A_FUNCTION, A_FUNCTION * 4, 0.25, id="code that few adapters call"),
+        pytest.param(A_FUNCTION * 3, A_FUNCTION * 4, 1.0, id="done"),
+        pytest.param("import solution\n", "", 1.0, id="nothing can be seen"),
+        pytest.param(A_STUB * 9, A_FUNCTION, 0.0, id="more stubs than code"),
+    ],
+)
+def test_how_much_is_written_is_told_by_what_says_that_it_is_not(tmp_path, adapters, package, share):
+    files = {"tests/adapters.py": adapters, "code/all.py": package, "tests/test_all.py": A_FUNCTION * 50}
+    root = written(tmp_path, files)
+    assert share_written(Files(root), "tests/adapters.py") == share

@@ -1,8 +1,13 @@
-"""Of a problem of which nothing is written each group of cases is asked for once; else every test asks."""
+"""Of a problem of which nothing is written each question is asked once; of one that is begun, every test asks.
+
+Of a submission of which most is unwritten, each problem is asked first, by one call for each group of cases.
+"""
 
 from __future__ import annotations
 
 import collections
+import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,16 +39,32 @@ SOURCE = """
 """
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory) -> ExaminationResult:
+MOSTLY_WRITTEN = """
+    def helper(): return 1
+    def another(): return 2
+    def a_third(): return 3
+"""
+
+
+def examined(root: Path, source: str) -> ExaminationResult:
     rubric = load_rubric()
     return run_tests(
-        locate(written(tmp_path_factory.mktemp("unwritten"), SOURCE)),
+        locate(written(root, source)),
         [rubric["linear"], rubric["embedding"]],
         seed=1,
         isolation=Isolation(Level.PROCESS),
         launch=ForkedExaminer,
     )
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> ExaminationResult:
+    return examined(tmp_path_factory.mktemp("unwritten"), SOURCE)
+
+
+@pytest.fixture(scope="module")
+def found_beside_more(tmp_path_factory) -> ExaminationResult:
+    return examined(tmp_path_factory.mktemp("written"), textwrap.dedent(SOURCE) + textwrap.dedent(MOSTLY_WRITTEN))
 
 
 def todo_in(found: ExaminationResult, problem: str) -> dict[str, list[str]]:
@@ -68,6 +89,18 @@ def test_what_is_not_written_is_asked_once_for_each_group_of_cases(found):
     assert not any(test.fresh for test in found.planned if test.problem == "linear"), "nothing is drawn for it"
 
 
+def test_what_is_not_written_beside_more_is_asked_for_once_by_each_claim(found_beside_more):
+    todo = todo_in(found_beside_more, "linear")
+    results = {o.result for o in found_beside_more.outcomes if o.id.startswith("test_linear.py::")}
+    assert results == {Result.TODO, Result.SKIP}, "there is no get_linear_module either, which says nothing"
+    with_cases = {test.claim for test in found_beside_more.planned if test.fresh and test.problem == "linear"}
+    assert len(with_cases) > 3
+    for claim in with_cases:
+        assert len(todo[claim]) > 1
+        assert len(set(todo[claim])) == 1, claim
+    assert len({todo[claim][0] for claim in with_cases}) == len(with_cases), "no claim is settled by another"
+
+
 def test_who_says_at_first_that_nothing_is_written_has_no_case_right(tmp_path):
     groups = {case.group for case in stored_cases("linear")}
     late = f"""
@@ -90,7 +123,9 @@ def test_who_says_at_first_that_nothing_is_written_has_no_case_right(tmp_path):
     assert {outcome.result for outcome in with_cases} == {Result.TODO}
 
 
-def test_what_is_written_in_part_is_asked_for_by_every_test(found):
+@pytest.mark.parametrize("which", ["found", "found_beside_more"])
+def test_what_is_written_in_part_is_asked_for_by_every_test(which, request):
+    found = request.getfixturevalue(which)
     messages = [message for group in todo_in(found, "embedding").values() for message in group]
     assert len(messages) > 3
     assert len(messages) == len(set(messages))
