@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import Refused
 from .escape import visible
-from .examination.runner import ExaminationResult, Launch, begin, default_jobs, has_tests, run_tests
+from .examination.runner import ExaminationResult, Launch, default_jobs, first_examiner, has_tests, run_tests
 from .report.environment import describe_environment
 from .report.model import Report, build_report
 from .rules.from_scratch import find_breaches, mentions_in
@@ -73,7 +73,10 @@ def grade(
     below = [problem for problem in below if problem not in tested]
     submission, root = _inside(submission, root)
     named = os.path.join(submission, root) if root else submission
-    with begin() if launch is None else contextlib.nullcontext() as begun, _folder(submission, root) as folder:
+    with (
+        first_examiner() if launch is None else contextlib.nullcontext() as begun,
+        _folder(submission, root) as folder,
+    ):
         layout = locate(folder, named=named)
         made: dict[str, object] = {}
         if environment == "own":

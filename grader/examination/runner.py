@@ -117,7 +117,7 @@ def run_tests(
         limits: fields of `Limits` that differ from its defaults.
         lines: whether clues may name files and lines of the submission.
         launch: how to start an examiner, when not as a new Python.
-        begun: the first examiner, where that has been started already (`begin`).
+        begun: the first examiner, where that has been started already (`first_examiner`).
 
     Raises:
         Refused: for a fixture that cannot be read and the like.
@@ -255,7 +255,7 @@ class Begun:
 
 
 @contextlib.contextmanager
-def begin() -> Iterator[Begun]:
+def first_examiner() -> Iterator[Begun]:
     """Start an examiner while it is still to be found out what it shall examine; it ends with the enclosed lines."""
     with tempfile.TemporaryFile() as stderr:
         begun = Begun(_launch(stderr), stderr)
