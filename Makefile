@@ -10,7 +10,7 @@ PY := .venv/bin/python
 # `make attacks` runs them.
 LONG ?=
 SELFTEST := grader/selftest -n auto --dist loadfile --no-loadscope-reorder --ignore grader/selftest/test_timing.py \
-  $(if $(LONG),,--without-long)
+  $(if $(LONG),$(if $(filter only,$(LONG)),--only-long),--without-long)
 # uv does not read pip's settings; pass on where they say that wheels lie.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
 ifeq ($(strip $(UV_FIND_LINKS)),)
@@ -41,7 +41,7 @@ setup: .venv/.ready ## make the environment in .venv (with uv if there is one, e
 	@touch $@
 
 # Students have no grader/selftest/; what is left then is their own code.
-test: setup ## run the tests against the code in this folder, and the kit's own tests (LONG=1: those that take longest, too)
+test: setup ## run the tests against the code in this folder, and the kit's own tests (LONG=1: those that take longest, too; LONG=only: only those)
 	$(PY) -m pytest tests
 	@if [ -d grader/selftest ]; then echo $(PY) -m pytest $(SELFTEST); $(PY) -m pytest $(SELFTEST); fi
 

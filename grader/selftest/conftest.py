@@ -29,13 +29,14 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, so before any test module is imported
 
 LONG = (
-    *("end_to_end", "public_submissions", "wild_submissions", "explanations", "selected_problems", "environments"),
-    *("watch", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
+    *("end_to_end", "watch", "public_submissions", "wild_submissions", "explanations", "selected_problems"),
+    *("environments", "experiments", "impaired_loops", "integrity", "locate", "usage_monitor", "nothing_is_lost"),
     *("allowance", "contract", "compilation", "cluster"),
 )
 """The files that take longest, as measured: most of them grade whole submissions, as people do. `make test` leaves them
-to `make test LONG=1`, which CI calls. Begun first, they leave no core idle at the end while one of them runs."""
-
+to `make test LONG=1`; CI runs as many of them as there is time for, the first two always: they ask what README shows.
+Begun before the others, they leave no core idle at the end while one of them runs."""
+_ALWAYS = 2
 
 _BEGAN = time.monotonic()
 _WITHIN_S = float(os.environ.get("TESTS_WITHIN_S", "inf"))
@@ -49,22 +50,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--without-long", action="store_true", help="leave out the files that take longest")
+    parser.addoption("--only-long", action="store_true", help="leave out the others")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Those of `LONG`, then the others; where not all may be reached, in an order that is drawn for each run."""
-    if config.getoption("--without-long"):
-        config.hook.pytest_deselected(items=[item for item in items if _file_of(item) in LONG])
-        items[:] = [item for item in items if _file_of(item) not in LONG]
+    for option, is_left_out in (("--without-long", _is_long), ("--only-long", _is_short)):
+        if config.getoption(option):
+            config.hook.pytest_deselected(items=[item for item in items if is_left_out(item)])
+            items[:] = [item for item in items if not is_left_out(item)]
+    first, long = list(LONG[:_ALWAYS]), list(LONG[_ALWAYS:])
     others = sorted({_file_of(item) for item in items} - set(LONG))
     if math.isfinite(_WITHIN_S):
-        random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).shuffle(others)
-    position = {name: place for place, name in enumerate([*LONG, *others])}
+        chance = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+        chance.shuffle(long)
+        chance.shuffle(others)
+    position = {name: place for place, name in enumerate([*first, *long, *others])}
     items.sort(key=lambda item: position[_file_of(item)])
 
 
 def _file_of(item: pytest.Item) -> str:
     return item.path.stem.removeprefix("test_")
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return _file_of(item) in LONG
+
+
+def _is_short(item: pytest.Item) -> bool:
+    return _file_of(item) not in LONG
 
 
 @pytest.fixture
