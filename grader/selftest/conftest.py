@@ -89,11 +89,15 @@ def draw(request: pytest.FixtureRequest) -> Draw:
 
 @pytest.fixture(scope="module", autouse=True)
 def every_file_leaves_the_process_where_it_was() -> Iterator[None]:
-    """To import a submission here changes the working directory and the import path, as it does for a student."""
-    folder, path = os.getcwd(), list(sys.path)
+    """To import a submission here changes the working directory and the import path, as it does for a student; and its
+    modules have the names of those of every other submission."""
+    folder, path, modules = os.getcwd(), list(sys.path), set(sys.modules)
     yield
     os.chdir(folder)
     sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name == "tests.adapters" or name.partition(".")[0] in ("adapters", "cs336_basics"):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module", autouse=True)
