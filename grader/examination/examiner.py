@@ -23,7 +23,7 @@ from ..wall.processes import adopt_orphans, become_undumpable, limit_own_memory
 from ..wall.worker_start import Limits, StartedWorker
 from ..worker.lean_imports import without_collections
 from ..worker.loader import Layout
-from .child_process import Events
+from .child_process import Events, leave
 
 _MEMORY_MIB = 6144
 """What an examiner may take itself: several times what the tests need, and less than would bring a machine down."""
@@ -61,6 +61,4 @@ def _start_worker(order: dict[str, Any]) -> StartedWorker | None:
 if __name__ == "__main__":
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # taking torch down takes longer than many tests, and whoever sent for this waits for it to end
+    leave(main())

@@ -146,7 +146,7 @@ def run_tests(
     ]
     examiners = [_Examiner(order, launch or _launch) for order in orders]
     if begun is not None:
-        examiners[0].begun = begun
+        examiners[0].process, examiners[0].stderr = begun.process, begun.stderr
     crew = _Crew(examiners, seed, progress)
     try:
         crew.work()
@@ -271,7 +271,6 @@ class _Examiner:
 
     order: dict[str, Any]
     launch: Launch
-    begun: Begun | None = None
     process: child_process.ChildProcess | None = None
     planned: list[PlannedTest] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -282,11 +281,9 @@ class _Examiner:
     stderr: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     def start(self) -> IO[str]:
-        """Start the process; gives the stream of its events."""
+        """Start the process, unless it has begun, and give it its order; gives the stream of its events."""
         self.starts += 1
-        if self.begun is not None:
-            self.process, self.stderr, self.begun = self.begun.process, self.begun.stderr, None
-        else:
+        if self.process is None:
             self.process = self.launch(self.stderr)
         self.tell({**self.order, "finished": [outcome.id for outcome in self.outcomes]})
         assert self.process.stdout is not None

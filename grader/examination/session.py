@@ -112,6 +112,9 @@ class Examination:
         self._todo: dict[tuple[str, ...], Todo] = {}
         """{question: what it met}, for those whose first test met code that is still to be written."""
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[UNWRITTEN] = self.unwritten
+
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Of the folder of tests those that are asked for: given one by one, it would be looked through for each."""
         return (collection_path != TESTS and problem_of(collection_path) not in self.asked) or None
@@ -317,7 +320,7 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
         events.send("unbegun", problems=unbegun)
         if not fault:
             asked = [problem for problem in order["doubtful"] if problem not in unbegun]
-            examination.unwritten = session.unwritten = _unwritten(asked, examination)
+            examination.unwritten = _unwritten(asked, examination)
         code = _examine([problem for problem in limits_s if problem not in unbegun], examination, session)
         causes = set() if fault else _below(examination.troubled, needs)
         if further := {p["id"]: p["call_limit_s"] for p in order["below"] if p["id"] in causes}:
@@ -424,11 +427,9 @@ class _Session:
 
     def __init__(self, submission: Submission, oracle: Oracle | None, seed: int | None) -> None:
         self.submission, self.oracle, self.seed = submission, oracle, seed
-        self.unwritten: Mapping[str, Todo] = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[SUBMISSION] = self.submission
-        config.stash[UNWRITTEN] = self.unwritten
         draw_no_tracebacks(config)
         if self.oracle is not None:
             config.stash[ORACLE] = self.oracle

@@ -9,13 +9,12 @@ torch until the workers that race on texts are on their way up, so that all thre
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..examination.child_process import Events
+from ..examination.child_process import Events, leave
 from ..wall.isolation import Isolation
 from ..wall.processes import adopt_orphans, become_undumpable
 from ..wall.worker_start import Limits, StartedWorker
@@ -49,6 +48,4 @@ def _start_workers(order: dict[str, Any]) -> list[tuple[Layout, StartedWorker]]:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)  # taking torch down takes half as long as importing it, and the report waits for this to end
+    leave(main())

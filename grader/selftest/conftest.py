@@ -55,10 +55,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Those of `LONG`, then the others; where not all may be reached, in an order that is drawn for each run."""
-    for option, is_left_out in (("--without-long", _is_long), ("--only-long", _is_short)):
-        if config.getoption(option):
-            config.hook.pytest_deselected(items=[item for item in items if is_left_out(item)])
-            items[:] = [item for item in items if not is_left_out(item)]
+    only_long = config.getoption("--only-long")
+    if only_long or config.getoption("--without-long"):
+        config.hook.pytest_deselected(items=[item for item in items if (_file_of(item) in LONG) != only_long])
+        items[:] = [item for item in items if (_file_of(item) in LONG) == only_long]
     first, long = list(LONG[:_ALWAYS]), list(LONG[_ALWAYS:])
     others = sorted({_file_of(item) for item in items} - set(LONG))
     if math.isfinite(_WITHIN_S):
@@ -71,14 +71,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _file_of(item: pytest.Item) -> str:
     return item.path.stem.removeprefix("test_")
-
-
-def _is_long(item: pytest.Item) -> bool:
-    return _file_of(item) in LONG
-
-
-def _is_short(item: pytest.Item) -> bool:
-    return _file_of(item) not in LONG
 
 
 @pytest.fixture

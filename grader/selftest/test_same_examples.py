@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from grader.kit.paths import KIT
 
 SCRIPT = """
@@ -37,12 +35,7 @@ def drawn(folder, *words: str) -> str:
     return subprocess.run(command, cwd=KIT, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.fixture
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("code")
-    (folder / "numbers_of_somebody.py").write_text(f"NUMBERS = {[314159 + 1001 * i for i in range(300)]}\n")
-    return folder
-
-
-def test_numbers_in_code_that_is_imported_are_not_drawn(folder):
-    assert drawn(folder, "alike") == drawn(folder, "alike", "with numbers")
+def test_numbers_in_code_that_is_imported_are_not_drawn(tmp_path):
+    numbers = [314159 + 1001 * i for i in range(300)]
+    (tmp_path / "numbers_of_somebody.py").write_text(f"NUMBERS = {numbers}\n")
+    assert drawn(tmp_path, "alike") == drawn(tmp_path, "alike", "with numbers")
