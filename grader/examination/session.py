@@ -305,8 +305,8 @@ def _carry_out(order: dict[str, Any], submission: Submission, events: Events) ->
     attribution = Attribution(needs, order["lines"])
     examination = Examination(events, limits_s, set(order["finished"]), attribution)
     examination.submission = submission
+    oracle = _reference() if has_generators() else None  # first, as the worker may still be on its way up
     fault = _load(submission)
-    oracle = _reference() if has_generators() else None
     examination.has_reference = oracle is not None
     events.send("loaded", fault=fault, fresh=oracle is not None, own_adapters=submission.own_adapters)
     examination.send_noticed("")

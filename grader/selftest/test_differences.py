@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from grader.cases.compare import Mismatch, Tolerance, compare
+from grader.cases.compare import Mismatch, Tolerance, compare, plainly_equal
 from grader.scoring.outcome import Difference, Outcome, Result
 
 
@@ -123,3 +123,40 @@ def test_none_is_what_a_stub_returns(expected):
     """Whoever replaces `raise NotImplementedError` by `pass`, or forgets a `return`, hears so."""
     with pytest.raises(Mismatch, match="got None; is the function unwritten, or is a `return` missing"):
         compare(expected, None)
+
+
+class _EqualToAll:
+    def __eq__(self, _: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        ([1, 2, 3], [1, 2, 3], True),
+        ((b"a", "b", 3), (b"a", "b", 3), True),
+        ({0: b"a", 1: b"b"}, {1: b"b", 0: b"a"}, True),
+        ([], [], True),
+        ([1, 2, 3], [1, 2], False),
+        ([1, 2], (1, 2), False),
+        ({0: b"a"}, {0: b"b"}, False),
+        ({0: b"a"}, {1: b"a"}, False),
+        ([1, 0], [True, False], False),
+        ([1, 2], [1, np.int64(2)], False),
+        ([1.0], [1.0], False),
+        ([math.nan], [math.nan], False),
+        ([[1]], [[1]], False),
+        ([1], [_EqualToAll()], False),
+        ({0: b"a"}, {0: _EqualToAll()}, False),
+        (b"ab", b"ab", False),
+    ],
+)
+def test_only_what_is_plain_is_found_equal_at_once(expected, actual, same):
+    assert plainly_equal(expected, actual) == same
+
+
+def test_bools_are_no_ids():
+    """`True == 1`, and yet a list of bools is no list of ids."""
+    assert difference([1, 0], [True, False]).where["kind"] == "type"
+    assert difference({0: 1}, {0: True}).where["kind"] == "type"
+    compare([1, 2], [1, np.int64(2)])

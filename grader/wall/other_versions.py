@@ -19,14 +19,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
 from ..escape import visible
 from ..submission.files import Files
 from ..worker.lacking import GIVEN_UP, is_installed
 from ..worker.loader import Layout
 from .isolation import import_path
-from .own_environment import versions_asked
 
 MOST_LOOKED_UP = 8
 """So many names are looked up for one submission; each takes a process that imports a package."""
@@ -75,6 +72,10 @@ class OtherVersions:
 
     def _other(self, distribution: str, version: str) -> str:
         """The versions that the submission asks for, if the one that is installed is none of them."""
+        from packaging.version import InvalidVersion, Version  # here, as most submissions never ask
+
+        from .own_environment import versions_asked
+
         try:
             here = Version(Version(version).public)
         except InvalidVersion:

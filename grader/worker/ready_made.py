@@ -122,7 +122,7 @@ _OPERATORS = re.compile(
     r"|_fused_(?:adamw?|sgd|adagrad)_"
 )
 
-_SAME = (
+_OTHER_NAMES = (
     # (pattern of a dotted name, what it is another name for)
     (r"torch\.(?:[\w.]+\.)?F\.", "torch.nn.functional."),
     (r"torch\.(?:[\w.]+\.)?torch\.", "torch."),
@@ -137,12 +137,15 @@ _SAME = (
     (r"torch\.(?:_C\._VariableFunctions|_C\._special|_C\._sparse|_VF|_refs(?:\.special)?|special|sparse|masked(?:\._ops)?"
      r"|Tensor|_C\.TensorBase)\.", "torch."),
 )  # fmt: skip
+_SAME = [(re.compile(rf"^{pattern}"), replacement) for pattern, replacement in _OTHER_NAMES]
 
 
 def canonical(name: str) -> str:
     """The public name for what a dotted name reaches: `torch.nn.modules.linear.Linear` -> `torch.nn.Linear`."""
+    if name.count(".") < 2:
+        return name  # a function of torch's own, as most are
     for pattern, replacement in _SAME:
-        name = re.sub(rf"^{pattern}", replacement, name)
+        name = pattern.sub(replacement, name)
     return name
 
 
