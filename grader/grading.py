@@ -8,7 +8,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import Refused
 from .escape import visible
@@ -29,6 +29,9 @@ from .wall.isolation import Isolation, Level, choose
 from .wall.processes import become_undumpable
 from .worker.loader import Layout
 from .worker.stand_ins import NAMES as STAND_INS
+
+if TYPE_CHECKING:
+    from .performance.assess import RaceJudge  # which a student's copy of the kit has not
 
 
 def grade(
@@ -66,9 +69,10 @@ def grade(
         require_gpu(gpu)
     become_undumpable()  # it knows the seed, and the submission runs as the same user
     raced = [problem for problem in problems if problem.kind is ProblemKind.PERFORMANCE]
+    held = _held_here(raced, isolation, gpu)
     below = [problem for problem in rubric.below(problems) if has_tests(problem)]
     # Whether a race counts depends on what it builds on, also when nobody asks for that.
-    counted_with = set(rubric.below(_held_here(raced, isolation, gpu)))
+    counted_with = set(rubric.below(held))
     tested = [p for p in rubric.problems if has_tests(p) and (p in problems or p in counted_with)]
     below = [problem for problem in below if problem not in tested]
     submission, root = _inside(submission, root)
@@ -84,22 +88,24 @@ def grade(
         chosen = isolation if isinstance(isolation, Isolation) else choose(isolation, layout)
         mentions = mentions_in(layout, [*tested, *below])
         jobs = jobs or default_jobs()
-        run = run_tests(
-            layout,
-            tested,
-            below=below,
-            optional=rubric.settled_unless_begun(tested),
-            seed=seed,
-            isolation=chosen,
-            jobs=jobs,
-            lines=rubric.lines,
-            progress=progress,
-            launch=launch,
-            begun=begun,
-        )
-        # After the tests, when nothing else of this grade is running.
-        speed = _hold_races(layout, raced, chosen, gpu, progress, run)
-        noticed = {**run.noticed, "races": speed.noticed}
+        with _judge_of_races(layout, chosen, held) as judge:
+            run = run_tests(
+                layout,
+                tested,
+                below=below,
+                optional=rubric.settled_unless_begun(tested),
+                seed=seed,
+                isolation=chosen,
+                jobs=jobs,
+                lines=rubric.lines,
+                progress=progress,
+                launch=launch,
+                begun=begun,
+                at_first_end=judge.start_ahead if judge else lambda: None,
+            )
+            # After the tests, when nothing else of this grade is running.
+            speed = _hold_races(judge, raced, chosen, gpu, progress, run)
+            noticed = {**run.noticed, "races": speed.noticed}
         suspicions = find_suspicions(layout, noticed, zip(run.planned, run.outcomes, strict=True))
         todo = {
             test.problem
@@ -172,8 +178,20 @@ def _held_here(raced: Sequence[Problem], isolation: str | Isolation, gpu: bool |
     return [problem for problem in raced if can_be_held(problem.id, gpu)]
 
 
+@contextlib.contextmanager
+def _judge_of_races(layout: Layout, isolation: Isolation, problems: Sequence[Problem]) -> Iterator[RaceJudge | None]:
+    """Who will hold the races of these problems, if there are any."""
+    if not problems:
+        yield None
+        return
+    from .performance.assess import RaceJudge
+
+    with RaceJudge(layout, isolation, problems) as judge:
+        yield judge
+
+
 def _hold_races(
-    layout: Layout,
+    judge: RaceJudge | None,
     problems: Sequence[Problem],
     isolation: Isolation,
     gpu: bool | None,
@@ -195,7 +213,7 @@ def _hold_races(
 
     todo = [problem for problem in problems if can_be_held(problem.id, gpu) and is_unwritten(problem, run)]
     rest = [problem for problem in problems if problem not in todo]
-    speed = assess_speed(layout, rest, isolation=isolation, gpu=gpu, progress=progress)
+    speed = assess_speed(judge, rest, gpu=gpu, progress=progress)
     unheld = [RaceResult(p.id, "", "todo", f"{' and '.join(p.needs)}: still to be written") for p in todo]
     return dataclasses.replace(speed, results=(*unheld, *speed.results))
 

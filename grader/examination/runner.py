@@ -102,6 +102,7 @@ def run_tests(
     progress: Progress | None = None,
     launch: Launch | None = None,
     begun: Begun | None = None,
+    at_first_end: Callable[[], None] = lambda: None,
 ) -> ExaminationResult:
     """Run the tests of these problems against a submission.
 
@@ -118,6 +119,7 @@ def run_tests(
         lines: whether clues may name files and lines of the submission.
         launch: how to start an examiner, when not as a new Python.
         begun: the first examiner, where that has been started already (`first_examiner`).
+        at_first_end: called when one of several examiners is done: from then on a processor has nothing to do.
 
     Raises:
         Refused: for a fixture that cannot be read and the like.
@@ -147,7 +149,7 @@ def run_tests(
     examiners = [_Examiner(order, launch or _launch) for order in orders]
     if begun is not None:
         examiners[0].process, examiners[0].stderr = begun.process, begun.stderr
-    crew = _Crew(examiners, seed, progress)
+    crew = _Crew(examiners, seed, progress, at_first_end)
     try:
         crew.work()
     finally:
@@ -308,7 +310,9 @@ class _Examiner:
 class _Crew:
     """All examiners of one run, followed until each is done."""
 
-    def __init__(self, examiners: list[_Examiner], seed: int | None, progress: Progress) -> None:
+    def __init__(
+        self, examiners: list[_Examiner], seed: int | None, progress: Progress, at_first_end: Callable[[], None]
+    ) -> None:
         self.examiners = examiners
         self.seed = seed
         self.fresh = False
@@ -323,6 +327,7 @@ class _Crew:
         self.own_adapters: tuple[str, ...] = ()
         self.looked_at: set[str] = set()
         self._progress = progress
+        self._at_first_end = at_first_end
         self._at_work = 0
         self._lines: queue.SimpleQueue[tuple[_Examiner, str | None]] = queue.SimpleQueue()
 
@@ -409,6 +414,8 @@ class _Crew:
         """
         examiner.stop()
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
+            if self._at_work == len(self.examiners) - 1 > 0:
+                self._at_first_end()
             return
         if not examiner.planned and (examiner.done or examiner.starts >= _TRIES):
             raise Failed(f"the tests could not be planned.\n{child_process.last_words(examiner.stderr)}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..scoring.outcome import Outcome, Result
 from ..scoring.progress import Progress
 from ..scoring.races import RaceResult, Speed
 from ..scoring.rubric import Problem
-from ..wall.isolation import Isolation
+from ..wall.isolation import Isolation, Level
 from ..wall.processes import end
 from ..wall.scratch import Scratch
 from ..worker.loader import Layout
@@ -45,17 +46,74 @@ def can_be_held(problem: str, gpu: bool | None) -> bool:
     return problem in ON_CPU or (sees_gpu() if gpu is None else gpu)
 
 
+class RaceJudge:
+    """The process that holds the races of one grade. Use it as a context manager.
+
+    Args:
+        layout: where the submission is; isolation: how strongly it is shut in.
+        problems: those whose races may be asked for.
+    """
+
+    def __init__(self, layout: Layout, isolation: Isolation, problems: Sequence[Problem]) -> None:
+        self._scratch = Scratch()
+        self._is_alone = isolation.level is Level.BUBBLEWRAP
+        self._place = {
+            "layout": layout.as_plain(),
+            "isolation": isolation.as_plain(),
+            "scratch": str(self._scratch.path),
+            "texts": any(problem.id in ON_CPU for problem in problems),
+        }
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> RaceJudge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            child_process.end(self._process)
+        end()
+        self._scratch.remove()
+        self._stderr.close()
+
+    def start_ahead(self) -> None:
+        """Start it while tests still run, so that it has everything imported, as have the workers that race on texts.
+
+        Only where each worker has a cell of its own: elsewhere what the tests start could reach the reference's worker.
+        """
+        if self._is_alone:
+            self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            self._process = child_process.start("grader.performance.judge", self._stderr)
+            child_process.tell(self._process, self._place)
+        return self._process
+
+    def hold(self, problems: Sequence[str], gpu: bool) -> Iterator[dict[str, Any]]:
+        """Have these races held, once; gives the events that come of it (see `holding.py`).
+
+        Raises:
+            Failed: when they could not be held to their end.
+        """
+        process = self._start()
+        child_process.tell(process, {"problems": list(problems), "gpu": gpu})
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "done":
+                return
+            yield event
+        raise Failed(f"the races could not be held to their end.\n{child_process.last_words(self._stderr)}")
+
+
 def assess_speed(
-    layout: Layout,
-    problems: Sequence[Problem],
-    *,
-    isolation: Isolation,
-    gpu: bool | None = None,
-    progress: Progress | None = None,
+    judge: RaceJudge | None, problems: Sequence[Problem], *, gpu: bool | None = None, progress: Progress | None = None
 ) -> Speed:
     """Hold the races of these problems.
 
     Args:
+        judge: who holds them; None where none of them can be held here.
         gpu: whether to use one: yes, no, or (None) if there is one.
 
     Raises:
@@ -68,58 +126,25 @@ def assess_speed(
     notes = {problem.id: _NO_GPU for problem in problems if problem.id not in wanted}
     if not wanted:
         return Speed(notes=notes)
+    assert judge is not None
     start = time.monotonic()
     progress = progress or Progress()
-    scratch = Scratch()
-    order = {
-        "layout": layout.as_plain(),
-        "isolation": isolation.as_plain(),
-        "scratch": str(scratch.path),
-        "problems": wanted,
-        "gpu": use_gpu,
-    }
-    try:
-        results, further, machine, noticed = _follow(order, progress)
-    finally:
-        end()
-        scratch.remove()
-    return Speed(tuple(results), {**notes, **further}, machine, time.monotonic() - start, tuple(noticed))
-
-
-def _follow(
-    order: dict[str, Any], progress: Progress
-) -> tuple[list[RaceResult], dict[str, str], dict[str, Any], list[Any]]:
-    """Start the judge and take down what it says."""
     results: list[RaceResult] = []
-    notes: dict[str, str] = {}
     machine: dict[str, Any] = {}
     noticed: list[Any] = []
-    is_done = False
-    with tempfile.TemporaryFile() as stderr:
-        process = child_process.start("grader.performance.judge", stderr)
-        assert process.stdout is not None
-        try:
-            child_process.tell(process, order)
-            for line in process.stdout:
-                event = json.loads(line)
-                match event["event"]:
-                    case "started":
-                        progress.planned(1)
-                        progress.started(event["id"])
-                    case "finished":
-                        result = RaceResult.from_plain(event["result"])
-                        results.append(result)
-                        progress.finished(Outcome(f"{result.problem}: {result.tensors}", Result.PASS))
-                    case "note":
-                        notes[event["problem"]] = event["text"]
-                    case "machine":
-                        machine |= event["machine"]
-                    case "noticed":
-                        noticed += event["remarks"]
-                    case "done":
-                        is_done = True
-        finally:
-            child_process.end(process)
-        if not is_done:
-            raise Failed(f"the races could not be held to their end.\n{child_process.last_words(stderr)}")
-    return results, notes, machine, noticed
+    for event in judge.hold(wanted, use_gpu):
+        match event["event"]:
+            case "started":
+                progress.planned(1)
+                progress.started(event["id"])
+            case "finished":
+                result = RaceResult.from_plain(event["result"])
+                results.append(result)
+                progress.finished(Outcome(f"{result.problem}: {result.tensors}", Result.PASS))
+            case "note":
+                notes[event["problem"]] = event["text"]
+            case "machine":
+                machine |= event["machine"]
+            case "noticed":
+                noticed += event["remarks"]
+    return Speed(tuple(results), notes, machine, time.monotonic() - start, tuple(noticed))

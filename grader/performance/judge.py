@@ -2,8 +2,9 @@
 
     python -m grader.performance.judge        (started by `assess.py`; not for people)
 
-The order arrives as one JSON line on stdin, events leave as JSON lines on stdout (`holding.py` has both). Imports no
-torch until the workers that race on texts are on their way up, so that all three import it at the same time.
+Two JSON lines arrive on stdin: where the submission is, and later which races to hold. Events leave as JSON lines on
+stdout (`holding.py` has both). Imports no torch until the workers that race on texts are on their way up, so that all
+three import it at the same time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from ..wall.processes import adopt_orphans, become_undumpable
 from ..wall.worker_start import Limits, StartedWorker
 from ..worker.lean_imports import without_collections
 from ..worker.loader import Layout
-from .assess import ON_CPU
 from .reference_layout import reference_layout
 
 _TEXT_CALL_S = 30.0
@@ -31,19 +31,19 @@ def main() -> int:
     become_undumpable()
     adopt_orphans()
     events = Events()
-    order = json.loads(sys.stdin.readline())
-    started = _start_workers(order) if ON_CPU.intersection(order["problems"]) else []
+    place = json.loads(sys.stdin.readline())
+    started = _start_workers(place) if place["texts"] else []
     with without_collections():
         from .holding import hold
-    hold(order, started, events)
+    hold({**place, **json.loads(sys.stdin.readline())}, started, events)
     return 0
 
 
-def _start_workers(order: dict[str, Any]) -> list[tuple[Layout, StartedWorker]]:
+def _start_workers(place: dict[str, Any]) -> list[tuple[Layout, StartedWorker]]:
     """The submission and the reference, each with a worker; the reference's has the submission's Python."""
-    layout, isolation = Layout.from_plain(order["layout"]), Isolation.from_plain(order["isolation"])
+    layout, isolation = Layout.from_plain(place["layout"]), Isolation.from_plain(place["isolation"])
     in_its_python = replace(reference_layout("cpu"), environment=layout.environment)
-    limits, scratch = Limits(call_s=_TEXT_CALL_S), Path(order["scratch"])
+    limits, scratch = Limits(call_s=_TEXT_CALL_S), Path(place["scratch"])
     return [(one, StartedWorker(one, limits, isolation, scratch)) for one in (layout, in_its_python)]
 
 
