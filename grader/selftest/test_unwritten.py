@@ -123,6 +123,39 @@ def test_who_says_at_first_that_nothing_is_written_has_no_case_right(tmp_path):
     assert {outcome.result for outcome in with_cases} == {Result.TODO}
 
 
+@pytest.mark.parametrize(
+    "answer", ["2 * in_features @ weights.mT", "1 / 0", "torch.nn.functional.linear(in_features, weights)"]
+)
+def test_the_very_first_answer_is_judged_although_nobody_knew_whether_there_is_one(tmp_path, answer):
+    """Most is unwritten, so each problem is asked ahead; the first test that asks the same is given that answer."""
+    source = f"""
+        import itertools
+
+        import torch
+
+        CALLS = itertools.count()
+
+
+        def run_linear(d_in, d_out, weights, in_features):
+            return {answer} if next(CALLS) == 0 else in_features @ weights.mT
+
+
+        def run_embedding(vocab_size, d_model, weights, token_ids):
+            raise NotImplementedError
+
+
+        def run_rmsnorm(d_model, eps, weights, in_features):
+            raise NotImplementedError
+    """
+    found = examined(tmp_path, source)
+    results = {outcome.result for outcome in found.outcomes if outcome.id.startswith("test_linear.py::")}
+    if "functional" in answer:
+        assert any(use["name"] == "torch.nn.functional.linear" for use in found.uses_seen["linear"])
+    else:
+        assert results & {Result.FAIL, Result.ERROR}, results
+    assert Result.PASS in results
+
+
 @pytest.mark.parametrize("which", ["found", "found_beside_more"])
 def test_what_is_written_in_part_is_asked_for_by_every_test(which, request):
     found = request.getfixturevalue(which)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..worker.operation_table import OPERATIONS, Kept, Operation
+from ..worker.probe import same
 from ..worker.wire import WireError
 from .faults import AdapterMissing, Fault, NothingToAssess, Todo
 from .files import Files
@@ -32,6 +33,17 @@ def _known(name: str) -> Operation:
     if name not in OPERATIONS:
         raise UnknownOperation(name)
     return OPERATIONS[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """A call that was made before any test: what came of it, a value or an exception, and what was seen meanwhile."""
+
+    operation: str
+    arguments: dict[str, Any]
+    outcome: Any
+    uses: list[Any]
+    generation: int
 
 
 @dataclass
@@ -63,6 +75,7 @@ class Submission(ABC):
         """What came of every call since `begin_transcript`: the value, or the exception. None: nobody asked for it."""
         self.asked: list[Question] = []
         """The calls in the transcript, while one is kept."""
+        self._answered: list[_Answered] = []
         self.uses_seen: list[Any] = []
         """Uses of ready-made code while calls ran, as `worker/usage_monitor.py` describes them: the worker's word."""
         self.noticed: list[dict[str, str]] = []
@@ -88,13 +101,48 @@ class Submission(ABC):
         """
         kept = _known(operation).kept
         try:
-            value = self._perform(operation, arguments)
+            value = self._answer_to(operation, arguments)
         except Exception as error:
             self._note((operation, arguments), error)
             raise
         if kept is not Kept.NOTHING:
             self._note((operation, arguments), kept_of(operation, value))
         return value
+
+    def ask_ahead(self, operation: str, arguments: dict[str, Any]) -> Todo | AdapterMissing | None:
+        """Run one operation before the tests do, to learn whether it is written; gives what it lacks, if it does.
+
+        What else comes of it, right or wrong, is what the first `perform` with these arguments will get: otherwise a
+        submission's very first answer would be lost to the tests.
+        """
+        _known(operation)
+        before = len(self.uses_seen)
+        outcome: Any
+        try:
+            outcome = self._perform(operation, arguments)
+        except (Todo, AdapterMissing) as lack:
+            return lack
+        except Exception as error:
+            outcome = error
+        finally:
+            uses = self.uses_seen[before:]
+            del self.uses_seen[before:]
+        self._answered.append(_Answered(operation, arguments, outcome, uses, self.generation))
+        return None
+
+    def _answer_to(self, operation: str, arguments: dict[str, Any]) -> Any:
+        """What comes of an operation, unless it was asked ahead: then what came of it there, once."""
+        for answered in self._answered:
+            if answered.operation == operation and same(answered.arguments, arguments):
+                self._answered.remove(answered)
+                if isinstance(answered.outcome, Exception):
+                    self.uses_seen += answered.uses
+                    raise answered.outcome
+                if answered.generation == self.generation:  # else its worker has ended, with what a handle stands for
+                    self.uses_seen += answered.uses
+                    return answered.outcome
+                break
+        return self._perform(operation, arguments)
 
     def timed(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, float]:
         """Run one operation once; gives its value and the seconds that it took. The transcript says that it was timed.
