@@ -320,10 +320,11 @@ def adamw_races(device: str) -> Iterator[Race]:
 
     With the same gradient twice, Adam's steps are its sign and nothing else. eps is so small that it does not matter
     whether it is added before or after the correction of the bias, and lr and weight decay so that it does not matter
-    whether the decay comes before or after the step: all of these are right.
+    whether the decay comes before or after the step: all of these are right. Of millions of drawn gradients some are a
+    billionth of the usual size, and eps has to be small beside these, too.
     """
-    steps, lr, decay, beta1, beta2 = 2, 1e-2, 1e-2, 0.9, 0.95
-    options = {"lr": lr, "betas": [beta1, beta2], "eps": 1e-12, "weight_decay": decay}
+    steps, lr, decay, beta1, beta2, eps = 2, 1e-2, 1e-2, 0.9, 0.95, 1e-20
+    options = {"lr": lr, "betas": [beta1, beta2], "eps": eps, "weight_decay": decay}
 
     def truth(inputs: Tensors, state: Tensors, rows: Tensor) -> list[Tensor]:
         found = []
@@ -335,7 +336,7 @@ def adamw_races(device: str) -> Iterator[Race]:
             for t in range(1, steps + 1):
                 g = inputs[f"g{name[1:]}_{t}"].double()
                 m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-                p = p * (1 - lr * decay) - lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + 1e-12)
+                p = p * (1 - lr * decay) - lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + eps)
             found.append(p)
         return found
 
