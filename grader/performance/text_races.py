@@ -97,7 +97,7 @@ def run_text_race(
     Raises:
         WrongAnswer, Fault: when the submission is wrong or fails.
     """
-    answers: dict[int, Any] = {}
+    latest: dict[int, dict[WalledSubmission, Any]] = {}  # {seed: the answers to its inputs}, of one seed only
     handles: dict[WalledSubmission, dict[str, int]] = {student: {}, reference: {}}
     for contestant, handle in handles.items():
         contestant.load()
@@ -119,11 +119,12 @@ def run_text_race(
             finally:
                 contestant.pause()
             seconds = clock.seconds_since(reading, contestant, answered)
-            if seed in answers:
-                other = answers.pop(seed)
-                _compare(race, *((other, answer) if contestant is student else (answer, other)))
-            else:
-                answers[seed] = answer
+            if seed not in latest:
+                latest.clear()
+            answers = latest.setdefault(seed, {})
+            answers[contestant] = answer
+            if len(answers) == 2:
+                _compare(race, answers[reference], answers[student])
             return Taken(seconds, answered - began)
 
         return turn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -94,6 +96,29 @@ def test_contestants_take_turns_with_the_same_inputs_and_none_comes_twice():
     seeds = [seed for _, seed in log]
     assert seeds[0::2] == seeds[1::2]
     assert len(set(seeds)) == len(seeds) / 2
+
+
+@pytest.mark.parametrize(("slower", "order"), [(7, "srrs"), (9, "rsrrsr"), (20, "rrsrrrrsrr"), (400, "rrrsrrrrrrsrrr")])
+def test_a_long_turn_has_turns_of_the_reference_on_either_side(slower, order):
+    """A machine that gets slower and slower is no student's fault: the mean of those around it is fair."""
+    log, clock = [], itertools.count(100)
+
+    def turn(name, seconds):
+        def take(seed):
+            log.append((name, seed))
+            slowness = next(clock) / 100
+            return Taken(seconds * slowness, seconds * slowness)
+
+        return take
+
+    pairs = take_turns(
+        turn("s", slower), turn("r", 1.0), Thresholds(1, 1000), chance=random.Random(0), budget_s=60, most_pairs=2,
+        warm_ups=1,
+    )  # fmt: skip
+    assert "".join(name for name, _ in log) == "rs" + order
+    assert len({seed for _, seed in log}) == 3
+    if slower > 8:
+        assert [pair.ratio for pair in pairs] == pytest.approx([slower, slower])
 
 
 @pytest.mark.parametrize(
@@ -195,3 +220,37 @@ def test_sixteen_bits_are_judged_by_what_all_values_have_in_common():
     eight_bits = {name: value.to(torch.float8_e4m3fn).bfloat16() for name, value in drawn.items()}
     with pytest.raises(Mismatch):
         compare(truth, found(eight_bits), race.tolerance)
+
+
+@pytest.mark.parametrize("decay_first", [True, False])
+@pytest.mark.parametrize("eps_first", [True, False])
+def test_every_right_adamw_is_right_in_a_race(decay_first, eps_first):
+    """On a GPU millions of gradients are drawn, and some of them are next to nothing: there eps shows first."""
+    race = next(RACES["adamw_speed"]("cpu"))
+    options = race.subjects[0]["options"]
+    lr, (beta1, beta2), eps, decay = (options[name] for name in ("lr", "betas", "eps", "weight_decay"))
+    generator = torch.Generator().manual_seed(0)
+    inputs = {name: torch.empty(drawn.shape) for name, drawn in race.inputs.items()}
+    for name, drawn in race.inputs.items():
+        drawn.fill(inputs[name], generator)
+    tiny = torch.tensor([0.0, *(10.0**power for power in range(-14, -4))])
+    for name in ("g0_1", "g0_2"):
+        inputs[name][0, : len(tiny)] = tiny
+        inputs[name][1, : len(tiny)] = -tiny
+    inputs["g0_2"][2, : len(tiny)] = tiny
+
+    def updated(name: str) -> torch.Tensor:
+        p, m, v = inputs[name].clone(), torch.zeros(race.inputs[name].shape), torch.zeros(race.inputs[name].shape)
+        for t in (1, 2):
+            g = inputs[f"g{name[1:]}_{t}"]
+            m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+            unbiased = math.sqrt(1 - beta2**t)
+            root = (v.sqrt() + eps) / unbiased if eps_first else v.sqrt() / unbiased + eps
+            shrunk = p * (1 - lr * decay) if decay_first else p
+            p = shrunk - lr / (1 - beta1**t) * m / root
+            p = p if decay_first else p * (1 - lr * decay)
+        return p
+
+    names = [name for name in inputs if name.startswith("p")]
+    truth = [value.float() for value in race.truth(inputs, {}, torch.arange(1))]
+    compare(truth, [updated(name) for name in names], race.tolerance)
