@@ -101,7 +101,7 @@ def grade(
                 progress=progress,
                 launch=launch,
                 begun=begun,
-                at_first_end=judge.start_ahead if judge else lambda: None,
+                at_first_end=judge.start_ahead if judge else None,
             )
             # After the tests, when nothing else of this grade is running.
             speed = _hold_races(judge, raced, chosen, gpu, progress, run)

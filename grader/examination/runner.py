@@ -102,7 +102,7 @@ def run_tests(
     progress: Progress | None = None,
     launch: Launch | None = None,
     begun: Begun | None = None,
-    at_first_end: Callable[[], None] = lambda: None,
+    at_first_end: Callable[[], None] | None = None,
 ) -> ExaminationResult:
     """Run the tests of these problems against a submission.
 
@@ -311,7 +311,7 @@ class _Crew:
     """All examiners of one run, followed until each is done."""
 
     def __init__(
-        self, examiners: list[_Examiner], seed: int | None, progress: Progress, at_first_end: Callable[[], None]
+        self, examiners: list[_Examiner], seed: int | None, progress: Progress, at_first_end: Callable[[], None] | None
     ) -> None:
         self.examiners = examiners
         self.seed = seed
@@ -414,7 +414,7 @@ class _Crew:
         """
         examiner.stop()
         if examiner.done and len(examiner.outcomes) == len(examiner.planned):
-            if self._at_work == len(self.examiners) - 1 > 0:
+            if self._at_first_end is not None and self._at_work == len(self.examiners) - 1 > 0:
                 self._at_first_end()
             return
         if not examiner.planned and (examiner.done or examiner.starts >= _TRIES):

@@ -132,17 +132,16 @@ class Submission(ABC):
 
     def _answer_to(self, operation: str, arguments: dict[str, Any]) -> Any:
         """What comes of an operation, unless it was asked ahead: then what came of it there, once."""
-        for answered in self._answered:
-            if answered.operation == operation and same(answered.arguments, arguments):
-                self._answered.remove(answered)
-                if isinstance(answered.outcome, Exception):
-                    self.uses_seen += answered.uses
-                    raise answered.outcome
-                if answered.generation == self.generation:  # else its worker has ended, with what a handle stands for
-                    self.uses_seen += answered.uses
-                    return answered.outcome
-                break
-        return self._perform(operation, arguments)
+        alike = (a for a in self._answered if a.operation == operation and same(a.arguments, arguments))
+        if (answered := next(alike, None)) is None:
+            return self._perform(operation, arguments)
+        self._answered.remove(answered)
+        self.uses_seen += answered.uses
+        if isinstance(answered.outcome, Exception):
+            raise answered.outcome
+        if answered.generation != self.generation:  # its worker has ended, and with it what a handle stands for
+            return self._perform(operation, arguments)
+        return answered.outcome
 
     def timed(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, float]:
         """Run one operation once; gives its value and the seconds that it took. The transcript says that it was timed.
